@@ -1,0 +1,137 @@
+"""`rnnscope <command> key=value ...`: reads the command, protects people's text from Hydra's grammar, and hands over.
+
+Only the one command that runs is imported, and nothing heavy before it.
+"""
+
+import importlib
+import os
+import re
+import sys
+
+COMMANDS = {
+    "train": "train a model and leave a run folder       rnnscope train text=my_book.txt",
+    "sample": "generate text from a run                   rnnscope sample prompt='def main(' temperature=0.7",
+    "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
+    "bench": "how fast this machine trains and samples   rnnscope bench",
+}
+# Keys whose value is a person's text or path: taken as typed, whatever Hydra's grammar would make of it.
+VERBATIM = {
+    "train": {"text": "dataset.corpus.path", "from": "from", "monitor.sample_prompt": "monitor.sample_prompt"},
+    "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
+    "evaluate": {"run": "run", "text": "text"},
+    "bench": {},
+}
+USAGE = """usage: rnnscope <command> [key=value ...]
+
+{commands}
+
+rnnscope <command> --help          its keys and their values
+rnnscope <command> --cfg job       the config it would run with
+eval "$(rnnscope -sc install=bash)"  completes commands, keys and choices (zsh: the same; fish: install=fish)
+"""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command line and return its exit status: 0, 1 for the user's mistakes, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if argv is None else argv
+    if arguments and arguments[0] in ("-sc", "--shell-completion", "--shell_completion"):
+        return complete(arguments[1:])
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0
+    if arguments[0] in ("-V", "--version"):
+        from rnnscope import __version__
+
+        print(f"rnnscope {__version__}")
+        return 0
+    if arguments[0] not in COMMANDS:
+        return complain(f"there is no command {arguments[0]!r}{closest(arguments[0], list(COMMANDS))}; see rnnscope --help")
+    return run_command(arguments[0], arguments[1:])
+
+
+def usage() -> str:
+    """Return the page that `rnnscope --help` prints."""
+    return USAGE.format(commands="\n".join(f"  {name:<10}{what}" for name, what in COMMANDS.items()))
+
+
+def run_command(command: str, arguments: list[str]) -> int:
+    """Import `command`, give it `arguments` through Hydra, and turn what goes wrong into one line."""
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from rnnscope.errors import UserError
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
+    typed = sys.argv
+    try:
+        overrides = [part for argument in arguments for part in protect(command, argument)]
+        if command == "train" and "dataset.corpus.path" in "".join(overrides):
+            overrides = select_text_files(overrides)
+        sys.argv = [typed[0], *overrides]
+        return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
+    except (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError) as error:
+        if os.environ.get("RNNSCOPE_TRACEBACK"):
+            raise
+        from rnnscope.commands.complaint import one_line
+
+        return complain(one_line(error, command))
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    finally:
+        sys.argv = typed
+
+
+def protect(command: str, argument: str) -> list[str]:
+    """Return the Hydra override(s) that set a verbatim key to exactly the text after its first `=`."""
+    key, equals, value = argument.partition("=")
+    target = VERBATIM[command].get(key)
+    if not equals or target is None:
+        return [argument]
+    return [f"{target}={quote(value)}"]
+
+
+def quote(text: str) -> str:
+    """Return `text` as a quoted string of Hydra's grammar in which OmegaConf finds no `${...}` either."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    literal = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
+    return QuotedString(text=literal, quote=Quote.single).with_quotes()
+
+
+def select_text_files(overrides: list[str]) -> list[str]:
+    """Let `text=` choose the dataset that reads a person's own files, unless another one is named."""
+    named = any(override.startswith("dataset=") for override in overrides)
+    return overrides if named else ["dataset=text_files", *overrides]
+
+
+def complete(arguments: list[str]) -> int:
+    """Answer the shell's completion script: the command's name is ours to complete, what follows is Hydra's."""
+    query = bool(arguments) and arguments[0].startswith("query=")
+    words = os.environ.get("COMP_LINE", "").split(" ")
+    if query and len(words) < 3:
+        print(" ".join(name for name in COMMANDS if name.startswith(words[-1])))
+        return 0
+    command = words[1] if query else "train"
+    if command not in COMMANDS:
+        return 0
+    if query:
+        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    sys.argv = [sys.argv[0], "--shell-completion", *arguments]
+    return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
+
+
+def closest(word: str, right: list[str]) -> str:
+    """Return `: did you mean ...?` for the likeliest of `right`, or nothing."""
+    from difflib import get_close_matches
+
+    found = get_close_matches(word, right, n=1, cutoff=0.5)
+    return f": did you mean {found[0]!r}?" if found else ""
+
+
+def complain(message: str) -> int:
+    """Print one line to stderr and return the exit status of a mistake."""
+    print(f"rnnscope: error: {message}", file=sys.stderr)
+    return 1

@@ -1,0 +1,206 @@
+"""The type of every config key, so that a wrong key or a wrong value is refused before anything is built.
+
+Plain dataclasses: importing this file imports neither torch nor Lightning, so help and completion stay quick. What each
+key means stands beside it in conf/; the defaults here are the ones that conf/ does not repeat.
+"""
+
+from dataclasses import dataclass, field
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING
+
+from rnnscope.commands.dataset_schema import DatasetConfig
+
+
+@dataclass
+class ModelConfig:
+    cell: str = MISSING
+    hidden_size: int = 512
+    num_layers: int = 1
+    input: str = "embedding"
+    embedding_size: int | None = None
+    dropout: float = 0.0
+    input_dropout: float = 0.0
+    tied_weights: bool = False
+    bias: bool = True
+    forget_bias: float = 0.0
+    init: str = "torch"
+    init_scale: float = 0.08
+
+
+@dataclass
+class OptimizerConfig:
+    name: str = MISSING
+    lr: float = MISSING
+    weight_decay: float = 0.0
+
+
+@dataclass
+class SgdConfig(OptimizerConfig):
+    momentum: float = 0.0
+    nesterov: bool = False
+
+
+@dataclass
+class AdagradConfig(OptimizerConfig):
+    eps: float = 1e-10
+
+
+@dataclass
+class RmspropConfig(OptimizerConfig):
+    alpha: float = 0.99
+    eps: float = 1e-8
+    momentum: float = 0.0
+
+
+@dataclass
+class AdamConfig(OptimizerConfig):
+    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
+    eps: float = 1e-8
+
+
+@dataclass
+class ScheduleConfig:
+    name: str = MISSING
+
+
+@dataclass
+class ConstantConfig(ScheduleConfig):
+    pass
+
+
+@dataclass
+class CosineConfig(ScheduleConfig):
+    warmup_steps: int = 0
+    final_fraction: float = 0.0
+    horizon: int | None = None
+
+
+@dataclass
+class StepMapConfig(ScheduleConfig):
+    rates: dict[int, float] = MISSING
+
+
+@dataclass
+class ExponentialConfig(ScheduleConfig):
+    factor: float = 0.97
+    after_epochs: int = 0
+
+
+@dataclass
+class PlateauConfig(ScheduleConfig):
+    watch: str = "val/loss"
+    factor: float = 0.5
+    patience: int = 0
+
+
+@dataclass
+class TrainerConfig:
+    accelerator: str = "auto"
+    precision: str = "auto"
+    threads: int | None = None
+    deterministic: bool = True
+    max_steps: int | None = None
+    max_epochs: float | None = None
+    max_minutes: float | None = None
+    clip_norm: float | None = 1.0
+    clip_value: float | None = None
+    val_every: int = 250
+    val_tokens: int | None = None
+    checkpoint_every: int = 250
+    keep_every: int | None = None
+    patience: int | None = None
+
+
+@dataclass
+class MonitorConfig:
+    scalars_every: int = 10
+    updates_every: int = 50
+    histograms_every: int = 50
+    lines_every: int = 100
+    samples_every: int | None = None
+    sample_prompt: str = ""
+    sample_length: int = 300
+    sample_temperatures: list[float] = field(default_factory=lambda: [0.5, 0.8, 1.0])
+
+
+@dataclass
+class TrainConfig:
+    dataset: DatasetConfig = MISSING
+    model: ModelConfig = MISSING
+    optimizer: OptimizerConfig = MISSING
+    schedule: ScheduleConfig = MISSING
+    trainer: TrainerConfig = MISSING
+    monitor: MonitorConfig = field(default_factory=MonitorConfig)
+    seed: int = 1
+    name: str | None = None
+
+
+@dataclass
+class SampleConfig:
+    run: str = "latest"
+    checkpoint: str = "best"
+    prompt: str = ""
+    length: int = 500
+    temperature: float = 0.8
+    top_k: int | None = None
+    top_p: float | None = None
+    count: int = 1
+    seed: int | None = None
+    stop: str | None = None
+    minimum_length: int = 0
+    unknown: str = "refuse"
+
+
+@dataclass
+class EvaluateConfig:
+    run: str = "latest"
+    checkpoint: str = "best"
+    split: str = "val"
+    text: str | None = None
+    precision: str = "auto"
+    window: int = 256
+
+
+@dataclass
+class BenchConfig:
+    seconds: float = 20.0
+    rounds: int = 3
+    accelerator: str = "auto"
+    precision: str = "auto"
+    cases: list[str] = field(default_factory=lambda: ["1x512", "2x128"])
+
+
+GROUPS = {
+    "dataset": {"schema": DatasetConfig},
+    "model": {"schema": ModelConfig},
+    "optimizer": {
+        "schema_sgd": SgdConfig,
+        "schema_adagrad": AdagradConfig,
+        "schema_rmsprop": RmspropConfig,
+        "schema_adam": AdamConfig,
+    },
+    "schedule": {
+        "schema_constant": ConstantConfig,
+        "schema_cosine": CosineConfig,
+        "schema_step_map": StepMapConfig,
+        "schema_exponential": ExponentialConfig,
+        "schema_plateau": PlateauConfig,
+    },
+    "trainer": {"schema": TrainerConfig},
+}
+
+
+def register() -> None:
+    """Tell Hydra the schemas: each file of conf/ names the one it fills in."""
+    store = ConfigStore.instance()
+    for name, node in {
+        "schema_train": TrainConfig,
+        "schema_sample": SampleConfig,
+        "schema_evaluate": EvaluateConfig,
+        "schema_bench": BenchConfig,
+    }.items():
+        store.store(name=name, node=node)
+    for group, options in GROUPS.items():
+        for name, node in options.items():
+            store.store(group=group, name=name, node=node)

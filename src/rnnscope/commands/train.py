@@ -1,0 +1,30 @@
+"""`rnnscope train`: compose a config, train it, leave a run folder."""
+
+from typing import Any
+
+from rnnscope.commands.compose import hydra_main
+
+
+def run(config: dict[str, Any]) -> int:
+    """Train what `config` describes; the exit status is 0 unless the run diverged or was interrupted."""
+    from hydra.core.hydra_config import HydraConfig
+
+    from rnnscope.commands.fit import fit
+
+    choices, command = {}, {}
+    if HydraConfig.initialized():
+        from omegaconf import OmegaConf
+
+        hydra = HydraConfig.get()
+        choices = dict(hydra.runtime.choices)
+        command = {
+            "overrides.yaml": OmegaConf.to_yaml(hydra.overrides.task),
+            "choices.yaml": OmegaConf.to_yaml(choices),
+        }
+    name = config["name"] or choices.get("experiment")
+    result = fit(config, name, command)
+    return {"finished": 0, "interrupted": 130}.get(result.status, 1)
+
+
+def main() -> int:
+    return hydra_main("train", run)

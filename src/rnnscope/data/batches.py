@@ -1,0 +1,201 @@
+"""Windows: what one training step sees, cut out of a stream so that every token is a target exactly once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from rnnscope.errors import UserError
+
+IGNORE = -100  # the target of padding: torch's cross_entropy leaves it out by default
+
+
+@dataclass(slots=True)
+class Window:
+    """`inputs` and `targets`: (batch, time) int64, targets are IGNORE in padding.
+
+    `count` is the number of real targets, `fresh` says that the state starts from zero, `position` is what
+    `load_state_dict` of the source takes to go on after this window.
+    """
+
+    inputs: torch.Tensor
+    targets: torch.Tensor
+    count: int
+    fresh: bool
+    epoch: int
+    position: dict[str, int] = field(default_factory=dict)
+
+    def to(self, device: torch.device | str, non_blocking: bool = False) -> Window:
+        """The same window on another device."""
+        inputs = self.inputs.to(device, non_blocking=non_blocking)
+        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=non_blocking))
+
+    def pin_memory(self) -> Window:
+        """The same window in memory that a GPU reads without waiting."""
+        return replace(self, inputs=self.inputs.pin_memory(), targets=self.targets.pin_memory())
+
+
+def cut(
+    stream: np.ndarray, first: np.ndarray, length: np.ndarray, time: int, given: int | None = None
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """Rows of a stream as (inputs, targets, count); both (rows, time).
+
+    Row r has the inputs stream[first[r] : first[r] + length[r]] and the targets one further on, then padding: input 0,
+    target IGNORE. The token `given` (START) is an input but never a target. `first`, `length`: (rows,) int64.
+    """
+    index = first[:, None] + np.arange(time + 1)
+    block = stream.take(index, mode="clip").astype(np.int64)  # (rows, time + 1)
+    inputs, targets = block[:, :-1].copy(), block[:, 1:].copy()
+    if given is not None:
+        targets[targets == given] = IGNORE
+    if int(length.min()) < time:
+        padding = np.arange(time) >= length[:, None]
+        inputs[padding], targets[padding] = 0, IGNORE
+    count = int(np.count_nonzero(targets != IGNORE))
+    return torch.from_numpy(inputs), torch.from_numpy(targets), count
+
+
+class Windows:
+    """What the sources of windows share: rows of this process, positions, epochs.
+
+    A position is the epoch and the number of the next window, with the numbers that fix the layout. Iterating gives one
+    epoch from its first window, or once from where `load_state_dict` put it; an `endless` source goes on and on, and
+    where it was when it is iterated again. Errors: `UserError` for a batch size that does not divide among the
+    processes and for a position in another layout.
+    """
+
+    def __init__(self, batch_size: int, sequence_length: int, *, endless: bool, rank: int, world_size: int) -> None:
+        if batch_size < 1 or sequence_length < 1:
+            raise UserError(f"batch_size={batch_size} and sequence_length={sequence_length} must be at least 1")
+        if batch_size % world_size:
+            raise UserError(f"batch_size={batch_size} does not divide among {world_size} processes: use a multiple")
+        self.batch_size, self.sequence_length, self.endless = batch_size, sequence_length, endless
+        rows = batch_size // world_size
+        self._rows = slice(rank * rows, (rank + 1) * rows)
+        self._epoch = self._next = 0
+        self._loaded = False
+
+    windows_per_epoch: int
+    tokens_per_epoch: int
+
+    def _layout(self) -> dict[str, int]:
+        """The numbers that a position has a meaning with."""
+        layout = {"batch_size": self.batch_size, "sequence_length": self.sequence_length}
+        return {**layout, "tokens": self.tokens_per_epoch}
+
+    def window(self, epoch: int, number: int) -> Window:
+        """The window `number` of an epoch, without its position."""
+        raise NotImplementedError
+
+    def __iter__(self) -> Iterator[Window]:
+        if not self.endless and not self._loaded:
+            self._next = 0
+        self._loaded = False
+        while True:
+            epoch, number = self._epoch, self._next
+            last = number + 1 >= self.windows_per_epoch
+            self._epoch, self._next = (epoch + 1, 0) if last else (epoch, number + 1)
+            window = self.window(epoch, number)
+            window.position = self.state_dict()
+            yield window
+            if last and not self.endless:
+                return
+
+    def state_dict(self) -> dict[str, int]:
+        """Where the next window is."""
+        return {"epoch": self._epoch, "window": self._next, **self._layout()}
+
+    def load_state_dict(self, position: Mapping[str, Any]) -> None:
+        """Go on at a position that `state_dict` or a window gave."""
+        layout = {key: position.get(key) for key in self._layout()}
+        if layout != self._layout():
+            raise UserError(f"the position in the data was saved with {layout} but the data now have {self._layout()}")
+        self._epoch, self._next = int(position["epoch"]), int(position["window"])
+        self._loaded = True
+
+
+class StreamWindows(Windows):
+    """Windows over a stream, cut into `batch_size` contiguous columns whose state can be carried from window to window.
+
+    `stream`: (N + 1,) ids, START and then N tokens, each a target once per epoch; its input is the id before it. The
+    columns' lengths differ by at most one, the longer ones come first. 11 tokens a to k after START (^), three columns,
+    windows of three:
+
+        inputs     window 0   window 1      targets    window 0   window 1
+        column 0   ^ a b      c . .         column 0   a b c      d . .
+        column 1   d e f      g . .         column 1   e f g      h . .
+        column 2   h i j      . . .         column 2   i j k      . . .
+
+    A dot is padding, in the last window of an epoch only. Of `world_size` processes, `rank` gets its equal share of
+    neighbouring columns. `given`: the id that is an input but never a target (START between documents).
+    """
+
+    def __init__(
+        self,
+        stream: np.ndarray,
+        batch_size: int,
+        sequence_length: int,
+        endless: bool = False,
+        rank: int = 0,
+        world_size: int = 1,
+        given: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, sequence_length, endless=endless, rank=rank, world_size=world_size)
+        self._stream, self._given = np.asarray(stream), given
+        tokens = len(stream) - 1
+        if tokens < 1:
+            raise UserError("there is no token to make windows of: give a longer text")
+        short, longer = divmod(tokens, batch_size)
+        lengths = np.full(batch_size, short, dtype=np.int64)
+        lengths[:longer] += 1
+        self._first = (np.cumsum(lengths) - lengths)[self._rows]
+        self._length = lengths[self._rows]
+        self.windows_per_epoch = -(-int(lengths[0]) // sequence_length)
+        self.tokens_per_epoch = tokens - count_given(stream, given)
+
+    def window(self, epoch: int, number: int) -> Window:
+        begin = number * self.sequence_length
+        length = np.clip(self._length - begin, 0, self.sequence_length)
+        inputs, targets, count = cut(self._stream, self._first + begin, length, self.sequence_length, self._given)
+        return Window(inputs, targets, count, number == 0, epoch)
+
+
+class ZeroStateWindows(Windows):
+    """Independent windows from a zero state that tile a stream: `sequence_length` targets each, `batch_size` at a time.
+
+    Each token is a target exactly once; only the last window is padded. `stream`, ranks: see `StreamWindows`.
+    """
+
+    def __init__(
+        self,
+        stream: np.ndarray,
+        batch_size: int,
+        sequence_length: int,
+        rank: int = 0,
+        world_size: int = 1,
+        given: int | None = None,
+    ) -> None:
+        super().__init__(batch_size, sequence_length, endless=False, rank=rank, world_size=world_size)
+        self._stream, self._given = np.asarray(stream), given
+        self._tokens = len(stream) - 1
+        self.windows_per_epoch = -(-self._tokens // (batch_size * sequence_length))
+        self.tokens_per_epoch = self._tokens - count_given(stream, given)
+
+    def window(self, epoch: int, number: int) -> Window:
+        rows = number * self.batch_size + np.arange(self.batch_size)[self._rows]
+        first = rows * self.sequence_length
+        length = np.clip(self._tokens - first, 0, self.sequence_length)
+        inputs, targets, count = cut(self._stream, first, length, self.sequence_length, self._given)
+        return Window(inputs, targets, count, True, epoch)
+
+
+def count_given(stream: np.ndarray, given: int | None) -> int:
+    """How many ids of a stream, after the first, are `given`."""
+    if given is None:
+        return 0
+    blocks = range(1, len(stream), 1 << 22)
+    return sum(int(np.count_nonzero(stream[begin : begin + (1 << 22)] == given)) for begin in blocks)

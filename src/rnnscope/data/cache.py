@@ -1,0 +1,79 @@
+"""A folder that is either whole or not there: filled by one process at a time, whatever is killed in between."""
+
+from __future__ import annotations
+
+import errno
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rnnscope.errors import UserError
+
+MANIFEST = "manifest.json"
+
+
+def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any]:
+    """The manifest of `folder`, made by `fill(temporary folder)` if it is not there yet.
+
+    `fill` writes the files and returns the manifest; the folder gets its name when all is written. Another process that
+    wants the same folder waits for it. What a killed process left is removed. Errors: `UserError` for a full or
+    unwritable disk.
+    """
+    found = read_manifest(folder)
+    if found is not None:
+        return found
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with _locked(folder.with_name(folder.name + ".lock"), say):
+            return read_manifest(folder) or _fill(folder, fill)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+            raise
+        raise UserError(
+            f"{folder.parent}: the encoded text cannot be written ({error.strerror}): "
+            "free some space or permit writing there, or set RNNSCOPE_OUTPUTS to another place"
+        ) from None
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a whole folder, or None: files that are missing or of another size do not count as whole."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
+        whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return manifest if whole else None
+
+
+def _fill(folder: Path, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
+    partial = folder.with_name(folder.name + ".partial")
+    for stale in (partial, folder):
+        if stale.exists():
+            shutil.rmtree(stale)
+    partial.mkdir()
+    try:
+        manifest = fill(partial)
+        manifest["files"] = {path.name: path.stat().st_size for path in sorted(partial.iterdir())}
+        (partial / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=True), "utf-8")
+        partial.rename(folder)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    return manifest
+
+
+@contextmanager
+def _locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold an exclusive lock on a file; the system releases it however the process ends."""
+    import fcntl
+
+    with path.open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("waiting for another process that is encoding the same text")
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield

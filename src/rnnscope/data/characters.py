@@ -1,0 +1,87 @@
+"""Characters and bytes to ids and back, by look-up tables."""
+
+from __future__ import annotations
+
+import codecs
+from collections import Counter
+
+import numpy as np
+
+UNICODE = 0x110000  # code points
+
+
+def code_points(text: str) -> np.ndarray:
+    """The code points of `text`: (characters,) uint32."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
+
+
+class CharacterCodec:
+    """Code points to ids through one table of all of Unicode; `tokens[i]` has id `first + i`, all others have id 0."""
+
+    def __init__(self, tokens: list[str], first: int, dtype: np.dtype) -> None:
+        self._table = np.zeros(UNICODE, dtype=dtype)
+        self._table[code_points("".join(tokens))] = np.arange(first, first + len(tokens), dtype=dtype)
+        self._ascii = self._table[:256].tobytes() if dtype == np.uint8 else None
+
+    def ids(self, text: str) -> np.ndarray:
+        """(characters,) ids in the table's type."""
+        if self._ascii and text.isascii():
+            return np.frombuffer(text.encode("ascii").translate(self._ascii), dtype=np.uint8)
+        return self._table.take(code_points(text), mode="clip")
+
+    def batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all `texts` in a row, and how many each has."""
+        return self.ids("".join(texts)), np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))
+
+    def pieces(self, text: str) -> list[str]:
+        return list(text)
+
+
+class ByteCodec:
+    """UTF-8 bytes are their own ids."""
+
+    def ids(self, text: str) -> np.ndarray:
+        """(bytes,) uint8."""
+        return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+
+    def batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all `texts` in a row, and how many each has."""
+        lengths = np.fromiter((len(text.encode("utf-8", "surrogatepass")) for text in texts), np.int64, len(texts))
+        return self.ids("".join(texts)), lengths
+
+    def pieces(self, text: str) -> list[str]:
+        return [chr(byte) for byte in text.encode("utf-8", "surrogatepass")]
+
+
+class ByteDecoder:
+    """Bytes to text, one id at a time; bytes that are no UTF-8 become U+FFFD, so that all output is valid text."""
+
+    def __init__(self) -> None:
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def feed(self, id: int) -> str:
+        """The characters that this byte completes, often none."""
+        return self._decoder.decode(bytes((id,)))
+
+    def finish(self) -> str:
+        """What an unfinished character at the end becomes."""
+        return self._decoder.decode(b"", final=True)
+
+
+class CharacterCounts:
+    """How often each character occurs, over any number of texts."""
+
+    def __init__(self) -> None:
+        self._counts = np.zeros(0, dtype=np.int64)
+
+    def add(self, texts: list[str]) -> None:
+        text = "".join(texts)
+        ascii_only = text.isascii()
+        points = np.frombuffer(text.encode("ascii"), dtype=np.uint8) if ascii_only else code_points(text)
+        counts = np.bincount(points, minlength=len(self._counts))
+        counts[: len(self._counts)] += self._counts
+        self._counts = counts
+
+    def counts(self) -> Counter[str]:
+        """Character -> how often, of those that occur."""
+        return Counter({chr(point): int(self._counts[point]) for point in np.flatnonzero(self._counts)})

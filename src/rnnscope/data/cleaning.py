@@ -1,0 +1,168 @@
+"""What is done to a text before it becomes tokens, and the count of everything that was changed."""
+
+from __future__ import annotations
+
+import io
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from rnnscope.errors import UserError
+
+BLOCK = 1 << 20  # characters handled at a time
+BOM = "\ufeff"
+HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)
+FOOTER = re.compile(r"^\*\*\* ?END OF", re.MULTILINE)
+NORMAL_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
+
+
+def fold(text: str, normalise: str | None, lower_case: bool) -> str:
+    """`text` in one Unicode normal form and, if asked, in lower case (which can undo the form: it is applied twice)."""
+    if normalise:
+        text = unicodedata.normalize(normalise, text)  # type: ignore[arg-type]
+    if lower_case:
+        text = text.lower()
+        text = unicodedata.normalize(normalise, text) if normalise else text  # type: ignore[arg-type]
+    return text
+
+
+def safe_cut(text: str) -> int:
+    """The last place to cut `text` so that each part is read alone as it would be together; 0 if there is none.
+
+    Such a place is after an empty line, else after a line end, else before a single space, always with no other white
+    space around: no word, normal form, lower case or pattern of a line reaches over it.
+    """
+    for mark, offset in (("\n\n", 2), ("\n", 1), (" ", 0)):
+        at = text.rfind(mark, 1, len(text) - 1)
+        while at > 0 and (text[at + len(mark)].isspace() or (mark == " " and text[at - 1].isspace())):
+            at = text.rfind(mark, 1, at + len(mark) - 1)
+        if at > len(text) // 2 or (mark == " " and at > 0):
+            return at + offset
+    return 0
+
+
+def cut_blocks(texts: Iterable[str], size: int = BLOCK) -> Iterator[str]:
+    """`texts` in blocks of about `size` characters, cut at safe places, or anywhere where a block gets 4 x `size`."""
+    rest = ""
+    for text in texts:
+        rest += text
+        while len(rest) >= size:
+            at = safe_cut(rest) or (len(rest) if len(rest) >= 4 * size else 0)
+            if not at:
+                break
+            yield rest[:at]
+            rest = rest[at:]
+    if rest:
+        yield rest
+
+
+@dataclass
+class Cleaner:
+    """The options that change a text, applied block by block; `changes` counts what each of them did.
+
+    `newline`: 'universal' turns CR LF and lone CR into LF, 'keep' leaves them. `remove`: regular expressions whose
+    matches are cut, within a block of about a million characters that ends at a line end. Errors: `UserError` for a
+    pattern that does not compile or an unknown normal form.
+    """
+
+    newline: str = "universal"
+    strip_bom: bool = True
+    strip_gutenberg: bool = False
+    remove: tuple[str, ...] = ()
+    normalise: str | None = None
+    lower_case: bool = False
+    changes: Counter[str] = field(default_factory=Counter)
+    removed: Counter[str] = field(default_factory=Counter)
+
+    def __post_init__(self) -> None:
+        if self.newline not in ("universal", "keep"):
+            raise UserError(f"dataset.newline={self.newline}: use universal or keep")
+        if self.normalise is not None and self.normalise not in NORMAL_FORMS:
+            raise UserError(f"dataset.normalise={self.normalise}: use null or one of {', '.join(NORMAL_FORMS)}")
+        self._patterns = [_compile(pattern) for pattern in self.remove]
+
+    def clean(self, blocks: Iterable[str]) -> Iterator[str]:
+        """The blocks of one document, cleaned. Takes a stream, gives a stream: a document need not fit in memory."""
+        blocks = self._without_bom(blocks)
+        if self.newline == "universal":
+            blocks = self._with_line_feeds(blocks)
+        blocks = cut_blocks(blocks)
+        if self.strip_gutenberg:
+            blocks = self._without_gutenberg(blocks)
+        return (self._clean_block(block) for block in blocks)
+
+    def _without_bom(self, blocks: Iterable[str]) -> Iterator[str]:
+        first = True
+        for block in blocks:
+            if first and block:
+                if self.strip_bom and block[0] == BOM:
+                    block = block[1:]
+                    self.changes["byte order marks stripped"] += 1
+                first = False
+            self.changes["NUL characters kept"] += block.count("\0")
+            self.changes["U+FEFF (byte order marks) inside the text kept"] += block.count(BOM)
+            yield block
+
+    def _with_line_feeds(self, blocks: Iterable[str]) -> Iterator[str]:
+        decoder = io.IncrementalNewlineDecoder(None, translate=True)
+        before = after = returns = 0
+        for text, last in _flagged(blocks):
+            line_fed = decoder.decode(text, final=last)
+            before, after, returns = before + len(text), after + len(line_fed), returns + text.count("\r")
+            yield line_fed
+        pairs = before - after
+        self.changes["CR LF line ends changed to LF"] += pairs
+        self.changes["lone CR line ends changed to LF"] += returns - pairs
+
+    def _without_gutenberg(self, blocks: Iterable[str]) -> Iterator[str]:
+        first, ended = True, False
+        for block in blocks:
+            if ended:
+                self.changes["characters of Gutenberg's header and footer stripped"] += len(block)
+                continue
+            header = HEADER.search(block) if first else None
+            begin = header.end() if header else 0
+            footer = FOOTER.search(block, begin)
+            end = footer.start() if footer else len(block)
+            if first and not header:
+                self.changes["files without Gutenberg's header"] += 1
+            first, ended = False, footer is not None
+            self.changes["characters of Gutenberg's header and footer stripped"] += len(block) - (end - begin)
+            yield block[begin:end]
+
+    def _clean_block(self, block: str) -> str:
+        for pattern in self._patterns:
+            block = pattern.sub(self._cut, block)
+        folded = fold(block, self.normalise, self.lower_case)
+        if folded != block:
+            self.changes["characters changed by lower_case and normalise"] += _differing(block, folded)
+        return folded
+
+    def _cut(self, match: re.Match[str]) -> str:
+        if match.group():
+            self.changes["matches of dataset.remove cut"] += 1
+            self.changes["characters cut by dataset.remove"] += len(match.group())
+            self.removed.update(match.group())
+        return ""
+
+
+def _compile(pattern: str) -> re.Pattern[str]:
+    try:
+        return re.compile(pattern, re.MULTILINE)
+    except re.error as error:
+        raise UserError(f"dataset.remove has a pattern that is no regular expression, {pattern!r}: {error}") from None
+
+
+def _differing(before: str, after: str) -> int:
+    if len(before) == len(after):
+        return sum(a != b for a, b in zip(before, after, strict=True))
+    return sum((Counter(before) - Counter(after)).values())
+
+
+def _flagged(blocks: Iterable[str]) -> Iterator[tuple[str, bool]]:
+    """Each block, and a last empty one that is flagged as the end."""
+    for block in blocks:
+        yield block, False
+    yield "", True

@@ -1,0 +1,172 @@
+"""Which files a text is made of, in which order, and a fingerprint of what is in them."""
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import hashlib
+import importlib.util
+import os
+import sysconfig
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from rnnscope.data.download import Remote, local_file
+from rnnscope.data.sources import Source, documents, file_digest, members
+from rnnscope.errors import UserError
+
+SPLITS = ("train", "val", "test")
+
+
+@dataclass
+class Corpus:
+    """The files of a text. Keywords are the keys of `dataset.corpus`; `cache_dir` is where downloads are kept.
+
+    `find()` gives the sources of each split that has files of its own; all others are under 'train', to be divided.
+    """
+
+    path: str | None = None
+    val_path: str | None = None
+    test_path: str | None = None
+    url: str | None = None
+    sha256: str | None = None
+    md5: str | None = None
+    val_url: str | None = None
+    val_sha256: str | None = None
+    test_url: str | None = None
+    test_sha256: str | None = None
+    packages: list[str] = field(default_factory=list)
+    include: list[str] = field(default_factory=list)
+    exclude: list[str] = field(default_factory=list)
+    column: str | None = None
+    separator: str = "\n"
+    shuffle: bool = False
+    cache_dir: Path = Path("outputs/cache")
+    say: Callable[[str], None] = lambda line: None
+    changes: Counter[str] = field(default_factory=Counter)
+
+    def find(self) -> dict[str, list[Source]]:
+        """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
+        found = {"train": self._packages() if self.packages else self._files("path", self.path, self._remote("", self.md5))}
+        for split in ("val", "test"):
+            path = getattr(self, f"{split}_path")
+            if path is not None:
+                found[split] = self._files(f"{split}_path", path, self._remote(f"{split}_", None))
+        return found
+
+    @property
+    def divided(self) -> bool:
+        """Whether val and test come out of the same files as train."""
+        return self.val_path is None and self.test_path is None
+
+    def documents(self, source: Source, encoding: str) -> Iterator[Iterator[str]]:
+        """The documents of one source: see `rnnscope.data.sources.documents`."""
+        return documents(source, encoding, self.column, self.changes)
+
+    def _remote(self, prefix: str, md5: str | None) -> Remote | None:
+        url = getattr(self, f"{prefix}url")
+        return Remote(url, getattr(self, f"{prefix}sha256"), md5) if url else None
+
+    def _files(self, key: str, path: str | None, remote: Remote | None) -> list[Source]:
+        key = f"dataset.corpus.{key}"
+        if not path:
+            raise UserError(f"{key} is not set: give a file, a folder or a glob (rnnscope train text=PATH)")
+        root = local_file(path, remote, self.cache_dir, self.say)
+        if root.is_file():
+            return self._selected(members(root, root.name), root, key, patterns=root.suffix.lower() == ".zip")
+        if root.is_dir():
+            found = self._walk(root)
+        else:
+            found = [(Path(name), name) for name in glob.glob(path, recursive=True) if os.path.isfile(name)]
+            if not found:
+                raise UserError(f"{key}={path}: {_missing(root)}: give an existing file, folder or glob")
+        sources = [source for file, name in found for source in members(file, name)]
+        return self._selected(sources, root, key, patterns=True)
+
+    def _packages(self) -> list[Source]:
+        sources = []
+        for package in self.packages:
+            root = package_path(package)
+            found = self._walk(root) if root.is_dir() else [(root, root.name)]
+            chosen = [Source(file, name) for file, name in found if _chosen(name, self.include or ["*.py"], self.exclude)]
+            if not chosen:
+                raise UserError(f"dataset.corpus.packages: no file of {package} ({root}) matches include and exclude")
+            sources += [Source(source.path, f"{package}/{source.name}") for source in chosen]
+        return self._ordered(sources)
+
+    def _walk(self, root: Path) -> list[tuple[Path, str]]:
+        """The files under a folder with their relative names. Hidden ones are left out, dangling links are counted."""
+        found = []
+        for folder, folders, files in os.walk(root, onerror=_refuse):
+            folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
+            for name in files:
+                path = Path(folder, name)
+                if name.startswith("."):
+                    self.changes["hidden files left out"] += 1
+                elif path.is_file():
+                    found.append((path, path.relative_to(root).as_posix()))
+                elif path.is_symlink():
+                    self.changes["dangling links left out"] += 1
+        return found
+
+    def _selected(self, sources: list[Source], root: Path, key: str, *, patterns: bool) -> list[Source]:
+        if patterns:
+            sources = [source for source in sources if _chosen(source.name, self.include or ["*"], self.exclude)]
+        if not sources:
+            raise UserError(
+                f"{key}={root}: no file in it matches: include={self.include or ['*']} exclude={self.exclude}"
+                " (hidden files are never taken): change dataset.corpus.include or exclude"
+            )
+        return self._ordered(sources)
+
+    def _ordered(self, sources: list[Source]) -> list[Source]:
+        if self.shuffle:
+            return sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).digest())
+        return sorted(sources, key=lambda source: source.name)
+
+
+def package_path(name: str) -> Path:
+    """The folder or the one file of an installed package, not imported; 'stdlib' is Python's own library."""
+    if name == "stdlib":
+        return Path(sysconfig.get_path("stdlib"))
+    spec = importlib.util.find_spec(name) if name.isidentifier() else None
+    if spec is None:
+        raise UserError(
+            f"dataset.corpus.packages: no package {name!r} here: install it or name another (stdlib is always there)"
+        )
+    if spec.submodule_search_locations:
+        return Path(next(iter(spec.submodule_search_locations)))
+    if not spec.origin or not spec.origin.endswith(".py"):
+        raise UserError(f"dataset.corpus.packages: {name!r} has no Python source here: name another (stdlib is always there)")
+    return Path(spec.origin)
+
+
+def content_digest(found: dict[str, list[Source]]) -> str:
+    """A sha256 of what the files hold, in order, by split: names and dates do not enter."""
+    digest = hashlib.sha256()
+    for split, sources in found.items():
+        digest.update(f"{split} {len(sources)}\n".encode())
+        known: dict[Path, str] = {}
+        for source in sources:
+            known[source.path] = known.get(source.path) or file_digest(source.path)
+            digest.update(f"{known[source.path]} {source.member}\n".encode())
+    return digest.hexdigest()
+
+
+def _chosen(name: str, include: list[str], exclude: list[str]) -> bool:
+    def matches(pattern: str) -> bool:
+        return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
+
+    return any(map(matches, include)) and not any(map(matches, exclude))
+
+
+def _missing(path: Path) -> str:
+    if path.is_symlink():
+        return "a link to something that is not there"
+    return "no such file or folder"
+
+
+def _refuse(error: OSError) -> None:
+    raise UserError(f"{error.filename}: cannot be read ({error.strerror}): change its permissions or exclude it") from None

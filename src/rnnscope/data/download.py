@@ -1,0 +1,92 @@
+"""Files that come from elsewhere: found in RNNSCOPE_DATA or the cache, else downloaded once, always verified."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from rnnscope.errors import UserError
+
+
+@dataclass(frozen=True)
+class Remote:
+    """Where a file comes from and what it must hash to (an MD5 where nobody publishes a sha256)."""
+
+    url: str
+    sha256: str | None = None
+    md5: str | None = None
+
+    @property
+    def known_hash(self) -> str:
+        if self.sha256:
+            return f"sha256:{self.sha256}"
+        if self.md5:
+            return f"md5:{self.md5}"
+        raise UserError(f"dataset.corpus.url={self.url} has no dataset.corpus.sha256: give the hash that the file must have")
+
+    def matches(self, path: Path) -> bool:
+        """Whether the file at `path` has the wanted hash."""
+        algorithm, wanted = self.known_hash.split(":")
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, algorithm).hexdigest() == wanted.lower()
+
+
+def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[[str], None]) -> Path:
+    """The place of `path` on this machine.
+
+    A path that is there is taken as it is, then one of that name under RNNSCOPE_DATA. With a `remote`, `path` is only a
+    file name: it is looked for under RNNSCOPE_DATA and in the cache, its hash compared, and else downloaded.
+    """
+    provided = _provided(path)
+    if remote is None:
+        place = Path(path).expanduser()
+        return provided if provided and not os.path.lexists(place) else place
+    if provided and remote.matches(provided):
+        return provided
+    if provided:
+        say(f"warning: {provided} is not the file wanted (its hash is not {remote.known_hash}): left aside")
+    cached = cache_dir / "downloads" / path
+    if cached.is_file() and remote.matches(cached):
+        return cached
+    return _download(remote, cached, say)
+
+
+def _provided(path: str) -> Path | None:
+    folder = os.environ.get("RNNSCOPE_DATA")
+    place = Path(folder, path) if folder else None
+    return place if place and place.exists() else None
+
+
+def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:
+    import pooch
+    import requests
+
+    corrupt = place.exists()
+    say(f"downloading {remote.url} to {place}" + (" (the copy there is damaged)" if corrupt else ""))
+    pooch.get_logger().setLevel(logging.WARNING)
+    try:
+        pooch.retrieve(remote.url, remote.known_hash, place.name, place.parent, progressbar=sys.stderr.isatty())
+    except (requests.RequestException, OSError) as error:
+        raise UserError(_unreachable(remote, place, error, corrupt)) from None
+    except ValueError as error:
+        if "hash" not in str(error).lower():
+            raise
+        raise UserError(
+            f"{remote.url}: what came is not the file wanted (its hash is not {remote.known_hash}): "
+            f"try again, or put the right file at {place}"
+        ) from None
+    return place
+
+
+def _unreachable(remote: Remote, place: Path, error: Exception, corrupt: bool) -> str:
+    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    copy = "the copy in the cache is damaged and " if corrupt else ""
+    return (
+        f"{remote.url}: {copy}the download failed ({type(error).__name__}: {reason}): connect to a network, "
+        f"put the file at {place}, or point RNNSCOPE_DATA at a folder with {place.name}"
+    )

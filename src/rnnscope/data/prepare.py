@@ -1,0 +1,190 @@
+"""From settings to encoded splits: find, clean, divide, count, encode, and keep the result under its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnscope.data import report
+from rnnscope.data.cache import cached
+from rnnscope.data.cleaning import Cleaner
+from rnnscope.data.corpus import SPLITS, Corpus, content_digest
+from rnnscope.data.sources import Source, text_decoder
+from rnnscope.data.splits import check_split, divide
+from rnnscope.data.stream import SplitInfo, encode_split, open_stream
+from rnnscope.data.text import CleanText, write_text
+from rnnscope.data.units import check_kind, units
+from rnnscope.data.vocabulary import Vocabulary, check_size, token_counts
+from rnnscope.errors import UserError
+
+FORMAT = 1  # of the cache: another number makes all texts be encoded again
+
+
+@dataclass(frozen=True)
+class TextSettings:
+    """The keys of `dataset` that decide what the ids are (see conf/dataset/text_files.yaml for each)."""
+
+    corpus: Mapping[str, Any]
+    level: str = "char"
+    words: str = "lossless"
+    vocabulary_size: int | None = None
+    minimum_count: int = 1
+    start_end: str | None = None
+    split: Mapping[str, float | None] = field(default_factory=lambda: {"train": 0.9, "val": 0.1, "test": 0.0})
+    unk: str = "<unk>"
+    start: str = "<s>"
+    end: str = "</s>"
+    unk_in_text: bool = False
+    encoding: str = "utf-8"
+    newline: str = "universal"
+    strip_bom: bool = True
+    strip_gutenberg: bool = False
+    remove: tuple[str, ...] = ()
+    normalise: str | None = None
+    lower_case: bool = False
+
+    def check(self, windows: str = "stream") -> None:
+        """Refuse what has no meaning before anything is read. Errors: `UserError` naming the key."""
+        check_size(self.level, self.vocabulary_size)
+        check_kind(self.start_end, self.level, windows)
+        check_split(self.split)
+        text_decoder(self.encoding)
+        self.cleaner()
+        if self.minimum_count < 1:
+            raise UserError(f"dataset.minimum_count={self.minimum_count}: use 1 (keep all) or more")
+        if self.unk_in_text and self.level != "word":
+            raise UserError(f"dataset.unk_in_text=true has no meaning at dataset.level={self.level}: it is for words")
+
+    def cleaner(self) -> Cleaner:
+        return Cleaner(self.newline, self.strip_bom, self.strip_gutenberg, tuple(self.remove), self.normalise, self.lower_case)
+
+    def vocabulary_options(self) -> dict[str, Any]:
+        names = ("unk", "start", "end", "words", "lower_case", "normalise", "unk_in_text")
+        return {name: getattr(self, name) for name in names}
+
+    def digest(self, vocabulary: Vocabulary | None) -> str:
+        """A sha256 of all else that decides the ids: these settings, a frozen vocabulary, versions of libraries."""
+        libraries = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}
+        used = [name for key in (self.level, self.start_end or "") for name in libraries.get(key, ())]
+        data = asdict(self) | {"format": FORMAT, "libraries": {name: importlib.metadata.version(name) for name in used}}
+        data["corpus"] = {key: value for key, value in self.corpus.items() if key in ("column", "separator")}
+        data["vocabulary"] = vocabulary.to_json() if vocabulary else None
+        return _digest(data)
+
+
+@dataclass(frozen=True)
+class PreparedText:
+    """A text that is ready to be trained on."""
+
+    folder: Path
+    vocabulary: Vocabulary
+    splits: dict[str, SplitInfo]
+    fingerprint: dict[str, Any]
+    report: list[str]
+
+    def stream(self, split: str) -> np.ndarray:
+        """The ids of a split with START in front, as a read-only memory map: (ids,)."""
+        return open_stream(self.folder / f"{split}.ids", self.splits[split], self.vocabulary.dtype)
+
+
+def prepare(settings: TextSettings, cache_dir: Path, vocabulary: Vocabulary | None, say: Callable[[str], None]) -> PreparedText:
+    """Encode the text that `settings` describe, or find it encoded. A `vocabulary` given is used as it is.
+
+    The text is always read once, to hash it: the cache is found by content, whatever the files' names and dates say.
+    """
+    settings.check()
+    corpus = Corpus(**settings.corpus, cache_dir=cache_dir, say=say)
+    found = corpus.find()
+    text_digest = content_digest(found)
+    settings_digest = settings.digest(vocabulary)
+    folder = cache_dir / "streams" / _digest([text_digest, settings_digest])[:32]
+
+    def fill(partial: Path) -> dict[str, Any]:
+        return _encode(settings, corpus, found, vocabulary, partial)
+
+    manifest = cached(folder, fill, say)
+    splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
+    fingerprint = {
+        "text": text_digest,
+        "settings": settings_digest,
+        "vocabulary": _digest(manifest["vocabulary"]),
+        "streams": {name: info.sha256 for name, info in splits.items()},
+    }
+    made = vocabulary or Vocabulary.from_json(manifest["vocabulary"])
+    return PreparedText(folder, made, splits, fingerprint, manifest["report"])
+
+
+def _encode(
+    settings: TextSettings,
+    corpus: Corpus,
+    found: dict[str, list[Source]],
+    vocabulary: Vocabulary | None,
+    folder: Path,
+) -> dict[str, Any]:
+    """Fill `folder` with the id files of the splits. Gives the manifest."""
+    cleaner = settings.cleaner()
+    separate = settings.start_end is None
+    before = _signatures(found)
+    text = write_text(corpus, found, cleaner, encoding=settings.encoding, separate=separate, path=folder / "text.utf-8")
+    lines = settings.start_end in ("line", "paragraph", "sentence")
+    ranges = divide(text, settings.split, divided=corpus.divided, lines=lines)
+    counts = None if vocabulary or settings.level == "byte" else _count(text, ranges["train"], settings)
+    vocabulary = vocabulary or _build(counts or Counter(), settings)
+    splits = {name: _encode_range(text, ranges[name], settings, vocabulary, folder / f"{name}.ids") for name in SPLITS}
+    if _signatures(found) != before:
+        raise UserError("the text changed while it was being read: start again when nothing writes to it")
+    example = next(text.blocks(0, min(int(text.ends[-1]), 4096)), "")
+    text.path.unlink()
+    lines = [
+        *report.text_lines(text, counts, settings.level),
+        *report.change_lines(corpus.changes + cleaner.changes, cleaner.removed),
+        *report.vocabulary_lines(vocabulary, counts, settings.vocabulary_size, settings.minimum_count),
+        *(report.split_line(name, info.to_json()) for name, info in splits.items() if info.tokens),
+        report.example_line(example, vocabulary),
+    ]
+    infos = {name: info.to_json() for name, info in splits.items()}
+    return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines}
+
+
+def _encode_range(
+    text: CleanText, span: tuple[int, int], settings: TextSettings, vocabulary: Vocabulary, path: Path
+) -> SplitInfo:
+    return encode_split(text, *span, settings.start_end, vocabulary, path)
+
+
+def _count(text: CleanText, span: tuple[int, int], settings: TextSettings) -> Counter[str]:
+    """How often each token occurs in train."""
+    tally = token_counts(settings.level, settings.words, settings.unk if settings.unk_in_text else None)
+    for some in units(text, *span, settings.start_end):
+        tally.add(some.texts)
+    counts = tally.counts()
+    if len(counts) < 2:
+        token = next(iter(counts), "")
+        raise UserError(f"the train split has one distinct token ({token!r}): there is nothing to learn, give another text")
+    return counts
+
+
+def _build(counts: Counter[str], settings: TextSettings) -> Vocabulary:
+    options = settings.vocabulary_options()
+    size, least = settings.vocabulary_size, settings.minimum_count
+    vocabulary = Vocabulary.build(counts, level=settings.level, cap=size, minimum_count=least, **options)
+    if settings.level != "byte" and len(vocabulary) < 4:
+        raise UserError(f"dataset.minimum_count={least}: no token occurs that often: use a smaller number")
+    return vocabulary
+
+
+def _signatures(found: dict[str, list[Source]]) -> list[tuple[int, int]]:
+    paths = [source.path for sources in found.values() for source in sources]
+    return [(status.st_size, status.st_mtime_ns) for status in map(Path.stat, paths)]
+
+
+def _digest(data: Any) -> str:
+    return hashlib.sha256(json.dumps(data, sort_keys=True).encode()).hexdigest()

@@ -1,0 +1,86 @@
+"""The short report on a text at the start of a run, and the warnings that belong to it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+from rnnscope.data.text import CleanText
+from rnnscope.data.vocabulary import SPECIALS, Vocabulary
+
+MANY_CHARACTERS = 5000  # Chinese and Japanese texts have up to about this many distinct ones
+FEW_SPACES = 0.02  # spaces per character; English has 0.18
+SHOWN = 60  # characters of the example
+
+
+def text_lines(text: CleanText, counts: Counter[str] | None, level: str) -> list[str]:
+    """What the text is made of. `counts`: how often each token occurs in train, None where nobody counted."""
+    characters = int(text.characters.sum())
+    line = f"text: {text.files:,} files, {len(text.ends):,} documents, {characters:,} characters"
+    if counts is None:
+        return [line]
+    kind = "words" if level == "word" else "characters"
+    return [f"{line}; {len(counts):,} distinct {kind} in train", *_warnings(counts, level)]
+
+
+def _warnings(counts: Counter[str], level: str) -> list[str]:
+    if level == "char" and len(counts) > MANY_CHARACTERS:
+        return [
+            f"warning: {len(counts):,} distinct characters: if this is not Chinese or Japanese the encoding is wrong "
+            "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model"
+        ]
+    if level == "word":
+        characters = sum(len(word) * count for word, count in counts.items())
+        if characters / max(sum(counts.values()), 1) > 30 or _without_spaces(counts, characters):
+            return ["warning: there are hardly any spaces in this text, words cannot be told apart: try dataset.level=char"]
+    return []
+
+
+def _without_spaces(counts: Counter[str], characters: int) -> bool:
+    spaced = sum(count for word, count in counts.items() if word[0].isspace())
+    return any(word[0].isspace() for word in counts) and spaced < FEW_SPACES * characters
+
+
+def vocabulary_lines(vocabulary: Vocabulary, counts: Counter[str] | None, cap: int | None, minimum_count: int) -> list[str]:
+    """How large the vocabulary is and what was left out of it."""
+    if vocabulary.level == "byte":
+        return ["vocabulary: the 256 bytes of UTF-8"]
+    if counts is None:
+        return [f"vocabulary: {len(vocabulary):,} tokens, frozen (level {vocabulary.level})"]
+    rarest = vocabulary.tokens[-1]
+    limits = f"cap {cap:,}" if cap else "no cap"
+    limits += f", at least {minimum_count} times" if minimum_count > 1 else ""
+    kept = set(vocabulary.tokens[SPECIALS:])
+    dropped = [(token, count) for token, count in counts.most_common() if token not in kept]
+    line = (
+        f"vocabulary: {len(vocabulary):,} tokens (level {vocabulary.level}, {limits}); "
+        f"rarest kept {rarest!r}, {counts[rarest]:,} times"
+    )
+    if not dropped:
+        return [line]
+    shown = ", ".join(f"{token!r} {count:,}" for token, count in dropped[:8])
+    return [line, f"left to UNK: {len(dropped):,} distinct tokens, most often {shown}"]
+
+
+def split_line(split: str, info: Mapping[str, Any]) -> str:
+    """Tokens, characters and share of UNK of a split."""
+    share = 100 * info["unknown"] / max(info["tokens"], 1)
+    unknown = f"UNK {info['unknown']:,} ({share:.3g} %)"
+    return f"{split}: {info['tokens']:,} tokens, {info['characters']:,} characters, {unknown}"
+
+
+def example_line(text: str, vocabulary: Vocabulary) -> str:
+    """The beginning of a text before and after encoding."""
+    shown = text[:SHOWN]
+    ids = ", ".join(str(id) for id in vocabulary.encode(shown)[:12])
+    return f"example: {shown!r} -> {ids}, ..."
+
+
+def change_lines(changes: Counter[str], removed: Counter[str]) -> list[str]:
+    """Everything that was changed or left out, with its count."""
+    lines = [f"changed: {name}: {count:,}" for name, count in changes.items() if count]
+    if removed:
+        shown = ", ".join(f"{character!r} {count:,}" for character, count in removed.most_common(8))
+        lines.append(f"changed: characters cut most: {shown}")
+    return lines

@@ -1,0 +1,200 @@
+"""One file as text: decompressed, decoded, and cut into documents."""
+
+from __future__ import annotations
+
+import bz2
+import codecs
+import csv
+import gzip
+import hashlib
+import lzma
+import sys
+import zipfile
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, cast
+
+from rnnscope.errors import UserError
+
+BLOCK = 1 << 20  # bytes read at a time
+OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.open}
+BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, or one member of a zip file. `name` is how messages and the order of documents call it."""
+
+    path: Path
+    name: str
+    member: str | None = None
+
+
+def members(path: Path, name: str) -> list[Source]:
+    """The sources in one file: its members for a zip file (sorted by name), else the file itself."""
+    if path.suffix.lower() != ".zip":
+        return [Source(path, name)]
+    with _reading(path), zipfile.ZipFile(path) as archive:
+        names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+    return [Source(path, f"{name}/{member}", member) for member in names]
+
+
+def file_digest(path: Path) -> str:
+    """The sha256 of a file's bytes."""
+    with _reading(path), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def documents(source: Source, encoding: str, column: str | None, changes: Counter[str]) -> Iterator[Iterator[str]]:
+    """The documents of a source, each as blocks of text: the whole of it, or one per row where `column` names one.
+
+    Consume each document before the next. Errors: `UserError` naming the file for what cannot be read or decoded.
+    """
+    blocks = decoded(source, encoding)
+    if column is None:
+        yield blocks
+        return
+    for row in _rows(blocks, source, column, changes):
+        yield iter((row,))
+
+
+def decoded(source: Source, encoding: str) -> Iterator[str]:
+    """The text of a source in blocks of at most about a million characters."""
+    decoder = text_decoder(encoding)
+    position = 0
+    for block in _blocks(source):
+        position += len(block)
+        yield _decode(decoder, block, position, source, encoding)
+    yield _decode(decoder, b"", position, source, encoding)
+
+
+def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
+    """Python's strict incremental decoder for `encoding`. Errors: `UserError` for what is no text encoding."""
+    try:
+        "".encode(encoding)  # refuses codecs that do not go between bytes and text
+        return codecs.getincrementaldecoder(encoding)("strict")
+    except LookupError:
+        message = f"dataset.encoding={encoding} is no text encoding that Python knows: use utf-8, utf-16, cp1252, shift_jis"
+        raise UserError(message) from None
+
+
+def _decode(decoder: codecs.IncrementalDecoder, block: bytes, position: int, source: Source, encoding: str) -> str:
+    try:
+        text = decoder.decode(block, final=not block)
+    except UnicodeError as error:
+        raise UserError(_undecodable(error, position, source, encoding)) from None
+    if text.count("\0") * 5 > len(text) and text:
+        hint = "utf-16-be" if text.startswith("\0") else "utf-16-le"
+        raise UserError(
+            f"{source.path}: more than a fifth of it are NUL characters when read as {encoding}: "
+            f"if it is UTF-16 set dataset.encoding={hint}, if it is no text leave it out with dataset.corpus.exclude"
+        )
+    return text
+
+
+def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> str:
+    if not isinstance(error, UnicodeDecodeError):
+        return f"{source.path}: not {encoding} ({error}): set dataset.encoding to the one it is written in"
+    offset = position - len(error.object) + error.start
+    found = error.object[error.start]
+    start = error.object[:2] if position == len(error.object) else b""
+    hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252 or latin-1, say"
+    return (
+        f"{source.path}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason}): "
+        f"set dataset.encoding to the one it is written in ({hint})"
+    )
+
+
+def _blocks(source: Source) -> Iterator[bytes]:
+    with _reading(source.path), _opened(source) as file:
+        while True:
+            block = file.read(BLOCK)
+            if not block:
+                return
+            yield block
+
+
+@contextmanager
+def _opened(source: Source) -> Iterator[IO[bytes]]:
+    if source.member is not None:
+        with zipfile.ZipFile(source.path) as archive, archive.open(source.member) as file:
+            yield file
+        return
+    with cast("IO[bytes]", OPENERS.get(source.path.suffix.lower(), open)(source.path, "rb")) as file:
+        yield file
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except UserError:
+        raise
+    except UnicodeError:
+        raise
+    except BROKEN as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise UserError(f"{path}: cannot be read ({reason}): check the file and its permissions") from None
+
+
+def _rows(blocks: Iterable[str], source: Source, column: str, changes: Counter[str]) -> Iterator[str]:
+    """The values of one column; rows that have none are left out and counted."""
+    csv.field_size_limit(sys.maxsize)
+    lines = _Lines(blocks)
+    rows = csv.reader(lines, delimiter="\t" if ".tsv" in source.path.suffixes else ",", strict=True)
+    try:
+        index = _column_index(next(rows, []), source, column)
+        lines.open = False
+        for row in rows:
+            lines.open = False
+            if index < len(row) and row[index]:
+                yield row[index]
+            else:
+                changes[f"rows without a value in column {column!r} left out"] += 1
+    except csv.Error as error:
+        message = f"{source.path}: not CSV at line {rows.line_num} ({error}): mend the file or unset dataset.corpus.column"
+        raise UserError(message) from None
+    changes["rows cut off inside quotes at the end of a file kept"] += lines.closed
+
+
+def _column_index(header: list[str], source: Source, column: str) -> int:
+    names = [name.removeprefix("\ufeff") for name in header]
+    if column in names:
+        return names.index(column)
+    found = ", ".join(names[:20]) or "none"
+    raise UserError(f"{source.path}: no column {column!r}, only {found}: set dataset.corpus.column to one of them")
+
+
+class _Lines:
+    """The lines of a text with their ends. `open`: lines were given since a row was made of them last; a row that is
+    still open when the text ends was cut off inside quotes and is closed by one more (`closed` is then 1)."""
+
+    def __init__(self, blocks: Iterable[str]) -> None:
+        self.open, self.closed = False, 0
+        self._lines = _split_lines(blocks)
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines, None)
+        if line is None and self.open:
+            self.open, self.closed = False, 1
+            return '"'
+        if line is None:
+            raise StopIteration
+        self.open = True
+        return line
+
+
+def _split_lines(blocks: Iterable[str]) -> Iterator[str]:
+    rest = ""
+    for block in blocks:
+        *lines, rest = (rest + block).split("\n")
+        yield from (line + "\n" for line in lines)
+    if rest:
+        yield rest

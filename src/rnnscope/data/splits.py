@@ -1,0 +1,121 @@
+"""Where a text is divided into train, val and test."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from rnnscope.data.corpus import SPLITS
+from rnnscope.data.text import CleanText
+from rnnscope.errors import UserError
+
+Ranges = dict[str, tuple[int, int]]  # split -> first byte, byte after the last
+
+
+def check_split(split: Mapping[str, float | None]) -> bool:
+    """Whether `split` is in bytes (True) or fractions (False). Errors: `UserError` for what is neither.
+
+    Each of train, val and test is a fraction (<= 1), a number of bytes (> 1) or None for the rest.
+    """
+    given = {name: split.get(name) for name in SPLITS}
+    numbers = [value for value in given.values() if value is not None]
+    shown = ", ".join(f"{name}: {value}" for name, value in given.items())
+    in_bytes = any(value > 1 for value in numbers)
+    if any(value < 0 for value in numbers) or (in_bytes and any(0 < value <= 1 for value in numbers)):
+        raise UserError(f"dataset.split={{{shown}}}: give fractions from 0 to 1, or numbers of bytes, and null for the rest")
+    rests = len(given) - len(numbers)
+    if rests > 1 or (in_bytes and rests != 1) or (not in_bytes and _wrong_sum(sum(numbers), rests)):
+        raise UserError(f"dataset.split={{{shown}}}: fractions must add up to 1; of byte counts one must be null (the rest)")
+    return in_bytes
+
+
+def _wrong_sum(total: float, rests: int) -> bool:
+    return total > 1 + 1e-9 or (not rests and total < 1 - 1e-9)
+
+
+def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool, lines: bool) -> Ranges:
+    """The byte range of each split.
+
+    Files of their own (`divided` False) are taken as they are. Else the text is cut in the order train, val, test: at
+    the nearest end of a document where there are several, at the exact character where there is one, or with `lines` at
+    the next line end. Errors: `UserError` for a split that should have text and gets none.
+    """
+    if divided:
+        wanted = _wanted(text, split)
+        cuts = _between_documents(text, *wanted) if len(text.ends) > 1 else _inside(text, *wanted, lines=lines)
+        train_end, val_end = cuts
+        ranges = {"train": (0, train_end), "val": (train_end, val_end), "test": (val_end, int(text.ends[-1]))}
+        expected = [name for name in SPLITS if split.get(name) != 0]
+    else:
+        ranges, expected = _labelled(text), [name for name in SPLITS if name in text.labelled]
+    for name in expected:
+        if ranges[name][0] >= ranges[name][1]:
+            raise UserError(
+                f"the {name} split has no token: the text has {int(text.characters.sum())} characters in "
+                f"{len(text.ends)} document(s): change dataset.split or give a longer text"
+            )
+    return ranges
+
+
+def _wanted(text: CleanText, split: Mapping[str, float | None]) -> tuple[int, int, bool]:
+    """The two cuts that `split` asks for, in bytes (True) or characters (False) from the start."""
+    in_bytes = check_split(split)
+    total = int(text.ends[-1]) if in_bytes else int(text.characters.sum())
+    known = sum(split.get(name) or 0.0 for name in SPLITS)
+    whole = total if in_bytes else 1.0
+    rest = max(whole - known, 0.0)
+    train, val = (rest if (share := split.get(name)) is None else share for name in ("train", "val"))
+    scale = 1 if in_bytes else total
+    cuts = (int(round(end, 9) * scale) for end in (train, train + val))  # 0.9 + 0.05 is 0.95 here
+    first, second = (min(cut, total) for cut in cuts)
+    return first, second, in_bytes
+
+
+def _between_documents(text: CleanText, first: int, second: int, in_bytes: bool) -> tuple[int, int]:
+    """The ends of documents nearest to the two cuts, with a document on each side of a cut inside the text."""
+    sizes = text.ends if in_bytes else np.cumsum(text.characters)
+    total, count = int(sizes[-1]), len(sizes)
+    train = _nearest(sizes, first, 1, count - 1) if 0 < first < total else count * (first >= total)
+    left = train + 1 if first < second else train
+    val = _nearest(sizes, second, min(left, count - 1), count - 1) if second < total else count
+    val = max(val, train)
+    return _byte_end(text, train), _byte_end(text, val)
+
+
+def _nearest(sizes: np.ndarray, wanted: int, low: int, high: int) -> int:
+    """How many documents, from `low` to `high`, come nearest to `wanted`."""
+    return low + int(np.argmin(np.abs(sizes[low - 1 : high] - wanted)))
+
+
+def _byte_end(text: CleanText, documents: int) -> int:
+    return int(text.ends[documents - 1]) if documents else 0
+
+
+def _inside(text: CleanText, first: int, second: int, in_bytes: bool, *, lines: bool) -> tuple[int, int]:
+    total = int(text.ends[-1])
+    positions = [_character_start(text, cut) if in_bytes else text.byte_of_character(0, cut) for cut in (first, second)]
+    if lines:
+        positions = [text.after_line(position) if position < total else total for position in positions]
+    return positions[0], positions[1]
+
+
+def _character_start(text: CleanText, position: int) -> int:
+    """`position`, or the start of the character that it would cut."""
+    with text.path.open("rb") as file:
+        file.seek(max(position - 3, 0))
+        before = file.read(min(position, 3) + 1)
+    back = min(position, 3)
+    while back < len(before) and back > 0 and before[back] & 0xC0 == 0x80:
+        back, position = back - 1, position - 1
+    return position
+
+
+def _labelled(text: CleanText) -> Ranges:
+    ranges, start, documents = {}, 0, 0
+    for split in SPLITS:
+        documents += text.labelled.get(split, 0)
+        end = _byte_end(text, documents)
+        ranges[split] = (start, end)
+        start = end
+    return ranges

@@ -1,0 +1,83 @@
+"""A split as ids: encoded from the text, kept in a file, read back as a memory map.
+
+file      START id id id ... id        N + 1 ids for N targets: the input of a target is the id before it
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rnnscope.data.text import CleanText
+from rnnscope.data.units import Units, units
+from rnnscope.data.vocabulary import Vocabulary
+
+
+@dataclass(frozen=True)
+class SplitInfo:
+    """What a split holds.
+
+    `tokens` are its targets: START is given and never predicted. `ids` is the length of its file, `units` the number of
+    START in it (1 where only the whole split begins with one).
+    """
+
+    tokens: int
+    characters: int
+    unknown: int
+    ids: int
+    units: int
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def encode_text(vocabulary: Vocabulary, text: str) -> np.ndarray:
+    """The ids of any text with START in front: (tokens + 1,), ready for windows. At byte level START is a line feed."""
+    start = np.array([vocabulary.start], dtype=vocabulary.dtype)
+    return np.concatenate([start, vocabulary.encode_block(text)])
+
+
+def encode_split(text: CleanText, start: int, end: int, kind: str | None, vocabulary: Vocabulary, path: Path) -> SplitInfo:
+    """Write the ids of the text between two byte positions to `path`. `kind`: what START and END are put around."""
+    digest = hashlib.sha256()
+    ids = unknown = opened = 0
+    with path.open("wb") as file:
+        for block, opens in _encoded(text, start, end, kind, vocabulary):
+            digest.update(block.data)
+            file.write(block.data)
+            ids, opened = ids + len(block), opened + opens
+            unknown += 0 if vocabulary.unk is None else int(np.count_nonzero(block == vocabulary.unk))
+    return SplitInfo(max(ids - opened, 0), text.count(start, end), unknown, ids, opened, digest.hexdigest())
+
+
+def _encoded(
+    text: CleanText, start: int, end: int, kind: str | None, vocabulary: Vocabulary
+) -> Iterator[tuple[np.ndarray, int]]:
+    """The ids of a part of the text, block by block, and how many START each block has."""
+    if kind is None and start < end:
+        yield np.array([vocabulary.start], dtype=vocabulary.dtype), 1
+        for block in text.blocks(start, end):
+            yield vocabulary.encode_block(block), 0
+    elif kind is not None:
+        for some in units(text, start, end, kind):
+            yield _between(some, vocabulary)
+
+
+def _between(some: Units, vocabulary: Vocabulary) -> tuple[np.ndarray, int]:
+    """The ids of some units with START and END where they open and close, and how many START there are."""
+    ids = vocabulary.encode_units(some.texts)
+    first, last = int(not some.opens), len(ids) - int(not some.closes)
+    return ids[first:last], len(some.texts) - first
+
+
+def open_stream(path: Path, info: SplitInfo, dtype: np.dtype) -> np.ndarray:
+    """The ids of a split as a read-only memory map: (ids,). An empty split is an empty array."""
+    if not info.ids:
+        return np.zeros(0, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r", shape=(info.ids,))

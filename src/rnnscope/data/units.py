@@ -1,0 +1,116 @@
+"""What stands between START and END: documents, paragraphs, lines or sentences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from rnnscope.data.cleaning import BLOCK
+from rnnscope.data.text import CleanText
+from rnnscope.errors import UserError
+
+KINDS = ("document", "paragraph", "line", "sentence")
+BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
+
+
+class Units(NamedTuple):
+    """Some units in a row. The first may go on with a unit begun before, the last may go on in the next `Units`."""
+
+    texts: list[str]
+    opens: bool
+    closes: bool
+
+
+def check_kind(start_end: str | None, level: str, windows: str) -> None:
+    """Refuse combinations that have no meaning, before anything is read."""
+    if start_end is not None and start_end not in KINDS:
+        raise UserError(f"dataset.start_end={start_end}: use null or one of {', '.join(KINDS)}")
+    if start_end is not None and level == "byte":
+        raise UserError(
+            f"dataset.start_end={start_end}: level=byte has no START and END: set dataset.start_end=null or dataset.level=char"
+        )
+    if windows not in ("stream", "samples"):
+        raise UserError(f"dataset.windows={windows}: use stream or samples")
+    if windows == "samples" and start_end is None:
+        raise UserError(f"dataset.windows=samples needs START and END: set dataset.start_end to one of {', '.join(KINDS)}")
+
+
+def units(text: CleanText, start: int, end: int, kind: str | None) -> Iterator[Units]:
+    """The units of one of `KINDS` between two byte positions of a text; without a `kind` its blocks as they come.
+
+    A line or paragraph is given without the line ends after it, a sentence without the white space around it: END stands
+    for them. An empty line is an empty unit. A text without blank lines, line ends or sentences is one unit.
+    """
+    if kind is None:
+        for block in text.blocks(start, end):
+            yield Units([block], False, False)
+    elif kind == "document":
+        yield from _whole_documents(text, start, end)
+    else:
+        split = {"line": _lines, "paragraph": _paragraphs, "sentence": _sentences}[kind]
+        for document in text.documents(start, end):
+            yield from _divided(document, split)
+
+
+def _whole_documents(text: CleanText, start: int, end: int) -> Iterator[Units]:
+    small: list[str] = []
+    size = 0
+    for document in text.documents(start, end):
+        first = next(document)
+        second = next(document, None)
+        if second is None and size + len(first) <= BLOCK:
+            small.append(first)
+            size += len(first)
+            continue
+        if small:
+            yield Units(small, True, True)
+        small, size = ([first], len(first)) if second is None else ([], 0)
+        if second is not None:
+            yield from _long_document(first, second, document)
+    if small:
+        yield Units(small, True, True)
+
+
+def _long_document(first: str, second: str, others: Iterator[str]) -> Iterator[Units]:
+    yield Units([first], True, False)
+    for block in others:
+        yield Units([second], False, False)
+        second = block
+    yield Units([second], False, True)
+
+
+def _divided(blocks: Iterator[str], split: Callable[[str], tuple[list[str], bool]]) -> Iterator[Units]:
+    """The units of one document; `split` gives those of a block and whether the last of them is complete."""
+    opens, last = True, None
+    for block in blocks:
+        texts, complete = split(block)
+        if not texts:
+            continue
+        if last:
+            yield last
+        last = Units(texts, opens, complete)
+        opens = complete
+    if last:
+        yield last._replace(closes=True)
+
+
+def _lines(block: str) -> tuple[list[str], bool]:
+    texts = block.split("\n")
+    complete = not texts[-1]
+    return (texts[:-1] if complete else texts), complete
+
+
+def _paragraphs(block: str) -> tuple[list[str], bool]:
+    *texts, last = BLANK_LINES.split(block)
+    complete = not last  # else the paragraph may go on in the next block
+    texts = [text for text in (*texts, last) if text.strip()]
+    return [text.strip("\n") if complete or text is not last else text.lstrip("\n") for text in texts], complete
+
+
+def _sentences(block: str) -> tuple[list[str], bool]:
+    from nupunkt import sent_tokenize
+
+    paragraphs = _paragraphs(block)[0]
+    texts = [sentence.strip() for paragraph in paragraphs for sentence in sent_tokenize(paragraph)]
+    return [text for text in texts if text], True

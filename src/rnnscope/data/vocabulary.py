@@ -1,0 +1,207 @@
+"""Tokens and their ids: characters, bytes or words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from rnnscope.data.characters import ByteCodec, ByteDecoder, CharacterCodec, CharacterCounts
+from rnnscope.data.cleaning import NORMAL_FORMS, fold
+from rnnscope.data.words import SPLITTERS, SpacedDecoder, WordCodec, WordCounts, splitter
+from rnnscope.errors import UserError
+
+LEVELS = ("char", "byte", "word")
+UNK, START, END = 0, 1, 2
+SPECIALS = 3
+NEWLINE = 10  # the byte that stands before the first of a text, as there is no START
+BYTES = [chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256)]
+VERSION = 1
+LARGEST = 1_000_000  # tokens: more is refused when a vocabulary is read from a file
+
+
+class Decoder(Protocol):
+    """Ids to text as they come."""
+
+    def feed(self, id: int) -> str: ...
+    def finish(self) -> str: ...
+
+
+class Vocabulary:
+    """The tokens of one level and their ids.
+
+    char and word: UNK is 0, START 1, END 2, then the kept tokens, the most frequent first. byte: the 256 bytes of UTF-8
+    and nothing else, `unk` and `end` are None and `start` is the line feed. The spelling of a special token that occurs
+    in a text is ordinary text, except that `unk_in_text` makes the word spelled like UNK be UNK. `lower_case` and
+    `normalise` are applied to whatever is encoded, so that a prompt is treated as the training text was.
+    """
+
+    def __init__(
+        self,
+        level: str,
+        tokens: Iterable[str],
+        *,
+        words: str = "lossless",
+        lower_case: bool = False,
+        normalise: str | None = None,
+        unk_in_text: bool = False,
+    ) -> None:
+        self.level, self.tokens, self.words = level, list(tokens), words
+        self.lower_case, self.normalise, self.unk_in_text = lower_case, normalise, unk_in_text
+        byte = level == "byte"
+        self.unk: int | None = None if byte else UNK
+        self.start: int = NEWLINE if byte else START
+        self.end: int | None = None if byte else END
+        self.dtype = np.dtype(np.min_scalar_type(max(len(self.tokens) - 1, 0)))
+        self._codec = self._make_codec()
+
+    def _make_codec(self) -> CharacterCodec | ByteCodec | WordCodec:
+        if self.level == "byte":
+            return ByteCodec()
+        if self.level == "char":
+            return CharacterCodec(self.tokens[SPECIALS:], SPECIALS, self.dtype)
+        return WordCodec(self.tokens[SPECIALS:], SPECIALS, self.words, self.tokens[UNK] if self.unk_in_text else None)
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def encode(self, text: str) -> np.ndarray:
+        """The ids of `text`: (tokens,) int64; what is not in the vocabulary is `unk`."""
+        return self._codec.ids(fold(text, self.normalise, self.lower_case)).astype(np.int64)
+
+    def encode_block(self, text: str) -> np.ndarray:
+        """`encode` in the smallest integer type that holds every id."""
+        return self._codec.ids(fold(text, self.normalise, self.lower_case)).astype(self.dtype, copy=False)
+
+    def encode_units(self, texts: list[str]) -> np.ndarray:
+        """The ids of each of `texts` between START and END, one after the other, in the smallest integer type."""
+        ids, lengths = self._codec.batch([fold(text, self.normalise, self.lower_case) for text in texts])
+        ends = np.cumsum(lengths + 2)
+        out = np.empty(int(ends[-1]) if len(ends) else 0, dtype=self.dtype)
+        ordinary = np.ones(len(out), dtype=bool)
+        ordinary[ends - 1] = ordinary[ends - lengths - 2] = False
+        out[ends - lengths - 2], out[ends - 1] = START, END
+        out[ordinary] = ids
+        return out
+
+    def unknown(self, text: str) -> list[str]:
+        """The distinct tokens of `text` that are not in the vocabulary, in order of appearance."""
+        if self.level == "byte":
+            return []
+        known = set(self.tokens[SPECIALS:])
+        pieces = self._codec.pieces(fold(text, self.normalise, self.lower_case))
+        return [piece for piece in dict.fromkeys(pieces) if piece not in known]
+
+    def decode(self, ids: Iterable[int], *, specials: bool = False) -> str:
+        """The text of `ids`. START and END are left out unless `specials`; UNK is spelled as configured."""
+        decoder = self.decoder(specials=specials)
+        return "".join([decoder.feed(int(id)) for id in ids]) + decoder.finish()
+
+    def decoder(self, *, specials: bool = False) -> Decoder:
+        """An object that turns ids into text one at a time: `feed(id)` for each, `finish()` at the end."""
+        return ByteDecoder() if self.level == "byte" else _TokenDecoder(self, specials)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data from which `from_json` makes the same vocabulary."""
+        options = {key: getattr(self, key) for key in ("words", "lower_case", "normalise", "unk_in_text")}
+        return {"version": VERSION, "level": self.level, "tokens": self.tokens, **options}
+
+    @classmethod
+    def from_json(cls, data: Any) -> Vocabulary:
+        """The vocabulary in `data`, wherever that comes from. Errors: `UserError` for all that `to_json` never gives."""
+        problem = _problem(data)
+        if problem:
+            raise UserError(f"this is no rnnscope vocabulary ({problem}): take the vocabulary.json of a run")
+        options = {key: data[key] for key in ("words", "lower_case", "normalise", "unk_in_text")}
+        return cls(data["level"], data["tokens"], **options)
+
+    @classmethod
+    def build(
+        cls,
+        counts: Mapping[str, int],
+        *,
+        level: str,
+        cap: int | None = None,
+        minimum_count: int = 1,
+        unk: str = "<unk>",
+        start: str = "<s>",
+        end: str = "</s>",
+        words: str = "lossless",
+        lower_case: bool = False,
+        normalise: str | None = None,
+        unk_in_text: bool = False,
+    ) -> Vocabulary:
+        """The vocabulary of a text with these token `counts`: the most frequent first, ties by spelling.
+
+        `cap` is the size with the special tokens, null for no limit; tokens seen less than `minimum_count` times are
+        left out. Errors: `UserError` for an unknown level and for a cap that leaves no room for an ordinary token.
+        """
+        check_size(level, cap)
+        options = {"words": words, "lower_case": lower_case, "normalise": normalise, "unk_in_text": unk_in_text}
+        if level == "byte":
+            return cls(level, BYTES, **options)
+        skipped = {unk, f" {unk}"} if unk_in_text else set()
+        kept = [token for token, count in counts.items() if count >= minimum_count and token not in skipped]
+        kept.sort(key=lambda token: (-counts[token], token))
+        room = len(kept) if cap is None else cap - SPECIALS
+        return cls(level, [unk, start, end, *kept[:room]], **options)
+
+
+class _TokenDecoder:
+    """Characters and words to text."""
+
+    def __init__(self, vocabulary: Vocabulary, specials: bool) -> None:
+        self._tokens, self._specials = vocabulary.tokens, specials
+        spaced = vocabulary.level == "word" and vocabulary.words != "lossless"
+        self._spaced = SpacedDecoder(plain=vocabulary.words == "space") if spaced else None
+
+    def feed(self, id: int) -> str:
+        if id in (START, END) and not self._specials:
+            return ""
+        return self._spaced.feed(self._tokens[id]) if self._spaced else self._tokens[id]
+
+    def finish(self) -> str:
+        return ""
+
+
+def token_counts(level: str, words: str = "lossless", unk: str | None = None) -> CharacterCounts | WordCounts:
+    """An empty tally of the tokens of this level: `add(texts)` to it, then `counts()`."""
+    return WordCounts(splitter(words, unk)) if level == "word" else CharacterCounts()
+
+
+def check_size(level: str, cap: int | None) -> None:
+    """Refuse an unknown level and a `cap` that leaves no room for an ordinary token, before anything is read."""
+    if level not in LEVELS:
+        raise UserError(f"dataset.level={level}: use one of {', '.join(LEVELS)}")
+    smallest = 256 if level == "byte" else SPECIALS + 1
+    if cap is not None and cap < smallest:
+        why = "there are 256 bytes" if level == "byte" else "UNK, START and END are counted and one token must be left"
+        raise UserError(f"dataset.vocabulary_size={cap}: at least {smallest} ({why}), or null for no limit")
+
+
+def _problem(data: Any) -> str | None:
+    """What is wrong with `data` as a vocabulary, or None."""
+    if not isinstance(data, dict) or data.get("version") != VERSION:
+        return f"not a mapping of version {VERSION}"
+    if data.get("level") not in LEVELS or data.get("words") not in SPLITTERS:
+        return "unknown level or words"
+    if data.get("normalise") not in (None, *NORMAL_FORMS):
+        return "unknown normal form"
+    if type(data.get("lower_case")) is not bool or type(data.get("unk_in_text")) is not bool:
+        return "lower_case and unk_in_text are not true or false"
+    return _token_problem(data.get("tokens"), data["level"])
+
+
+def _token_problem(tokens: Any, level: str) -> str | None:
+    if not isinstance(tokens, list) or not all(type(token) is str for token in tokens):
+        return "tokens are not a list of texts"
+    if not SPECIALS < len(tokens) <= LARGEST:
+        return f"{len(tokens)} tokens, not {SPECIALS + 1} to {LARGEST}"
+    if level == "byte":
+        return None if tokens == BYTES else "the tokens are not the 256 bytes"
+    if len(set(tokens[SPECIALS:])) != len(tokens) - SPECIALS:
+        return "a token twice"
+    if level == "char" and any(len(token) != 1 for token in tokens[SPECIALS:]):
+        return "a token that is not one character"
+    return None

@@ -1,0 +1,128 @@
+"""Words to ids and back: three ways to split a text, and the spaces between the words of the two that lose them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+
+from rnnscope.errors import UserError
+
+SPLITTERS = ("lossless", "penn", "space")
+# A word, a number or one other character, each with the space before it; or a run of white space. Together: any text.
+LOSSLESS = r" ?\p{L}+(?:['’-]\p{L}+)*| ?\p{N}+(?:[.,]\p{N}+)*| ?[^\s\p{L}\p{N}]|\s+"
+UNKNOWN = "\n unknown"  # the model's own name for UNK: white space and letters in one, so no splitter produces it
+LINE_START = re.compile(r"(?<=\n)(?=\S)")
+LINES = 32  # lines encoded as one piece: fewer cost calls, more leave a core idle
+
+Splitter = Callable[[str], list[str]]
+
+
+def splitter(words: str, unk: str | None = None) -> Splitter:
+    """The function from text to words. `unk` is a spelling to keep as one word in a 'lossless' split.
+
+    lossless: words with the space before them, so that joining them gives the text back to the character.
+    penn: NLTK's Treebank tokeniser, as the classic word-level tutorial has it. space: what white space separates.
+    """
+    if words == "space":
+        return str.split
+    if words == "penn":
+        from nltk.tokenize.destructive import NLTKWordTokenizer
+
+        return NLTKWordTokenizer().tokenize
+    if words != "lossless":
+        raise UserError(f"dataset.words={words}: use one of {', '.join(SPLITTERS)}")
+    split = _pre_tokenizer(unk)
+    return lambda text: [piece for piece, _ in split.pre_tokenize_str(text)]
+
+
+def _pre_tokenizer(unk: str | None):
+    from tokenizers import Regex, pre_tokenizers
+
+    pattern = f" ?{re.escape(unk)}|{LOSSLESS}" if unk else LOSSLESS
+    return pre_tokenizers.Split(Regex(pattern), "isolated")
+
+
+class WordCodec:
+    """Words to ids. `tokens[i]` has id `first + i`, every other word has id 0."""
+
+    def __init__(self, tokens: list[str], first: int, words: str, unk: str | None) -> None:
+        self._ids = {token: first + i for i, token in enumerate(tokens)}
+        self._split = splitter(words, unk)
+        self._tokenizer = _word_level(self._ids, unk) if words == "lossless" else None
+
+    def ids(self, text: str) -> np.ndarray:
+        """(words,) int64."""
+        return self.batch(_line_groups(text) if self._tokenizer else [text])[0]
+
+    def batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all `texts` in a row, and how many each has."""
+        texts = [_valid(text) for text in texts]
+        if self._tokenizer:
+            rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
+        else:
+            rows = [[self._ids.get(word, 0) for word in self._split(text)] for text in texts]
+        lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
+        return np.fromiter((id for row in rows for id in row), dtype=np.int64, count=int(lengths.sum())), lengths
+
+    def pieces(self, text: str) -> list[str]:
+        return self._split(_valid(text))
+
+
+def _word_level(ids: dict[str, int], unk: str | None):
+    from tokenizers import Tokenizer, models
+
+    tokenizer = Tokenizer(models.WordLevel({UNKNOWN: 0, **ids}, unk_token=UNKNOWN))
+    tokenizer.pre_tokenizer = _pre_tokenizer(unk)
+    return tokenizer
+
+
+def _line_groups(text: str) -> list[str]:
+    """`text` in pieces of some lines, cut where no word reaches over: between a line end and what is not white space."""
+    lines = LINE_START.split(text)
+    return ["".join(lines[i : i + LINES]) for i in range(0, len(lines), LINES)]
+
+
+def _valid(text: str) -> str:
+    """`text` with lone surrogates, which no tokeniser takes, replaced."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "replace").decode()
+    return text
+
+
+class WordCounts:
+    """How often each word occurs, over any number of texts."""
+
+    def __init__(self, split: Splitter) -> None:
+        self._split, self._counts = split, Counter()
+
+    def add(self, texts: list[str]) -> None:
+        for text in texts:
+            self._counts.update(self._split(_valid(text)))
+
+    def counts(self) -> Counter[str]:
+        """Word -> how often."""
+        return self._counts
+
+
+CLOSING = re.compile(r"[.,;:?!%)\]}…]+|''|[’']{1,2}|n['’]t|['’](?:s|re|ve|ll|d|m)", re.IGNORECASE)
+OPENING = frozenset("([{$#`") | {"``"}
+QUOTES = {"``": '"', "''": '"'}
+
+
+class SpacedDecoder:
+    """Treebank words to readable text, one word at a time: no space before what closes, none after what opens."""
+
+    def __init__(self, *, plain: bool) -> None:
+        self._plain, self._glued = plain, True
+
+    def feed(self, word: str) -> str:
+        """The word with the space before it, if there is to be one."""
+        glued = self._glued or (not self._plain and CLOSING.fullmatch(word) is not None)
+        self._glued = not self._plain and word in OPENING
+        text = word if self._plain else QUOTES.get(word, word)
+        return text if glued else " " + text

@@ -1,0 +1,131 @@
+"""The recurrent language model: embed -> cells -> head. Ids and a state go in, logits and the next state come out."""
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from rnnscope.errors import UserError
+from rnnscope.model.cells import CELLS, initialise_cell, initialise_matrix, make_cells
+
+INITS = ("torch", "xavier", "uniform", "normal")
+State = list  # one entry a layer: a tensor (1, batch, hidden_size), or a pair of them for an LSTM
+
+
+class LanguageModel(nn.Module):
+    """Scores the next token at every position, given all tokens before it and a state.
+
+    Args:
+        vocabulary_size: V, the number of ids.
+        cell: `rnn`, `lstm` or `gru`.
+        hidden_size: units of each layer.
+        num_layers: layers on top of each other.
+        input: `embedding` (a learnt vector per token) or `one_hot` (the token itself: V features).
+        embedding_size: features of the embedding; None makes it `hidden_size`.
+        dropout: share of units dropped after each layer while training.
+        input_dropout: the same for the embedding.
+        tied_weights: the head reads out with the embedding's matrix (Press & Wolf 2017).
+        bias: whether cells and head have biases.
+        forget_bias: added to the LSTM's forget gate at the start; 0 leaves it as initialised.
+        init: `torch`, `xavier`, `uniform` (+-`init_scale`) or `normal` (standard deviation `init_scale`).
+
+    Raises:
+        UserError: for a combination that cannot be built.
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        cell: str = "lstm",
+        hidden_size: int = 512,
+        num_layers: int = 1,
+        input: str = "embedding",
+        embedding_size: int | None = None,
+        dropout: float = 0.0,
+        input_dropout: float = 0.0,
+        tied_weights: bool = False,
+        bias: bool = True,
+        forget_bias: float = 0.0,
+        init: str = "torch",
+        init_scale: float = 0.08,
+    ) -> None:
+        super().__init__()
+        features = vocabulary_size if input == "one_hot" else embedding_size or hidden_size
+        check_model(cell, hidden_size, num_layers, input, features, dropout, input_dropout, tied_weights, init, init_scale)
+        self.vocabulary_size, self.hidden_size, self.num_layers = vocabulary_size, hidden_size, num_layers
+        self.cell, self.dropout, self.input_dropout = cell, dropout, input_dropout
+        self.embedding = nn.Embedding(vocabulary_size, features) if input == "embedding" else None
+        self.cells = make_cells(cell, features, hidden_size, num_layers, bias)
+        self.head = nn.Linear(hidden_size, vocabulary_size, bias=bias)
+        self._initialise(init, init_scale, forget_bias)
+        if tied_weights:
+            assert self.embedding is not None
+            self.head.weight = self.embedding.weight
+
+    def _initialise(self, init: str, scale: float, forget_bias: float) -> None:
+        if self.embedding is not None:
+            initialise_matrix(self.embedding.weight, init, scale)  # torch's own N(0, 1) would drown a tied head
+        for layer in self.cells:
+            initialise_cell(layer, init, scale, forget_bias)  # type: ignore[arg-type]
+        if init != "torch":
+            initialise_matrix(self.head.weight, init, scale)
+            if self.head.bias is not None:
+                nn.init.zeros_(self.head.bias)
+
+    def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return logits (batch, time, V) for the token after each of `tokens` (batch, time), and the state after the last.
+
+        `state` is what an earlier call returned for the same columns; None starts from zero.
+        """
+        hidden = F.dropout(self._embed(tokens.t()), self.input_dropout, self.training)  # (time, batch, features)
+        after: State = []
+        for index, layer in enumerate(self.cells):
+            hidden, layer_state = layer(hidden, None if state is None else state[index])
+            after.append(layer_state)
+            hidden = F.dropout(hidden, self.dropout, self.training)
+        return self.head(hidden).transpose(0, 1), after
+
+    def _embed(self, tokens: Tensor) -> Tensor:
+        if self.embedding is not None:
+            return self.embedding(tokens)
+        return F.one_hot(tokens, self.vocabulary_size).to(self.head.weight.dtype)
+
+    def parameter_count(self) -> int:
+        """Return the number of trained values; a tied matrix counts once."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
+
+def detach(state: State) -> State:
+    """Cut the state off from the steps that made it: gradients of the next window stop here."""
+    return [tuple(part.detach() for part in layer) if isinstance(layer, tuple) else layer.detach() for layer in state]
+
+
+def check_model(
+    cell: str,
+    hidden_size: int,
+    num_layers: int,
+    input: str,
+    features: int,
+    dropout: float,
+    input_dropout: float,
+    tied_weights: bool,
+    init: str,
+    init_scale: float,
+) -> None:
+    """Refuse what cannot be built, naming the key."""
+    choices = {"cell": (cell, CELLS), "input": (input, ("embedding", "one_hot")), "init": (init, INITS)}
+    for key, (value, allowed) in choices.items():
+        if value not in allowed:
+            raise UserError(f"model.{key}={value} is unknown: choose one of {', '.join(allowed)}")
+    for key, number in {"hidden_size": hidden_size, "num_layers": num_layers, "embedding_size": features}.items():
+        if number < 1:
+            raise UserError(f"model.{key}={number} must be at least 1")
+    for key, share in {"dropout": dropout, "input_dropout": input_dropout}.items():
+        if not 0 <= share < 1:
+            raise UserError(f"model.{key}={share} must lie in [0, 1): it is the share of units dropped")
+    if init_scale <= 0 and init in ("uniform", "normal"):
+        raise UserError(f"model.init_scale={init_scale} must be above 0 for init={init}")
+    if tied_weights and input == "one_hot":
+        raise UserError("model.tied_weights=true needs model.input=embedding: a one-hot input has no matrix to share")
+    if tied_weights and features != hidden_size:
+        raise UserError(
+            f"model.tied_weights=true needs model.embedding_size ({features}) equal to model.hidden_size ({hidden_size})"
+        )

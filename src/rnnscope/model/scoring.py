@@ -1,0 +1,106 @@
+"""Scoring: next-token cross-entropy in nats, always as a sum over a count (means of means are how scores go wrong).
+
+`evaluate` touches nothing of training: no gradient, no dropout, no random number, a state of its own.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from rnnscope.model.language_model import LanguageModel, State
+from rnnscope.model.precision import autocast
+
+IGNORE = -100  # target of a padded position
+
+
+class Window(Protocol):
+    """What training and scoring need of a batch; data/batches.py makes them."""
+
+    inputs: Tensor  # (batch, time)
+    targets: Tensor  # (batch, time)
+    count: int  # real targets
+    fresh: bool  # whether the state starts from zero
+    epoch: int
+    position: dict[str, int]  # where the data goes on after this window
+
+
+def sum_of_nats(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the sum of -log p(target) over the real targets, a scalar in float32.
+
+    Args:
+        logits: (batch, time, V), a transposed view of what the head made as (time, batch, V).
+        targets: (batch, time) ids, `IGNORE` where padded.
+    """
+    flat = logits.transpose(0, 1).flatten(0, 1)  # back to the order in memory: flattening costs no copy
+    return F.cross_entropy(flat.float(), targets.t().flatten(), ignore_index=IGNORE, reduction="sum")
+
+
+def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return how many targets are the likeliest token, a scalar; padded positions never are."""
+    return (logits.argmax(-1) == targets).sum()
+
+
+@dataclass
+class Score:
+    """What a model lost on some tokens: nats, and the tokens and characters they are spread over."""
+
+    nats: float = 0.0
+    tokens: int = 0
+    correct: int = 0
+    characters: int = 0
+
+    @property
+    def loss(self) -> float:
+        """Nats per token."""
+        return self.nats / self.tokens if self.tokens else math.nan
+
+    @property
+    def accuracy(self) -> float:
+        """Share of tokens that were the model's first guess."""
+        return self.correct / self.tokens if self.tokens else math.nan
+
+    @property
+    def bits_per_character(self) -> float:
+        """Bits per character of the text itself, so that levels and vocabularies can be compared."""
+        return self.nats / math.log(2) / self.characters if self.characters else math.nan
+
+    @property
+    def perplexity(self) -> float:
+        """e to the loss: the number of equally likely tokens the model chooses among."""
+        return math.exp(self.loss) if self.loss < 700 else math.inf
+
+
+@torch.no_grad()
+def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
+    """Return the score of `model` over all `windows`, in order; the state is carried where a window is not fresh.
+
+    `characters` is the length of the text they cover, which bits per character divide by.
+    """
+    device = next(model.parameters()).device
+    was_training = model.training
+    model.eval()
+    nats: list[Tensor] = []
+    correct: list[Tensor] = []
+    tokens, state = 0, None
+    for window in windows:
+        score, hits, state = _score(model, window, state, device, precision)
+        nats.append(score)
+        correct.append(hits)
+        tokens += window.count
+    model.train(was_training)
+    total = float(torch.stack(nats).double().sum()) if nats else 0.0
+    return Score(total, tokens, int(torch.stack(correct).sum()) if correct else 0, characters)
+
+
+def _score(
+    model: LanguageModel, window: Window, state: State | None, device: torch.device, precision: str
+) -> tuple[Tensor, Tensor, State]:
+    inputs, targets = window.inputs.to(device), window.targets.to(device)
+    with autocast(device.type, precision):
+        logits, after = model(inputs, None if window.fresh else state)
+    return sum_of_nats(logits, targets), count_correct(logits, targets), after

@@ -1,0 +1,92 @@
+"""Writing TensorBoard events: all scalars of a step as one event, each chart with its meaning, text that stays verbatim."""
+
+import torch
+from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata  # type: ignore[attr-defined]
+from torch import Tensor
+from torch.utils.tensorboard.writer import SummaryWriter
+
+from rnnscope.monitor.charts import layout, meaning
+
+BINS = 64
+
+
+class Board:
+    """One run's TensorBoard events.
+
+    Args:
+        folder: where the event file goes.
+        purge_step: on resume, the first step that is written anew; TensorBoard then drops older points from there on.
+    """
+
+    def __init__(self, folder: str, purge_step: int | None = None) -> None:
+        self._writer = SummaryWriter(folder, purge_step=purge_step)
+        self._described: set[str] = set()
+        self._writer.add_custom_scalars(layout())
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        """Write all `values` of a step."""
+        self._event(Summary(value=[self._scalar(tag, value) for tag, value in values.items()]), step)
+
+    def _scalar(self, tag: str, value: float) -> "Summary.Value":
+        if tag in self._described:
+            return Summary.Value(tag=tag, simple_value=value)
+        self._described.add(tag)  # TensorBoard keeps the description of a tag's first point
+        about = SummaryMetadata(
+            plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"),
+            display_name=tag,
+            summary_description=meaning(tag),
+        )
+        return Summary.Value(tag=tag, simple_value=value, metadata=about)
+
+    def text(self, step: int, tag: str, text: str) -> None:
+        """Write text so that Markdown leaves it alone."""
+        self._writer.add_text(tag, verbatim(text), step)
+
+    def histograms(self, step: int, tensors: dict[str, Tensor]) -> None:
+        """Write a histogram of each tensor's finite values."""
+        for tag, values in tensors.items():
+            finite = values.detach().flatten().float()
+            finite = finite[finite.isfinite()]
+            if len(finite):
+                self._histogram(step, tag, finite)
+
+    def _histogram(self, step: int, tag: str, values: Tensor) -> None:
+        low, high = (float(bound) for bound in torch.aminmax(values))
+        if low == high:
+            low, high = low - 1e-6, high + 1e-6
+        counts = torch.histc(values, BINS, low, high).tolist()
+        width = (high - low) / BINS
+        self._writer.add_histogram_raw(
+            tag,
+            min=low,
+            max=high,
+            num=len(values),
+            sum=float(values.sum()),
+            sum_squares=float(values.square().sum()),
+            bucket_limits=[low + width * (index + 1) for index in range(BINS)],
+            bucket_counts=counts,
+            global_step=step,
+        )
+
+    def hparams(self, values: dict[str, bool | str | float | int], metrics: list[str]) -> None:
+        """Fill the HParams tab: the same flat keys in every run, and the tags whose last value it lists."""
+        from torch.utils.tensorboard.summary import hparams
+
+        for summary in hparams(values, dict.fromkeys(metrics, 0.0)):
+            self._event(summary, None)
+
+    def _event(self, summary: "Summary", step: int | None) -> None:
+        writer = self._writer.file_writer or self._writer._get_file_writer()
+        writer.add_summary(summary, step)
+
+    def flush(self) -> None:
+        self._writer.flush()
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def verbatim(text: str) -> str:
+    """Return Markdown that shows `text` as it is: every line indented, nothing UTF-8 cannot hold, NUL made visible."""
+    safe = text.encode("utf-8", "replace").decode().replace("\0", "\u2400")
+    return "\n".join("    " + line for line in safe.split("\n"))

@@ -1,0 +1,50 @@
+"""When a run ends: after so many steps, after so long, or when somebody asks it to."""
+
+import signal
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import Any
+
+from rnnscope.monitor.monitors import Monitor
+from rnnscope.training.task import LanguageModelTask
+
+
+class Budget(Monitor):
+    """Stops at step `total_steps`, after `max_minutes` of training, or at the end of the step in which a signal came.
+
+    SIGINT (Ctrl-C) and SIGTERM finish the step, save and leave; a second Ctrl-C leaves at once.
+
+    Args:
+        total_steps: None for no such limit.
+        max_minutes: None for no such limit; counted over all sessions of the run.
+        seconds: how long the run has trained, earlier sessions included.
+    """
+
+    def __init__(self, total_steps: int | None, max_minutes: float | None, seconds: Callable[[], float]) -> None:
+        self.total_steps, self.max_minutes, self.seconds = total_steps, max_minutes, seconds
+        self.signal: str | None = None
+        self._handlers: dict[int, Any] = {}
+
+    def start(self, task: LanguageModelTask) -> None:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._handlers[number] = signal.signal(number, self._on_signal)
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number).name
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        over_steps = self.total_steps is not None and task.step >= self.total_steps
+        over_time = self.max_minutes is not None and self.seconds() >= 60 * self.max_minutes
+        if over_steps or over_time or self.signal:
+            task.ending = True
+            task.interrupted = self.signal is not None
+
+    def restore_handlers(self) -> None:
+        """Give the signals back to whoever had them before."""
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+        self._handlers = {}

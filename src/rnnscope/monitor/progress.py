@@ -1,0 +1,71 @@
+"""What the terminal shows while a run trains: a bar where somebody watches, a line every so often where a file does."""
+
+from typing import Protocol
+
+from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.recorder import Recorder
+from rnnscope.monitor.throughput import Throughput
+from rnnscope.training.task import LanguageModelTask
+
+
+class Screen(Protocol):
+    """Where lines go, and a bar that only a terminal shows."""
+
+    def say(self, line: str) -> None: ...
+
+    def bar(self, step: int, total: int | None, text: str) -> None: ...
+
+
+class Progress(Monitor):
+    """The bar moves every `every` steps; a line is written every `lines_every` and at each validation."""
+
+    def __init__(
+        self,
+        screen: Screen,
+        recorder: Recorder,
+        throughput: Throughput,
+        every: int,
+        lines_every: int,
+        total_steps: int | None,
+    ) -> None:
+        self.screen, self.recorder, self.throughput = screen, recorder, throughput
+        self.every, self.lines_every, self.total_steps = every, lines_every, total_steps
+        self._first_step, self._first_seconds = 0, 0.0
+
+    def start(self, task: LanguageModelTask) -> None:
+        self._first_step, self._first_seconds = task.step, self.throughput.seconds
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        if task.step % self.lines_every == 0 or "val/loss" in self.recorder.row or task.ending:
+            self.screen.say(self._line(task))
+        if task.step % self.every == 0 or task.ending:
+            self.screen.bar(task.step, self.total_steps, self._numbers(task))
+
+    def _line(self, task: LanguageModelTask) -> str:
+        total = "" if self.total_steps is None else f"/{self.total_steps}"
+        row = self.recorder.row
+        val = f"  val/loss {row['val/loss']:.4f}" if "val/loss" in row else ""
+        return f"step {task.step}{total}  epoch {task.epoch}  {self._numbers(task)}{val}{self._left(task)}"
+
+    def _numbers(self, task: LanguageModelTask) -> str:
+        latest = self.recorder.latest
+        speed = latest.get("throughput/tokens_per_second")
+        parts = [
+            f"loss {latest['train/loss']:.4f}" if "train/loss" in latest else "",
+            f"{speed:,.0f} tokens/s" if speed else "",
+        ]
+        return "  ".join(part for part in parts if part)
+
+    def _left(self, task: LanguageModelTask) -> str:
+        done = task.step - self._first_step
+        if self.total_steps is None or not done or task.step >= self.total_steps:
+            return ""
+        seconds = (self.throughput.seconds - self._first_seconds) / done * (self.total_steps - task.step)
+        return f"  {clock(seconds)} left"
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as people say them: 0:42, 3:05, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,57 @@
+"""What the clock says: tokens per second, seconds trained, peak memory. None of it decides anything in a run."""
+
+import resource
+import sys
+import time
+from typing import Any
+
+import torch
+
+from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.task import LanguageModelTask
+
+
+class Throughput(Monitor):
+    """Every `every` steps. `seconds` goes on from where an earlier session of the same run stopped."""
+
+    def __init__(self, recorder: Recorder, every: int) -> None:
+        self.recorder, self.every = recorder, every
+        self._earlier = 0.0
+        self._started = self._last_time = time.perf_counter()
+        self._last_tokens = 0
+
+    def start(self, task: LanguageModelTask) -> None:
+        self._started = self._last_time = time.perf_counter()
+        self._last_tokens = task.tokens_seen
+
+    @property
+    def seconds(self) -> float:
+        """Seconds trained so far, all sessions of the run together."""
+        return self._earlier + time.perf_counter() - self._started
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        if task.step % self.every:
+            return
+        now = time.perf_counter()
+        speed = (task.tokens_seen - self._last_tokens) / (now - self._last_time)
+        self._last_time, self._last_tokens = now, task.tokens_seen
+        self.recorder.clock |= {
+            "throughput/tokens_per_second": speed,
+            "throughput/seconds": self.seconds,
+            "throughput/memory_gigabytes": peak_memory(task.device) / 1e9,
+        }
+
+    def state(self) -> dict[str, Any]:
+        return {"seconds": self.seconds}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self._earlier = state["seconds"]
+
+
+def peak_memory(device: torch.device) -> int:
+    """Return the most bytes the GPU, or this process, has used so far."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024

@@ -1,0 +1,64 @@
+"""Update sizes: how far one optimiser step moves each parameter, against the parameter's own size."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.task import LanguageModelTask
+
+
+class UpdateSizes(Monitor):
+    """log10 of RMS(update) / RMS(parameter), per parameter and overall, and histograms of both.
+
+    The update is what the whole step did: gradient, clipping, moments, learning rate, weight decay. The parameter is
+    taken before the step. One that is all zero is left out until it moves: its ratio is no number.
+
+    Args:
+        every: optimiser steps between update sizes.
+        histograms_every: steps between histograms.
+    """
+
+    def __init__(self, recorder: Recorder, every: int, histograms_every: int) -> None:
+        self.recorder, self.every, self.histograms_every = recorder, every, histograms_every
+        self._before: dict[str, Tensor] = {}
+
+    def _due(self, step: int) -> tuple[bool, bool]:
+        return step % self.every == 0, step % self.histograms_every == 0
+
+    def before_step(self, task: LanguageModelTask) -> None:
+        if any(self._due(task.step + 1)):
+            self._before = {name: value.detach().clone() for name, value in task.model.named_parameters()}
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        if not self._before:
+            return
+        sizes, histograms = self._due(task.step)
+        parameters = {name: value.detach() for name, value in task.model.named_parameters()}
+        updates = {name: value - self._before[name] for name, value in parameters.items()}
+        if sizes:
+            self.recorder.values.update(update_sizes(self._before, updates))
+        if histograms:
+            named = {f"parameters/{name}": value for name, value in parameters.items()}
+            named |= {f"updates/{name}": value for name, value in updates.items()}
+            self.recorder.board.histograms(task.step, named)
+        self._before = {}
+
+
+def update_sizes(parameters: dict[str, Tensor], updates: dict[str, Tensor]) -> dict[str, float]:
+    """Return `update_size/<parameter>` and `update_size/all` for parameters before a step and what it added to them."""
+    names = list(parameters)
+    squares = torch.stack([updates[name].double().square().sum() for name in names]).tolist()
+    sizes = torch.stack([parameters[name].double().square().sum() for name in names]).tolist()
+    found = {f"update_size/{n}": _log_ratio(square, size) for n, square, size in zip(names, squares, sizes, strict=True)}
+    found["update_size/all"] = _log_ratio(sum(squares), sum(sizes))
+    return {tag: value for tag, value in found.items() if value is not None}
+
+
+def _log_ratio(update: float, parameter: float) -> float | None:
+    """Return log10 of the root of a ratio of sums of squares: the number of values cancels. None where it is no number."""
+    if not parameter or not update:
+        return None
+    return 0.5 * math.log10(update / parameter) if math.isfinite(update / parameter) else math.nan

@@ -1,0 +1,80 @@
+"""Validation while training: its own state, no random number, nothing of training's touched; and what hangs on it."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from rnnscope.model.scoring import Score, Window, evaluate
+from rnnscope.monitor.divergence import stop_diverged
+from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.schedules import Plateau
+from rnnscope.training.task import LanguageModelTask
+
+
+def due(task: LanguageModelTask, every: int) -> bool:
+    """Whether this step is looked at: every so many, and the last; a run asked to leave does not take the time."""
+    return not task.diverged and (task.step % every == 0 or (task.ending and not task.interrupted))
+
+
+class Validation(Monitor):
+    """Every `every` steps and at the end: the loss of the val split, the best so far, early stopping, plateau schedules.
+
+    Args:
+        every: optimiser steps between validations.
+        windows: gives the windows of the val split, in order, anew each time.
+        tokens_per_character: of the val split.
+        words: whether perplexity is worth a curve.
+        patience: stop after so many validations without a new best; None never does.
+    """
+
+    def __init__(
+        self,
+        recorder: Recorder,
+        every: int,
+        windows: Callable[[], Iterable[Window]],
+        tokens_per_character: float,
+        words: bool,
+        patience: int | None,
+    ) -> None:
+        self.recorder, self.every, self.windows = recorder, every, windows
+        self.tokens_per_character, self.words, self.patience = tokens_per_character, words, patience
+        self.best, self.best_step, self.bad_looks = math.inf, 0, 0
+        self.is_best = self.stopped_early = False
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        self.is_best = False
+        if not due(task, self.every):
+            return
+        score = evaluate(task.model, self.windows(), task.precision)
+        self._record(score)
+        if not math.isfinite(score.loss):
+            stop_diverged(task, f"val/loss is {score.loss}")
+            return
+        self._compare(score.loss, task.step)
+        if isinstance(task.schedule, Plateau):
+            task.schedule.observe({"val/loss": score.loss, "train/loss": task.watched.take()})
+        if self.patience is not None and self.bad_looks >= self.patience:
+            self.stopped_early = task.ending = True
+
+    def _record(self, score: Score) -> None:
+        bits = score.loss / math.log(2) * self.tokens_per_character
+        values = {"val/loss": score.loss, "val/bits_per_character": bits, "val/accuracy": score.accuracy}
+        if self.words:
+            values["val/perplexity"] = score.perplexity
+        self.recorder.values |= values
+
+    def _compare(self, loss: float, step: int) -> None:
+        self.is_best = loss < self.best
+        self.bad_looks = 0 if self.is_best else self.bad_looks + 1
+        if self.is_best:
+            self.best, self.best_step = loss, step
+        bits = self.best / math.log(2) * self.tokens_per_character
+        self.recorder.values |= {"best/loss": self.best, "best/bits_per_character": bits}
+
+    def state(self) -> dict[str, Any]:
+        return {"best": self.best, "best_step": self.best_step, "bad_looks": self.bad_looks}
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.best, self.best_step = state["best"], state["best_step"]
+        self.bad_looks = state["bad_looks"]

@@ -1,0 +1,80 @@
+"""What else decides a result besides config and data: code, packages, Python, hardware, threads."""
+
+import importlib.metadata
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+PACKAGES = ("rnnscope", "torch", "pytorch-lightning", "hydra-core", "omegaconf", "tensorboard", "numpy", "tokenizers")
+SOURCE = Path(__file__).resolve().parents[3]  # the checkout, when rnnscope runs from one
+UNTRACKED_LIMIT = 1_000_000  # bytes; a larger untracked file is named in the patch, not copied into it
+
+
+def environment() -> dict[str, Any]:
+    """Return versions and hardware as plain values for run.json."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": {name: version for name in PACKAGES if (version := _version(name))},
+        "hardware": {"cpu": cpu_name(), "cores": os.cpu_count(), "gpus": gpu_names()},
+        "git_commit": git_commit(),
+        "command": sys.argv,
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def cpu_name() -> str:
+    """Return the CPU's model name."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def gpu_names() -> list[str]:
+    """Return the name of each GPU torch sees."""
+    import torch
+
+    return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+
+
+def _git(*arguments: str) -> str | None:
+    """Return what git prints about the checkout, None where there is no git or no checkout."""
+    try:
+        done = subprocess.run(["git", *arguments], cwd=SOURCE, capture_output=True, timeout=20, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.decode("utf-8", "replace") if done.returncode in (0, 1) else None
+
+
+def git_commit() -> str | None:
+    """Return the commit of rnnscope's own checkout, None when it was installed as a package."""
+    if not (SOURCE / ".git").exists():
+        return None
+    return (_git("rev-parse", "HEAD") or "").strip() or None
+
+
+def git_patch() -> str:
+    """Return the uncommitted changes of the checkout as one patch, untracked source files included."""
+    if not (SOURCE / ".git").exists():
+        return ""
+    parts = [_git("diff", "HEAD", "--binary") or ""]
+    for name in (_git("ls-files", "--others", "--exclude-standard", "-z") or "").split("\0"):
+        path = SOURCE / name
+        if not name or not path.is_file():
+            continue
+        if path.stat().st_size > UNTRACKED_LIMIT:
+            parts.append(f"# untracked and larger than {UNTRACKED_LIMIT} bytes, left out: {name}\n")
+        else:
+            parts.append(_git("diff", "--no-index", "--binary", "--", "/dev/null", name) or "")
+    return "".join(parts)

@@ -1,0 +1,68 @@
+"""Finding runs: `latest`, a folder, or a unique prefix of a run's name."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from rnnscope.errors import UserError
+from rnnscope.runs.folder import RunFolder, outputs_folder
+from rnnscope.runs.record import Record
+
+
+def find_run(run: str, outputs: Path | None = None) -> RunFolder:
+    """Return the run that `run` names: a folder, `latest` (the newest with weights), or a unique prefix of its name.
+
+    A run's name is its path under outputs/runs or outputs/sweeps; a prefix may leave out folders in front.
+
+    Raises:
+        UserError: when it names no run, or more than one.
+    """
+    root = outputs or outputs_folder()
+    if run == "latest":
+        return _latest(root)
+    folder = Path(run)
+    if (folder / "config.yaml").is_file():
+        return RunFolder(folder)
+    if folder.is_dir() and any(folder.iterdir()):
+        raise UserError(f"run={run}: this folder is no run (it has no config.yaml)")
+    runs = list(iterate_runs(root))
+    matches = [found for found in runs if _matches(found, run, root)]
+    if len(matches) == 1:
+        return matches[0]
+    if matches:
+        names = ", ".join(name_of(found, root) for found in matches[:3])
+        raise UserError(
+            f"run={run} fits {len(matches)} runs ({names}{', ...' if len(matches) > 3 else ''}): write more of the name"
+        )
+    raise UserError(f"run={run}: neither a run folder nor the name of one of the {len(runs)} runs under {root}")
+
+
+def iterate_runs(root: Path) -> Iterator[RunFolder]:
+    """Yield every run under outputs/runs and outputs/sweeps."""
+    for kind in ("runs", "sweeps"):
+        for config in sorted((root / kind).glob("*/*/config.yaml")):
+            yield RunFolder(config.parent)
+
+
+def name_of(folder: RunFolder, root: Path) -> str:
+    """Return `<name>/<time>`, as people type it."""
+    return str(folder.path.relative_to(root)).partition("/")[2]
+
+
+def _matches(folder: RunFolder, prefix: str, root: Path) -> bool:
+    name = name_of(folder, root)
+    return name.startswith(prefix) or folder.path.name.startswith(prefix)
+
+
+def _latest(root: Path) -> RunFolder:
+    able = [run for run in iterate_runs(root) if run.weights.exists() or any(run.checkpoints.glob("*.ckpt"))]
+    if not able:
+        raise UserError(f"run=latest: there is no run with a checkpoint under {root}; train one with: rnnscope train")
+    return max(able, key=_started)
+
+
+def _started(folder: RunFolder) -> tuple[str, str]:
+    """When the run began, by its own record, which survives copying; then its name, for runs of the same second."""
+    try:
+        return str(Record.read(folder.record).values.get("started", "")), folder.path.name
+    except UserError:
+        return "", folder.path.name

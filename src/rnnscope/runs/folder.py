@@ -1,0 +1,88 @@
+"""A run on disk: what lies where, and making the folder so that nothing is ever overwritten."""
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from rnnscope.errors import UserError
+
+
+def outputs_folder() -> Path:
+    """Return where runs, sweeps and the cache live: `RNNSCOPE_OUTPUTS`, else outputs/ under the current folder."""
+    return Path(os.environ.get("RNNSCOPE_OUTPUTS") or "outputs")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run. See the README for what each of them holds."""
+
+    path: Path
+
+    @property
+    def config(self) -> Path:
+        return self.path / "config.yaml"
+
+    @property
+    def record(self) -> Path:
+        return self.path / "run.json"
+
+    @property
+    def vocabulary(self) -> Path:
+        return self.path / "vocabulary.json"
+
+    @property
+    def weights(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def timings(self) -> Path:
+        return self.path / "timings.csv"
+
+    @property
+    def samples(self) -> Path:
+        return self.path / "samples.jsonl"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def lock(self) -> Path:
+        return self.path / "run.lock"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def patch(self) -> Path:
+        return self.path / "code.patch"
+
+    @property
+    def hydra(self) -> Path:
+        return self.path / ".hydra"
+
+
+def create_run_folder(name: str, outputs: Path | None = None) -> RunFolder:
+    """Make outputs/runs/<name>/<time>/, with -2, -3 ... where that second is taken already, and return it.
+
+    Raises:
+        UserError: where the folder cannot be made.
+    """
+    parent = (outputs or outputs_folder()) / "runs" / name
+    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
+    for attempt in range(1, 1000):
+        path = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
+        try:
+            path.mkdir(parents=True)  # exclusive: an existing folder raises, even one made a moment ago elsewhere
+        except FileExistsError:
+            continue
+        except OSError as error:
+            raise UserError(f"{path}: the run folder cannot be made ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
+        return RunFolder(path)
+    raise UserError(f"{parent}: a thousand runs began in the same second; set name=")

@@ -1,0 +1,74 @@
+"""metrics.csv, timings.csv and samples.jsonl: append-only, whole lines, cut back to a checkpoint's offset on resume."""
+
+import csv
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+
+class Journal:
+    """A text file that only grows, a line at a time; `offset` is where it ends now."""
+
+    def __init__(self, path: Path, first_line: str = "") -> None:
+        self.path = path
+        self._file = path.open("ab")
+        if first_line and self._file.tell() == 0:
+            self.write_line(first_line)
+
+    def write_line(self, line: str) -> None:
+        """Append one line and hand it to the operating system."""
+        self._file.write(line.encode("utf-8", "replace") + b"\n")
+        self._file.flush()
+
+    @property
+    def offset(self) -> int:
+        """The file's length in bytes."""
+        return self._file.tell()
+
+    def truncate(self, offset: int) -> None:
+        """Forget everything written after `offset`."""
+        self._file.truncate(offset)
+        self._file.seek(offset)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class CsvJournal(Journal):
+    """A CSV with fixed columns; numbers are written so that reading them gives the same bits."""
+
+    def __init__(self, path: Path, columns: list[str]) -> None:
+        self.columns = columns
+        super().__init__(path, csv_line(columns))
+
+    def append(self, values: dict[str, Any]) -> None:
+        """Append a row; a column without a value stays empty, a value without a column is a defect."""
+        assert values.keys() <= set(self.columns), sorted(values.keys() - set(self.columns))
+        self.write_line(csv_line([_text(values.get(column)) for column in self.columns]))
+
+
+class JsonJournal(Journal):
+    """One JSON object a line."""
+
+    def append(self, values: dict[str, Any]) -> None:
+        self.write_line(json.dumps(values, ensure_ascii=False))
+
+
+def csv_line(cells: list[str]) -> str:
+    """Return one CSV line without its line end."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="").writerow(cells)
+    return buffer.getvalue()
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    return repr(value) if isinstance(value, float) else str(value)  # repr: the shortest text that reads back exactly
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """Return the rows of a CSV as dicts of text."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))

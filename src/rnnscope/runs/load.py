@@ -1,0 +1,208 @@
+"""Opening a run to use it: sampling and scoring from config.yaml, vocabulary.json and model.safetensors alone.
+
+Imports neither Lightning nor TensorBoard, and reads data only: opening somebody's run never runs their code.
+"""
+
+import math
+import secrets
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+from rnnscope.data.stream import encode_text
+from rnnscope.data.vocabulary import Vocabulary
+from rnnscope.errors import UserError
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.sampling import Choice, generate
+from rnnscope.model.scoring import Score, evaluate
+from rnnscope.runs.checkpoints import Checkpoints
+from rnnscope.runs.find import find_run
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
+from rnnscope.runs.weights import fill_model, load_weights
+
+UNKNOWN = ("refuse", "skip", "replace")
+
+
+@dataclass
+class LoadedRun:
+    """A trained model with the vocabulary it was trained on.
+
+    `folder.path` is where it lies; `config` is its snapshot as plain values; `model` is a `torch.nn.Module` on the CPU.
+    """
+
+    folder: RunFolder
+    config: dict[str, Any]
+    vocabulary: Vocabulary
+    model: LanguageModel
+
+    def sample(self, prompt: str = "", length: int = 500, **how: Any) -> str:
+        """Return generated text, the prompt in front. `how` is what `stream` takes."""
+        return prompt + "".join(pieces[0] for pieces in self.stream(prompt, length, **how))
+
+    def stream(
+        self,
+        prompt: str = "",
+        length: int = 500,
+        temperature: float = 0.8,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        seed: int | None = None,
+        count: int = 1,
+        stop: str | None = None,
+        minimum_length: int = 0,
+        unknown: str = "refuse",
+    ) -> Iterator[list[str]]:
+        """Return an iterator over the next piece of each of `count` texts, at most `length` tokens each, the prompt not included.
+
+        Args:
+            prompt: what the texts begin with; empty for the start of a text.
+            temperature, top_k, top_p: how tokens are drawn; temperature 0 takes the likeliest.
+            seed: same seed, same texts; None draws a new one.
+            stop: a text ends where this string has been generated; the string itself is kept.
+            minimum_length: tokens before a text may end by itself.
+            unknown: what happens to parts of the prompt outside the vocabulary: `refuse`, `skip` or `replace` by UNK.
+
+        Raises:
+            UserError: for a prompt the policy refuses, or a value outside its range.
+        """
+        for key, value, least in (("length", length, 0), ("count", count, 1)):
+            if value < least:
+                raise UserError(f"{key}={value} must be at least {least}")
+        choice = self.choice(temperature, top_k, top_p, minimum_length)
+        prompt_ids = self.prompt_ids(prompt, unknown)
+        seed = secrets.randbits(32) if seed is None else seed
+        rows = generate(self.model, prompt_ids, length, choice, seed % 2**63, count)
+        return _pieces(rows, [_Text(self.vocabulary, stop) for _ in range(count)])
+
+    def choice(self, temperature: float, top_k: int | None = None, top_p: float | None = None, minimum: int = 0) -> Choice:
+        """Return how tokens are drawn: UNK and START never, END not before `minimum` tokens."""
+        never = tuple(id for id in (self.vocabulary.unk, self._start) if id is not None)
+        return Choice(temperature, top_k, top_p, never, self.vocabulary.end, minimum)
+
+    @property
+    def _start(self) -> int | None:
+        return None if self.vocabulary.level == "byte" else self.vocabulary.start
+
+    def prompt_ids(self, prompt: str, unknown: str = "refuse") -> list[int]:
+        """Return START and the prompt's ids, what is outside the vocabulary treated as `unknown` says."""
+        return prompt_ids(self.vocabulary, prompt, unknown)
+
+    def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
+        """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.
+
+        Args:
+            carried: carry the state through the whole text; False scores independent windows from a zero state.
+            window: tokens of those windows.
+        """
+        if not text:
+            raise UserError("there is no text to score: it is empty")
+        stream = encode_text(self.vocabulary, text)
+        windows: Iterable[Any]
+        if carried:
+            windows = StreamWindows(stream, batch_size=1, sequence_length=min(1024, len(stream) - 1))
+        else:
+            windows = ZeroStateWindows(stream, batch_size=32, sequence_length=window)
+        return evaluate(self.model, windows, precision, characters=len(text))
+
+
+def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[list[str]]:
+    """Yield what each of `texts` makes of its next id, and in the end what they held back."""
+    for ids in rows:
+        yield [text.feed(id) for text, id in zip(texts, ids, strict=True)]
+        if all(text.ended for text in texts):
+            return
+    yield [text.finish() for text in texts]
+
+
+class _Text:
+    """One text as it grows: ids become characters, and a stop string ends it."""
+
+    def __init__(self, vocabulary: Vocabulary, stop: str | None) -> None:
+        self.decoder = vocabulary.decoder()
+        self.stop, self.tail, self.ended = stop or None, "", False
+
+    def feed(self, id: int | None) -> str:
+        if self.ended:
+            return ""
+        if id is None:
+            return self.finish()
+        return self._add(self.decoder.feed(id))
+
+    def finish(self) -> str:
+        if self.ended:
+            return ""
+        piece = self._add(self.decoder.finish())
+        self.ended = True
+        return piece
+
+    def _add(self, piece: str) -> str:
+        if self.stop is None:
+            return piece
+        before = len(self.tail)
+        joined = self.tail + piece
+        found = joined.find(self.stop)
+        if found >= 0:
+            self.ended = True
+            return joined[before : found + len(self.stop)]
+        self.tail = joined[-(len(self.stop) - 1) :] if len(self.stop) > 1 else ""
+        return piece
+
+
+def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
+    """Return the ids a text with this prompt begins with: what comes before the first token, then the prompt's.
+
+    Raises:
+        UserError: under the policy `refuse`, naming what is not in the vocabulary.
+    """
+    if unknown not in UNKNOWN:
+        raise UserError(f"unknown={unknown} is no policy: choose one of {', '.join(UNKNOWN)}")
+    strange = vocabulary.unknown(prompt)
+    if strange and unknown == "refuse":
+        listed = ", ".join(repr(token) for token in strange[:8]) + (", ..." if len(strange) > 8 else "")
+        raise UserError(
+            f"the prompt has {len(strange)} token(s) the run's vocabulary lacks: {listed}; "
+            "leave them out, or set unknown=skip or unknown=replace"
+        )
+    ids = [int(id) for id in vocabulary.encode(prompt)]
+    if strange and unknown == "skip":
+        ids = [id for id in ids if id != vocabulary.unk]
+    return [vocabulary.start, *ids]
+
+
+def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
+    """Open the run that `run` names, with the weights of `checkpoint`: best, last, or a kept step.
+
+    Raises:
+        UserError: when there is no such run or checkpoint, or its files do not fit together.
+    """
+    folder = find_run(str(run))
+    config, vocabulary = read_config(folder), read_vocabulary(folder)
+    model = build_model(config, len(vocabulary), str(folder.config))
+    if checkpoint == "best" and folder.weights.exists():
+        load_weights(model, folder.weights)
+    else:
+        path = Checkpoints(folder.checkpoints).path(checkpoint)
+        fill_from_checkpoint(model, path)
+    model.eval()
+    return LoadedRun(folder, config, vocabulary, model)
+
+
+def fill_from_checkpoint(model: LanguageModel, path: Path) -> None:
+    """Copy the weights of a checkpoint file into the model."""
+    from rnnscope.runs.checkpoints import load_checkpoint
+
+    state = load_checkpoint(path)["state_dict"]
+    names = dict(model.named_parameters())
+    fill_model(model, {name: state[name] for name in names if isinstance(state.get(name), torch.Tensor)}, path)
+
+
+def entropy(counts: Iterable[int]) -> float:
+    """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
+    found = [count for count in counts if count]
+    total = sum(found)
+    return -sum(count / total * math.log(count / total) for count in found) if total else math.nan

@@ -1,0 +1,55 @@
+"""run.json: what a run is and how it stands, small enough that five hundred of them are read in a moment."""
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from rnnscope.errors import UserError
+from rnnscope.runs.files import replace_text
+
+SCHEMA = 1  # version of run.json; readers refuse a newer one
+STATUSES = ("running", "finished", "interrupted", "failed", "diverged")
+
+
+class Record:
+    """The contents of run.json, replaced as a whole at each `update`."""
+
+    def __init__(self, path: Path, values: dict[str, Any]) -> None:
+        self.path, self.values = path, values
+
+    @classmethod
+    def create(cls, path: Path, **values: Any) -> "Record":
+        """Write a new record of a run that is about to start."""
+        record = cls(path, {"schema": SCHEMA, "status": "running", "started": now(), **values})
+        record.update()
+        return record
+
+    @classmethod
+    def read(cls, path: Path) -> "Record":
+        """Read run.json.
+
+        Raises:
+            UserError: when it is missing, broken, or from a newer rnnscope.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"{path.parent} is no run folder: it has no run.json") from None
+        except (OSError, ValueError) as error:
+            raise UserError(f"{path}: this run.json cannot be read ({error})") from error
+        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+            found = values.get("schema") if isinstance(values, dict) else type(values).__name__
+            raise UserError(f"{path}: schema {found} is not one this rnnscope reads ({SCHEMA}); use the version that wrote it")
+        return cls(path, values)
+
+    def update(self, **values: Any) -> None:
+        """Change `values` and write the file anew, atomically."""
+        assert values.get("status", "running") in STATUSES
+        self.values.update(values)
+        replace_text(self.path, json.dumps(self.values, indent=1, ensure_ascii=False) + "\n")
+
+
+def now() -> str:
+    """Return the time of day for people: UTC, to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,0 +1,52 @@
+"""model.safetensors: weights that open without running anything, and the hash that says whether two are the same."""
+
+import hashlib
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from rnnscope.errors import UserError
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.runs.files import replace_file
+
+
+def save_weights(model: LanguageModel, path: Path) -> None:
+    """Write the model's parameters, on the CPU; a tied matrix is written once, under the embedding's name."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
+    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata={"format": "rnnscope"}))
+
+
+def load_weights(model: LanguageModel, path: Path) -> None:
+    """Fill the model from a file of `save_weights`.
+
+    Raises:
+        UserError: when the file is missing, damaged, or of another model.
+    """
+    try:
+        tensors = load_file(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} does not exist: the run has no weights yet") from None
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path} cannot be read as weights ({error})") from error
+    fill_model(model, tensors, path)
+
+
+def fill_model(model: LanguageModel, tensors: dict[str, torch.Tensor], source: Path) -> None:
+    """Copy `tensors` into the model's parameters, all of them or none."""
+    own = dict(model.named_parameters())
+    if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
+        raise UserError(f"{source} holds the weights of another model than config.yaml and vocabulary.json describe")
+    with torch.no_grad():
+        for name, parameter in own.items():
+            parameter.copy_(tensors[name])
+
+
+def hash_weights(model: LanguageModel) -> str:
+    """Return the SHA-256 over every parameter's name and bits, in order of name."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.named_parameters()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

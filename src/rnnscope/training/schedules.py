@@ -1,0 +1,136 @@
+"""How the learning rate moves. A schedule only says a number: moments of the optimiser survive every change of rate.
+
+Steps are optimiser steps, counted from 0: `rate(step)` is the rate that update number `step` uses.
+"""
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from rnnscope.errors import UserError
+
+
+@dataclass
+class Constant:
+    """The same rate throughout."""
+
+    lr: float
+
+    def rate(self, step: int, epoch: int) -> float:
+        return self.lr
+
+
+@dataclass
+class Cosine:
+    """Linear warm-up, then half a cosine to `final_fraction` of the rate at `horizon` (Loshchilov & Hutter 2016)."""
+
+    lr: float
+    horizon: int
+    warmup_steps: int = 0
+    final_fraction: float = 0.0
+
+    def rate(self, step: int, epoch: int) -> float:
+        if step < self.warmup_steps:
+            return self.lr * (step + 1) / self.warmup_steps
+        share = min(1.0, (step - self.warmup_steps) / max(1, self.horizon - self.warmup_steps))
+        return self.lr * (self.final_fraction + (1 - self.final_fraction) * 0.5 * (1 + math.cos(math.pi * share)))
+
+
+@dataclass
+class StepMap:
+    """The rate of the largest key that the step has reached."""
+
+    rates: dict[int, float]
+
+    def rate(self, step: int, epoch: int) -> float:
+        return self.rates[max(start for start in self.rates if start <= step)]
+
+
+@dataclass
+class Exponential:
+    """`factor` to the number of epochs begun after the first `after_epochs`: epochs count from 0."""
+
+    lr: float
+    factor: float
+    after_epochs: int = 0
+
+    def rate(self, step: int, epoch: int) -> float:
+        return self.lr * self.factor ** max(0, epoch + 1 - max(1, self.after_epochs))
+
+
+@dataclass
+class Plateau:
+    """Times `factor` whenever the watched loss has not improved for more than `patience` looks."""
+
+    lr: float
+    watch: str = "val/loss"
+    factor: float = 0.5
+    patience: int = 0
+    best: float = field(default=math.inf, init=False)
+    bad_looks: int = field(default=0, init=False)
+    reductions: int = field(default=0, init=False)
+
+    def rate(self, step: int, epoch: int) -> float:
+        return self.lr * self.factor**self.reductions
+
+    def observe(self, losses: dict[str, float]) -> None:
+        """Take one look at the losses of a validation; `train/loss` is the mean since the look before."""
+        loss = losses[self.watch]
+        if loss < self.best:
+            self.best, self.bad_looks = loss, 0
+            return
+        self.bad_looks += 1
+        if self.bad_looks > self.patience:
+            self.reductions, self.bad_looks = self.reductions + 1, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self.best, "bad_looks": self.bad_looks, "reductions": self.reductions}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.best, self.bad_looks, self.reductions = state["best"], state["bad_looks"], state["reductions"]
+
+
+Schedule = Constant | Cosine | StepMap | Exponential | Plateau
+
+
+def make_schedule(name: str, lr: float, total_steps: int | None, **options: Any) -> Schedule:
+    """Return the schedule `name`; `total_steps` is the training budget, None where only the clock limits it.
+
+    Raises:
+        UserError: for settings that make no schedule, naming the key.
+    """
+    if name == "constant":
+        return Constant(lr)
+    if name == "cosine":
+        return _make_cosine(lr, total_steps, **options)
+    if name == "step_map":
+        return _make_step_map(**options)
+    for key in ("factor", "patience", "after_epochs"):
+        if options.get(key, 0) < 0:
+            raise UserError(f"schedule.{key}={options[key]} must not be negative")
+    if name == "exponential":
+        return Exponential(lr, **options)
+    if name == "plateau":
+        if options.get("watch", "val/loss") not in ("val/loss", "train/loss"):
+            raise UserError(f"schedule.watch={options['watch']} is unknown: choose val/loss or train/loss")
+        return Plateau(lr, **options)
+    raise UserError(f"schedule.name={name} is unknown: choose constant, cosine, step_map, exponential or plateau")
+
+
+def _make_cosine(lr: float, total_steps: int | None, horizon: int | None = None, **options: Any) -> Cosine:
+    end = horizon or total_steps
+    if end is None:
+        raise UserError(
+            "schedule=cosine needs to know where it ends: set trainer.max_steps, trainer.max_epochs or schedule.horizon"
+            " (trainer.max_minutes alone does not say), or use schedule=constant"
+        )
+    return Cosine(lr, end, **options)
+
+
+def _make_step_map(rates: dict[int, float]) -> StepMap:
+    if 0 not in rates:
+        raise UserError(f"schedule.rates={rates} says no rate for step 0: begin with {{0: ...}}")
+    for step, rate in rates.items():
+        if step < 0 or not rate > 0:
+            raise UserError(f"schedule.rates has {step}: {rate}; steps must not be negative and rates must be above 0")
+    return StepMap(rates)

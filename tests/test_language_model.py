@@ -1,0 +1,174 @@
+"""The model against finite differences, a plain loop of its own equations, and the loss an untrained model must have."""
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from rnnscope.errors import UserError
+from rnnscope.model.language_model import LanguageModel, detach
+from rnnscope.model.scoring import IGNORE, sum_of_nats
+
+CELLS = ("rnn", "lstm", "gru")
+VARIANTS = [
+    {},
+    {"input": "one_hot"},
+    {"tied_weights": True},
+    {"bias": False},
+    {"num_layers": 2, "embedding_size": 3},
+    {"forget_bias": 1.0, "init": "xavier"},
+    {"init": "uniform"},
+    {"init": "normal", "init_scale": 0.05},
+]
+
+
+def make(cell: str, vocabulary_size: int = 7, hidden_size: int = 5, **options) -> LanguageModel:
+    torch.manual_seed(0)
+    return LanguageModel(vocabulary_size, cell=cell, hidden_size=hidden_size, **options)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("options", VARIANTS[:5])
+def test_gradients_match_finite_differences(cell, options):
+    model = make(cell, **options).double()
+    tokens = torch.randint(0, 7, (2, 4))
+    targets = torch.randint(0, 7, (2, 4))
+    targets[1, 3] = IGNORE
+
+    def loss() -> Tensor:
+        return sum_of_nats_double(model(tokens)[0], targets)
+
+    loss().backward()
+    for name, parameter in model.named_parameters():
+        flat, gradient = parameter.data.view(-1), parameter.grad.view(-1)
+        for index in range(0, flat.numel(), max(1, flat.numel() // 5)):
+            kept = flat[index].item()
+            flat[index] = kept + 1e-5
+            above = loss().item()
+            flat[index] = kept - 1e-5
+            below = loss().item()
+            flat[index] = kept
+            assert gradient[index].item() == pytest.approx((above - below) / 2e-5, rel=1e-5, abs=1e-7), name
+
+
+def sum_of_nats_double(logits: Tensor, targets: Tensor) -> Tensor:
+    """The loss by its definition, in the precision of the logits: the float32 of training would hide a wrong gradient."""
+    chosen = logits.log_softmax(-1).gather(-1, targets.clamp(min=0).unsqueeze(-1)).squeeze(-1)
+    return -(chosen * (targets != IGNORE)).sum()
+
+
+def test_the_loss_is_the_definition():
+    logits = torch.randn(3, 5, 7).transpose(0, 1).contiguous().transpose(0, 1)
+    targets = torch.randint(0, 7, (3, 5))
+    targets[0, 4] = targets[2, 3] = IGNORE
+    assert sum_of_nats(logits, targets).item() == pytest.approx(sum_of_nats_double(logits, targets).item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("options", VARIANTS)
+@pytest.mark.parametrize("cell", CELLS)
+def test_an_untrained_model_loses_ln_of_the_vocabulary_size(cell, options):
+    options = {"embedding_size": 256} | options if "embedding_size" in options else options
+    model = make(cell, vocabulary_size=68, hidden_size=256, **options).eval()
+    tokens = torch.randint(0, 68, (8, 65))
+    loss = sum_of_nats(model(tokens[:, :-1])[0], tokens[:, 1:]).item() / (8 * 64)
+    assert loss == pytest.approx(math.log(68), rel=0.02)
+
+
+def plain_step(cell: str, layer, x: Tensor, state):
+    """One step of each recurrence, written out as its equations; x (batch, features)."""
+    w, r, b, c = (getattr(layer, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
+    if cell == "rnn":
+        return torch.tanh(x @ w.T + b + state @ r.T + c)
+    if cell == "lstm":
+        h, memory = state
+        i, f, g, o = (x @ w.T + b + h @ r.T + c).chunk(4, -1)
+        memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
+        return o.sigmoid() * memory.tanh(), memory
+    (xr, xz, xn), (hr, hz, hn) = (x @ w.T + b).chunk(3, -1), (state @ r.T + c).chunk(3, -1)
+    reset, update = (xr + hr).sigmoid(), (xz + hz).sigmoid()
+    return (1 - update) * (xn + reset * hn).tanh() + update * state
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_the_fused_kernels_are_the_equations(cell):
+    model = make(cell, num_layers=2).eval()
+    tokens = torch.randint(0, 7, (3, 6))
+    zero = torch.zeros(3, 5)
+    states = [(zero, zero) if cell == "lstm" else zero for _ in range(2)]
+    logits = []
+    for time in range(6):
+        x = model.embedding.weight[tokens[:, time]]
+        for index, layer in enumerate(model.cells):
+            states[index] = plain_step(cell, layer, x, states[index])
+            x = states[index][0] if cell == "lstm" else states[index]
+        logits.append(x @ model.head.weight.T + model.head.bias)
+    torch.testing.assert_close(model(tokens)[0], torch.stack(logits, 1), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_a_carried_state_equals_one_long_sequence(cell):
+    model = make(cell, num_layers=2).eval()
+    tokens = torch.randint(0, 7, (2, 12))
+    whole, after = model(tokens)
+    parts, state = [], None
+    for piece in tokens.split([5, 1, 6], dim=1):
+        logits, state = model(piece, state)
+        state = detach(state)
+        parts.append(logits)
+    torch.testing.assert_close(torch.cat(parts, 1), whole)
+    torch.testing.assert_close(state, after)
+
+
+def test_dropout_acts_only_in_training():
+    model = make("lstm", hidden_size=64, num_layers=2, dropout=0.5, input_dropout=0.2)
+    tokens = torch.randint(0, 7, (2, 4))
+    assert not torch.equal(model(tokens)[0], model(tokens)[0])
+    model.eval()
+    assert torch.equal(model(tokens)[0], model(tokens)[0])
+
+
+def test_the_forget_bias_is_added_once():
+    plain, biased = make("lstm"), make("lstm", forget_bias=1.0)
+    added = [getattr(biased.cells[0], name) - getattr(plain.cells[0], name) for name in ("bias_ih_l0", "bias_hh_l0")]
+    assert torch.allclose(added[0] + added[1], torch.tensor([0.0, 1, 0, 0]).repeat_interleave(5))
+
+
+def test_parameters_are_counted_by_hand():
+    assert make("lstm", 7, 5).parameter_count() == 7 * 5 + 4 * (5 * 5 + 5 * 5 + 5 + 5) + 7 * 5 + 7
+    assert make("gru", 7, 5, tied_weights=True).parameter_count() == 7 * 5 + 3 * (5 * 5 + 5 * 5 + 5 + 5) + 7
+    assert make("rnn", 7, 5, input="one_hot", bias=False).parameter_count() == (7 * 5 + 5 * 5) + 7 * 5
+
+
+def test_inits_have_the_spread_they_promise():
+    weights = {
+        init: make("lstm", 30, 200, init=init, init_scale=0.05).cells[0].weight_hh_l0
+        for init in ("uniform", "normal", "xavier")
+    }
+    assert weights["uniform"].abs().max().item() == pytest.approx(0.05, rel=0.01)
+    assert weights["normal"].std().item() == pytest.approx(0.05, rel=0.02)
+    assert weights["xavier"].abs().max().item() == pytest.approx(math.sqrt(6 / 400), rel=0.01)  # each gate on its own
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"cell": "lstn"}, "model.cell=lstn"),
+        ({"hidden_size": 0}, "model.hidden_size=0"),
+        ({"dropout": 1.0}, "model.dropout=1.0"),
+        ({"tied_weights": True, "embedding_size": 4}, "model.embedding_size (4)"),
+        ({"tied_weights": True, "input": "one_hot"}, "model.input=embedding"),
+        ({"init": "normal", "init_scale": 0.0}, "model.init_scale=0.0"),
+    ],
+)
+def test_models_that_cannot_be_built_name_the_key(options, words):
+    with pytest.raises(UserError, match="model") as caught:
+        LanguageModel(7, **{"cell": "lstm", "hidden_size": 5} | options)
+    assert words in str(caught.value)
+
+
+def test_layers_read_the_layer_below():
+    model = make("gru", num_layers=3, embedding_size=4)
+    sizes = [4] + [layer.hidden_size for layer in model.cells]
+    assert [layer.input_size for layer in model.cells] == [below for below, _ in pairwise(sizes)]
