@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --tim
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate test check bench gpu-check tensorboard clean
+.PHONY: help install train sample evaluate test torture check bench gpu-check tensorboard clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ evaluate: $(READY) ## score the latest run
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
+
+torture: $(READY) ## kill sixty trainings, resume them, compare with unbroken ones (two minutes)
+	$(BIN)/python tests/torture.py
 
 check: $(READY) ## check format, lint and types
 	$(BIN)/ruff format --check src tests

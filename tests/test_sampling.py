@@ -5,7 +5,8 @@ import torch
 
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import Choice, choose, generate, keep_top
+from rnnscope.model.sampling import Choice, check_temperature, draw, generate, keep_top
+from rnnscope.model.stepping import Stepper
 
 
 @pytest.fixture
@@ -14,9 +15,10 @@ def model() -> LanguageModel:
     return LanguageModel(11, cell="lstm", hidden_size=16)
 
 
-def draws(logits: list[float], choice: Choice, count: int = 20_000) -> torch.Tensor:
+def draws(logits: list[float], temperature: float, choice: Choice = Choice(), count: int = 20_000) -> torch.Tensor:  # noqa: B008
     generator = torch.Generator().manual_seed(0)
-    ids = choose(torch.tensor([logits] * count), choice, generator)
+    rows = torch.tensor([logits] * count)
+    ids = draw(rows + choice.forbidden(0, rows), torch.full((count, 1), temperature), choice, generator)
     return torch.bincount(ids, minlength=len(logits)) / count
 
 
@@ -24,25 +26,26 @@ def test_frequencies_are_the_softmax_at_the_temperature():
     logits = [2.0, 1.0, 0.0, -1.0]
     for temperature in (0.5, 1.0, 2.0):
         expected = (torch.tensor(logits) / temperature).softmax(-1)
-        torch.testing.assert_close(draws(logits, Choice(temperature)), expected, atol=0.015, rtol=0)
+        torch.testing.assert_close(draws(logits, temperature), expected, atol=0.015, rtol=0)
 
 
 def test_temperature_zero_and_nearly_zero_take_the_likeliest():
     for temperature in (0.0, 1e-12, 1e-38):
-        assert draws([0.0, 100.0, 99.0], Choice(temperature), 50)[1] == 1
+        assert draws([0.0, 100.0, 99.0], temperature, count=50)[1] == 1
 
 
 def test_what_is_never_drawn_is_never_drawn():
-    frequencies = draws([50.0, 50.0, 0.0, 0.0], Choice(1.0, never=(0, 1)))
+    frequencies = draws([50.0, 50.0, 0.0, 0.0], 1.0, Choice(never=(0, 1)))
     assert frequencies[:2].sum() == 0
     assert frequencies[2].item() == pytest.approx(0.5, abs=0.02)
 
 
-def test_the_end_waits_for_the_minimum_length():
-    choice = Choice(1.0, end=0, minimum_length=3)
-    logits = torch.tensor([[100.0, 0.0]])
-    generator = torch.Generator().manual_seed(0)
-    assert [choose(logits.clone(), choice, generator, drawn).item() for drawn in range(5)] == [1, 1, 1, 0, 0]
+def test_the_end_waits_for_the_minimum_length(model):
+    with torch.no_grad():
+        model.head.bias[2] += 100  # END is all but certain wherever it may be drawn
+    rows = list(generate(model, [1], 10, [1.0], Choice(end=2, minimum_length=3), seed=0))
+    assert len(rows) == 4
+    assert [row[0] is None for row in rows] == [False, False, False, True]
 
 
 def test_top_k_and_top_p_keep_the_likeliest():
@@ -53,41 +56,55 @@ def test_top_k_and_top_p_keep_the_likeliest():
     assert keep_top(logits, None, 1e-9).isfinite().tolist() == [[True, False, False, False]]
 
 
+@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"input": "one_hot"}])
+def test_stepping_equals_the_fused_kernels(cell, options):
+    torch.manual_seed(1)
+    model = LanguageModel(11, cell=cell, hidden_size=16, num_layers=2, **options).eval()
+    tokens = torch.randint(0, 11, (3, 9))
+    with torch.no_grad():
+        whole, _ = model(tokens)
+        _, state = model(tokens[:, :4])
+        for stepper, first in ((Stepper(model, None, 3), 0), (Stepper(model, state, 3), 4)):
+            for time in range(first, 9):
+                torch.testing.assert_close(stepper.step(tokens[:, time]), whole[:, time], rtol=1e-4, atol=1e-5)
+
+
 def test_generating_carries_the_state(model):
     """The same tokens, one forward pass over the whole text so far for each: what carrying the state must equal."""
-    choice, generator = Choice(1.0), torch.Generator().manual_seed(5)
-    text = [1, 4, 2]
+    generator, text = torch.Generator().manual_seed(5), [1, 4, 2]
     model.eval()
     with torch.no_grad():
         for _ in range(30):
-            text.append(int(choose(model(torch.tensor([text]))[0][:, -1], choice, generator)))
-    assert [row[0] for row in generate(model, [1, 4, 2], 30, choice, seed=5)] == text[3:]
+            logits = model(torch.tensor([text]))[0][:, -1]
+            text.append(int(draw(logits, torch.ones(1, 1), Choice(), generator)))
+    assert [row[0] for row in generate(model, [1, 4, 2], 30, [1.0], Choice(), seed=5)] == text[3:]
 
 
 def test_generating_leaves_training_and_its_random_numbers_alone(model):
     model.train()
     before = torch.get_rng_state()
-    list(generate(model, [1], 20, Choice(0.8), seed=1))
+    list(generate(model, [1, 2], 20, [0.8], Choice(), seed=1))
     assert model.training
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.is_grad_enabled()
 
 
 def test_a_caller_between_two_tokens_is_not_in_inference_mode(model):
-    next(generate(model, [1], 5, Choice(1.0), seed=1))
+    next(generate(model, [1], 5, [1.0], Choice(), seed=1))
     assert not torch.is_inference_mode_enabled()
 
 
 def test_seeds_repeat_and_texts_of_one_call_differ(model):
-    once = list(generate(model, [1], 20, Choice(1.0), seed=7, count=3))
-    assert once == list(generate(model, [1], 20, Choice(1.0), seed=7, count=3))
-    assert once != list(generate(model, [1], 20, Choice(1.0), seed=8, count=3))
+    once = list(generate(model, [1], 20, [1.0] * 3, Choice(), seed=7))
+    assert once == list(generate(model, [1], 20, [1.0] * 3, Choice(), seed=7))
+    assert once != list(generate(model, [1], 20, [1.0] * 3, Choice(), seed=8))
     columns = list(zip(*once, strict=True))
     assert len(set(columns)) == 3
 
 
 def test_a_text_that_ended_stays_ended(model):
-    rows = list(generate(model, [1], 200, Choice(1.0, end=2), seed=1, count=4))
+    rows = list(generate(model, [1], 200, [1.0] * 4, Choice(end=2), seed=1))
     for text in zip(*rows, strict=True):
         ended = [id is None for id in text]
         assert ended == sorted(ended)
@@ -95,7 +112,9 @@ def test_a_text_that_ended_stays_ended(model):
     assert rows[-1].count(None) == 4, "generating goes on until all texts ended"
 
 
-@pytest.mark.parametrize("wrong", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])
+@pytest.mark.parametrize("wrong", [{"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])
 def test_values_outside_their_range_are_refused(wrong):
     with pytest.raises(UserError, match=next(iter(wrong))):
         Choice(**wrong)
+    with pytest.raises(UserError, match="temperature=-1"):
+        check_temperature(-1)

@@ -10,17 +10,23 @@ import sys
 
 COMMANDS = {
     "train": "train a model and leave a run folder       rnnscope train text=my_book.txt",
+    "resume": "go on with a run that stopped              rnnscope resume run=latest trainer.max_steps=4000",
+    "reproduce": "train a run again and compare each step    rnnscope reproduce run=latest until=100",
     "sample": "generate text from a run                   rnnscope sample prompt='def main(' temperature=0.7",
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "bench": "how fast this machine trains and samples   rnnscope bench",
 }
 # Keys whose value is a person's text or path: taken as typed, whatever Hydra's grammar would make of it.
 VERBATIM = {
-    "train": {"text": "dataset.corpus.path", "from": "from", "monitor.sample_prompt": "monitor.sample_prompt"},
+    "train": {"text": "dataset.corpus.path", "monitor.sample_prompt": "monitor.sample_prompt"},
+    "train_from": {"from": "parent"},
+    "resume": {"run": "run"},
+    "reproduce": {"run": "run", "text": "text"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
     "evaluate": {"run": "run", "text": "text"},
     "bench": {},
 }
+CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 USAGE = """usage: rnnscope <command> [key=value ...]
 
 {commands}
@@ -64,6 +70,10 @@ def run_command(command: str, arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
     typed = sys.argv
     try:
+        if command == "train" and any(argument.startswith("from=") for argument in arguments):
+            command = "train_from"
+        if command in CHANGING:
+            arguments = collect_changes(command, arguments)
         overrides = [part for argument in arguments for part in protect(command, argument)]
         if command == "train" and "dataset.corpus.path" in "".join(overrides):
             overrides = select_text_files(overrides)
@@ -82,6 +92,26 @@ def run_command(command: str, arguments: list[str]) -> int:
         return 0
     finally:
         sys.argv = typed
+
+
+def collect_changes(command: str, arguments: list[str]) -> list[str]:
+    """Return the arguments with all `key=value` that are not the command's own gathered under its one key `changes`."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    from rnnscope.errors import UserError
+
+    own, changes = [], []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if argument in ("-m", "--multirun"):
+            raise UserError(f"{argument}: a sweep starts from conf/, not from a run; leave {argument} out")
+        if argument.startswith("-") or key in VERBATIM[command] or key.startswith("hydra"):
+            own.append(argument)
+        elif equals and key in VERBATIM["train"]:
+            changes.append(f"{VERBATIM['train'][key]}={QuotedString(text=value, quote=Quote.single).with_quotes()}")
+        else:
+            changes.append(argument)
+    return [*own, f"changes=[{','.join(quote(change) for change in changes)}]"] if changes else own
 
 
 def protect(command: str, argument: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -13,7 +13,7 @@ from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import prepare_torch, resolve_device, resolve_precision, resolve_threads
-from rnnscope.model.sampling import Choice
+from rnnscope.model.sampling import check_temperature
 from rnnscope.monitor.board import Board
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
@@ -28,7 +28,7 @@ from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation
 from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
-from rnnscope.runs.load import prompt_ids
+from rnnscope.runs.load import drawing, prompt_ids
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.optimizers import make_optimizer
 from rnnscope.training.randomness import seed_all
@@ -39,7 +39,28 @@ AT_LEAST_ONE = {
     "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience"),
     "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
 }
-ABOVE_ZERO = ("max_epochs", "max_minutes", "clip_norm", "clip_value")
+ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "clip_value")
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What a run that goes on, or is done again, takes from its record where a new run asks machine, clock and config.
+
+    Args:
+        resolved: its device, precision and threads, for as far as this machine has them.
+        horizon: the budget in steps that its schedule was made for.
+        end: the step where it ends, whatever budget its config names.
+        pause: the step after which it stops as if interrupted.
+        fingerprint: of the data that it was trained on; other data are refused.
+        parent: the run that it came from, for its record.
+    """
+
+    resolved: dict[str, Any] = field(default_factory=dict)
+    horizon: int | None = None
+    end: int | None = None
+    pause: int | None = None
+    fingerprint: dict[str, Any] = field(default_factory=dict)
+    parent: dict[str, Any] | None = None
 
 
 @dataclass
@@ -47,10 +68,11 @@ class Training:
     """Everything that trains, before there is a run folder."""
 
     config: dict[str, Any]
+    terms: Terms
     data: TextData
     model: LanguageModel
     task: LanguageModelTask
-    resolved: dict[str, Any]  # what `auto` and null became: device, precision, threads, total_steps
+    resolved: dict[str, Any]  # what `auto` and null became: device, precision, threads, total_steps, horizon
     device: torch.device
 
     @property
@@ -86,40 +108,74 @@ def check_config(config: dict[str, Any]) -> None:
     for key in ABOVE_ZERO:
         if trainer[key] is not None and not trainer[key] > 0:
             raise UserError(f"trainer.{key}={trainer[key]} must be above 0, or null for none")
+    if not 0 <= trainer["state_reset"] <= 1:
+        raise UserError(f"trainer.state_reset={trainer['state_reset']} must lie in [0, 1]: it is a share of columns")
     if trainer["clip_norm"] is not None and trainer["clip_value"] is not None:
         raise UserError("trainer.clip_norm and trainer.clip_value are both set: set one of them to null")
     if all(trainer[key] is None for key in ("max_steps", "max_epochs", "max_minutes")):
         raise UserError("this training would never end: set trainer.max_steps, trainer.max_epochs or trainer.max_minutes")
-    if config["seed"] < 0:
-        raise UserError(f"seed={config['seed']} must not be negative")
+    if not 0 <= config["seed"] < 2**63:
+        raise UserError(f"seed={config['seed']} must not be negative, nor beyond 2^63")
     for temperature in config["monitor"]["sample_temperatures"]:
-        Choice(temperature)
+        check_temperature(temperature)
 
 
-def assemble(config: dict[str, Any], say: Callable[[str], None], vocabulary: Any = None) -> Training:
-    """Build data, model and task from a config.
+def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | None = None) -> Training:
+    """Build data, model and task from a config, on the terms of an earlier run if there are any.
 
     Raises:
         UserError: for anything in config or text that cannot be trained on.
     """
     check_config(config)
-    trainer, model_keys = config["trainer"], config["model"]
+    terms = terms or Terms()
+    trainer, model_keys = {**config["trainer"], **recorded_machine(terms.resolved, say)}, config["model"]
     device = resolve_device(trainer["accelerator"])
     threads = resolve_threads(trainer["threads"])
     precision = resolve_precision(trainer["precision"], device, model_keys["cell"], model_keys["hidden_size"])
     prepare_torch(threads, trainer["deterministic"])
-    data = TextData(
-        **config["dataset"], seed=config["seed"], cache_dir=outputs_folder() / "cache", vocabulary=vocabulary, say=say
-    )
+    data = TextData(**config["dataset"], seed=config["seed"], cache_dir=outputs_folder() / "cache", say=say)
     data.prepare()
+    check_data(data.fingerprint, terms.fingerprint, config["dataset"]["corpus"])
+    prompt_ids(data.vocabulary, config["monitor"]["sample_prompt"])  # raises now, not at the first sample
     seed_all(config["seed"])  # after the data, whose preparation must not shift the weights
     model = build_model(config, len(data.vocabulary)).to(device)
     total_steps = count_steps(trainer, data.train_dataloader().windows_per_epoch)
     optimizer = make_optimizer(model.parameters(), **config["optimizer"])
-    schedule = make_schedule(lr=config["optimizer"]["lr"], total_steps=total_steps, **config["schedule"])
-    task = LanguageModelTask(model, optimizer, schedule, precision, trainer["clip_norm"], trainer["clip_value"])
-    resolved = {"device": device.type, "precision": precision, "threads": threads, "total_steps": total_steps}
-    return Training(config, data, model, task, resolved, device)
+    horizon = terms.horizon or total_steps
+    schedule = make_schedule(lr=config["optimizer"]["lr"], total_steps=horizon, **config["schedule"])
+    task = LanguageModelTask(
+        model, optimizer, schedule, precision, trainer["clip_norm"], trainer["clip_value"], trainer["state_reset"]
+    )
+    resolved = {"device": device.type, "precision": precision, "threads": threads}
+    return Training(config, terms, data, model, task, resolved | {"total_steps": total_steps, "horizon": horizon}, device)
+
+
+def recorded_machine(resolved: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    """Return the keys of `trainer` that make this process compute as the recorded one did, saying where it cannot."""
+    keys = {key: resolved[key] for key in ("precision", "threads") if resolved.get(key) is not None}
+    if resolved.get("device") == "cuda" and not torch.cuda.is_available():
+        say("warning: the run was trained on a GPU and there is none here: on the CPU its numbers will differ")
+    if resolved.get("device") is not None:
+        keys["accelerator"] = "gpu" if resolved["device"] == "cuda" and torch.cuda.is_available() else "cpu"
+    return keys
+
+
+def check_data(found: dict[str, Any], recorded: dict[str, Any], corpus: dict[str, Any]) -> None:
+    """Refuse data whose tokens are not the ones recorded: file names and settings may differ, ids may not.
+
+    Raises:
+        UserError: saying what changed.
+    """
+    if not recorded or all(found[key] == recorded.get(key) for key in ("vocabulary", "streams")):
+        return
+    parts = {"text": "the text itself", "settings": "how it is read (settings, or versions of libraries)"}
+    changed = [what for key, what in parts.items() if found[key] != recorded.get(key)]
+    streams = [name for name, digest in found["streams"].items() if digest != dict(recorded.get("streams") or {}).get(name)]
+    where = corpus["path"] or f"packages {', '.join(corpus['packages'])}"
+    raise UserError(
+        f"the data changed since the run was trained: {' and '.join(changed) or 'the vocabulary'} of {where} differs"
+        f" ({', '.join(streams)} split); put the text back, or start a new run with: rnnscope train"
+    )
 
 
 def count_steps(trainer: dict[str, Any], windows_per_epoch: int) -> int | None:
@@ -143,6 +199,17 @@ class Writers:
         """Return how long each file is now: what a checkpoint remembers."""
         return {name: getattr(self, name).offset for name in ("metrics", "timings", "samples")}
 
+    def truncate(self, offsets: dict[str, int]) -> None:
+        """Forget what was written after a checkpoint that remembers `offsets`."""
+        for name in ("metrics", "timings", "samples"):
+            getattr(self, name).truncate(offsets[name])
+
+    def sync(self) -> None:
+        """Put on disk what a checkpoint is about to count on."""
+        for writer in (self.metrics, self.timings, self.samples):
+            writer.sync()
+        self.board.flush()
+
     def close(self) -> None:
         for writer in (self.metrics, self.timings, self.samples, self.board):
             writer.close()
@@ -159,13 +226,29 @@ class Watch:
     monitors: Monitors
 
 
-def make_monitors(training: Training, writers: Writers, screen: Screen, save: Callable[[bool, int | None], None]) -> Watch:
+def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
+    """Return the monitor that ends the run: by its own budgets, or where the run that it repeats ended."""
+    terms = training.terms
+    if terms.end is not None:
+        return Budget(terms.end, None, seconds, terms.pause)
+    if terms.pause is not None:  # an earlier run got this far, whatever the clock says now
+        return Budget(training.resolved["total_steps"], None, seconds, terms.pause)
+    return Budget(training.resolved["total_steps"], training.config["trainer"]["max_minutes"], seconds)
+
+
+def make_monitors(
+    training: Training,
+    writers: Writers,
+    screen: Screen,
+    begin: Callable[[], None],
+    save: Callable[[bool, int | None], None],
+) -> Watch:
     """Return the monitors: first what ends a run, then what measures, then what writes, last what saves."""
     config = training.config
     monitor, trainer = config["monitor"], config["trainer"]
     recorder = Recorder(writers.metrics, writers.timings, writers.board)
     throughput = Throughput(recorder, monitor["scalars_every"])
-    budget = Budget(training.resolved["total_steps"], trainer["max_minutes"], lambda: throughput.seconds)
+    budget = make_budget(training, lambda: throughput.seconds)
     cadences = [monitor["scalars_every"], trainer["val_every"], trainer["checkpoint_every"]]
     validation = Validation(
         recorder,
@@ -186,7 +269,7 @@ def make_monitors(training: Training, writers: Writers, screen: Screen, save: Ca
         recorder,
         Progress(screen, recorder, throughput, *lines),
         make_samples(training, writers, screen),
-        Saving(validation, trainer["checkpoint_every"], trainer["keep_every"], save),
+        Saving(validation, trainer["checkpoint_every"], trainer["checkpoint_minutes"], trainer["keep_every"], begin, save),
     ]
     return Watch(budget, validation, recorder, throughput, Monitors(monitors))
 
@@ -198,8 +281,6 @@ def make_samples(training: Training, writers: Writers, screen: Screen) -> Sample
         UserError: when the prompt holds what the vocabulary lacks.
     """
     monitor, vocabulary = training.config["monitor"], training.data.vocabulary
-    never = tuple(id for id in (vocabulary.unk, None if vocabulary.level == "byte" else vocabulary.start) if id is not None)
-    choices = [Choice(temperature, never=never, end=vocabulary.end) for temperature in monitor["sample_temperatures"]]
     prompt = monitor["sample_prompt"]
     return Samples(
         writers.board,
@@ -208,7 +289,8 @@ def make_samples(training: Training, writers: Writers, screen: Screen) -> Sample
         prompt,
         prompt_ids(vocabulary, prompt),
         monitor["sample_length"],
-        choices,
+        monitor["sample_temperatures"],
+        drawing(vocabulary),
         vocabulary.decode,
         training.config["seed"],
         lambda step, temperature, text: screen.say(

@@ -11,6 +11,9 @@ from rnnscope.errors import UserError
 
 ROOTS = {
     "train": schema.TrainConfig,
+    "train_from": schema.TrainConfig,
+    "resume": schema.ResumeConfig,
+    "reproduce": schema.ReproduceConfig,
     "sample": schema.SampleConfig,
     "evaluate": schema.EvaluateConfig,
     "bench": schema.BenchConfig,

@@ -1,12 +1,12 @@
 """Where conf/ is, and the Hydra entry point that every command shares."""
 
-import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.commands import schema
@@ -22,20 +22,36 @@ def conf_folder() -> Path:
 
 
 def hydra_main(command: str, run: Callable[[dict[str, Any]], Any]) -> int:
-    """Compose the command's config from the command line and call `run` with it as a plain, resolved dict."""
+    """Compose the command's config from the command line and call `run` with it as a plain, resolved dict.
+
+    Returns the exit status that `run` returned, 0 where it returned none. What `run` raises is raised again outside
+    of Hydra, which would print lines of its own about it.
+    """
     schema.register()
-    status = 0
+    results: list[int] = []
+    failures: list[BaseException] = []
 
     def task(cfg: DictConfig) -> None:
-        nonlocal status
         sys.argv = [sys.argv[0], command, *sys.argv[1:]]  # what was typed: Lightning starts its children with it
-        result = run(plain(cfg))
-        status = result if isinstance(result, int) else 0
+        try:
+            result = run(plain(cfg))
+            results.append(result if isinstance(result, int) else 0)
+        except Exception as error:
+            failures.append(error)
 
-    logging.getLogger("hydra.core.utils").addHandler(logging.NullHandler())  # errors are reported once, by cli.py
-    logging.getLogger("hydra").propagate = False
     hydra.main(config_path=str(conf_folder()), config_name=command)(task)()
-    return status
+    if failures:
+        raise failures[0]
+    return max(results, default=0)
+
+
+def compose_train(overrides: list[str]) -> dict[str, Any]:
+    """Return what `rnnscope train <overrides>` would train, for use from Python."""
+    schema.register()
+    if GlobalHydra.instance().is_initialized():  # inside a command: its search path is the same conf/
+        return plain(hydra.compose("train", overrides))
+    with hydra.initialize_config_dir(str(conf_folder())):
+        return plain(hydra.compose("train", overrides))
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -21,6 +21,7 @@ class CorpusConfig:
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
     column: str | None = None
+    lines: bool = False
     separator: str = "\n"
     shuffle: bool = False
 

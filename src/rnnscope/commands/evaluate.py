@@ -72,13 +72,15 @@ def _tokens(loaded: Any, config: dict[str, Any]) -> tuple[np.ndarray, int, int |
 
 
 def _split_tokens(loaded: Any, split: str) -> tuple[np.ndarray, int, int | None, str]:
+    from rnnscope.commands.checked import checked
     from rnnscope.data.module import TextData
     from rnnscope.errors import UserError
     from rnnscope.runs.folder import outputs_folder
 
+    config = checked(loaded.config, str(loaded.folder.config))
     data = TextData(
-        **loaded.config["dataset"],
-        seed=loaded.config["seed"],
+        **config["dataset"],
+        seed=config["seed"],
         cache_dir=outputs_folder() / "cache",
         vocabulary=loaded.vocabulary,
         say=lambda line: None,

@@ -105,9 +105,11 @@ class TrainerConfig:
     max_minutes: float | None = None
     clip_norm: float | None = 1.0
     clip_value: float | None = None
+    state_reset: float = 0.0
     val_every: int = 250
     val_tokens: int | None = None
     checkpoint_every: int = 250
+    checkpoint_minutes: float | None = 10.0
     keep_every: int | None = None
     patience: int | None = None
 
@@ -134,6 +136,25 @@ class TrainConfig:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     seed: int = 1
     name: str | None = None
+
+
+@dataclass
+class TrainFromConfig:
+    parent: str = MISSING
+    changes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ResumeConfig:
+    run: str = "latest"
+    changes: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ReproduceConfig:
+    run: str = "latest"
+    until: int | None = None
+    text: str | None = None
 
 
 @dataclass
@@ -196,11 +217,14 @@ def register() -> None:
     store = ConfigStore.instance()
     for name, node in {
         "schema_train": TrainConfig,
+        "schema_train_from": TrainFromConfig,
+        "schema_resume": ResumeConfig,
+        "schema_reproduce": ReproduceConfig,
         "schema_sample": SampleConfig,
         "schema_evaluate": EvaluateConfig,
         "schema_bench": BenchConfig,
     }.items():
-        store.store(name=name, node=node)
+        store.store(name=name, node=node, replace=True)
     for group, options in GROUPS.items():
         for name, node in options.items():
-            store.store(group=group, name=name, node=node)
+            store.store(group=group, name=name, node=node, replace=True)

@@ -2,18 +2,25 @@
 
 import sys
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from tqdm import tqdm
 
 
 class Screen:
-    """Prints to stdout, and to train.log once there is one; lines from before it are kept for it."""
+    """Prints to stdout unless `quiet`, and to train.log once there is one; lines from before it are kept for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
         self._early: list[str] = []
         self._log: IO[str] | None = None
         self._bar: tqdm | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
 
     def log_to(self, path: Path) -> None:
         """Copy everything said so far and from now on to `path`."""
@@ -25,7 +32,8 @@ class Screen:
         """Show one or more lines, above the bar if there is one."""
         if self._bar is not None:
             self._bar.clear()
-        print(printable(line), flush=True)
+        if not self._quiet:
+            print(printable(line), flush=True)
         if self._bar is not None:
             self._bar.refresh()
         if self._log is None:
@@ -36,7 +44,7 @@ class Screen:
 
     def bar(self, step: int, total: int | None, text: str) -> None:
         """Move the bar; without a terminal there is none."""
-        if not sys.stderr.isatty():
+        if self._quiet or not sys.stderr.isatty():
             return
         if self._bar is None:
             self._bar = tqdm(total=total, initial=step, unit=" steps", dynamic_ncols=True, leave=False)

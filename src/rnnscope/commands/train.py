@@ -22,7 +22,11 @@ def run(config: dict[str, Any]) -> int:
             "choices.yaml": OmegaConf.to_yaml(choices),
         }
     name = config["name"] or choices.get("experiment")
-    result = fit(config, name, command)
+    return status_of(fit(config, name, command))
+
+
+def status_of(result: Any) -> int:
+    """Return the exit status of a training: 0 finished, 130 interrupted, 1 diverged."""
     return {"finished": 0, "interrupted": 130}.get(result.status, 1)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from rnnscope.errors import UserError
 
 MANIFEST = "manifest.json"
+UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
 
 
 def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any]:
@@ -30,7 +31,7 @@ def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[
         with _locked(folder.with_name(folder.name + ".lock"), say):
             return read_manifest(folder) or _fill(folder, fill)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS):
+        if error.errno not in UNWRITABLE:
             raise
         raise UserError(
             f"{folder.parent}: the encoded text cannot be written ({error.strerror}): "

@@ -14,7 +14,7 @@ from rnnscope.errors import UserError
 BLOCK = 1 << 20  # characters handled at a time
 BOM = "\ufeff"
 HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)
-FOOTER = re.compile(r"^\*\*\* ?END OF", re.MULTILINE)
+FOOTER = re.compile(r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF)", re.MULTILINE | re.IGNORECASE)
 NORMAL_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
@@ -88,6 +88,8 @@ class Cleaner:
         blocks = self._without_bom(blocks)
         if self.newline == "universal":
             blocks = self._with_line_feeds(blocks)
+        if not (self.strip_gutenberg or self.remove or self.normalise or self.lower_case):
+            return iter(blocks)
         blocks = cut_blocks(blocks)
         if self.strip_gutenberg:
             blocks = self._without_gutenberg(blocks)
@@ -101,20 +103,24 @@ class Cleaner:
                     block = block[1:]
                     self.changes["byte order marks stripped"] += 1
                 first = False
-            self.changes["NUL characters kept"] += block.count("\0")
             self.changes["U+FEFF (byte order marks) inside the text kept"] += block.count(BOM)
             yield block
 
     def _with_line_feeds(self, blocks: Iterable[str]) -> Iterator[str]:
         decoder = io.IncrementalNewlineDecoder(None, translate=True)
         before = after = returns = 0
-        for text, last in _flagged(blocks):
-            line_fed = decoder.decode(text, final=last)
+        for text in blocks:
+            if before == after and "\r" not in text:  # nothing to change here, nothing held back from the last block
+                yield text
+                continue
+            line_fed = decoder.decode(text)
             before, after, returns = before + len(text), after + len(line_fed), returns + text.count("\r")
             yield line_fed
-        pairs = before - after
+        rest = decoder.decode("", final=True)
+        pairs = before - after - len(rest)
         self.changes["CR LF line ends changed to LF"] += pairs
         self.changes["lone CR line ends changed to LF"] += returns - pairs
+        yield rest
 
     def _without_gutenberg(self, blocks: Iterable[str]) -> Iterator[str]:
         first, ended = True, False
@@ -159,10 +165,3 @@ def _differing(before: str, after: str) -> int:
     if len(before) == len(after):
         return sum(a != b for a, b in zip(before, after, strict=True))
     return sum((Counter(before) - Counter(after)).values())
-
-
-def _flagged(blocks: Iterable[str]) -> Iterator[tuple[str, bool]]:
-    """Each block, and a last empty one that is flagged as the end."""
-    for block in blocks:
-        yield block, False
-    yield "", True

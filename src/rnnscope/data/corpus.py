@@ -41,6 +41,7 @@ class Corpus:
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
     column: str | None = None
+    lines: bool = False
     separator: str = "\n"
     shuffle: bool = False
     cache_dir: Path = Path("outputs/cache")
@@ -63,7 +64,7 @@ class Corpus:
 
     def documents(self, source: Source, encoding: str) -> Iterator[Iterator[str]]:
         """The documents of one source: see `rnnscope.data.sources.documents`."""
-        return documents(source, encoding, self.column, self.changes)
+        return documents(source, encoding, self.column, self.lines, self.changes)
 
     def _remote(self, prefix: str, md5: str | None) -> Remote | None:
         url = getattr(self, f"{prefix}url")
@@ -73,17 +74,14 @@ class Corpus:
         key = f"dataset.corpus.{key}"
         if not path:
             raise UserError(f"{key} is not set: give a file, a folder or a glob (rnnscope train text=PATH)")
+        path, member = _archive_and_member(path)
         root = local_file(path, remote, self.cache_dir, self.say)
         if root.is_file():
-            return self._selected(members(root, root.name), root, key, patterns=root.suffix.lower() == ".zip")
-        if root.is_dir():
-            found = self._walk(root)
-        else:
-            found = [(Path(name), name) for name in glob.glob(path, recursive=True) if os.path.isfile(name)]
-            if not found:
-                raise UserError(f"{key}={path}: {_missing(root)}: give an existing file, folder or glob")
-        sources = [source for file, name in found for source in members(file, name)]
-        return self._selected(sources, root, key, patterns=True)
+            return self._selected(members(root, root.name), member, f"{key}={root}")
+        found = self._walk(root) if root.is_dir() else _globbed(path)
+        if not found and not root.is_dir():
+            raise UserError(f"{key}={path}: {_missing(root)}: give an existing file, folder or glob")
+        return self._selected([source for file, name in found for source in members(file, name)], None, f"{key}={root}")
 
     def _packages(self) -> list[Source]:
         sources = []
@@ -97,26 +95,27 @@ class Corpus:
         return self._ordered(sources)
 
     def _walk(self, root: Path) -> list[tuple[Path, str]]:
-        """The files under a folder with their relative names. Hidden ones are left out, dangling links are counted."""
+        """The files under a folder with their relative names; not hidden ones; dangling links are counted."""
         found = []
         for folder, folders, files in os.walk(root, onerror=_refuse):
+            self.changes["links to folders not followed"] += sum(os.path.islink(os.path.join(folder, f)) for f in folders)
             folders[:] = [name for name in folders if not name.startswith(".") and name != "__pycache__"]
             for name in files:
                 path = Path(folder, name)
-                if name.startswith("."):
-                    self.changes["hidden files left out"] += 1
-                elif path.is_file():
+                if not name.startswith(".") and path.is_file():
                     found.append((path, path.relative_to(root).as_posix()))
-                elif path.is_symlink():
+                elif not name.startswith(".") and path.is_symlink():
                     self.changes["dangling links left out"] += 1
         return found
 
-    def _selected(self, sources: list[Source], root: Path, key: str, *, patterns: bool) -> list[Source]:
-        if patterns:
-            sources = [source for source in sources if _chosen(source.name, self.include or ["*"], self.exclude)]
+    def _selected(self, sources: list[Source], member: str | None, where: str) -> list[Source]:
+        """The sources that include and exclude let through; a file that is named itself is always taken."""
+        include = [f"*/{member}"] if member else self.include or ["*"]
+        if len(sources) != 1 or sources[0].member:
+            sources = [source for source in sources if _chosen(source.name, include, self.exclude)]
         if not sources:
             raise UserError(
-                f"{key}={root}: no file in it matches: include={self.include or ['*']} exclude={self.exclude}"
+                f"{where}: no file in it matches: include={include} exclude={self.exclude}"
                 " (hidden files are never taken): change dataset.corpus.include or exclude"
             )
         return self._ordered(sources)
@@ -133,13 +132,11 @@ def package_path(name: str) -> Path:
         return Path(sysconfig.get_path("stdlib"))
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None:
-        raise UserError(
-            f"dataset.corpus.packages: no package {name!r} here: install it or name another (stdlib is always there)"
-        )
+        raise UserError(f"dataset.corpus.packages: no package {name!r} here: install it, or name another such as stdlib")
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     if not spec.origin or not spec.origin.endswith(".py"):
-        raise UserError(f"dataset.corpus.packages: {name!r} has no Python source here: name another (stdlib is always there)")
+        raise UserError(f"dataset.corpus.packages: {name!r} has no Python source here: name another, such as stdlib")
     return Path(spec.origin)
 
 
@@ -160,6 +157,17 @@ def _chosen(name: str, include: list[str], exclude: list[str]) -> bool:
         return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
 
     return any(map(matches, include)) and not any(map(matches, exclude))
+
+
+def _archive_and_member(path: str) -> tuple[str, str | None]:
+    """`texts.zip/inner/*.txt` is a zip file and a pattern for its members; any other path is only a path."""
+    archive, mark, member = path.partition(".zip/")
+    return (f"{archive}.zip", member) if mark and not os.path.lexists(path) else (path, None)
+
+
+def _globbed(pattern: str) -> list[tuple[Path, str]]:
+    names = glob.glob(os.path.expanduser(pattern), recursive=True)
+    return [(Path(name), name) for name in names if os.path.isfile(name)]
 
 
 def _missing(path: Path) -> str:

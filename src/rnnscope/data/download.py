@@ -27,7 +27,7 @@ class Remote:
             return f"sha256:{self.sha256}"
         if self.md5:
             return f"md5:{self.md5}"
-        raise UserError(f"dataset.corpus.url={self.url} has no dataset.corpus.sha256: give the hash that the file must have")
+        raise UserError(f"dataset.corpus.url={self.url} has no dataset.corpus.sha256: give the hash it must have")
 
     def matches(self, path: Path) -> bool:
         """Whether the file at `path` has the wanted hash."""
@@ -66,11 +66,11 @@ def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:
     import pooch
     import requests
 
-    corrupt = place.exists()
+    corrupt, known_hash = place.exists(), remote.known_hash
     say(f"downloading {remote.url} to {place}" + (" (the copy there is damaged)" if corrupt else ""))
     pooch.get_logger().setLevel(logging.WARNING)
     try:
-        pooch.retrieve(remote.url, remote.known_hash, place.name, place.parent, progressbar=sys.stderr.isatty())
+        pooch.retrieve(remote.url, known_hash, place.name, place.parent, progressbar=sys.stderr.isatty())
     except (requests.RequestException, OSError) as error:
         raise UserError(_unreachable(remote, place, error, corrupt)) from None
     except ValueError as error:

@@ -47,13 +47,17 @@ class TextData(pl.LightningDataModule):
         for key in ("batch_size", "sequence_length", "val_batch_size"):
             if getattr(self, key) < 1:
                 raise UserError(f"dataset.{key}={getattr(self, key)}: at least 1")
-        self._frozen, self._text, self._train = vocabulary, None, None
+        self._frozen = vocabulary
+        self._text: PreparedText | None = None
+        self._train: Windows | None = None
+        self._samples_line: str | None = None
 
     def prepare(self) -> TextData:
         """Find or make the ids of all splits. Doing it again costs nothing."""
         if self._text is None:
             text = prepare(self.settings, self.cache_dir, self._frozen, self.say)
-            check_length(text.splits["train"].tokens, self.batch_size, self.sequence_length)
+            if self.kind == "stream":
+                check_length(text.splits["train"].tokens, self.batch_size, self.sequence_length)
             self._text = text
         return self
 
@@ -88,7 +92,12 @@ class TextData(pl.LightningDataModule):
     @property
     def report(self) -> list[str]:
         """The short report on the text, line by line."""
-        return self.text.report
+        if self.kind == "samples" and self._samples_line is None:
+            train = self.train_windows()
+            assert isinstance(train, SampleWindows)
+            long = f"{train.long_samples:,} longer than sequence_length take several windows"
+            self._samples_line = f"samples: {train.samples:,} in train, padding {train.padding:.1%}, {long}"
+        return self.text.report + ([self._samples_line] if self._samples_line else [])
 
     def stream(self, split: str) -> np.ndarray:
         """The ids of a split with START in front: a read-only memory map, (ids,)."""
@@ -140,11 +149,13 @@ class TextData(pl.LightningDataModule):
 
 def check_length(tokens: int, batch_size: int, sequence_length: int) -> None:
     """Refuse a text that does not fill one window, and say what would fit."""
-    if tokens >= batch_size * sequence_length:
+    wanted = batch_size * sequence_length
+    if tokens >= wanted:
         return
     length = min(sequence_length, max(tokens // min(batch_size, 8), 1))
+    columns = max(min(batch_size, tokens // length), 1)
     raise UserError(
-        f"the train split has {tokens} tokens, fewer than batch_size x sequence_length = "
-        f"{batch_size} x {sequence_length} = {batch_size * sequence_length}: dataset.batch_size={max(min(batch_size, tokens // length), 1)} "
+        f"the train split has {tokens} tokens, fewer than one window of dataset.batch_size x dataset.sequence_length = "
+        f"{batch_size} x {sequence_length} = {wanted}: give more text, or dataset.batch_size={columns} "
         f"dataset.sequence_length={length} would fit"
     )

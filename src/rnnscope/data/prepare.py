@@ -6,7 +6,7 @@ import hashlib
 import importlib.metadata
 import json
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,12 @@ from rnnscope.data.cache import cached
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
 from rnnscope.data.sources import Source, text_decoder
-from rnnscope.data.splits import check_split, divide
+from rnnscope.data.splits import Ranges, check_split, divide
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
-from rnnscope.data.text import CleanText, write_text
+from rnnscope.data.text import CleanText
 from rnnscope.data.units import check_kind, units
-from rnnscope.data.vocabulary import Vocabulary, check_size, token_counts
+from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_counts
+from rnnscope.data.writing import shuffled, write_text
 from rnnscope.errors import UserError
 
 FORMAT = 1  # of the cache: another number makes all texts be encoded again
@@ -55,6 +56,8 @@ class TextSettings:
         """Refuse what has no meaning before anything is read. Errors: `UserError` naming the key."""
         check_size(self.level, self.vocabulary_size)
         check_kind(self.start_end, self.level, windows)
+        if self.level == "word" and self.words == "penn" and self.start_end not in ("sentence", "line"):
+            raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
         check_split(self.split)
         text_decoder(self.encoding)
         self.cleaner()
@@ -62,6 +65,10 @@ class TextSettings:
             raise UserError(f"dataset.minimum_count={self.minimum_count}: use 1 (keep all) or more")
         if self.unk_in_text and self.level != "word":
             raise UserError(f"dataset.unk_in_text=true has no meaning at dataset.level={self.level}: it is for words")
+        if self.unk_in_text and self.words == "penn":
+            raise UserError("dataset.unk_in_text=true: dataset.words=penn splits <unk> up: use words=space or lossless")
+        if self.unk_in_text and any(map(str.isspace, self.unk)):
+            raise UserError(f"dataset.unk={self.unk!r}: with unk_in_text it must be one word, without white space")
 
     def cleaner(self) -> Cleaner:
         return Cleaner(self.newline, self.strip_bom, self.strip_gutenberg, tuple(self.remove), self.normalise, self.lower_case)
@@ -75,7 +82,9 @@ class TextSettings:
         libraries = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}
         used = [name for key in (self.level, self.start_end or "") for name in libraries.get(key, ())]
         data = asdict(self) | {"format": FORMAT, "libraries": {name: importlib.metadata.version(name) for name in used}}
-        data["corpus"] = {key: value for key, value in self.corpus.items() if key in ("column", "separator")}
+        data["corpus"] = {
+            key: value for key, value in self.corpus.items() if key in ("column", "lines", "separator", "shuffle")
+        }
         data["vocabulary"] = vocabulary.to_json() if vocabulary else None
         return _digest(data)
 
@@ -101,6 +110,7 @@ def prepare(settings: TextSettings, cache_dir: Path, vocabulary: Vocabulary | No
     The text is always read once, to hash it: the cache is found by content, whatever the files' names and dates say.
     """
     settings.check()
+    _check_frozen(settings, vocabulary)
     corpus = Corpus(**settings.corpus, cache_dir=cache_dir, say=say)
     found = corpus.find()
     text_digest = content_digest(found)
@@ -126,49 +136,59 @@ def _encode(
     settings: TextSettings,
     corpus: Corpus,
     found: dict[str, list[Source]],
-    vocabulary: Vocabulary | None,
+    frozen: Vocabulary | None,
     folder: Path,
 ) -> dict[str, Any]:
     """Fill `folder` with the id files of the splits. Gives the manifest."""
-    cleaner = settings.cleaner()
-    separate = settings.start_end is None
+    cleaner, kind = settings.cleaner(), settings.start_end
     before = _signatures(found)
-    text = write_text(corpus, found, cleaner, encoding=settings.encoding, separate=separate, path=folder / "text.utf-8")
-    lines = settings.start_end in ("line", "paragraph", "sentence")
-    ranges = divide(text, settings.split, divided=corpus.divided, lines=lines)
-    counts = None if vocabulary or settings.level == "byte" else _count(text, ranges["train"], settings)
-    vocabulary = vocabulary or _build(counts or Counter(), settings)
-    splits = {name: _encode_range(text, ranges[name], settings, vocabulary, folder / f"{name}.ids") for name in SPLITS}
+    text = write_text(corpus, found, cleaner, encoding=settings.encoding, separate=kind is None, path=folder / "text")
+    if corpus.shuffle and len(text.ends) > text.files:
+        text = shuffled(text, corpus.separator if kind is None else "", folder / "shuffled")
+    ranges = divide(text, settings.split, divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
+    counts = None if frozen or settings.level == "byte" else _count(text, ranges["train"], settings)
+    vocabulary = frozen or _build(counts or Counter(), settings)
+    splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
         raise UserError("the text changed while it was being read: start again when nothing writes to it")
-    example = next(text.blocks(0, min(int(text.ends[-1]), 4096)), "")
-    text.path.unlink()
     lines = [
-        *report.text_lines(text, counts, settings.level),
+        *report.text_lines(text, counts, settings.level, settings.words),
         *report.change_lines(corpus.changes + cleaner.changes, cleaner.removed),
         *report.vocabulary_lines(vocabulary, counts, settings.vocabulary_size, settings.minimum_count),
-        *(report.split_line(name, info.to_json()) for name, info in splits.items() if info.tokens),
-        report.example_line(example, vocabulary),
+        *_split_lines(text, ranges, splits, settings, vocabulary),
+        report.example_line(next(text.blocks(0, int(text.ends[0]))), vocabulary),
     ]
+    text.path.unlink()
     infos = {name: info.to_json() for name, info in splits.items()}
     return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines}
 
 
-def _encode_range(
-    text: CleanText, span: tuple[int, int], settings: TextSettings, vocabulary: Vocabulary, path: Path
-) -> SplitInfo:
-    return encode_split(text, *span, settings.start_end, vocabulary, path)
+def _split_lines(
+    text: CleanText, ranges: Ranges, splits: dict[str, SplitInfo], settings: TextSettings, vocabulary: Vocabulary
+) -> Iterator[str]:
+    for name, info in splits.items():
+        if info.tokens:
+            yield report.split_line(name, info.to_json())
+        if info.unknown and vocabulary.level == "char" and name != "train":
+            unseen = report.unseen_line(name, _tally(text, ranges[name], settings), vocabulary)
+            if unseen:
+                yield unseen
+
+
+def _tally(text: CleanText, span: tuple[int, int], settings: TextSettings) -> Counter[str]:
+    """How often each token occurs in a part of the text."""
+    tally = token_counts(settings.level, settings.words, settings.unk if settings.unk_in_text else None)
+    for some in units(text, *span, settings.start_end, words=settings.level == "word"):
+        tally.add(some.texts)
+    return tally.counts()
 
 
 def _count(text: CleanText, span: tuple[int, int], settings: TextSettings) -> Counter[str]:
-    """How often each token occurs in train."""
-    tally = token_counts(settings.level, settings.words, settings.unk if settings.unk_in_text else None)
-    for some in units(text, *span, settings.start_end):
-        tally.add(some.texts)
-    counts = tally.counts()
+    """How often each token occurs in train, where there must be two different ones."""
+    counts = _tally(text, span, settings)
     if len(counts) < 2:
-        token = next(iter(counts), "")
-        raise UserError(f"the train split has one distinct token ({token!r}): there is nothing to learn, give another text")
+        token, char = next(iter(counts), "")[:20], " or dataset.level=char" if settings.level == "word" else ""
+        raise UserError(f"the train split has one distinct token, {token!r}: nothing can be learnt, give another text{char}")
     return counts
 
 
@@ -176,9 +196,21 @@ def _build(counts: Counter[str], settings: TextSettings) -> Vocabulary:
     options = settings.vocabulary_options()
     size, least = settings.vocabulary_size, settings.minimum_count
     vocabulary = Vocabulary.build(counts, level=settings.level, cap=size, minimum_count=least, **options)
+    if len(vocabulary) > LARGEST:
+        raise UserError(
+            f"the vocabulary would have {len(vocabulary)} tokens, more than {LARGEST}: "
+            "set dataset.vocabulary_size or a larger dataset.minimum_count"
+        )
     if settings.level != "byte" and len(vocabulary) < 4:
         raise UserError(f"dataset.minimum_count={least}: no token occurs that often: use a smaller number")
     return vocabulary
+
+
+def _check_frozen(settings: TextSettings, vocabulary: Vocabulary | None) -> None:
+    for key in ("level", "words") if vocabulary and vocabulary.level == "word" else ("level",):
+        if vocabulary and getattr(settings, key) != getattr(vocabulary, key):
+            wanted = getattr(vocabulary, key)
+            raise UserError(f"dataset.{key}={getattr(settings, key)}: the vocabulary was made with {wanted}: set {wanted}")
 
 
 def _signatures(found: dict[str, list[Source]]) -> list[tuple[int, int]]:

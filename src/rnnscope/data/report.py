@@ -11,35 +11,35 @@ from rnnscope.data.vocabulary import SPECIALS, Vocabulary
 
 MANY_CHARACTERS = 5000  # Chinese and Japanese texts have up to about this many distinct ones
 FEW_SPACES = 0.02  # spaces per character; English has 0.18
+LONG_WORDS = 12  # characters per word; English has 5
 SHOWN = 60  # characters of the example
 
 
-def text_lines(text: CleanText, counts: Counter[str] | None, level: str) -> list[str]:
+def text_lines(text: CleanText, counts: Counter[str] | None, level: str, words: str) -> list[str]:
     """What the text is made of. `counts`: how often each token occurs in train, None where nobody counted."""
     characters = int(text.characters.sum())
     line = f"text: {text.files:,} files, {len(text.ends):,} documents, {characters:,} characters"
     if counts is None:
         return [line]
     kind = "words" if level == "word" else "characters"
-    return [f"{line}; {len(counts):,} distinct {kind} in train", *_warnings(counts, level)]
-
-
-def _warnings(counts: Counter[str], level: str) -> list[str]:
+    line += f"; {len(counts):,} distinct {kind} in train"
     if level == "char" and len(counts) > MANY_CHARACTERS:
         return [
+            line,
             f"warning: {len(counts):,} distinct characters: if this is not Chinese or Japanese the encoding is wrong "
-            "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model"
+            "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model",
         ]
-    if level == "word":
-        characters = sum(len(word) * count for word, count in counts.items())
-        if characters / max(sum(counts.values()), 1) > 30 or _without_spaces(counts, characters):
-            return ["warning: there are hardly any spaces in this text, words cannot be told apart: try dataset.level=char"]
-    return []
+    if level == "word" and _hardly_any_spaces(counts, words):
+        return [line, "warning: hardly any spaces in this text, so words cannot be told apart: try dataset.level=char"]
+    return [line]
 
 
-def _without_spaces(counts: Counter[str], characters: int) -> bool:
-    spaced = sum(count for word, count in counts.items() if word[0].isspace())
-    return any(word[0].isspace() for word in counts) and spaced < FEW_SPACES * characters
+def _hardly_any_spaces(counts: Counter[str], words: str) -> bool:
+    characters = sum(len(word) * count for word, count in counts.items())
+    if words != "lossless":  # spaces are gone: very long words tell it
+        return characters > LONG_WORDS * sum(counts.values())
+    spaces = sum(word.count(" ") * count for word, count in counts.items())
+    return spaces < FEW_SPACES * characters
 
 
 def vocabulary_lines(vocabulary: Vocabulary, counts: Counter[str] | None, cap: int | None, minimum_count: int) -> list[str]:
@@ -68,6 +68,16 @@ def split_line(split: str, info: Mapping[str, Any]) -> str:
     share = 100 * info["unknown"] / max(info["tokens"], 1)
     unknown = f"UNK {info['unknown']:,} ({share:.3g} %)"
     return f"{split}: {info['tokens']:,} tokens, {info['characters']:,} characters, {unknown}"
+
+
+def unseen_line(split: str, counts: Counter[str], vocabulary: Vocabulary) -> str | None:
+    """Which characters of a split are not in the vocabulary. `counts`: how often each character occurs in the split."""
+    known = set(vocabulary.tokens[SPECIALS:])
+    unseen = [(token, count) for token, count in counts.most_common() if token not in known]
+    if not unseen:
+        return None
+    shown = ", ".join(f"{token!r} {count:,}" for token, count in unseen[:8])
+    return f"{split} has {len(unseen):,} distinct characters outside the vocabulary, read as UNK: {shown}"
 
 
 def example_line(text: str, vocabulary: Vocabulary) -> str:

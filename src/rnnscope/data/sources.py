@@ -7,6 +7,7 @@ import codecs
 import csv
 import gzip
 import hashlib
+import io
 import lzma
 import sys
 import zipfile
@@ -49,26 +50,30 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def documents(source: Source, encoding: str, column: str | None, changes: Counter[str]) -> Iterator[Iterator[str]]:
-    """The documents of a source, each as blocks of text: the whole of it, or one per row where `column` names one.
+def documents(source: Source, encoding: str, column: str | None, lines: bool, changes: Counter[str]) -> Iterator[Iterator[str]]:
+    """The documents of a source, each as blocks of text: the whole, or with `column` the rows, or with `lines` the lines.
 
     Consume each document before the next. Errors: `UserError` naming the file for what cannot be read or decoded.
     """
-    blocks = decoded(source, encoding)
-    if column is None:
+    blocks = decoded(source, encoding, changes)
+    if column is None and not lines:
         yield blocks
         return
-    for row in _rows(blocks, source, column, changes):
-        yield iter((row,))
+    rows = _rows(blocks, source, column, changes) if column else _split_lines(_line_fed(blocks))
+    for row in rows:
+        yield iter((row if column else row.removesuffix("\n"),))
 
 
-def decoded(source: Source, encoding: str) -> Iterator[str]:
-    """The text of a source in blocks of at most about a million characters."""
+def decoded(source: Source, encoding: str, changes: Counter[str]) -> Iterator[str]:
+    """The text of a source in blocks of at most about a million characters. NUL characters are counted in `changes`."""
     decoder = text_decoder(encoding)
     position = 0
     for block in _blocks(source):
         position += len(block)
-        yield _decode(decoder, block, position, source, encoding)
+        text = _decode(decoder, block, position, source, encoding)
+        if 0 in block:
+            changes["NUL characters kept"] += _checked_nuls(text, source, encoding)
+        yield text
     yield _decode(decoder, b"", position, source, encoding)
 
 
@@ -78,22 +83,27 @@ def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
         "".encode(encoding)  # refuses codecs that do not go between bytes and text
         return codecs.getincrementaldecoder(encoding)("strict")
     except LookupError:
-        message = f"dataset.encoding={encoding} is no text encoding that Python knows: use utf-8, utf-16, cp1252, shift_jis"
+        message = f"dataset.encoding={encoding} is no text encoding of Python's: use utf-8, utf-16, cp1252, shift_jis, ..."
         raise UserError(message) from None
 
 
 def _decode(decoder: codecs.IncrementalDecoder, block: bytes, position: int, source: Source, encoding: str) -> str:
     try:
-        text = decoder.decode(block, final=not block)
+        return decoder.decode(block, final=not block)
     except UnicodeError as error:
         raise UserError(_undecodable(error, position, source, encoding)) from None
-    if text.count("\0") * 5 > len(text) and text:
+
+
+def _checked_nuls(text: str, source: Source, encoding: str) -> int:
+    """The number of NUL characters in a block, unless they are so many that this is no text in this encoding."""
+    nuls = text.count("\0")
+    if nuls * 5 > len(text):
         hint = "utf-16-be" if text.startswith("\0") else "utf-16-le"
         raise UserError(
             f"{source.path}: more than a fifth of it are NUL characters when read as {encoding}: "
             f"if it is UTF-16 set dataset.encoding={hint}, if it is no text leave it out with dataset.corpus.exclude"
         )
-    return text
+    return nuls
 
 
 def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> str:
@@ -189,6 +199,13 @@ class _Lines:
             raise StopIteration
         self.open = True
         return line
+
+
+def _line_fed(blocks: Iterable[str]) -> Iterator[str]:
+    decoder = io.IncrementalNewlineDecoder(None, translate=True)
+    for block in blocks:
+        yield decoder.decode(block)
+    yield decoder.decode("", final=True)
 
 
 def _split_lines(blocks: Iterable[str]) -> Iterator[str]:

@@ -39,7 +39,7 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
 
     Files of their own (`divided` False) are taken as they are. Else the text is cut in the order train, val, test: at
     the nearest end of a document where there are several, at the exact character where there is one, or with `lines` at
-    the next line end. Errors: `UserError` for a split that should have text and gets none.
+    the next line end, if there is one. Errors: `UserError` for a split that should have text and gets none.
     """
     if divided:
         wanted = _wanted(text, split)
@@ -94,9 +94,10 @@ def _byte_end(text: CleanText, documents: int) -> int:
 
 def _inside(text: CleanText, first: int, second: int, in_bytes: bool, *, lines: bool) -> tuple[int, int]:
     total = int(text.ends[-1])
-    positions = [_character_start(text, cut) if in_bytes else text.byte_of_character(0, cut) for cut in (first, second)]
+    positions = [_character_start(text, cut) if in_bytes else text.byte_of_character(cut) for cut in (first, second)]
     if lines:
-        positions = [text.after_line(position) if position < total else total for position in positions]
+        line_ends = [text.after_line(position) for position in positions]
+        positions = [position if end == total else end for position, end in zip(positions, line_ends, strict=True)]
     return positions[0], positions[1]
 
 

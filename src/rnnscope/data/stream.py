@@ -5,7 +5,6 @@ file      START id id id ... id        N + 1 ids for N targets: the input of a t
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
+from rnnscope.data.output import Output
 from rnnscope.data.text import CleanText
-from rnnscope.data.units import Units, units
+from rnnscope.data.units import Units, units, units_of
 from rnnscope.data.vocabulary import Vocabulary
 
 
@@ -37,23 +37,27 @@ class SplitInfo:
         return asdict(self)
 
 
-def encode_text(vocabulary: Vocabulary, text: str) -> np.ndarray:
-    """The ids of any text with START in front: (tokens + 1,), ready for windows. At byte level START is a line feed."""
+def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None) -> np.ndarray:
+    """The ids of any text with START in front: (tokens + 1,), ready for windows. At byte level START is a line feed.
+
+    With `start_end` START and END are put around each document, paragraph, line or sentence as in a dataset that says so.
+    """
+    if start_end is not None:
+        return np.concatenate([_between(some, vocabulary)[0] for some in units_of(text, start_end)])
     start = np.array([vocabulary.start], dtype=vocabulary.dtype)
     return np.concatenate([start, vocabulary.encode_block(text)])
 
 
 def encode_split(text: CleanText, start: int, end: int, kind: str | None, vocabulary: Vocabulary, path: Path) -> SplitInfo:
     """Write the ids of the text between two byte positions to `path`. `kind`: what START and END are put around."""
-    digest = hashlib.sha256()
-    ids = unknown = opened = 0
-    with path.open("wb") as file:
+    unknown = opened = 0
+    with Output(path) as file:
         for block, opens in _encoded(text, start, end, kind, vocabulary):
-            digest.update(block.data)
             file.write(block.data)
-            ids, opened = ids + len(block), opened + opens
+            opened += opens
             unknown += 0 if vocabulary.unk is None else int(np.count_nonzero(block == vocabulary.unk))
-    return SplitInfo(max(ids - opened, 0), text.count(start, end), unknown, ids, opened, digest.hexdigest())
+    ids = file.size // vocabulary.dtype.itemsize
+    return SplitInfo(max(ids - opened, 0), text.count(start, end), unknown, ids, opened, file.sha256)
 
 
 def _encoded(
@@ -62,11 +66,8 @@ def _encoded(
     """The ids of a part of the text, block by block, and how many START each block has."""
     if kind is None and start < end:
         yield np.array([vocabulary.start], dtype=vocabulary.dtype), 1
-        for block in text.blocks(start, end):
-            yield vocabulary.encode_block(block), 0
-    elif kind is not None:
-        for some in units(text, start, end, kind):
-            yield _between(some, vocabulary)
+    for some in units(text, start, end, kind, words=vocabulary.level == "word"):
+        yield (vocabulary.encode_block(some.texts[0]), 0) if kind is None else _between(some, vocabulary)
 
 
 def _between(some: Units, vocabulary: Vocabulary) -> tuple[np.ndarray, int]:

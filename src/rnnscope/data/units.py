@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from rnnscope.data.cleaning import BLOCK
+from rnnscope.data.cleaning import BLOCK, cut_blocks
 from rnnscope.data.text import CleanText
 from rnnscope.errors import UserError
 
@@ -36,21 +36,32 @@ def check_kind(start_end: str | None, level: str, windows: str) -> None:
         raise UserError(f"dataset.windows=samples needs START and END: set dataset.start_end to one of {', '.join(KINDS)}")
 
 
-def units(text: CleanText, start: int, end: int, kind: str | None) -> Iterator[Units]:
-    """The units of one of `KINDS` between two byte positions of a text; without a `kind` its blocks as they come.
+def units(text: CleanText, start: int, end: int, kind: str | None, *, words: bool) -> Iterator[Units]:
+    """The units of one of `KINDS` between two byte positions of a text.
 
-    A line or paragraph is given without the line ends after it, a sentence without the white space around it: END stands
-    for them. An empty line is an empty unit. A text without blank lines, line ends or sentences is one unit.
+    Without a `kind` its blocks as they come, neither opened nor closed, with `words` cut where no word is. A line or
+    paragraph is given without the line ends after it, a sentence without white space around it: END stands for them. An
+    empty line is an empty unit. A text without blank lines, line ends or sentences is one unit.
     """
     if kind is None:
-        for block in text.blocks(start, end):
+        blocks = text.blocks(start, end)
+        for block in cut_blocks(blocks) if words else blocks:
             yield Units([block], False, False)
     elif kind == "document":
         yield from _whole_documents(text, start, end)
     else:
-        split = {"line": _lines, "paragraph": _paragraphs, "sentence": _sentences}[kind]
         for document in text.documents(start, end):
-            yield from _divided(document, split)
+            yield from _divided(document, SPLITTERS[kind])
+
+
+def units_of(text: str, kind: str | None) -> Iterator[Units]:
+    """The units of a text that is in memory: see `units`. The whole is one document."""
+    if kind is None:
+        yield Units([text], False, False)
+    elif kind == "document":
+        yield Units([text], True, True)
+    else:
+        yield from _divided(cut_blocks([text]), SPLITTERS[kind])
 
 
 def _whole_documents(text: CleanText, start: int, end: int) -> Iterator[Units]:
@@ -92,7 +103,7 @@ def _divided(blocks: Iterator[str], split: Callable[[str], tuple[list[str], bool
         last = Units(texts, opens, complete)
         opens = complete
     if last:
-        yield last._replace(closes=True)
+        yield Units([*last.texts[:-1], last.texts[-1].rstrip("\n")], last.opens, True)
 
 
 def _lines(block: str) -> tuple[list[str], bool]:
@@ -112,5 +123,8 @@ def _sentences(block: str) -> tuple[list[str], bool]:
     from nupunkt import sent_tokenize
 
     paragraphs = _paragraphs(block)[0]
-    texts = [sentence.strip() for paragraph in paragraphs for sentence in sent_tokenize(paragraph)]
+    texts = [str(sentence).strip() for paragraph in paragraphs for sentence in sent_tokenize(paragraph)]
     return [text for text in texts if text], True
+
+
+SPLITTERS = {"line": _lines, "paragraph": _paragraphs, "sentence": _sentences}

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnscope.data.characters import ByteCodec, ByteDecoder, CharacterCodec, CharacterCounts
 from rnnscope.data.cleaning import NORMAL_FORMS, fold
-from rnnscope.data.words import SPLITTERS, SpacedDecoder, WordCodec, WordCounts, splitter
+from rnnscope.data.words import SPLITTERS, SpacedDecoder, WordCodec, WordCounts
 from rnnscope.errors import UserError
 
 LEVELS = ("char", "byte", "word")
@@ -109,7 +109,7 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, data: Any) -> Vocabulary:
-        """The vocabulary in `data`, wherever that comes from. Errors: `UserError` for all that `to_json` never gives."""
+        """The vocabulary in `data`, wherever that comes from. Errors: `UserError` for what `to_json` never gives."""
         problem = _problem(data)
         if problem:
             raise UserError(f"this is no rnnscope vocabulary ({problem}): take the vocabulary.json of a run")
@@ -167,7 +167,7 @@ class _TokenDecoder:
 
 def token_counts(level: str, words: str = "lossless", unk: str | None = None) -> CharacterCounts | WordCounts:
     """An empty tally of the tokens of this level: `add(texts)` to it, then `counts()`."""
-    return WordCounts(splitter(words, unk)) if level == "word" else CharacterCounts()
+    return WordCounts(words, unk) if level == "word" else CharacterCounts()
 
 
 def check_size(level: str, cap: int | None) -> None:

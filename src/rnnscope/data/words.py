@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Callable
+from itertools import chain
 
 import numpy as np
 
@@ -14,8 +15,13 @@ SPLITTERS = ("lossless", "penn", "space")
 # A word, a number or one other character, each with the space before it; or a run of white space. Together: any text.
 LOSSLESS = r" ?\p{L}+(?:['’-]\p{L}+)*| ?\p{N}+(?:[.,]\p{N}+)*| ?[^\s\p{L}\p{N}]|\s+"
 UNKNOWN = "\n unknown"  # the model's own name for UNK: white space and letters in one, so no splitter produces it
+# A text in stretches that no word reaches over: what is not white space with the space before it, or white space. The
+# white space is the tokeniser's, which is not Python's.
+SPACES = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 LINE_START = re.compile(r"(?<=\n)(?=\S)")
 LINES = 32  # lines encoded as one piece: fewer cost calls, more leave a core idle
+STRETCH = re.compile(f" ?[^{SPACES}]+|[{SPACES}]+")
+KEPT = 1 << 20  # different stretches counted before their words are: most of a text is the same few stretches
 
 Splitter = Callable[[str], list[str]]
 
@@ -65,7 +71,7 @@ class WordCodec:
         else:
             rows = [[self._ids.get(word, 0) for word in self._split(text)] for text in texts]
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
-        return np.fromiter((id for row in rows for id in row), dtype=np.int64, count=int(lengths.sum())), lengths
+        return np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum())), lengths
 
     def pieces(self, text: str) -> list[str]:
         return self._split(_valid(text))
@@ -97,15 +103,28 @@ def _valid(text: str) -> str:
 class WordCounts:
     """How often each word occurs, over any number of texts."""
 
-    def __init__(self, split: Splitter) -> None:
-        self._split, self._counts = split, Counter()
+    def __init__(self, words: str, unk: str | None = None) -> None:
+        self._split, self._lossless = splitter(words, unk), words == "lossless"
+        self._counts, self._stretches = Counter[str](), Counter[str]()
 
     def add(self, texts: list[str]) -> None:
-        for text in texts:
-            self._counts.update(self._split(_valid(text)))
+        for text in map(_valid, texts):
+            if self._lossless:
+                self._stretches.update(STRETCH.findall(text))
+            else:
+                self._counts.update(self._split(text))
+        if len(self._stretches) > KEPT:
+            self._split_stretches()
+
+    def _split_stretches(self) -> None:
+        for stretch, count in self._stretches.items():
+            for word in self._split(stretch):
+                self._counts[word] += count
+        self._stretches.clear()
 
     def counts(self) -> Counter[str]:
         """Word -> how often."""
+        self._split_stretches()
         return self._counts
 
 

@@ -75,7 +75,7 @@ class LanguageModel(nn.Module):
 
         `state` is what an earlier call returned for the same columns; None starts from zero.
         """
-        hidden = F.dropout(self._embed(tokens.t()), self.input_dropout, self.training)  # (time, batch, features)
+        hidden = F.dropout(self.embed(tokens.t()), self.input_dropout, self.training)  # (time, batch, features)
         after: State = []
         for index, layer in enumerate(self.cells):
             hidden, layer_state = layer(hidden, None if state is None else state[index])
@@ -83,7 +83,8 @@ class LanguageModel(nn.Module):
             hidden = F.dropout(hidden, self.dropout, self.training)
         return self.head(hidden).transpose(0, 1), after
 
-    def _embed(self, tokens: Tensor) -> Tensor:
+    def embed(self, tokens: Tensor) -> Tensor:
+        """Return what the first layer reads: (..., features) for ids of any shape."""
         if self.embedding is not None:
             return self.embedding(tokens)
         return F.one_hot(tokens, self.vocabulary_size).to(self.head.weight.dtype)
@@ -96,6 +97,13 @@ class LanguageModel(nn.Module):
 def detach(state: State) -> State:
     """Cut the state off from the steps that made it: gradients of the next window stop here."""
     return [tuple(part.detach() for part in layer) if isinstance(layer, tuple) else layer.detach() for layer in state]
+
+
+def drop_columns(state: State, share: float) -> State:
+    """Return the state with about this share of its columns, drawn anew, set to zero in all layers alike."""
+    first = state[0][0] if isinstance(state[0], tuple) else state[0]
+    kept = (torch.rand(1, first.shape[1], 1, device=first.device) >= share).to(first.dtype)
+    return [tuple(part * kept for part in layer) if isinstance(layer, tuple) else layer * kept for layer in state]
 
 
 def check_model(

@@ -15,13 +15,15 @@ class Board:
 
     Args:
         folder: where the event file goes.
-        purge_step: on resume, the first step that is written anew; TensorBoard then drops older points from there on.
+        first_step: the first step that is written, later than 0 on resume: TensorBoard then drops what an earlier session
+            wrote from there on. A new run says 0: TensorBoard takes a session for a restart only if it has seen a start.
     """
 
-    def __init__(self, folder: str, purge_step: int | None = None) -> None:
-        self._writer = SummaryWriter(folder, purge_step=purge_step)
+    def __init__(self, folder: str, first_step: int = 0) -> None:
+        self._writer = SummaryWriter(folder, purge_step=first_step)
         self._described: set[str] = set()
-        self._writer.add_custom_scalars(layout())
+        if not first_step:
+            self._writer.add_custom_scalars(layout())
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write all `values` of a step."""

@@ -13,16 +13,25 @@ from rnnscope.training.task import LanguageModelTask
 class Budget(Monitor):
     """Stops at step `total_steps`, after `max_minutes` of training, or at the end of the step in which a signal came.
 
+    A signal, or `pause_at`, interrupts: the run could go on. At the last step of its budget a run ends all the same.
+
     SIGINT (Ctrl-C) and SIGTERM finish the step, save and leave; a second Ctrl-C leaves at once.
 
     Args:
         total_steps: None for no such limit.
         max_minutes: None for no such limit; counted over all sessions of the run.
         seconds: how long the run has trained, earlier sessions included.
+        pause_at: leave after this step as if interrupted; None for never.
     """
 
-    def __init__(self, total_steps: int | None, max_minutes: float | None, seconds: Callable[[], float]) -> None:
-        self.total_steps, self.max_minutes, self.seconds = total_steps, max_minutes, seconds
+    def __init__(
+        self,
+        total_steps: int | None,
+        max_minutes: float | None,
+        seconds: Callable[[], float],
+        pause_at: int | None = None,
+    ) -> None:
+        self.total_steps, self.max_minutes, self.seconds, self.pause_at = total_steps, max_minutes, seconds, pause_at
         self.signal: str | None = None
         self._handlers: dict[int, Any] = {}
 
@@ -39,9 +48,8 @@ class Budget(Monitor):
     def after_step(self, task: LanguageModelTask) -> None:
         over_steps = self.total_steps is not None and task.step >= self.total_steps
         over_time = self.max_minutes is not None and self.seconds() >= 60 * self.max_minutes
-        if over_steps or over_time or self.signal:
-            task.ending = True
-            task.interrupted = self.signal is not None
+        if over_steps or over_time or self.signal or task.step == self.pause_at:
+            task.ending, task.interrupted = True, not (over_steps or over_time)
 
     def restore_handlers(self) -> None:
         """Give the signals back to whoever had them before."""

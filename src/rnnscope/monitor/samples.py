@@ -23,7 +23,8 @@ class Samples(Monitor):
         every: optimiser steps between samples.
         prompt: text that samples begin with, and `prompt_ids` its ids.
         length: tokens generated after the prompt.
-        choices: how tokens are drawn, one sample each.
+        temperatures: one sample each.
+        choice: among which tokens is drawn.
         decode: ids to text.
         seed: of the run; together with the step it decides the draws.
         show: puts one sample on the terminal.
@@ -37,27 +38,30 @@ class Samples(Monitor):
         prompt: str,
         prompt_ids: list[int],
         length: int,
-        choices: list[Choice],
+        temperatures: list[float],
+        choice: Choice,
         decode: Callable[[list[int]], str],
         seed: int,
         show: Callable[[int, float, str], None],
     ) -> None:
         self.board, self.file, self.every = board, file, every
-        self.prompt, self.prompt_ids, self.length, self.choices = prompt, prompt_ids, length, choices
+        self.prompt, self.prompt_ids, self.length = prompt, prompt_ids, length
+        self.temperatures, self.choice = temperatures, choice
         self.decode, self.seed, self.show = decode, seed, show
 
     def after_step(self, task: LanguageModelTask) -> None:
         if not due(task, self.every):
             return
-        texts = [self._sample(task, choice) for choice in self.choices]
-        for choice, text in zip(self.choices, texts, strict=True):
-            self.file.append({"step": task.step, "prompt": self.prompt, "temperature": choice.temperature, "text": text})
-            self.board.text(task.step, f"samples/temperature_{choice.temperature}", self.prompt + text)
+        texts = self._texts(task)
+        for temperature, text in zip(self.temperatures, texts, strict=True):
+            self.file.append({"step": task.step, "prompt": self.prompt, "temperature": temperature, "text": text})
+            self.board.text(task.step, f"samples/temperature_{temperature}", self.prompt + text)
         if texts:
             middle = len(texts) // 2
-            self.show(task.step, self.choices[middle].temperature, self.prompt + texts[middle])
+            self.show(task.step, self.temperatures[middle], self.prompt + texts[middle])
 
-    def _sample(self, task: LanguageModelTask, choice: Choice) -> str:
+    def _texts(self, task: LanguageModelTask) -> list[str]:
         seed = (self.seed * 1_000_003 + task.step) % 2**63
-        ids = [row[0] for row in generate(task.model, self.prompt_ids, self.length, choice, seed)]
-        return self.decode([id for id in ids if id is not None])
+        rows = list(generate(task.model, self.prompt_ids, self.length, self.temperatures, self.choice, seed))
+        columns = zip(*rows, strict=True)
+        return [self.decode([id for id in column if id is not None]) for column in columns]

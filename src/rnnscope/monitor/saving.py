@@ -1,5 +1,7 @@
-"""When a run is saved: every so many steps, at each new best, and at the end. What is saved is the command's business."""
+"""When a run is saved: before its first step, every so many steps or minutes, at each new best, and at the end."""
 
+import math
+import time
 from collections.abc import Callable
 
 from rnnscope.monitor.monitors import Monitor
@@ -12,18 +14,40 @@ class Saving(Monitor):
 
     Args:
         every: optimiser steps between checkpoints.
+        minutes: at most this long between checkpoints, None for no such limit; it decides nothing in the training.
         keep_every: steps between checkpoints kept for good, None for none.
+        begin: called once, before the first step of this process.
         save: called with whether this is the best so far, and the step if it is to be kept.
     """
 
     def __init__(
-        self, validation: Validation, every: int, keep_every: int | None, save: Callable[[bool, int | None], None]
+        self,
+        validation: Validation,
+        every: int,
+        minutes: float | None,
+        keep_every: int | None,
+        begin: Callable[[], None],
+        save: Callable[[bool, int | None], None],
     ) -> None:
-        self.validation, self.every, self.keep_every, self.save = validation, every, keep_every, save
+        self.validation, self.every, self.keep_every = validation, every, keep_every
+        self.seconds = math.inf if minutes is None else 60 * minutes
+        self.begin, self.save = begin, save
+        self._saved = time.monotonic()
+
+    def start(self, task: LanguageModelTask) -> None:
+        self.begin()
+        self._saved = time.monotonic()
 
     def after_step(self, task: LanguageModelTask) -> None:
         if task.diverged:  # the weights may be lost already: the last checkpoint is worth more than this one
             return
         kept = task.step if self.keep_every and task.step % self.keep_every == 0 else None
-        if task.step % self.every == 0 or task.ending or self.validation.is_best or kept is not None:
+        if task.step % self.every == 0 or task.ending or self.validation.is_best or kept is not None or self._overdue(task):
             self.save(self.validation.is_best, kept)
+            self._saved = time.monotonic()
+
+    def _overdue(self, task: LanguageModelTask) -> bool:
+        """Whether the clock asks for a checkpoint, and the sums since the last look are numbers worth one."""
+        if time.monotonic() - self._saved < self.seconds:
+            return False
+        return task.tally.nats is None or math.isfinite(float(task.tally.nats))

@@ -56,6 +56,7 @@ class Validation(Monitor):
             task.schedule.observe({"val/loss": score.loss, "train/loss": task.watched.take()})
         if self.patience is not None and self.bad_looks >= self.patience:
             self.stopped_early = task.ending = True
+            task.interrupted = False  # whatever signal came in this step: the run has come to its end
 
     def _record(self, score: Score) -> None:
         bits = score.loss / math.log(2) * self.tokens_per_character

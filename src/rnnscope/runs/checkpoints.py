@@ -1,14 +1,15 @@
 """Checkpoints: written beside and moved into place, each with a checksum, loaded as plain tensors and containers only."""
 
+import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from rnnscope.errors import UserError
-from rnnscope.runs.files import replace_file, replace_text, sha256_of
+from rnnscope.runs.files import remove_temporaries, replace_file, replace_text, sha256_of
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
@@ -19,61 +20,110 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def save(self, write: Callable[[Path], None], names: list[str]) -> None:
-        """Let `write` make a checkpoint file once and store it under each of `names`.
-
-        The file that was last.ckpt stays as previous.ckpt, so that at any moment one whole checkpoint exists.
-        """
+    def save(self, state: dict[str, Any]) -> None:
+        """Write `state` as last.ckpt. What was last.ckpt stays as previous.ckpt: at any moment a whole one exists."""
         self.folder.mkdir(exist_ok=True)
-        first = self.folder / names[0]
-        if names[0] == LAST and first.exists():
-            self._link(first, self.folder / PREVIOUS)
-        replace_file(first, write)
-        replace_text(_checksum_path(first), sha256_of(first) + "\n")
-        for name in names[1:]:
-            self._link(first, self.folder / name)
+        last = self.folder / LAST
+        if last.exists():
+            self._link(last, self.folder / PREVIOUS)
+        buffer = io.BytesIO()  # torch turns a full disk into a RuntimeError of its own; a file written whole says so
+        torch.save(state, buffer)
+
+        def write(temporary: Path) -> None:
+            temporary.write_bytes(buffer.getbuffer())
+            announce(last, [sha256_of(temporary)])
+
+        replace_file(last, write)
+
+    def keep(self, names: list[str]) -> None:
+        """Give last.ckpt each of `names` as well."""
+        for name in names:
+            self._link(self.folder / LAST, self.folder / name)
 
     def _link(self, source: Path, target: Path) -> None:
-        """Give `source` and its checksum a second name: no bytes are copied where the file system can link."""
-        for old, new in ((source, target), (_checksum_path(source), _checksum_path(target))):
-            if old.exists():
-                replace_file(new, lambda temporary, old=old: _link_or_copy(old, temporary))
+        """Give `source` a second name: no bytes are copied where the file system can link."""
+        announce(target, digests(source) or [sha256_of(source)])
+        replace_file(target, lambda temporary: _link_or_copy(source, temporary))
+
+    def adopt(self, name: str) -> None:
+        """Begin a new session with the checkpoint `name`: it takes the place of a damaged last.ckpt; leftovers go."""
+        remove_temporaries(self.folder)
+        if name != LAST:
+            self._link(self.folder / name, self.folder / LAST)
 
     def path(self, which: str) -> Path:
-        """Return the file of `best`, `last` or a kept step.
+        """Return the file of `best`, `last`, `previous` or a kept step.
 
         Raises:
             UserError: when there is none, listing what there is.
         """
-        name = f"step_{which}.ckpt" if which.isdigit() else f"{which}.ckpt"
+        name = f"step_{which}.ckpt" if which.isdecimal() else f"{which}.ckpt"
         path = self.folder / name
-        if not path.is_file():
+        if not path.is_file() or path.parent != self.folder:
             found = sorted(file.stem.removeprefix("step_") for file in self.folder.glob("*.ckpt"))
             raise UserError(f"checkpoint={which}: {path} does not exist; this run has {', '.join(found) or 'none'}")
         return path
 
-    def load(self, which: str) -> dict[str, Any]:
-        """Read a checkpoint onto the CPU, refusing a damaged one and anything that is more than data."""
-        return load_checkpoint(self.path(which))
+    def newest(self, say: Callable[[str], None]) -> tuple[str, dict[str, Any]] | None:
+        """Return the newest whole checkpoint and its file's name, saying which ones were damaged; None where there is none.
+
+        Raises:
+            UserError: when there are checkpoints and none of them is whole.
+        """
+        damaged = []
+        for path in self._newest_first():
+            try:
+                state = load_checkpoint(path)
+            except UserError as error:
+                damaged.append(path.name)
+                say(f"warning: {error}")
+                continue
+            if damaged:
+                say(f"going on from {path.name} instead")
+            return path.name, state
+        if damaged:
+            raise UserError(f"{self.folder}: no checkpoint is whole ({', '.join(damaged)}); rnnscope reproduce trains it again")
+        return None
+
+    def _newest_first(self) -> Iterator[Path]:
+        kept = [path for path in self.folder.glob("step_*.ckpt") if path.stem[5:].isdecimal()]
+        kept.sort(key=lambda path: -int(path.stem[5:]))
+        for path in (*(self.folder / name for name in (LAST, PREVIOUS, BEST)), *kept):
+            if path.is_file():
+                yield path
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Read one checkpoint file.
+    """Read one checkpoint file onto the CPU.
 
     Raises:
         UserError: when its checksum does not match or it holds anything but tensors and plain containers.
     """
-    checksum = _checksum_path(path)
-    if checksum.is_file() and checksum.read_text(encoding="utf-8", errors="replace").strip() != sha256_of(path):
-        raise UserError(f"{path} is damaged: its checksum is not the one beside it; use another checkpoint")
+    expected = digests(path)
+    if expected and sha256_of(path) not in expected:
+        raise UserError(f"{path} is damaged: its checksum is not the one beside it")
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
         raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({reason})") from error
-    if not isinstance(loaded, dict) or "state_dict" not in loaded:
+    if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
         raise UserError(f"{path} is no checkpoint of rnnscope: it holds no state_dict")
     return loaded
+
+
+def announce(path: Path, coming: list[str]) -> None:
+    """Write the checksum that `path` is about to have in front of the one it has now.
+
+    A file and its checksum cannot change in one step: until the file has followed, either of the two is right.
+    """
+    replace_text(_checksum_path(path), "\n".join(dict.fromkeys([*coming, *digests(path)[:1]])) + "\n")
+
+
+def digests(path: Path) -> list[str]:
+    """Return the checksums beside `path`, the newest first; none where there is no such file."""
+    checksum = _checksum_path(path)
+    return checksum.read_text(encoding="utf-8", errors="replace").split()[:2] if checksum.is_file() else []
 
 
 def _checksum_path(path: Path) -> Path:

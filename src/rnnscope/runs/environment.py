@@ -25,6 +25,21 @@ def environment() -> dict[str, Any]:
     }
 
 
+def environment_differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what differs between two environments, `recorded -> now`, the likeliest cause of other numbers first."""
+    found = []
+    for name in ("git_commit", "packages", "hardware", "python", "platform"):
+        old, new = recorded.get(name), now.get(name)
+        if old == new:
+            continue
+        if not isinstance(old, dict) or not isinstance(new, dict):
+            found.append(f"{name} {old} -> {new}")
+            continue
+        keys = sorted(old.keys() | new.keys(), key=lambda key: key != "torch")
+        found += [f"{key} {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
+    return found
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
@@ -54,7 +69,7 @@ def _git(*arguments: str) -> str | None:
         done = subprocess.run(["git", *arguments], cwd=SOURCE, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    return done.stdout.decode("utf-8", "replace") if done.returncode in (0, 1) else None
+    return done.stdout.decode("utf-8", "surrogateescape") if done.returncode in (0, 1) else None
 
 
 def git_commit() -> str | None:
@@ -65,10 +80,14 @@ def git_commit() -> str | None:
 
 
 def git_patch() -> str:
-    """Return the uncommitted changes of the checkout as one patch, untracked source files included."""
+    """Return the uncommitted changes of the checkout as one patch, untracked source files included.
+
+    Bytes that are not UTF-8 are surrogates in it: encode it with `surrogateescape`.
+    """
     if not (SOURCE / ".git").exists():
         return ""
-    parts = [_git("diff", "HEAD", "--binary") or ""]
+    plain = ("diff", "--binary", "--no-ext-diff", "--no-textconv")
+    parts = [_git(*plain, "HEAD") or ""]
     for name in (_git("ls-files", "--others", "--exclude-standard", "-z") or "").split("\0"):
         path = SOURCE / name
         if not name or not path.is_file():
@@ -76,5 +95,5 @@ def git_patch() -> str:
         if path.stat().st_size > UNTRACKED_LIMIT:
             parts.append(f"# untracked and larger than {UNTRACKED_LIMIT} bytes, left out: {name}\n")
         else:
-            parts.append(_git("diff", "--no-index", "--binary", "--", "/dev/null", name) or "")
+            parts.append(_git(*plain, "--no-index", "--", "/dev/null", name) or "")
     return "".join(parts)

@@ -2,8 +2,11 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
+
+TEMPORARY = re.compile(r"\..+\.\d+")  # what a process that was killed leaves: .<name>.<process>
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
@@ -21,6 +24,13 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 def replace_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 in one step."""
     replace_file(path, lambda temporary: temporary.write_bytes(text.encode()))
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove the temporary files that a killed process left in `folder`; nobody may be writing there now."""
+    for path in folder.glob(".*.*"):
+        if TEMPORARY.fullmatch(path.name) and path.is_file():
+            path.unlink()
 
 
 def sha256_of(path: Path) -> str:

@@ -68,12 +68,27 @@ class RunFolder:
         return self.path / ".hydra"
 
 
+def refuse_links(run: RunFolder) -> None:
+    """Refuse to train in a folder whose files lie elsewhere: writing to them would change what is not the run's.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for folder in (run.path, run.checkpoints, run.hydra):
+        for path in (folder, *(folder.iterdir() if folder.is_dir() else ())):
+            own = path == run.path or not path.is_symlink()
+            if not own or (path.exists() and not (path.is_file() or path.is_dir())):
+                raise UserError(f"{path} is a link or no ordinary file: a run folder holds its own files; copy it first")
+
+
 def create_run_folder(name: str, outputs: Path | None = None) -> RunFolder:
     """Make outputs/runs/<name>/<time>/, with -2, -3 ... where that second is taken already, and return it.
 
     Raises:
         UserError: where the folder cannot be made.
     """
+    if name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
+        raise UserError(f"name={name!r} cannot be the name of a run folder: leave out slashes and dots alone")
     parent = (outputs or outputs_folder()) / "runs" / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for attempt in range(1, 1000):

@@ -3,8 +3,12 @@
 import csv
 import io
 import json
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from rnnscope.errors import UserError
 
 
 class Journal:
@@ -27,9 +31,20 @@ class Journal:
         return self._file.tell()
 
     def truncate(self, offset: int) -> None:
-        """Forget everything written after `offset`."""
+        """Forget everything written after `offset`.
+
+        Raises:
+            UserError: when the file is shorter than that: lines that a checkpoint counts on are gone.
+        """
+        length = self._file.seek(0, os.SEEK_END)
+        if not 0 <= offset <= length:
+            raise UserError(f"{self.path} has {length} bytes where its checkpoint wrote {offset}: it was changed; put it back")
         self._file.truncate(offset)
         self._file.seek(offset)
+
+    def sync(self) -> None:
+        """Make sure that every line so far is on disk: a checkpoint is about to count on them."""
+        os.fsync(self._file.fileno())
 
     def close(self) -> None:
         self._file.close()
@@ -66,6 +81,14 @@ def _text(value: Any) -> str:
     if value is None:
         return ""
     return repr(value) if isinstance(value, float) else str(value)  # repr: the shortest text that reads back exactly
+
+
+def whole_lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a journal, leaving out a last one that was cut short by the end of its process."""
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
+        for line in file:
+            if line.endswith("\n"):
+                yield line
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -17,7 +17,7 @@ from rnnscope.data.stream import encode_text
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import Choice, generate
+from rnnscope.model.sampling import Choice, check_temperature, generate
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
@@ -73,20 +73,12 @@ class LoadedRun:
         for key, value, least in (("length", length, 0), ("count", count, 1)):
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
-        choice = self.choice(temperature, top_k, top_p, minimum_length)
+        choice = drawing(self.vocabulary, top_k, top_p, minimum_length)
+        check_temperature(temperature)
         prompt_ids = self.prompt_ids(prompt, unknown)
         seed = secrets.randbits(32) if seed is None else seed
-        rows = generate(self.model, prompt_ids, length, choice, seed % 2**63, count)
+        rows = generate(self.model, prompt_ids, length, [temperature] * count, choice, seed % 2**63)
         return _pieces(rows, [_Text(self.vocabulary, stop) for _ in range(count)])
-
-    def choice(self, temperature: float, top_k: int | None = None, top_p: float | None = None, minimum: int = 0) -> Choice:
-        """Return how tokens are drawn: UNK and START never, END not before `minimum` tokens."""
-        never = tuple(id for id in (self.vocabulary.unk, self._start) if id is not None)
-        return Choice(temperature, top_k, top_p, never, self.vocabulary.end, minimum)
-
-    @property
-    def _start(self) -> int | None:
-        return None if self.vocabulary.level == "byte" else self.vocabulary.start
 
     def prompt_ids(self, prompt: str, unknown: str = "refuse") -> list[int]:
         """Return START and the prompt's ids, what is outside the vocabulary treated as `unknown` says."""
@@ -151,6 +143,13 @@ class _Text:
             return joined[before : found + len(self.stop)]
         self.tail = joined[-(len(self.stop) - 1) :] if len(self.stop) > 1 else ""
         return piece
+
+
+def drawing(vocabulary: Vocabulary, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> Choice:
+    """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens."""
+    start = None if vocabulary.level == "byte" else vocabulary.start
+    never = tuple(id for id in (vocabulary.unk, start) if id is not None)
+    return Choice(top_k, top_p, never, vocabulary.end, minimum_length)
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:

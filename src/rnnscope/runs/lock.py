@@ -1,7 +1,7 @@
 """One process at a time in a run folder. The kernel drops the lock with the process, however that ends."""
 
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
 from rnnscope.errors import UserError
 
@@ -17,6 +17,13 @@ class RunLock:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.release()
 
     def acquire(self) -> None:
         """Take the lock.

@@ -9,6 +9,7 @@ from rnnscope.errors import UserError
 from rnnscope.runs.files import replace_text
 
 SCHEMA = 1  # version of run.json; readers refuse a newer one
+SIZE_LIMIT = 20_000_000  # bytes; a run.json has some ten thousand
 STATUSES = ("running", "finished", "interrupted", "failed", "diverged")
 
 
@@ -33,21 +34,44 @@ class Record:
             UserError: when it is missing, broken, or from a newer rnnscope.
         """
         try:
+            if path.stat().st_size > SIZE_LIMIT:
+                raise ValueError(f"{path.stat().st_size} bytes; it may have {SIZE_LIMIT}")
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path.parent} is no run folder: it has no run.json") from None
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: this run.json cannot be read ({error})") from error
         if not isinstance(values, dict) or values.get("schema") != SCHEMA:
             found = values.get("schema") if isinstance(values, dict) else type(values).__name__
             raise UserError(f"{path}: schema {found} is not one this rnnscope reads ({SCHEMA}); use the version that wrote it")
         return cls(path, values)
 
+    def get(self, key: str, kind: type, default: Any = None) -> Any:
+        """Return the value at a dotted key, `default` where there is none.
+
+        Raises:
+            UserError: when it is not of this kind: someone else wrote this file.
+        """
+        value: Any = self.values
+        for part in key.split("."):
+            value = value.get(part) if isinstance(value, dict) else None
+        if value is None:
+            return default
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise UserError(f"{self.path}: {key} is {str(value)[:40]!r}, no {kind.__name__}; this is no record of rnnscope")
+        return value
+
     def update(self, **values: Any) -> None:
         """Change `values` and write the file anew, atomically."""
         assert values.get("status", "running") in STATUSES
         self.values.update(values)
         replace_text(self.path, json.dumps(self.values, indent=1, ensure_ascii=False) + "\n")
+
+
+def parent_entry(record: Record, **more: Any) -> dict[str, Any]:
+    """Return what a run's record says of the run that it came from."""
+    known = ("name", "started", "git_commit", "weights_sha256")
+    return {"path": str(record.path.parent.resolve()), **{key: record.values.get(key) for key in known}, **more}
 
 
 def now() -> str:

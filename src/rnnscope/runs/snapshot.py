@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from rnnscope.runs.folder import RunFolder
 
 CONFIG_LIMIT = 1_000_000  # bytes; a config is a page, and one that is not was not written by rnnscope
 VOCABULARY_LIMIT = 100_000_000  # bytes
+DEPTH_LIMIT = 20  # of nesting; a config has three levels
+LAYER_LIMIT = 1_000
 PARAMETER_LIMIT = 2_000_000_000  # values; a config that asks for more would only exhaust the memory
 
 
@@ -37,10 +40,38 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     Raises:
         UserError: when it is missing, too large, no YAML mapping, or holds a tag that would build an object.
     """
-    loaded = _read(folder.config, CONFIG_LIMIT, lambda text: yaml.load(text, Loader=yaml.CSafeLoader))
+    loaded = _read(folder.config, CONFIG_LIMIT, _parse_yaml)
     if not isinstance(loaded, dict):
         raise UserError(f"{folder.config} is no config: it holds a {type(loaded).__name__}, not keys and values")
+    check_places(loaded, folder.config)
     return loaded
+
+
+def _parse_yaml(text: str) -> Any:
+    """Parse plain YAML; an alias is refused, since a page of aliases of aliases unfolds to more than any memory holds."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if isinstance(event, yaml.AliasEvent) or depth > DEPTH_LIMIT:
+            raise ValueError("it has an alias, or is nested too deeply: rnnscope writes neither")
+    return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+def check_places(config: dict[str, Any], source: Path) -> None:
+    """Refuse a downloaded text that would be put anywhere but into the cache: its `path` is to be a bare file name.
+
+    Raises:
+        UserError: naming the key.
+    """
+    dataset = config.get("dataset")
+    corpus = dataset.get("corpus") if isinstance(dataset, dict) else None
+    for split in ("", "val_", "test_"):
+        found = corpus if isinstance(corpus, dict) else {}
+        url, path = found.get(f"{split}url"), found.get(f"{split}path")
+        if url is not None and not re.match(r"https?://", str(url)):
+            raise UserError(f"{source}: dataset.corpus.{split}url={url} is no http address")
+        if url is not None and (path in ("", None) or re.search(r"^[/~]|[\\:\0]|(^|/)\.\.?(/|$)", str(path))):
+            raise UserError(f"{source}: dataset.corpus.{split}path={path} leads out of the cache: with a url it is a file name")
 
 
 def write_vocabulary(folder: RunFolder, vocabulary: Vocabulary) -> None:
@@ -76,12 +107,23 @@ def build_model(config: dict[str, Any], vocabulary_size: int, source: str = "mod
     if not isinstance(keys, dict) or not keys.keys() <= known:
         strange = ", ".join(str(key) for key in keys.keys() - known) if isinstance(keys, dict) else "model"
         raise UserError(f"{source}: unknown key(s) under model: {strange}; known: {', '.join(sorted(known))}")
-    hidden, layers = keys.get("hidden_size", 512), keys.get("num_layers", 1)
-    if not (isinstance(hidden, int) and isinstance(layers, int)):
-        raise UserError(f"{source}: model.hidden_size={hidden!r} and model.num_layers={layers!r} must be whole numbers")
-    if hidden * hidden * max(layers, 1) * 8 + vocabulary_size * hidden > PARAMETER_LIMIT:
-        raise UserError(f"{source}: model.hidden_size={hidden}, num_layers={layers} make over {PARAMETER_LIMIT} parameters")
+    _check_size(keys, vocabulary_size, source)
     try:
         return LanguageModel(vocabulary_size, **keys)
     except TypeError as error:
         raise UserError(f"{source}: the model section has a value of the wrong type ({error})") from error
+
+
+def _check_size(keys: dict[str, Any], vocabulary_size: int, source: str) -> None:
+    """Refuse a model that would exhaust the memory before it is built; a rough count, from above."""
+    sizes = {"hidden_size": keys.get("hidden_size", 512), "num_layers": keys.get("num_layers", 1)}
+    sizes["embedding_size"] = sizes["hidden_size"] if keys.get("embedding_size") is None else keys["embedding_size"]
+    for key, size in sizes.items():
+        if type(size) is not int:
+            raise UserError(f"{source}: model.{key}={size!r} must be a whole number")
+    hidden, layers, features = sizes.values()
+    inputs = vocabulary_size if keys.get("input") == "one_hot" else features
+    matrices = 4 * hidden * (inputs + hidden) + 8 * hidden * hidden * max(layers - 1, 0)
+    if layers > LAYER_LIMIT or matrices + vocabulary_size * (features + hidden) > PARAMETER_LIMIT:
+        listed = ", ".join(f"{key}={size}" for key, size in sizes.items())
+        raise UserError(f"{source}: model with {listed} has over {PARAMETER_LIMIT} parameters or {LAYER_LIMIT} layers")

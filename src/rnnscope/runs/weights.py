@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file, save
 
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
@@ -15,7 +15,8 @@ from rnnscope.runs.files import replace_file
 def save_weights(model: LanguageModel, path: Path) -> None:
     """Write the model's parameters, on the CPU; a tied matrix is written once, under the embedding's name."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
-    replace_file(path, lambda temporary: save_file(tensors, temporary, metadata={"format": "rnnscope"}))
+    contents = save(tensors, metadata={"format": "rnnscope"})  # save_file would make a file that only its owner may read
+    replace_file(path, lambda temporary: temporary.write_bytes(contents))
 
 
 def load_weights(model: LanguageModel, path: Path) -> None:

@@ -1,0 +1,104 @@
+"""`rnnscope bench`: how fast this machine trains, encodes and samples, as ratios within one process.
+
+The pipeline is the real one: a config composed from conf/ with its monitors at their defaults, trained by `fit`. A bare
+loop of the same model takes turns with it, inside a monitor, while the pipeline stands still: other work on the machine
+then slows both.
+"""
+
+import os
+import platform
+import statistics
+import tempfile
+import time
+from collections import Counter
+from typing import Any
+
+from rnnscope.commands.compose import hydra_main
+
+CASES = {  # name: overrides of the default experiment
+    "1x512": ["model.num_layers=1", "model.hidden_size=512", "dataset.batch_size=32", "dataset.sequence_length=64"],
+    "2x128": ["model.num_layers=2", "model.hidden_size=128", "dataset.batch_size=50", "dataset.sequence_length=50"],
+}
+YARDSTICK = "1x512"  # its bare loop is what experiments state their budgets in
+SAMPLE_LENGTH = 2000  # tokens of each text whose sampling is timed
+
+
+def run(config: dict[str, Any]) -> None:
+    """Measure and print, one line each."""
+    from rnnscope.errors import UserError
+
+    unknown = [case for case in config["cases"] if case not in CASES]
+    if unknown:
+        raise UserError(f"cases={unknown[0]} is unknown: choose among {', '.join(CASES)}")
+    print(machine())
+    with tempfile.TemporaryDirectory() as folder:
+        before = os.environ.get("RNNSCOPE_OUTPUTS")
+        os.environ["RNNSCOPE_OUTPUTS"] = folder
+        try:
+            measure(config)
+        finally:
+            os.environ.pop("RNNSCOPE_OUTPUTS")
+            if before is not None:
+                os.environ["RNNSCOPE_OUTPUTS"] = before
+
+
+def machine() -> str:
+    """Return one line on what is measured here."""
+    import torch
+
+    from rnnscope.runs.environment import cpu_name, gpu_names
+
+    gpus = f", {', '.join(gpu_names())}" if gpu_names() else ""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{cpu_name()}, {cores} cores{gpus}; torch {torch.__version__}, Python {platform.python_version()}"
+
+
+def measure(config: dict[str, Any]) -> None:
+    """Run every case, then sampling and encoding, and print a line of each."""
+    from rnnscope.commands.turns import train_case
+
+    overrides = [f"trainer.accelerator={config['accelerator']}", f"trainer.precision={config['precision']}"]
+    for case in config["cases"]:
+        turns = train_case([*CASES[case], *overrides], config["seconds"], config["rounds"])
+        bare, precision = statistics.median(turns.bare), turns.precision
+        if case == YARDSTICK:
+            print(f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}")
+        for name, side in (("train", turns.watched), ("  + validation", turns.everything)):
+            print(
+                f"{name + ' ' + case if name == 'train' else name:<15} {statistics.median(side):>12,.0f} tokens/s"
+                f"   {turns.ratio(side):.3f} of the bare loop, {precision}"
+            )
+    for line in (*sampling_lines(), *encoding_lines()):
+        print(line)
+
+
+def sampling_lines() -> list[str]:
+    """Return how many characters a second one text, and sixteen at once, come at."""
+    from rnnscope.model.language_model import LanguageModel
+    from rnnscope.model.sampling import Choice, generate
+
+    lines = []
+    for hidden, layers in ((512, 1), (128, 2)):
+        model = LanguageModel(100, hidden_size=hidden, num_layers=layers).eval()
+        for count in (1, 16):
+            begin = time.perf_counter()
+            list(generate(model, [0], SAMPLE_LENGTH, [1.0] * count, Choice(), seed=0))
+            speed = SAMPLE_LENGTH * count / (time.perf_counter() - begin)
+            texts = "1 text" if count == 1 else f"{count} texts at once"
+            lines.append(f"sample {layers}x{hidden:<6} {speed:>12,.0f} tokens/s   LSTM, {texts}")
+    return lines
+
+
+def encoding_lines() -> list[str]:
+    """Return how many megabytes a second become ids, from a text in memory."""
+    from rnnscope.data.vocabulary import Vocabulary
+
+    text = "".join(chr(97 + (i * i) % 26) if i % 7 else " " for i in range(1 << 16)) * 256  # 16 MB
+    vocabulary = Vocabulary.build(Counter(text[: 1 << 16]), level="char")
+    begin = time.perf_counter()
+    vocabulary.encode_block(text)
+    return [f"encode chars    {len(text) / 1e6 / (time.perf_counter() - begin):>12,.0f} MB/s       text in memory to ids"]
+
+
+def main() -> int:
+    return hydra_main("bench", run)

@@ -1,0 +1,56 @@
+"""`key=value` words that change a recorded config: read by Hydra's grammar, composed with nothing."""
+
+from typing import Any
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from rnnscope.commands.schema import GROUPS
+from rnnscope.errors import UserError
+
+ON_THE_WAY = ("trainer", "monitor", "optimizer", "schedule")  # sections that may change in the course of a run
+PLACES = tuple(f"dataset.corpus.{key}" for key in ("path", "val_path", "test_path"))  # the same text may lie elsewhere
+
+
+def parse_changes(words: list[str], groups: bool = False) -> dict[str, Any]:
+    """Return the dotted keys and values that `words` set; with `groups`, `optimizer=sgd` takes that file's section.
+
+    Raises:
+        UserError: for anything but plain `key=value`.
+    """
+    found: dict[str, Any] = {}
+    for word in words:
+        override = OverridesParser.create().parse_override(word)
+        if override.is_sweep_override():
+            raise UserError(f"{word}: one value for each key; a text with a comma needs quotes inside quotes")
+        if override.is_add() or override.is_force_add() or override.is_delete() or override.package:
+            raise UserError(f"{word}: a recorded config takes key=value only")
+        key, value = override.key_or_group, override.value()
+        if key in GROUPS or key == "experiment":
+            found |= section(key, word, groups)
+        else:
+            found[key] = value
+    return found
+
+
+def section(group: str, word: str, groups: bool) -> dict[str, Any]:
+    """Return the keys of one choice of a group, as conf/ has it today."""
+    if not groups or group == "experiment":
+        raise UserError(f"{word}: a whole section cannot change here; give single keys such as {group}.key=value")
+    composed = OmegaConf.to_container(compose("train", [word]), resolve=True)
+    return {group: composed[group]}  # type: ignore[index,call-overload]
+
+
+def check_on_the_way(changes: dict[str, Any], run: str) -> None:
+    """Refuse changes that a run in progress cannot take: they would not fit its weights, optimiser or place in the data.
+
+    Raises:
+        UserError: naming the key, and the command that takes it.
+    """
+    for key in changes:
+        group, _, name = key.partition(".")
+        if key not in PLACES and (group not in ON_THE_WAY or name in ("", "name")):
+            raise UserError(
+                f"{key} cannot change in the middle of a run; a new run with it: rnnscope train from={run} {key}=..."
+            )

@@ -1,0 +1,131 @@
+"""Configs that somebody else may have written, checked against the schema as plain data: nothing is resolved or built."""
+
+from functools import reduce
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from rnnscope.commands import schema
+from rnnscope.commands.complaint import one_line
+from rnnscope.errors import UserError
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.record import Record
+from rnnscope.runs.segments import config_in_force, flatten
+from rnnscope.runs.snapshot import read_config
+
+OPTIMIZERS = {
+    "sgd": schema.SgdConfig,
+    "adagrad": schema.AdagradConfig,
+    "rmsprop": schema.RmspropConfig,
+    "adam": schema.AdamConfig,
+    "adamw": schema.AdamConfig,
+}
+SCHEDULES = {
+    "constant": schema.ConstantConfig,
+    "cosine": schema.CosineConfig,
+    "step_map": schema.StepMapConfig,
+    "exponential": schema.ExponentialConfig,
+    "plateau": schema.PlateauConfig,
+}
+SECTIONS = ("dataset", "dataset.corpus", "dataset.split", "model", "optimizer", "schedule", "trainer", "monitor")
+LIMITS = {  # far above what anybody trains, and below what exhausts a machine before its first step
+    "model.hidden_size": 65_536,
+    "model.num_layers": 1_000,
+    "model.embedding_size": 65_536,
+    "dataset.batch_size": 1_000_000,
+    "dataset.val_batch_size": 1_000_000,
+    "dataset.sequence_length": 1_000_000,
+    "dataset.vocabulary_size": 10_000_000,
+    "trainer.threads": 4_096,
+    "monitor.sample_length": 1_000_000,
+}
+WINDOW_LIMIT = 100_000_000  # tokens of one window
+TEMPERATURES = 100  # samples at each look
+DEPTH = 8  # of nesting; the schema has three
+
+
+def checked(config: dict[str, Any], source: str) -> dict[str, Any]:
+    """Return `config` with the type of every key checked and what an older rnnscope did not know filled in.
+
+    Args:
+        source: the file, for messages.
+
+    Raises:
+        UserError: for a key that training does not have (a `_target_`, say), a value of the wrong type, and sizes that
+            would only exhaust the machine; it names the key.
+    """
+    texts: list[str] = []
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(schema.TrainConfig), sections(config), hide(config, texts, DEPTH))
+        plain = OmegaConf.to_container(merged, resolve=False, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        message, key = one_line(error, "train"), str(getattr(error, "full_key", None) or "")
+        raise UserError(f"{source}: {message if key in message else f'{key}: {message}'}") from error
+    except (ValueError, TypeError, AttributeError) as error:
+        raise UserError(f"{source}: this is no config of rnnscope ({error})") from error
+    found = show(plain, texts)
+    check_limits(found, source)
+    return found
+
+
+def recorded_config(run: RunFolder, record: Record) -> dict[str, Any]:
+    """Return the config in force at the end of a run, checked."""
+    return checked(config_in_force(read_config(run), record), str(run.config))
+
+
+def sections(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of the sections whose keys depend on their `name`."""
+    for key in SECTIONS:
+        value = reduce(lambda inner, part: inner.get(part, {}), key.split("."), config)
+        if not isinstance(value, dict):
+            raise ValueError(f"{key} is a {type(value).__name__}, not keys and values")
+    found = {}
+    for key, kinds in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}.items():
+        section = config.get(key)
+        name = section.get("name") if isinstance(section, dict) else None
+        if not isinstance(name, str) or name not in kinds:
+            raise ValueError(f"{key}.name={name} is unknown: choose one of {', '.join(kinds)}")
+        found[key] = OmegaConf.structured(kinds[name])
+    return found
+
+
+def hide(value: Any, texts: list[str], depth: int) -> Any:
+    """Return nested values in which texts that mean something to OmegaConf are replaced by marks; `texts` keeps them."""
+    if not depth:
+        raise ValueError("it is nested too deeply")
+    if isinstance(value, dict):
+        return {_key(key): hide(inner, texts, depth - 1) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [hide(inner, texts, depth - 1) for inner in value]
+    if isinstance(value, str) and ("${" in value or value == "???" or "\0" in value):
+        texts.append(value)
+        return f"\0{len(texts) - 1}"
+    return value
+
+
+def _key(key: Any) -> Any:
+    """Steps of a step map are numbers, which JSON writes as text."""
+    return int(key) if isinstance(key, str) and key.isdecimal() and len(key) < 19 else key
+
+
+def show(value: Any, texts: list[str]) -> Any:
+    """Undo `hide`."""
+    if isinstance(value, dict):
+        return {key: show(inner, texts) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [show(inner, texts) for inner in value]
+    return texts[int(value[1:])] if isinstance(value, str) and value.startswith("\0") else value
+
+
+def check_limits(config: dict[str, Any], source: str) -> None:
+    """Refuse sizes that no machine holds, naming the key."""
+    flat = flatten(config)
+    for key, limit in LIMITS.items():
+        if flat[key] is not None and flat[key] > limit:
+            raise UserError(f"{source}: {key}={flat[key]} is more than {limit}")
+    for key in ("batch_size", "val_batch_size"):
+        if flat[f"dataset.{key}"] * flat["dataset.sequence_length"] > WINDOW_LIMIT:
+            raise UserError(f"{source}: dataset.{key} times dataset.sequence_length is more than {WINDOW_LIMIT} tokens")
+    if len(flat["monitor.sample_temperatures"]) > TEMPERATURES:
+        raise UserError(f"{source}: monitor.sample_temperatures has more than {TEMPERATURES} values")

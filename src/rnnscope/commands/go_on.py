@@ -1,0 +1,167 @@
+"""Going on with a run in its own folder: `resume`, and the later stretches of a run that `reproduce` does again."""
+
+import re
+from functools import reduce
+from typing import Any
+
+from rnnscope.commands.assemble import Terms, Training, assemble
+from rnnscope.commands.checked import checked, recorded_config
+from rnnscope.commands.fit import machine, quiet_lightning
+from rnnscope.commands.screen import Screen
+from rnnscope.commands.session import Result, Session
+from rnnscope.errors import UserError
+from rnnscope.runs.checkpoints import Checkpoints
+from rnnscope.runs.environment import environment, environment_differences
+from rnnscope.runs.files import remove_temporaries
+from rnnscope.runs.folder import RunFolder, refuse_links
+from rnnscope.runs.lock import RunLock
+from rnnscope.runs.record import Record, now
+from rnnscope.runs.segments import differences, flatten, segments_of, with_value
+from rnnscope.runs.snapshot import write_config
+
+OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a checkpoint may have besides last.ckpt
+
+
+def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | None = None) -> Result:
+    """Train on in `run`, exactly from where its newest whole checkpoint stands, and return how it ended.
+
+    Args:
+        changes: values of dotted keys that are other from here on.
+        terms: of the run that is done again; None takes them from the run's own record.
+
+    Raises:
+        UserError: when it is being trained elsewhere, has ended, or its text or checkpoints are not what they were.
+    """
+    quiet_lightning()
+    refuse_links(run)
+    with RunLock(run.lock), Screen() as screen:
+        record = Record.read(run.record)
+        screen.log_to(run.log)
+        before = recorded_config(run, record)
+        config = checked(reduce(lambda found, item: with_value(found, *item), (changes or {}).items(), before), "changes")
+        name, saved = start_of(run, record, screen)
+        refuse_repetition(run, record, saved, before == config)
+        if saved and saved["ended"] and record.values.get("status") == "finished" and before == config:
+            screen.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
+            return finished_result(run, record)
+        training = assemble(config, screen.say, terms or terms_of(record, changes or {}))
+        if saved and saved["ended"] and before == config:
+            return Session(run, record, training, screen, saved).end()
+        refuse_spent_budget(training, saved)
+        session = Session(run, record, training, screen, saved)
+        begin_segment(run, record, training, name, saved, differences(before, config), screen)
+        return session.train()
+
+
+def start_of(run: RunFolder, record: Record, screen: Screen) -> tuple[str, dict[str, Any] | None]:
+    """Return the checkpoint to go on from and its file's name; none where the run was killed before its first step.
+
+    Raises:
+        UserError: when there should be one.
+    """
+    remove_temporaries(run.path)
+    checkpoints = Checkpoints(run.checkpoints)
+    found = checkpoints.newest(screen.say)
+    if found is not None:
+        checkpoints.adopt(found[0])
+        check_shape(found[1], str(run.checkpoints / found[0]))
+        return found
+    if record.get("progress.step", int, 0) > 0:
+        raise UserError(f"{run.checkpoints} has no checkpoint any more; rnnscope reproduce run={run.path} trains it again")
+    screen.say("there is no checkpoint yet: the run was stopped before its first step, and begins now")
+    for path in (run.metrics, run.timings, run.samples):
+        path.unlink(missing_ok=True)
+    return "none", None
+
+
+def check_shape(saved: dict[str, Any], source: str) -> None:
+    """Refuse a checkpoint that lacks what is read of it here.
+
+    Raises:
+        UserError: naming the file.
+    """
+    task = saved.get("task")
+    whole = isinstance(task, dict) and type(task.get("step")) is int and isinstance(saved.get("ended"), bool)
+    names = saved.get("names")
+    whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
+    if not whole or not all(isinstance(saved.get(key), dict) for key in ("monitors", "random", "offsets")):
+        raise UserError(f"{source} is no checkpoint that training can go on from: another version of rnnscope wrote it")
+
+
+def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | None, unchanged: bool) -> None:
+    """Refuse to go on with a run that diverged, unless something is other this time.
+
+    Raises:
+        UserError: saying what to change.
+    """
+    if record.values.get("status") == "diverged" and unchanged:
+        step = saved["task"]["step"] if saved else 0
+        raise UserError(
+            f"{run.path} diverged ({record.values.get('reason')}) and would again: it goes on from step {step} with a change,"
+            f" for example: rnnscope resume run={run.path} optimizer.lr=..."
+        )
+
+
+def refuse_spent_budget(training: Training, saved: dict[str, Any] | None) -> None:
+    """Refuse to go on where not a single step is left to train.
+
+    Raises:
+        UserError: naming the budget.
+    """
+    step, total = saved["task"]["step"] if saved else 0, training.resolved["total_steps"]
+    if training.terms.end is None and training.terms.pause is None and total is not None and step >= total:
+        raise UserError(
+            f"the budget of {total} steps is used up at step {step}; give more, such as trainer.max_steps={2 * step}"
+        )
+
+
+def terms_of(record: Record, changes: dict[str, Any]) -> Terms:
+    """Return the recorded terms, without what `changes` set anew."""
+    resolved = machine(record.get("resolved", dict, {}))
+    for key, changed in {"device": "accelerator", "precision": "precision", "threads": "threads"}.items():
+        if f"trainer.{changed}" in changes:
+            del resolved[key]
+    return Terms(resolved, record.get("resolved.horizon", int), fingerprint=record.get("data.fingerprint", dict, {}))
+
+
+def begin_segment(
+    run: RunFolder,
+    record: Record,
+    training: Training,
+    name: str,
+    saved: dict[str, Any] | None,
+    changed: dict[str, list[Any]],
+    screen: Screen,
+) -> None:
+    """Say and record where the run goes on and what is other from there; run.json first, then config.yaml follows."""
+    step = saved["task"]["step"] if saved else 0
+    other = environment_differences(record.values, environment())
+    segment = {"from_step": step, "started": now(), "checkpoint": name, "after_end": bool(saved and saved["ended"])}
+    segment |= {"changed": changed, "resolved": machine(training.resolved), "environment": other}
+    earlier = [rewound(segment, step) for segment in segments_of(record)]
+    record.update(
+        status="running",
+        segments=[*earlier, segment],
+        resolved=training.resolved,
+        config=flatten(training.config),
+        progress={**record.get("progress", dict, {}), "step": step, "total": training.resolved["total_steps"]},
+        weights_sha256=None,
+        ended=None,
+        reason=None,
+    )
+    if changed:
+        write_config(run, training.config)
+    screen.say(f"going on in {run.path} from step {step} ({name})")
+    for what in (*(f"{key}: {old} -> {new}" for key, (old, new) in changed.items()), *other):
+        screen.say(f"  changed since: {what}")
+
+
+def rewound(segment: dict[str, Any], step: int) -> dict[str, Any]:
+    """Return a segment as it stands when the run goes back to `step`: what changed later holds from there already."""
+    return segment if segment["from_step"] <= step else {**segment, "from_step": step, "after_end": False}
+
+
+def finished_result(run: RunFolder, record: Record) -> Result:
+    """Return the recorded result of a run that has nothing left to do."""
+    step, digest = record.get("progress.step", int, 0), record.get("weights_sha256", str)
+    return Result(run, "finished", step, record.get("last", dict, {}), digest)

@@ -1,0 +1,296 @@
+"""One go at training a run: from its first step, or from a checkpoint, to wherever it ends."""
+
+import errno
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+
+from rnnscope.commands.assemble import Training, Watch, Writers, make_monitors
+from rnnscope.commands.screen import Screen
+from rnnscope.errors import UserError
+from rnnscope.monitor.board import Board
+from rnnscope.monitor.progress import clock
+from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
+from rnnscope.runs.checkpoints import BEST, Checkpoints
+from rnnscope.runs.folder import RunFolder, outputs_folder
+from rnnscope.runs.journal import CsvJournal, JsonJournal
+from rnnscope.runs.record import Record, now
+from rnnscope.runs.weights import hash_weights, save_weights
+from rnnscope.training.randomness import random_state, restore_random_state
+
+CHECKPOINT_FORMAT = 1
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+HPARAMS = {  # what the HParams tab lists: the same keys in every run, or TensorBoard loses columns
+    "dataset": ("name", "level", "batch_size", "sequence_length"),
+    "model": ("cell", "hidden_size", "num_layers", "dropout", "input", "tied_weights", "init"),
+    "optimizer": ("name", "lr", "weight_decay"),
+    "schedule": ("name",),
+    "trainer": ("clip_norm", "max_steps", "max_epochs"),
+}
+
+
+@dataclass
+class Result:
+    """How a training ended: the run, its status, and its newest metrics."""
+
+    run: RunFolder
+    status: str
+    step: int
+    metrics: dict[str, float]
+    weights_hash: str | None
+
+
+class Endless:
+    """Hands the windows to Lightning as a plain iterable: their position is the task's to remember, not Lightning's."""
+
+    def __init__(self, windows: Any) -> None:
+        self._windows = windows
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._windows)
+
+
+class Session:
+    """One go at training a run.
+
+    Args:
+        checkpoint: where to go on, as `Checkpoints.newest` read it; None starts at the first step.
+    """
+
+    def __init__(
+        self, run: RunFolder, record: Record, training: Training, screen: Screen, checkpoint: dict[str, Any] | None = None
+    ) -> None:
+        self.run, self.record, self.training, self.screen = run, record, training, screen
+        self.checkpoint = checkpoint
+        self.windows = training.data.train_dataloader()
+        self.checkpoints = Checkpoints(run.checkpoints)
+        self.writers = self._open_writers(0 if checkpoint is None else checkpoint["task"]["step"] + 1)
+        self.watch: Watch = make_monitors(training, self.writers, screen, self.begin, self.save)
+        if checkpoint is not None:
+            self._restore(checkpoint)
+
+    def _open_writers(self, first_step: int) -> Writers:
+        parameters = [name for name, _ in self.training.model.named_parameters()]
+        board = Board(str(self.run.path), first_step)
+        if not first_step:
+            board.hparams(hparams_of(self.training.config), ["best/loss", "best/bits_per_character"])
+        return Writers(
+            CsvJournal(self.run.metrics, metric_columns(parameters, self.training.words)),
+            CsvJournal(self.run.timings, TIMING_COLUMNS),
+            JsonJournal(self.run.samples),
+            board,
+        )
+
+    def _restore(self, saved: dict[str, Any]) -> None:
+        """Make everything as it was when `saved` was written.
+
+        Raises:
+            UserError: when that does not fit the run.
+        """
+        try:
+            self.training.model.load_state_dict(saved["state_dict"])
+            self.training.task.restore(saved["task"])
+            self.watch.monitors.restore(saved["monitors"])
+            if self.training.task.position:
+                self.windows.load_state_dict(self.training.task.position)
+            restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more
+            self.writers.truncate(saved["offsets"])
+        except UserError:
+            raise
+        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            raise UserError(f"{self.run.checkpoints}: the checkpoint does not fit config.yaml ({reason})") from error
+
+    def begin(self) -> None:
+        """Called right before the first step: leave a checkpoint of it, or put the random numbers back."""
+        if self.checkpoint is None:
+            self.save(False, None)
+        else:
+            restore_random_state(self.checkpoint["random"])  # last of all: nothing may draw between here and the step
+            self._derive(self.checkpoint["names"])  # the kill may have come before these followed last.ckpt
+
+    def train(self) -> Result:
+        """Train to the end and record how it went, whatever way it went."""
+        status, error = "failed", None
+        try:
+            self._run_trainer()
+            status = self._status()
+        except KeyboardInterrupt:
+            status = "interrupted"
+        except torch.OutOfMemoryError as exception:
+            error = str(exception).splitlines()[0]
+            raise UserError(self._out_of_memory(error)) from exception
+        except OSError as exception:
+            error = f"{exception.strerror}: {exception.filename or self.run.path}"
+            if exception.errno not in NO_SPACE:
+                raise
+            raise UserError(self._no_space(error)) from exception
+        except BaseException as exception:
+            error = f"{type(exception).__name__}: {exception}"
+            raise
+        finally:
+            self.watch.budget.restore_handlers()
+            self._close_writers()
+            result = self._finish(status, error)
+        self._farewell(result)
+        return result
+
+    def end(self) -> Result:
+        """Record the end of a run that had trained all it should when its process was killed."""
+        self._close_writers()
+        self._derive(self.checkpoint["names"] if self.checkpoint else [])
+        result = self._finish("finished", None)
+        self._farewell(result)
+        return result
+
+    def _close_writers(self) -> None:
+        try:
+            self.writers.close()
+        except OSError as error:  # a full disk, most likely: what the checkpoint counts on was written before it
+            self.screen.say(f"warning: the last lines could not be written ({error.strerror})")
+
+    def _run_trainer(self) -> None:
+        trainer = pl.Trainer(
+            accelerator="gpu" if self.training.device.type == "cuda" else "cpu",
+            devices=1,
+            max_epochs=1,  # the data counts its own epochs: to Lightning the windows never end
+            max_steps=-1,
+            callbacks=[self.watch.monitors],
+            plugins=[LightningEnvironment()],  # else Lightning takes over any Slurm allocation it finds itself in
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            limit_val_batches=0,
+        )
+        trainer.fit(self.training.task, train_dataloaders=Endless(self.windows))
+
+    def save(self, is_best: bool, kept: int | None) -> None:
+        """Write a checkpoint of this very moment, under every name that it deserves."""
+        names = [*([BEST] if is_best else []), *([f"step_{kept}.ckpt"] if kept is not None else [])]
+        self.writers.sync()
+        self.checkpoints.save(self._capture(names))
+        self._derive(names)
+        self.record.update(progress=self._progress())
+
+    def _derive(self, names: list[str]) -> None:
+        """Let what hangs on last.ckpt follow it: its other names, and the weights that the best one exports."""
+        self.checkpoints.keep(names)
+        if BEST in names:
+            save_weights(self.training.model, self.run.weights)
+
+    def _capture(self, names: list[str]) -> dict[str, Any]:
+        task = self.training.task
+        return {
+            "format": CHECKPOINT_FORMAT,
+            "names": names,
+            "ended": task.ending and not task.interrupted,
+            "state_dict": self.training.model.state_dict(),
+            "task": self.training.task.capture(),
+            "monitors": self.watch.monitors.state(),
+            "random": random_state(),
+            "offsets": self.writers.offsets(),
+        }
+
+    def _progress(self) -> dict[str, Any]:
+        task, latest = self.training.task, self.watch.recorder.latest
+        seconds = round(self.watch.throughput.seconds, 3)
+        losses = {key: latest.get(key) for key in ("train/loss", "val/loss")}
+        return {"step": task.step, "total": self.training.resolved["total_steps"], "seconds": seconds, **losses}
+
+    def _status(self) -> str:
+        task = self.training.task
+        return "diverged" if task.diverged else "interrupted" if task.interrupted else "finished"
+
+    def _finish(self, status: str, error: str | None) -> Result:
+        task, latest = self.training.task, dict(self.watch.recorder.latest)
+        digest = hash_weights(self.training.model)
+        validation = self.watch.validation
+        self._update_record(
+            status=status,
+            ended=now(),
+            reason=error or task.diverged or self.watch.budget.signal,
+            stopped_early=validation.stopped_early,
+            progress=self._progress(),
+            best={
+                "step": validation.best_step,
+                "loss": latest.get("best/loss"),
+                "bits_per_character": latest.get("best/bits_per_character"),
+            },
+            last=latest,
+            weights_sha256=digest,
+        )
+        return Result(self.run, status, task.step, latest, digest)
+
+    def _update_record(self, **values: Any) -> None:
+        try:
+            self.record.update(**values)
+        except OSError as error:
+            self.screen.say(f"warning: {self.run.record} could not be brought up to date ({error.strerror})")
+
+    def _no_space(self, reason: str) -> str:
+        return (
+            f"no space at step {self.training.task.step} ({reason}); make room, then go on from the last checkpoint with:"
+            f" rnnscope resume run={self._name()}"
+        )
+
+    def _out_of_memory(self, reason: str) -> str:
+        dataset, model = self.training.config["dataset"], self.training.config["model"]
+        keys = {"dataset.batch_size": dataset["batch_size"], "dataset.sequence_length": dataset["sequence_length"]}
+        keys["model.hidden_size"] = model["hidden_size"]
+        lower = ", ".join(f"{key} ({value})" for key, value in keys.items())
+        return f"out of GPU memory at step {self.training.task.step + 1} ({reason}); lower one of {lower}"
+
+    def _farewell(self, result: Result) -> None:
+        """Say how it ended, where everything is, and the exact next commands."""
+        best = result.metrics.get("best/loss")
+        numbers = (
+            ""
+            if best is None
+            else (
+                f"; best val/loss {best:.4f} ({result.metrics['best/bits_per_character']:.4f} bits per character)"
+                f" at step {self.watch.validation.best_step}"
+            )
+        )
+        self.screen.say(f"\n{result.status} at step {result.step} after {clock(self.watch.throughput.seconds)}{numbers}")
+        if result.status == "diverged":
+            self.screen.say(self._what_to_try())
+        name = self._name()
+        watch = f"tensorboard --logdir {outputs_folder()} --samples_per_plugin text=0,scalars=10000"
+        lines = {"run folder": str(self.run.path), "watch": watch}
+        if best is not None or any(self.run.checkpoints.glob("*.ckpt")):
+            lines |= {"sample": f"rnnscope sample run={name}", "score": f"rnnscope evaluate run={name}"}
+        if result.status != "diverged" and any(self.run.checkpoints.glob("*.ckpt")):
+            more = " trainer.max_steps=..." if result.status == "finished" else ""
+            lines["go on"] = f"rnnscope resume run={name}{more}"
+        for what, line in lines.items():
+            self.screen.say(f"  {what:<12} {line}")
+
+    def _name(self) -> str:
+        """Return the run as `run=` takes it."""
+        runs = outputs_folder() / "runs"
+        return str(self.run.path.relative_to(runs)) if self.run.path.is_relative_to(runs) else str(self.run.path)
+
+    def _what_to_try(self) -> str:
+        config = self.training.config
+        tries = [f"a lower optimizer.lr (now {config['optimizer']['lr']:g})"]
+        if config["trainer"]["clip_norm"] is None:
+            tries.append("trainer.clip_norm=1")
+        if self.training.resolved["precision"] == "bf16":
+            tries.append("trainer.precision=float32")
+        return f"{self.training.task.diverged}: try {', or '.join(tries)}"
+
+
+def hparams_of(config: dict[str, Any]) -> dict[str, bool | str | float | int]:
+    """Return the few flat keys that the HParams tab lists, None as text."""
+    found: dict[str, bool | str | float | int] = {"seed": config["seed"]}
+    for group, keys in HPARAMS.items():
+        for key in keys:
+            value = config[group].get(key)
+            found[f"{group}.{key}"] = "none" if value is None else value
+    return found

@@ -1,0 +1,49 @@
+"""`rnnscope train from=<run>`: a new run with the config of an earlier one, and some keys changed."""
+
+from functools import reduce
+from typing import Any
+
+from rnnscope.commands.compose import hydra_main
+
+ONE_TEXT = {  # of dataset.corpus, where another text is given: what else named the parent's
+    "packages": [],
+    **dict.fromkeys(("val_path", "test_path", "url", "sha256", "md5", "val_url", "val_sha256", "test_url", "test_sha256")),
+}
+
+
+def run(config: dict[str, Any]) -> int:
+    """Train; the exit status is that of `rnnscope train`."""
+    from rnnscope.commands.assemble import Terms
+    from rnnscope.commands.changes import parse_changes
+    from rnnscope.commands.checked import checked, recorded_config
+    from rnnscope.commands.fit import fit
+    from rnnscope.commands.train import status_of
+    from rnnscope.runs.find import find_run
+    from rnnscope.runs.record import Record, parent_entry
+    from rnnscope.runs.segments import differences, with_value
+
+    parent = find_run(config["parent"])
+    record = Record.read(parent.record)
+    old = recorded_config(parent, record)
+    changes = complete(parse_changes(config["changes"], groups=True))
+    new = checked(reduce(lambda found, item: with_value(found, *item), changes.items(), old), "changes")
+    changed = differences(old, new)
+    print(difference_lines(str(parent.path), changed))
+    return status_of(fit(new, terms=Terms(parent=parent_entry(record, changed=changed))))
+
+
+def complete(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `changes` with what another text implies: the parent's packages, URLs and other files are not meant any more."""
+    if "dataset.corpus.path" not in changes:
+        return changes
+    return {**{f"dataset.corpus.{key}": value for key, value in ONE_TEXT.items()}, **changes}
+
+
+def difference_lines(parent: str, changed: dict[str, list[Any]]) -> str:
+    """Return what is shown of a run that starts from another."""
+    lines = [f"  {key}: {before} -> {now}" for key, (before, now) in changed.items()]
+    return "\n".join([f"from {parent}, {'changed:' if lines else 'nothing changed'}", *lines])
+
+
+def main() -> int:
+    return hydra_main("train_from", run)

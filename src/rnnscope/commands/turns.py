@@ -1,0 +1,96 @@
+"""The pipeline and a bare loop of the same work, taking turns in one process."""
+
+import statistics
+import time
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from rnnscope.commands.assemble import assemble
+from rnnscope.commands.bare_loop import BareLoop
+from rnnscope.commands.compose import compose_train
+from rnnscope.commands.fit import quiet_lightning, write_snapshot
+from rnnscope.commands.screen import Screen
+from rnnscope.commands.session import Session
+from rnnscope.monitor.monitors import Monitor
+from rnnscope.runs.folder import create_run_folder
+from rnnscope.training.task import LanguageModelTask
+
+WARM_UP_STEPS = 20
+
+
+@dataclass
+class Turns:
+    """Tokens per second of every turn. `watched` leaves the time of validation out, `everything` leaves nothing out."""
+
+    precision: str
+    bare: list[float] = field(default_factory=list)
+    watched: list[float] = field(default_factory=list)
+    everything: list[float] = field(default_factory=list)
+
+    def ratio(self, side: list[float]) -> float:
+        """Return the median of each turn against the mean of the bare turns before and after it."""
+        around = [(before + after) / 2 for before, after in pairwise(self.bare)]
+        return statistics.median(own / other for own, other in zip(side, around, strict=True))
+
+
+def train_case(overrides: list[str], seconds: float, rounds: int) -> Turns:
+    """Alternate turns of the pipeline and of the bare loop."""
+    quiet_lightning()
+    config = compose_train([*overrides, "trainer.max_steps=1000000000", "schedule=constant"])
+    screen = Screen(quiet=True)
+    training = assemble(config, screen.say)
+    run = create_run_folder("bench")
+    session = Session(run, write_snapshot(run, training, {}), training, screen)
+    turns = Turns(precision=training.resolved["precision"])
+    take = TakeTurns(turns, bare_loop(training), seconds, rounds, session.watch.validation)
+    session.watch.monitors.monitors.append(take)
+    session.train()
+    return turns
+
+
+def bare_loop(training: Any) -> BareLoop:
+    """Return the loop of the same model, window and precision."""
+    model, dataset = training.config["model"], training.config["dataset"]
+    return BareLoop(
+        len(training.data.vocabulary),
+        model["hidden_size"],
+        model["num_layers"],
+        dataset["batch_size"],
+        dataset["sequence_length"],
+        training.resolved["precision"] == "bf16",
+        training.device.type,
+    )
+
+
+class TakeTurns(Monitor):
+    """Lets the bare loop run while the pipeline stands still: bare, pipeline, bare, pipeline, ..., bare."""
+
+    def __init__(self, turns: Turns, bare: BareLoop, seconds: float, rounds: int, validation: Any) -> None:
+        self.turns, self.bare, self.seconds, self.rounds = turns, bare, seconds, rounds
+        self._validating, self._look = 0.0, validation.after_step
+        validation.after_step = self._timed
+        self._began: float | None = None
+
+    def _timed(self, task: LanguageModelTask) -> None:
+        begin = time.perf_counter()
+        self._look(task)
+        self._validating += time.perf_counter() - begin
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        if self._began is None:
+            if task.step == WARM_UP_STEPS:
+                self.bare.train(1.0)
+                self._take(task)
+            return
+        if time.perf_counter() - self._began >= self.seconds:
+            took, tokens = time.perf_counter() - self._began, task.tokens_seen - self._tokens
+            self.turns.everything.append(tokens / took)
+            self.turns.watched.append(tokens / (took - self._validating))
+            self._take(task)
+            task.ending = task.interrupted = len(self.turns.everything) == self.rounds
+
+    def _take(self, task: LanguageModelTask) -> None:
+        """Give the bare loop its turn, then start the pipeline's clock."""
+        self.turns.bare.append(self.bare.train(self.seconds))
+        self._began, self._tokens, self._validating = time.perf_counter(), task.tokens_seen, 0.0

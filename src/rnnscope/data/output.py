@@ -1,0 +1,62 @@
+"""A file that is written and hashed by a second thread while the first one makes the next block."""
+
+from __future__ import annotations
+
+import hashlib
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from types import TracebackType
+
+BLOCK = 1 << 20  # bytes collected before they are handed over
+
+
+class Output:
+    """Write-only file for use in a `with` block; after it `sha256` is that of all bytes. `size`: bytes so far.
+
+    Errors: those of writing, such as a full disk, at a later `write` or at the end of the block.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.size, self.sha256 = 0, ""
+        self._parts: list[bytes | memoryview] = []
+        self._waiting = 0
+        self._digest = hashlib.sha256()
+        self._file = path.open("wb", buffering=0)
+        self._thread = ThreadPoolExecutor(max_workers=1)
+        self._task: Future[None] | None = None
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Add `data`, which must not change afterwards. Gives its size in bytes."""
+        size = data.nbytes if isinstance(data, memoryview) else len(data)
+        self._parts.append(data)
+        self.size, self._waiting = self.size + size, self._waiting + size
+        if self._waiting >= BLOCK:
+            self._hand_over()
+        return size
+
+    def _hand_over(self) -> None:
+        if self._task:
+            self._task.result()
+        data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+        self._parts, self._waiting = [], 0
+        self._task = self._thread.submit(self._write, data)
+
+    def _write(self, data: bytes | memoryview) -> None:
+        self._digest.update(data)
+        rest = memoryview(data).cast("B")
+        while rest:
+            rest = rest[self._file.write(rest) :]
+
+    def __enter__(self) -> Output:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        try:
+            if kind is None:
+                self._hand_over()
+                assert self._task
+                self._task.result()
+                self.sha256 = self._digest.hexdigest()
+        finally:
+            self._thread.shutdown()
+            self._file.close()

@@ -1,0 +1,104 @@
+"""What changed in the course of a run: its config was not the same from the first step to the last.
+
+run.json lists `segments`, each with `from_step`, whether the run had come to its end there (`after_end`: then its last
+step was validated and sampled), `changed` (key: [old, new]) and `resolved` (device, precision, threads).
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from rnnscope.errors import UserError
+from rnnscope.runs.record import Record
+
+
+@dataclass(frozen=True)
+class Leg:
+    """A stretch of a run with one config: it stops after `stop` steps, `looked` at as a run's end or only paused."""
+
+    config: dict[str, Any]
+    resolved: dict[str, Any]
+    start: int
+    stop: int
+    looked: bool
+
+
+def segments_of(record: Record) -> list[dict[str, Any]]:
+    """Return the record's segments, checked for what is read of them."""
+    segments = record.get("segments", list, [])
+    for segment in segments:
+        whole = isinstance(segment, dict) and isinstance(segment.get("from_step"), int)
+        if not whole or not all(isinstance(segment.get(key, {}), dict) for key in ("changed", "resolved")):
+            raise UserError(f"{record.path}: its segments are not what rnnscope writes; this is no record of rnnscope")
+        if not all(isinstance(pair, list) and len(pair) == 2 for pair in segment.get("changed", {}).values()):
+            raise UserError(f"{record.path}: a change in its segments is no pair of values; this is no record of rnnscope")
+    return segments
+
+
+def config_in_force(config: dict[str, Any], record: Record) -> dict[str, Any]:
+    """Return what config.yaml should say after every change: a kill may have come between run.json and config.yaml."""
+    for segment in segments_of(record):
+        for key, (_, new) in segment.get("changed", {}).items():
+            config = with_value(config, key, new)
+    return config
+
+
+def legs_of(config: dict[str, Any], record: Record, stop: int, looked: bool) -> list[Leg]:
+    """Return the stretches that the run consists of, up to `stop` steps; `config` is the one in force at its end."""
+    segments = segments_of(record) or [{"from_step": 0}]
+    resolved = record.get("resolved", dict, {})
+    found: list[Leg] = []
+    for segment in reversed(segments):
+        start = segment["from_step"]
+        found.append(Leg(config, {**resolved, **segment.get("resolved", {})}, start, stop, looked))
+        for key, (old, _) in segment.get("changed", {}).items():
+            config = with_value(config, key, old)
+        stop, looked = start, bool(segment.get("after_end", False))
+    return _joined([leg for leg in reversed(found) if leg.stop > leg.start])
+
+
+def _joined(legs: list[Leg]) -> list[Leg]:
+    """Merge neighbours that differ in nothing: a run that was only interrupted went on as if it never had been."""
+    joined: list[Leg] = []
+    for leg in legs:
+        before = joined[-1] if joined else None
+        if before and not before.looked and (before.config, before.resolved) == (leg.config, leg.resolved):
+            joined[-1] = Leg(leg.config, leg.resolved, before.start, leg.stop, leg.looked)
+        else:
+            joined.append(leg)
+    return joined
+
+
+def cut_legs(legs: list[Leg], until: int) -> list[Leg]:
+    """Return the legs up to step `until`; one that is cut short only pauses there."""
+    kept = [leg for leg in legs if leg.start < until]
+    if kept and kept[-1].stop > until:
+        last = kept[-1]
+        kept[-1] = Leg(last.config, last.resolved, last.start, until, False)
+    return kept
+
+
+def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
+    """Return a copy of nested `config` in which the dotted `key` has `value`."""
+    first, _, rest = key.partition(".")
+    inner = config.get(first)
+    if rest:
+        value = with_value(inner if isinstance(inner, dict) else {}, rest, value)
+    return {**config, first: value}
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return `key: [old, new]` for every dotted key that differs between two nested configs; a missing key is None."""
+    before, after = flatten(old), flatten(new)
+    keys = [*before, *(key for key in after if key not in before)]
+    return {key: [before.get(key), after.get(key)] for key in keys if before.get(key) != after.get(key)}
+
+
+def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested keys joined by dots; a mapping from numbers stays a value."""
+    flat: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, dict) and value and all(isinstance(inner, str) for inner in value):
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

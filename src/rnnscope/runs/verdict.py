@@ -1,0 +1,218 @@
+"""Whether a run that was trained again is the same run: its rows, samples and weights against the recorded ones."""
+
+import csv
+import json
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import zip_longest
+from typing import Any
+
+from rnnscope.errors import UserError
+from rnnscope.runs.environment import environment_differences
+from rnnscope.runs.files import sha256_of
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import whole_lines
+from rnnscope.runs.record import Record
+
+IDENTICAL, TOLERATED, DIVERGED = "bit-identical", "equal within tolerance", "diverged"
+STATUS = {IDENTICAL: 0, TOLERATED: 3, DIVERGED: 1}  # exit statuses
+FIRST_LOSSES = 20  # rows with a training loss that must agree within
+LOSS_TOLERANCE = 1e-4  # nats per token; and the best validation loss within
+BEST_TOLERANCE = 0.01
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A recorded value that came out otherwise."""
+
+    step: int
+    what: str
+    recorded: str
+    now: str
+
+    @property
+    def size(self) -> float:
+        """How far apart the two are; infinite where they are no two numbers."""
+        try:
+            gap = abs(float(self.recorded) - float(self.now))
+        except ValueError:
+            return math.inf
+        return math.inf if math.isnan(gap) else gap
+
+
+@dataclass
+class Comparison:
+    """Two runs side by side."""
+
+    steps: int = 0  # the last step that both have
+    rows: int = 0
+    same_rows: int = 0
+    samples: int = 0
+    differences: list[Difference] = field(default_factory=list)  # the first of each row
+    losses: list[Difference] = field(default_factory=list)  # of the first rows with a loss, and of the best loss
+    rejoined: bool = False  # a row is the same after one that is not: numbers that drift apart never meet again
+    same_weights: bool | None = None  # None where one of them has no final weights
+
+    @property
+    def altered(self) -> bool:
+        """Whether a difference is no drift: the training itself came out the same."""
+        return self.rejoined or bool(self.differences and self.same_weights)
+
+
+def compare(parent: RunFolder, child: RunFolder, until: int | None) -> Comparison:
+    """Compare metrics.csv, samples.jsonl and the weights' hashes of two runs, up to step `until`.
+
+    Raises:
+        UserError: when a file is missing or not what rnnscope writes.
+    """
+    found = Comparison()
+    _compare_rows(found, read_rows(parent, until), read_rows(child, until))
+    _compare_samples(found, read_samples(parent, until), read_samples(child, until))
+    found.differences.sort(key=lambda difference: difference.step)
+    if until is None:
+        found.same_weights = _same_weights(Record.read(parent.record), Record.read(child.record))
+    return found
+
+
+def _same_weights(parent: Record, child: Record) -> bool | None:
+    """Whether the final weights are the same; None where the parent has none: it was killed or failed on the way."""
+    old, new = parent.get("weights_sha256", str), child.get("weights_sha256", str)
+    if old is None or new is None or parent.values.get("status") not in ("finished", "interrupted", "diverged"):
+        return None
+    return old == new
+
+
+def read_rows(run: RunFolder, until: int | None) -> Iterator[dict[str, str]]:
+    """Yield the rows of metrics.csv up to step `until`."""
+    try:
+        for row in csv.DictReader(whole_lines(run.metrics), restval=""):
+            if until is not None and int(row["step"]) > until:
+                return
+            yield row
+    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
+        raise UserError(f"{run.metrics} cannot be compared ({type(error).__name__}: {error})") from error
+
+
+def read_samples(run: RunFolder, until: int | None) -> Iterator[dict[str, Any]]:
+    """Yield the lines of samples.jsonl up to step `until`."""
+    if not run.samples.exists():
+        return
+    try:
+        for line in whole_lines(run.samples):
+            sample = json.loads(line)
+            if until is not None and int(sample["step"]) > until:
+                return
+            yield {"step": int(sample["step"]), "temperature": str(sample["temperature"]), "text": str(sample["text"])}
+    except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
+        raise UserError(f"{run.samples} cannot be compared ({type(error).__name__}: {error})") from error
+
+
+def _compare_rows(found: Comparison, recorded: Iterator[dict[str, str]], now: Iterator[dict[str, str]]) -> None:
+    losses, best = 0, None
+    for old, new in zip_longest(recorded, now):
+        found.rows += 1
+        if old is None or new is None:
+            found.differences.append(_missing_row(old, new))
+            continue
+        found.steps = int(old["step"])
+        first = _first_difference(old, new)
+        if first is None:
+            found.same_rows += 1
+            found.rejoined |= bool(found.differences)
+        else:
+            found.differences.append(first)
+        if old.get("train/loss") and losses < FIRST_LOSSES:
+            losses += 1
+            found.losses.append(Difference(found.steps, "train/loss", old["train/loss"], new.get("train/loss") or ""))
+        if old.get("best/loss"):
+            best = Difference(found.steps, "best/loss", old["best/loss"], new.get("best/loss") or "")
+    found.losses += [best] if best else []
+
+
+def _first_difference(old: dict[str, str], new: dict[str, str]) -> Difference | None:
+    for what in [*old, *(key for key in new if key not in old)]:
+        if old.get(what) != new.get(what):
+            return Difference(int(old["step"]), str(what), str(old.get(what)), str(new.get(what)))
+    return None
+
+
+def _missing_row(old: dict[str, str] | None, new: dict[str, str] | None) -> Difference:
+    row = old or new or {}
+    return Difference(int(row["step"]), "a row", "there" if old else "none", "there" if new else "none")
+
+
+def _compare_samples(found: Comparison, recorded: Iterator[dict[str, Any]], now: Iterator[dict[str, Any]]) -> None:
+    for old, new in zip_longest(recorded, now):
+        found.samples += 1
+        if old != new:
+            step = int((old or new or {})["step"])
+            texts = [repr(sample["text"][:40]) if sample else "none" for sample in (old, new)]
+            found.differences.append(Difference(step, "a sample", *texts))
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What `reproduce` says: the kind, and the lines that explain it."""
+
+    kind: str
+    lines: list[str]
+
+    @property
+    def status(self) -> int:
+        return STATUS[self.kind]
+
+
+def judge(parent: RunFolder, child: RunFolder, until: int | None, deterministic: bool) -> Verdict:
+    """Return the verdict on `child`, which repeated `parent` up to step `until`.
+
+    Tolerance is for numbers that may drift: another machine, other packages or code, or kernels that were allowed to.
+    Where nothing is different, anything but the same bits is a divergence.
+    """
+    found, causes = compare(parent, child, until), causes_of(parent, child)
+    weights = "" if found.same_weights is None else ", the same weights" if found.same_weights else ", other weights"
+    if not found.differences and found.same_weights is not False:
+        counted = f"{found.same_rows} of {found.rows} rows up to step {found.steps}, {found.samples} samples{weights}"
+        return Verdict(IDENTICAL, [f"verdict: {IDENTICAL}", f"  {counted}"])
+    may_drift = (causes or not deterministic) and not found.altered
+    largest = max(found.losses, key=lambda loss: loss.size, default=None)
+    if may_drift and largest and all(loss.size <= tolerance(loss) for loss in found.losses):
+        where = f"largest difference {largest.size:.2g} nats, {largest.what} at step {largest.step}"
+        first = found.differences[0].step if found.differences else found.steps
+        return Verdict(TOLERATED, [f"verdict: {TOLERATED}", f"  {where}; not the same bits from step {first} on", *causes])
+    return _diverged(found, causes)
+
+
+def tolerance(loss: Difference) -> float:
+    """Return how many nats a loss may differ by."""
+    return BEST_TOLERANCE if loss.what == "best/loss" else LOSS_TOLERANCE
+
+
+def _diverged(found: Comparison, causes: list[str]) -> Verdict:
+    if not found.differences:
+        where = Difference(found.steps, "the final weights", "one hash", "another")
+    else:
+        where = found.differences[0]
+    line = f"  {where.what}: {where.recorded} recorded, {where.now} now; {found.same_rows} of {found.rows} rows are the same"
+    if found.altered:
+        causes = ["  the training came out the same: was a file of the run changed?", *causes]
+    elif not causes:
+        causes = ["  code, packages, hardware, threads and data are the same: was a file of the run changed?"]
+    return Verdict(DIVERGED, [f"verdict: {DIVERGED} at step {where.step}", line, *causes])
+
+
+def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
+    """Return what is different between the two runs besides their numbers, one line each, the likeliest cause first."""
+    old, new = Record.read(parent.record), Record.read(child.record)
+    causes = []
+    if old.values.get("git_commit") == new.values.get("git_commit") and _patch_hash(parent) != _patch_hash(child):
+        causes.append("the uncommitted changes of the code (code.patch)")
+    for key in ("device", "threads", "precision"):
+        before, after = old.get("resolved", dict, {}).get(key), new.get("resolved", dict, {}).get(key)
+        if before != after:
+            causes.append(f"{key} {before} -> {after}")
+    return [f"  different: {cause}" for cause in [*causes, *environment_differences(old.values, new.values)]]
+
+
+def _patch_hash(run: RunFolder) -> str:
+    return sha256_of(run.patch) if run.patch.is_file() else ""

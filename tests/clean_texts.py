@@ -1,0 +1,16 @@
+"""Cleaned texts for tests, made by hand."""
+
+from pathlib import Path
+
+import numpy as np
+
+from rnnscope.data.text import CleanText
+
+
+def clean_text(folder: Path, documents: list[str], labelled: dict[str, int] | None = None) -> CleanText:
+    """The text of `documents` in a file of `folder`."""
+    path = folder / "clean"
+    path.write_bytes("".join(documents).encode())
+    ends, characters = np.cumsum([len(d.encode()) for d in documents]), np.array([len(d) for d in documents])
+    marks = np.array([[0, *ends], [0, *np.cumsum(characters)]])
+    return CleanText(path, ends, characters, marks, labelled or {"train": len(documents)}, len(documents))

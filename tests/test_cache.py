@@ -1,0 +1,135 @@
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from rnnscope.data.cache import cached, read_manifest
+from rnnscope.errors import UserError
+
+
+def fill_with(text: str):
+    def fill(folder: Path) -> dict:
+        (folder / "a.ids").write_text(text)
+        return {"made": text}
+
+    return fill
+
+
+def test_filled_once(tmp_path):
+    folder = tmp_path / "streams" / "key"
+    assert cached(folder, fill_with("one"), print)["made"] == "one"
+    assert cached(folder, fill_with("two"), print)["made"] == "one"
+    assert (folder / "a.ids").read_text() == "one"
+
+
+@pytest.mark.parametrize("damage", ["missing", "shorter", "manifest"])
+def test_a_damaged_folder_is_made_again(tmp_path, damage):
+    folder = tmp_path / "key"
+    cached(folder, fill_with("one"), print)
+    if damage == "missing":
+        (folder / "a.ids").unlink()
+    elif damage == "shorter":
+        (folder / "a.ids").write_text("on")
+    else:
+        (folder / "manifest.json").write_text('{"files": ')
+    assert read_manifest(folder) is None
+    assert cached(folder, fill_with("two"), print)["made"] == "two"
+
+
+def test_what_fails_leaves_nothing(tmp_path):
+    def fail(folder):
+        (folder / "a.ids").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        cached(tmp_path / "key", fail, print)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["key.lock"]
+    assert cached(tmp_path / "key", fill_with("one"), print)["made"] == "one"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES])
+def test_a_disk_that_cannot_be_written(tmp_path, code):
+    def fail(folder):
+        raise OSError(code, os.strerror(code))
+
+    with pytest.raises(UserError) as error:
+        cached(tmp_path / "key", fail, print)
+    assert str(error.value) == (
+        f"{tmp_path}: the encoded text cannot be written ({os.strerror(code)}): "
+        "free some space or permit writing there, or set RNNSCOPE_OUTPUTS to another place"
+    )
+    assert not (tmp_path / "key.partial").exists()
+
+
+def test_other_errors_are_not_hidden(tmp_path):
+    def fail(folder):
+        raise OSError(errno.EIO, "Input/output error")
+
+    with pytest.raises(OSError, match="Input/output") as error:
+        cached(tmp_path / "key", fail, print)
+    assert not isinstance(error.value, UserError)
+
+
+ENCODE = """
+import resource, sys
+from pathlib import Path
+from rnnscope.data.prepare import TextSettings, prepare
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
+print("ready", flush=True)
+text = prepare(TextSettings(corpus={"path": sys.argv[1]}), Path(sys.argv[2]), None, lambda line: None)
+print(text.fingerprint["streams"], flush=True)
+"""
+
+
+def start(text: Path, cache: Path, largest_file: int = 1 << 40) -> subprocess.Popen:
+    arguments = [sys.executable, "-c", ENCODE, str(text), str(cache), str(largest_file)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text("".join(f"line {i} of a text with é in it\n" for i in range(300_000)), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def streams(text, tmp_path_factory):
+    process = start(text, tmp_path_factory.mktemp("whole"))
+    return process.communicate(timeout=60)[0].split("\n")[1]
+
+
+def test_two_processes_at_once(text, streams, tmp_path):
+    processes = [start(text, tmp_path) for _ in range(2)]
+    results = [process.communicate(timeout=60) for process in processes]
+    assert [output.split("\n")[1] for output, _ in results] == [streams] * 2
+    assert len([path for path in (tmp_path / "streams").iterdir() if path.is_dir()]) == 1
+
+
+def test_killed_at_many_moments_leaves_nothing_that_counts_as_whole(text, streams, tmp_path):
+    killed = 0
+    for moment in range(8):
+        process = start(text, tmp_path)
+        assert process.stdout.readline() == "ready\n"
+        time.sleep(0.02 * moment)
+        process.send_signal(signal.SIGKILL)
+        output, _ = process.communicate(timeout=60)
+        killed += streams not in output
+        for folder in (tmp_path / "streams").glob("*"):
+            if folder.is_dir() and not folder.name.endswith(".partial"):
+                assert read_manifest(folder) is not None
+    assert killed >= 2
+    assert start(text, tmp_path).communicate(timeout=60)[0].split("\n")[1] == streams
+    assert not list((tmp_path / "streams").glob("*.partial"))
+
+
+def test_a_disk_that_fills_up_while_encoding(text, streams, tmp_path):
+    _, errors = start(text, tmp_path, largest_file=3_000_000).communicate(timeout=60)
+    assert f"{tmp_path}/streams: the encoded text cannot be written (File too large): free some space" in errors
+    assert not [path for path in (tmp_path / "streams").iterdir() if path.is_dir()]
+    assert start(text, tmp_path).communicate(timeout=60)[0].split("\n")[1] == streams

@@ -1,0 +1,114 @@
+import unicodedata
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnscope.data.cleaning import Cleaner, cut_blocks, fold
+from rnnscope.errors import UserError
+
+MIXED = st.text(st.sampled_from("ab  \n\n\rÅéſİΣς\u0301\ufeff.") | st.characters(), max_size=200)
+
+
+def cleaned(text: str, pieces: int = 1, **options) -> tuple[str, Cleaner]:
+    cleaner = Cleaner(**options)
+    step = max(len(text) // pieces, 1)
+    blocks = [text[i : i + step] for i in range(0, len(text), step)]
+    return "".join(cleaner.clean(iter(blocks))), cleaner
+
+
+@given(MIXED, st.integers(1, 40))
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_blocks_are_the_text_again(text, size):
+    assert "".join(cut_blocks([text[:7], text[7:]], size)) == text
+
+
+@given(MIXED, st.integers(1, 20), st.sampled_from([None, "NFC", "NFD", "NFKC"]), st.booleans())
+@settings(max_examples=150, derandomize=True, deadline=None)
+def test_cleaning_in_blocks_is_cleaning_the_whole(text, size, form, lower):
+    blocks = list(cut_blocks([text], size))
+    if max(map(len, blocks), default=0) >= 4 * size:  # cut where there was no safe place
+        return
+    assert "".join(fold(block, form, lower) for block in blocks) == fold(text, form, lower)
+
+
+@given(MIXED, st.integers(1, 30))
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_universal_newlines_as_python_reads_them(text, pieces):
+    assert cleaned(text, pieces, strip_bom=False)[0] == text.replace("\r\n", "\n").replace("\r", "\n")
+    assert cleaned(text, pieces, strip_bom=False, newline="keep")[0] == text
+
+
+@given(MIXED)
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_folding_twice_changes_nothing_more(text):
+    once = fold(text, "NFC", True)
+    assert fold(once, "NFC", True) == once
+    assert unicodedata.is_normalized("NFC", once)
+
+
+def test_line_ends_are_counted():
+    text, cleaner = cleaned("one\r\ntwo\rthree\r\n\r\nfour\n", pieces=9)
+    assert text == "one\ntwo\nthree\n\nfour\n"
+    assert cleaner.changes["CR LF line ends changed to LF"] == 3
+    assert cleaner.changes["lone CR line ends changed to LF"] == 1
+
+
+def test_only_the_first_byte_order_mark_is_stripped():
+    text, cleaner = cleaned("\ufeffone\ufefftwo")
+    assert text == "one\ufefftwo"
+    assert cleaner.changes["byte order marks stripped"] == 1
+    assert cleaner.changes["U+FEFF (byte order marks) inside the text kept"] == 1
+    assert cleaned("\ufeffone", strip_bom=False)[0] == "\ufeffone"
+
+
+def test_remove_cuts_and_counts():
+    text, cleaner = cleaned("Hello (laughter) all, 2015-08-01.\n(laughter)\n", remove=(r"\(laughter\) ?", r"\d+-\d+-\d+"))
+    assert text == "Hello all, .\n\n"
+    assert cleaner.changes["matches of dataset.remove cut"] == 3
+    assert cleaner.changes["characters cut by dataset.remove"] == len("(laughter) (laughter)2015-08-01")
+    assert cleaner.removed["0"] == 3
+
+
+def test_gutenberg_header_and_footer():
+    text = "Title\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\nthe book\n*** END OF THIS PROJECT\nlicence\n"
+    assert cleaned(text, strip_gutenberg=True)[0] == "the book\n"
+    other, cleaner = cleaned("just a book\n", strip_gutenberg=True)
+    assert other == "just a book\n"
+    assert cleaner.changes["files without Gutenberg's header"] == 1
+
+
+def test_alice_without_licence(shared_data):
+    raw = (shared_data / "alice.txt").read_bytes().decode()
+    text, _ = cleaned(raw, pieces=7, strip_gutenberg=True)
+    assert text.lstrip().startswith("ALICE’S ADVENTURES IN WONDERLAND")
+    assert text.rstrip().endswith("THE END")
+    assert "\r" not in text
+
+
+def test_lower_case_counts_what_changed():
+    text, cleaner = cleaned("A Bee", lower_case=True)
+    assert text == "a bee"
+    assert cleaner.changes["characters changed by lower_case and normalise"] == 2
+
+
+def test_a_long_line_without_spaces_needs_no_more_than_some_blocks():
+    text = "x" * 9_000_001
+    assert max(map(len, cut_blocks(text[i : i + 65536] for i in range(0, len(text), 65536)))) < 5 << 20
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"newline": "unix"}, "dataset.newline=unix: use universal or keep"),
+        ({"normalise": "NFX"}, "dataset.normalise=NFX: use null or one of NFC, NFD, NFKC, NFKD"),
+        (
+            {"remove": ("(",)},
+            "dataset.remove has a pattern that is no regular expression, '(': missing ), unterminated subpattern at position 0",
+        ),
+    ],
+)
+def test_bad_options(options, message):
+    with pytest.raises(UserError) as error:
+        Cleaner(**options)
+    assert str(error.value) == message

@@ -1,0 +1,107 @@
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from rnnscope.data.batches import IGNORE
+from rnnscope.data.module import TextData, check_length
+from rnnscope.data.samples import SampleWindows
+from rnnscope.errors import UserError
+
+CONTENT = "".join(f"line {i} of a text\n" for i in range(300))
+
+
+def data(folder, content: str = CONTENT, **keys) -> TextData:
+    (folder / "text.txt").write_text(content)
+    return TextData(corpus={"path": str(folder / "text.txt")}, cache_dir=folder / "cache", **keys)
+
+
+def test_prepared_once(tmp_path):
+    text = data(tmp_path)
+    assert text.prepare() is text
+    prepared = text.text
+    text.prepare_data()
+    text.setup("fit")
+    assert text.text is prepared
+    assert set(text.fingerprint) == {"text", "settings", "vocabulary", "streams"}
+    assert text.vocabulary.decode(text.stream("train")[1:]) == CONTENT[: text.splits["train"].characters]
+
+
+def test_training_never_ends_and_is_one_object(tmp_path):
+    text = data(tmp_path, batch_size=4, sequence_length=16).prepare()
+    loader = text.train_dataloader()
+    assert text.train_dataloader() is loader
+    windows = list(islice(loader, 2 * loader.windows_per_epoch + 1))
+    assert [window.epoch for window in windows[:: loader.windows_per_epoch]] == [0, 1, 2]
+    epoch = windows[: loader.windows_per_epoch]
+    assert sum(window.count for window in epoch) == text.splits["train"].tokens
+
+
+@pytest.mark.parametrize("carried", [True, False])
+@pytest.mark.parametrize("start_end", [None, "line"])
+def test_evaluation_sees_every_token_once_and_start_never_as_a_target(tmp_path, carried, start_end):
+    text = data(tmp_path, start_end=start_end).prepare()
+    targets = np.concatenate([window.targets.flatten() for window in text.windows("val", carried=carried)])
+    targets = targets[targets != IGNORE]
+    stream = text.stream("val")[1:]
+    kept = stream if start_end is None else stream[stream != text.vocabulary.start]
+    assert len(targets) == text.splits["val"].tokens
+    assert sorted(targets.tolist()) == sorted(kept.tolist())
+
+
+def test_evaluation_has_its_own_sizes(tmp_path):
+    text = data(tmp_path, val_batch_size=3).prepare()
+    assert next(iter(text.windows("val"))).inputs.shape == (3, 64)
+    window = next(iter(text.windows("val", batch_size=2, sequence_length=7, carried=False)))
+    assert window.inputs.shape == (2, 7)
+
+
+def test_samples(tmp_path):
+    text = data(tmp_path, windows="samples", start_end="line", sequence_length=32, batch_size=8).prepare()
+    loader = text.train_dataloader()
+    assert isinstance(loader, SampleWindows)
+    assert text.report[-1] == (
+        f"samples: {text.splits['train'].units} in train, padding {loader.padding:.1%}, "
+        "0 longer than sequence_length take several windows"
+    )
+    assert sum(window.count for window in text.windows("val")) == text.splits["val"].tokens
+
+
+def test_a_frozen_vocabulary(tmp_path):
+    vocabulary = data(tmp_path).prepare().vocabulary
+    assert data(tmp_path, vocabulary=vocabulary).prepare().vocabulary is vocabulary
+
+
+def test_a_text_too_short_says_what_would_fit(tmp_path):
+    with pytest.raises(UserError) as error:
+        data(tmp_path, "some words and some more of them\n" * 10).prepare()
+    assert str(error.value) == (
+        "the train split has 297 tokens, fewer than one window of dataset.batch_size x dataset.sequence_length = "
+        "32 x 64 = 2048: give more text, or dataset.batch_size=8 dataset.sequence_length=37 would fit"
+    )
+    data(tmp_path, "some words and some more of them\n" * 10, batch_size=8, sequence_length=37).prepare()
+
+
+@pytest.mark.parametrize(("tokens", "batch", "length"), [(1, 5, 9), (7, 8, 1), (100, 200, 3), (63, 8, 8), (5, 1, 9)])
+def test_what_is_said_to_fit_fits(tokens, batch, length):
+    import re
+
+    with pytest.raises(UserError) as error:
+        check_length(tokens, batch, length)
+    columns, steps = map(int, re.findall(r"=(\d+)", str(error.value).split(" or ")[1]))
+    assert 1 <= columns <= batch
+    assert 1 <= steps <= length
+    check_length(tokens, columns, steps)
+
+
+@pytest.mark.parametrize("key", ["batch_size", "sequence_length", "val_batch_size"])
+def test_bad_sizes(tmp_path, key):
+    with pytest.raises(UserError) as error:
+        data(tmp_path, **{key: 0})
+    assert str(error.value) == f"dataset.{key}=0: at least 1"
+
+
+def test_a_split_that_is_not_there(tmp_path):
+    with pytest.raises(UserError) as error:
+        data(tmp_path).prepare().windows("test")
+    assert str(error.value) == "the test split has no token: give it a share in dataset.split"

@@ -1,0 +1,103 @@
+import hashlib
+import threading
+from functools import partial
+from http.server import HTTPServer, SimpleHTTPRequestHandler
+
+import pytest
+
+from rnnscope.data.download import Remote, local_file
+from rnnscope.errors import UserError
+
+TEXT = b"a text from elsewhere\n"
+SHA256 = hashlib.sha256(TEXT).hexdigest()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path_factory, monkeypatch):
+    monkeypatch.delenv("RNNSCOPE_DATA", raising=False)
+    folder = tmp_path_factory.mktemp("server")
+    (folder / "text.txt").write_bytes(TEXT)
+    server = HTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}/text.txt"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def test_downloaded_once_and_verified(server, tmp_path):
+    said = []
+    path = local_file("mine.txt", Remote(server, SHA256), tmp_path, said.append)
+    assert path == tmp_path / "downloads" / "mine.txt"
+    assert path.read_bytes() == TEXT
+    assert said == [f"downloading {server} to {path}"]
+    dead = Remote("http://127.0.0.1:9/text.txt", SHA256)
+    assert local_file("mine.txt", dead, tmp_path, said.append) == path
+    assert len(said) == 1
+
+
+def test_md5_where_there_is_no_sha256(server, tmp_path):
+    remote = Remote(server, md5=hashlib.md5(TEXT).hexdigest())
+    assert local_file("mine.txt", remote, tmp_path, print).read_bytes() == TEXT
+
+
+def test_a_damaged_cache_is_replaced(server, tmp_path):
+    path = tmp_path / "downloads" / "mine.txt"
+    path.parent.mkdir()
+    path.write_bytes(b"damaged")
+    said = []
+    local_file("mine.txt", Remote(server, SHA256), tmp_path, said.append)
+    assert path.read_bytes() == TEXT
+    assert said == [f"downloading {server} to {path} (the copy there is damaged)"]
+
+
+def test_the_data_folder_comes_first_but_not_blindly(server, tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNSCOPE_DATA", str(tmp_path))
+    (tmp_path / "mine.txt").write_bytes(TEXT)
+    said = []
+    remote = Remote(server, SHA256)
+    assert local_file("mine.txt", remote, tmp_path / "cache", said.append) == tmp_path / "mine.txt"
+    assert said == []
+    (tmp_path / "mine.txt").write_bytes(b"another")
+    assert local_file("mine.txt", remote, tmp_path / "cache", said.append) == tmp_path / "cache/downloads/mine.txt"
+    assert said[0] == (f"warning: {tmp_path}/mine.txt is not the file wanted (its hash is not sha256:{SHA256}): left aside")
+
+
+def test_a_wrong_hash(server, tmp_path):
+    with pytest.raises(UserError) as error:
+        local_file("mine.txt", Remote(server, "0" * 64), tmp_path, print)
+    assert str(error.value) == (
+        f"{server}: what came is not the file wanted (its hash is not sha256:{'0' * 64}): "
+        f"try again, or put the right file at {tmp_path}/downloads/mine.txt"
+    )
+    assert not (tmp_path / "downloads/mine.txt").exists()
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_no_network(tmp_path, monkeypatch, damaged):
+    monkeypatch.delenv("RNNSCOPE_DATA", raising=False)
+    place = tmp_path / "downloads/mine.txt"
+    if damaged:
+        place.parent.mkdir()
+        place.write_bytes(b"damaged")
+    with pytest.raises(UserError) as error:
+        local_file("mine.txt", Remote("http://127.0.0.1:9/text.txt", SHA256), tmp_path, print)
+    message = str(error.value)
+    copy = "the copy in the cache is damaged and " if damaged else ""
+    assert message.startswith(f"http://127.0.0.1:9/text.txt: {copy}the download failed (ConnectionError: ")
+    assert message.endswith(f"connect to a network, put the file at {place}, or point RNNSCOPE_DATA at a folder with mine.txt")
+    assert "\n" not in message
+
+
+def test_a_url_without_a_hash(tmp_path):
+    with pytest.raises(UserError) as error:
+        local_file("mine.txt", Remote("http://127.0.0.1:9/x"), tmp_path, print)
+    assert str(error.value) == (
+        "dataset.corpus.url=http://127.0.0.1:9/x has no dataset.corpus.sha256: give the hash it must have"
+    )

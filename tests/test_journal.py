@@ -1,0 +1,60 @@
+"""Rows are whole lines at full precision, and are cut back to what a checkpoint counts on."""
+
+import math
+from pathlib import Path
+
+import pytest
+
+from rnnscope.errors import UserError
+from rnnscope.runs.journal import CsvJournal, JsonJournal, read_csv, whole_lines
+
+
+def test_numbers_read_back_to_the_bit(tmp_path: Path) -> None:
+    values = [0.1, 1 / 3, 5e-324, -0.0, math.pi * 1e200, float("inf")]
+    journal = CsvJournal(tmp_path / "metrics.csv", ["step", "loss"])
+    for step, value in enumerate(values):
+        journal.append({"step": step, "loss": value})
+    journal.append({"step": 6})
+    journal.close()
+    rows = read_csv(tmp_path / "metrics.csv")
+    assert [float(row["loss"]).hex() for row in rows[:6]] == [value.hex() for value in values]
+    assert rows[6] == {"step": "6", "loss": ""}
+
+
+def test_truncating_and_going_on_gives_the_same_bytes(tmp_path: Path) -> None:
+    for name, rows in {"whole": [1, 2, 3], "broken": [1, 2, 9, 9, 9]}.items():
+        journal = JsonJournal(tmp_path / name)
+        offsets = []
+        for row in rows:
+            journal.append({"step": row, "text": "ä\n"})
+            offsets.append(journal.offset)
+        journal.close()
+    with (tmp_path / "broken").open("ab") as file:
+        file.write(b'{"step": 9, "te')
+    journal = JsonJournal(tmp_path / "broken")
+    journal.truncate(offsets[1])
+    journal.append({"step": 3, "text": "ä\n"})
+    journal.sync()
+    journal.close()
+    assert (tmp_path / "broken").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
+def test_reopening_writes_no_second_header(tmp_path: Path) -> None:
+    for step in (1, 2):
+        journal = CsvJournal(tmp_path / "metrics.csv", ["step"])
+        journal.append({"step": step})
+        journal.close()
+    assert (tmp_path / "metrics.csv").read_text(encoding="utf-8") == "step\n1\n2\n"
+
+
+def test_a_file_that_lost_rows_is_refused(tmp_path: Path) -> None:
+    journal = JsonJournal(tmp_path / "samples.jsonl")
+    for offset in (1, -1):
+        with pytest.raises(UserError, match="was changed"):
+            journal.truncate(offset)
+    journal.close()
+
+
+def test_a_last_line_cut_short_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss\n1,0.5\n2,0.2", encoding="utf-8")
+    assert list(whole_lines(tmp_path / "metrics.csv")) == ["step,loss\n", "1,0.5\n"]

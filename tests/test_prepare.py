@@ -1,0 +1,242 @@
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnscope.data.prepare import PreparedText, TextSettings, prepare
+from rnnscope.errors import UserError
+
+
+def prepared(folder, content: str | bytes, vocabulary=None, **keys) -> PreparedText:
+    path = folder / "text.txt"
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    corpus = {"path": str(path)} | keys.pop("corpus", {})
+    return prepare(TextSettings(corpus=corpus, **keys), folder / "cache", vocabulary, print)
+
+
+def texts(text: PreparedText) -> list[str]:
+    return [text.vocabulary.decode(text.stream(split)[1:]) for split in ("train", "val", "test")]
+
+
+def test_tiny_shakespeare_is_divided_as_nanogpt_does(shared_data, tmp_path):
+    path = shared_data / "tiny_shakespeare.txt"
+    text = prepare(TextSettings(corpus={"path": str(path)}), tmp_path, None, print)
+    content = path.read_text()
+    at = int(0.9 * len(content))
+    assert texts(text) == [content[:at], content[at:], ""]
+    assert len(text.vocabulary) == 65 + 3
+    assert (text.splits["train"].tokens, text.splits["val"].tokens) == (1_003_854, 111_540)
+    assert text.splits["train"].unknown == text.splits["val"].unknown == 0
+    assert text.stream("train")[0] == text.vocabulary.start
+    assert text.stream("train").dtype == np.uint8
+
+
+def test_penn_treebank_has_the_usual_numbers_of_words(shared_data, tmp_path):
+    corpus = {"path": "ptb_train.txt", "val_path": "ptb_valid.txt", "test_path": "ptb_test.txt"}
+    corpus = {key: str(shared_data / name) for key, name in corpus.items()}
+    options = {"level": "word", "words": "space", "unk_in_text": True, "start_end": "line"}
+    text = prepare(TextSettings(corpus=corpus, **options), tmp_path, None, print)
+    assert [text.splits[split].tokens for split in ("train", "val", "test")] == [929_589, 73_760, 82_430]
+    assert len(text.vocabulary) == 9_998 + 3
+    words = (shared_data / "ptb_valid.txt").read_text().split()
+    assert text.splits["val"].unknown == words.count("<unk>")
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=30, max_size=120), st.sampled_from(["char", "byte", "word"]))
+@settings(max_examples=30, derandomize=True, deadline=None)
+def test_nothing_is_lost_between_the_file_and_the_ids(tmp_path_factory, content, level):
+    folder = tmp_path_factory.mktemp("text")
+    try:
+        text = prepared(folder, content, level=level, newline="keep", strip_bom=False)
+    except UserError:  # no text, or a split without a token
+        return
+    parts = texts(text)
+    assert len("".join(parts)) >= len(content) if level == "word" else True
+    assert sum(info.characters for info in text.splits.values()) == len(content)
+    if level == "byte":
+        assert b"".join(bytes(text.stream(split)[1:]) for split in ("train", "val")) == content.encode()
+    known = text.vocabulary
+    assert parts[0] == content[: text.splits["train"].characters]
+    assert [info.unknown for info in text.splits.values()] == [
+        int((known.encode(part) == known.unk).sum()) if known.unk is not None else 0
+        for part in (content[: len(parts[0])], content[len(parts[0]) :], "")
+    ]
+
+
+def test_only_train_makes_the_vocabulary(tmp_path):
+    text = prepared(tmp_path, "ab" * 45 + "xxyzé" * 2)
+    assert text.vocabulary.tokens[3:] == ["a", "b"]
+    assert text.splits["val"].unknown == 10
+    assert "val has 4 distinct characters outside the vocabulary, read as UNK: 'x' 4, 'y' 2, 'z' 2, 'é' 2" in text.report
+
+
+def test_the_cache_is_found_by_content_and_settings(tmp_path, monkeypatch):
+    first = prepared(tmp_path, "some text " * 20)
+    stamp = (first.folder / "train.ids").stat().st_mtime_ns
+    os.utime(tmp_path / "text.txt", (1, 1))
+    assert prepared(tmp_path, "some text " * 20).fingerprint == first.fingerprint
+    assert (first.folder / "train.ids").stat().st_mtime_ns == stamp
+    changed = prepared(tmp_path, "Some text " * 20)
+    assert changed.folder != first.folder
+    assert changed.fingerprint["text"] != first.fingerprint["text"]
+    other = prepared(tmp_path, "some text " * 20, lower_case=True)
+    assert other.folder != first.folder
+    assert other.fingerprint["text"] == first.fingerprint["text"]
+    assert other.fingerprint["streams"] == first.fingerprint["streams"]
+
+
+def test_a_warm_start_reads_the_text_only_to_hash_it(tmp_path, monkeypatch):
+    first = prepared(tmp_path, "some text " * 20)
+
+    def fail(*arguments, **options):
+        raise AssertionError("decoded again")
+
+    monkeypatch.setattr("rnnscope.data.sources.decoded", fail)
+    assert prepared(tmp_path, "some text " * 20).report == first.report
+
+
+def test_a_frozen_vocabulary(tmp_path):
+    old = prepared(tmp_path, "abc" * 30).vocabulary
+    text = prepared(tmp_path, "abd" * 30, old)
+    assert text.vocabulary is old
+    assert text.splits["train"].unknown == 27
+    assert "vocabulary: 6 tokens, frozen (level char)" in text.report
+    with pytest.raises(UserError) as error:
+        prepared(tmp_path, "abd" * 30, old, level="word")
+    assert str(error.value) == "dataset.level=word: the vocabulary was made with char: set char"
+
+
+def test_lines_are_not_cut_and_stand_between_start_and_end(tmp_path):
+    text = prepared(tmp_path, "".join(f"line {i}\n" for i in range(100)), start_end="line")
+    assert text.vocabulary.decode(text.stream("val"), specials=True).startswith("<s>line 9")
+    assert text.splits["train"].units + text.splits["val"].units == 100
+    assert "\n" not in text.vocabulary.tokens
+
+
+def test_shuffled_lines_are_the_same_lines(tmp_path):
+    names = [f"name{i:03}" for i in range(200)]
+    options = {"corpus": {"lines": True, "shuffle": True}, "start_end": "document"}
+    text = prepared(tmp_path, "\n".join(names), **options)
+    shown = [text.vocabulary.decode(text.stream(split), specials=True) for split in ("train", "val")]
+    found = "".join(shown).removeprefix("<s>").removesuffix("</s>").split("</s><s>")
+    assert found != names
+    assert sorted(found) == names
+
+
+def test_the_report_says_what_was_done(tmp_path):
+    content = "\ufeffOne café (laughter)\r\n" + "two lines of text\r\n" * 30
+    text = prepared(tmp_path, content, remove=[r" \(laughter\)"], minimum_count=2)
+    assert text.report == [
+        "text: 1 files, 1 documents, 549 characters; 16 distinct characters in train",
+        "changed: byte order marks stripped: 1",
+        "changed: CR LF line ends changed to LF: 31",
+        "changed: matches of dataset.remove cut: 1",
+        "changed: characters cut by dataset.remove: 11",
+        "changed: characters cut most: ' ' 1, '(' 1, 'l' 1, 'a' 1, 'u' 1, 'g' 1, 'h' 1, 't' 1",
+        "vocabulary: 15 tokens (level char, no cap, at least 2 times); rarest kept 'x', 27 times",
+        "left to UNK: 4 distinct tokens, most often 'O' 1, 'a' 1, 'c' 1, 'é' 1",
+        "train: 494 tokens, 494 characters, UNK 4 (0.81 %)",
+        "val: 55 tokens, 55 characters, UNK 0 (0 %)",
+        "example: 'One café\\ntwo lines of text\\ntwo lines of text\\ntwo lines of te'"
+        " -> 0, 8, 5, 3, 0, 0, 7, 0, 9, 4, 13, 6, ...",
+    ]
+
+
+def test_one_very_long_line(tmp_path):
+    content = "ab " * 7_000_000
+    text = prepared(tmp_path, content, start_end="line")
+    assert sum(info.characters for info in text.splits.values()) == len(content)
+    assert text.splits["train"].tokens == 18_900_000 + 1
+    assert text.splits["train"].units == 1
+
+
+def test_a_vocabulary_that_is_too_large(tmp_path, monkeypatch):
+    monkeypatch.setattr("rnnscope.data.prepare.LARGEST", 10)
+    with pytest.raises(UserError) as error:
+        prepared(tmp_path, "many different characters " * 3)
+    assert str(error.value) == (
+        "the vocabulary would have 17 tokens, more than 10: set dataset.vocabulary_size or a larger dataset.minimum_count"
+    )
+
+
+def test_warnings(tmp_path):
+    many = "".join(map(chr, range(0x4E00, 0x4E00 + 6000)))
+    assert prepared(tmp_path, many * 2).report[1] == (
+        "warning: 6,000 distinct characters: if this is not Chinese or Japanese the encoding is wrong "
+        "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model"
+    )
+    chinese = "".join(f"滾滾長江東逝水，浪花淘盡英雄，是非成敗轉頭空{chr(0x5000 + i)}。\n" for i in range(40))
+    for words in ("lossless", "penn", "space"):
+        assert prepared(tmp_path, chinese, level="word", words=words, start_end="sentence").report[1] == (
+            "warning: hardly any spaces in this text, so words cannot be told apart: try dataset.level=char"
+        )
+        english = prepared(tmp_path, "Words with spaces. " * 9, level="word", words=words, start_end="sentence")
+        assert not any("warning" in line for line in english.report)
+
+
+def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
+    from rnnscope.data import prepare as module
+
+    original = module.write_text
+
+    def write_and_change(*arguments, **options):
+        text = original(*arguments, **options)
+        (tmp_path / "text.txt").write_text("another")
+        return text
+
+    monkeypatch.setattr(module, "write_text", write_and_change)
+    with pytest.raises(UserError, match="the text changed while it was being read: start again when nothing writes to it"):
+        prepared(tmp_path, "some text " * 20)
+
+
+@pytest.mark.parametrize(
+    ("content", "keys", "message"),
+    [
+        ("aaaaaaaaaaaaaaaaaaaa", {}, "the train split has one distinct token, 'a': nothing can be learnt, give another text"),
+        (
+            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+            {"level": "word"},
+            "the train split has one distinct token, 'aaaaaaaaaaaaaaaaaaaa': "
+            "nothing can be learnt, give another text or dataset.level=char",
+        ),
+        (
+            "some text to read",
+            {"minimum_count": 99},
+            "dataset.minimum_count=99: no token occurs that often: use a smaller number",
+        ),
+        ("some text to read", {"minimum_count": 0}, "dataset.minimum_count=0: use 1 (keep all) or more"),
+        (
+            "some text to read",
+            {"unk_in_text": True},
+            "dataset.unk_in_text=true has no meaning at dataset.level=char: it is for words",
+        ),
+        (
+            "some text to read",
+            {"level": "word", "words": "penn"},
+            "dataset.words=penn takes sentences: set dataset.start_end to sentence or line",
+        ),
+        (
+            "some text to read",
+            {"unk_in_text": True, "level": "word", "words": "penn", "start_end": "line"},
+            "dataset.unk_in_text=true: dataset.words=penn splits <unk> up: use words=space or lossless",
+        ),
+        (
+            "some text to read",
+            {"unk_in_text": True, "level": "word", "unk": "<un known>"},
+            "dataset.unk='<un known>': with unk_in_text it must be one word, without white space",
+        ),
+        (
+            "some text to read",
+            {"vocabulary_size": 3},
+            "dataset.vocabulary_size=3: at least 4 "
+            "(UNK, START and END are counted and one token must be left), or null for no limit",
+        ),
+    ],
+)
+def test_bad_input(tmp_path, content, keys, message):
+    with pytest.raises(UserError) as error:
+        prepared(tmp_path, content, **keys)
+    assert str(error.value) == message
+    assert not list(tmp_path.glob("cache/streams/*/"))

@@ -1,0 +1,194 @@
+"""A run that was killed and resumed is the run that was never stopped: weights, rows, samples, curves, to the last bit."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torture import SAMPLES, SMALL, Kill, checkpoint_step, only_run, rnnscope, said, torture_case, what_differs, write_text
+
+WORDS = [*SMALL, "trainer.max_steps=50", "trainer.checkpoint_every=10", "trainer.val_every=20", "monitor.scalars_every=5"]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> str:
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    write_text(path, 1500)
+    return f"text={path}"
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
+    """A run of 50 steps that nothing disturbed."""
+    folder = tmp_path_factory.mktemp("whole")
+    assert rnnscope(folder, "train", text, *WORDS) == 0, said(folder)
+    return only_run(folder)
+
+
+@pytest.fixture
+def broken(tmp_path: Path, text: str) -> Path:
+    """A run that was killed in step 37, seven steps after its last checkpoint."""
+    assert rnnscope(tmp_path, "train", text, *WORDS, kill=Kill("in a step", 37)) == -signal.SIGKILL, said(tmp_path)
+    return only_run(tmp_path)
+
+
+def record_of(run: Path) -> dict:
+    return json.loads((run / "run.json").read_text(encoding="utf-8"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "kills"),
+    [
+        (["optimizer=adamw"], [Kill("in a step", 5), Kill("in a checkpoint's file", 2), Kill("in a row of metrics.csv", 3)]),
+        (["optimizer=sgd", "optimizer.momentum=0.9", *SAMPLES], [Kill("after a checkpoint moved", 3), Kill("in run.json", 4)]),
+        (["optimizer=rmsprop", "schedule=plateau"], [Kill("in validation", 2), Kill("before a checkpoint moves", 2)]),
+        (["model=gru", "monitor.updates_every=7"], [Kill("in sampling", 2)]),
+    ],
+    ids=["adamw-stream", "sgd-samples", "rmsprop-plateau", "gru"],
+)
+def test_killed_anywhere_and_resumed_is_bit_identical(tmp_path: Path, text: str, words: list[str], kills: list) -> None:
+    rows = torture_case(tmp_path, "case", [text, *WORDS, *words], kills)
+    assert len(rows) == len(kills)
+    assert {row.verdict for row in rows} == {"bit-identical"}
+
+
+@pytest.mark.slow
+def test_a_kill_from_outside_through_the_command_line(tmp_path: Path, text: str) -> None:
+    environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(tmp_path)}
+    words = [text, *WORDS, "trainer.max_steps=1000000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "rnnscope", "train", *words], env=environment, stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout
+    assert any(line.startswith("step 100/") for line in process.stdout)
+    process.kill()
+    process.wait()
+    process.stdout.close()
+    run = only_run(tmp_path)
+    step = checkpoint_step(run)
+    assert step > 0
+    assert rnnscope(tmp_path, "resume", f"trainer.max_steps={step + 15}") == 0, said(tmp_path)
+    assert record_of(run)["progress"]["step"] == step + 15
+
+
+def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path, text: str, whole: Path) -> None:
+    words = [*WORDS, "trainer.max_steps=100000", "schedule.horizon=50"]
+    assert rnnscope(tmp_path, "train", text, *words, after=2.0, number=signal.SIGTERM) == 130, said(tmp_path)
+    run = only_run(tmp_path)
+    assert record_of(run)["status"] == "interrupted"
+    assert record_of(run)["reason"] == "SIGTERM"
+    step = checkpoint_step(run)
+    assert record_of(run)["progress"]["step"] == step
+    assert rnnscope(tmp_path, "resume", f"trainer.max_steps={step + 1}") == 0, said(tmp_path)
+    assert record_of(run)["status"] == "finished"
+
+
+def test_damaged_last_checkpoint_falls_back_to_the_one_before(broken: Path, whole: Path) -> None:
+    last = broken / "checkpoints/last.ckpt"
+    contents = bytearray(last.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    last.write_bytes(contents)
+    folder = broken.parents[2]
+    assert rnnscope(folder, "resume") == 0, said(folder)
+    assert "last.ckpt is damaged" in said(folder)
+    assert "going on from previous.ckpt instead" in said(folder)
+    assert record_of(broken)["segments"][1]["from_step"] == 20
+    assert what_differs(whole, broken) == []
+
+
+def test_no_whole_checkpoint_is_refused_and_nothing_starts_from_scratch(broken: Path) -> None:
+    folder = broken.parents[2]
+    for path in (broken / "checkpoints").glob("*.ckpt"):
+        path.write_bytes(path.read_bytes()[:-100])
+    assert rnnscope(folder, "resume", f"run={broken}") == 1
+    assert "no checkpoint is whole" in said(folder)
+    for path in (broken / "checkpoints").glob("*.ckpt"):
+        path.unlink()
+    assert rnnscope(folder, "resume", f"run={broken}") == 1
+    assert "has no checkpoint any more" in said(folder)
+    assert record_of(broken)["status"] == "running"
+
+
+def test_killed_before_its_first_checkpoint_it_begins_and_says_so(tmp_path: Path, text: str, whole: Path) -> None:
+    assert rnnscope(tmp_path, "train", text, *WORDS, kill=Kill("in a checkpoint's file", 1)) == -signal.SIGKILL
+    assert rnnscope(tmp_path, "resume", f"run={only_run(tmp_path)}") == 0, said(tmp_path)
+    assert "stopped before its first step" in said(tmp_path)
+    assert what_differs(whole, only_run(tmp_path)) == []
+
+
+def test_a_larger_budget_goes_on_with_the_recorded_schedule(tmp_path: Path, text: str) -> None:
+    words = [text, *WORDS, "schedule=cosine", "schedule.warmup_steps=5", "schedule.final_fraction=0.25", "trainer.max_steps=30"]
+    assert rnnscope(tmp_path, "train", *words) == 0, said(tmp_path)
+    run = only_run(tmp_path)
+    assert rnnscope(tmp_path, "resume") == 0
+    assert "finished at step 30" in said(tmp_path).splitlines()[-1]
+    assert rnnscope(tmp_path, "resume", "trainer.max_steps=40", "optimizer.weight_decay=0.3") == 0, said(tmp_path)
+    record = record_of(run)
+    assert record["resolved"] | {"total_steps": 40, "horizon": 30} == record["resolved"]
+    assert record["segments"][1]["from_step"] == 30
+    assert record["segments"][1]["changed"]["trainer.max_steps"] == [30, 40]
+    state = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    (group,) = state["task"]["optimizer"]["param_groups"]
+    assert group["weight_decay"] == 0.3
+    assert group["lr"] == pytest.approx(record["config"]["optimizer.lr"] * record["config"]["schedule.final_fraction"])
+    assert rnnscope(tmp_path, "resume", "trainer.max_steps=35") == 1
+    assert "used up at step 40" in said(tmp_path)
+
+
+def test_what_does_not_fit_the_run_is_refused(broken: Path) -> None:
+    folder = broken.parents[2]
+    for word, message in {
+        "seed=2": "seed cannot change in the middle of a run",
+        "optimizer.name=sgd": "optimizer.name cannot change",
+        "optimizer=sgd": "single keys",
+        "trainer.max_stepz=3": "did you mean trainer.max_steps?",
+        "trainer.max_steps=many": "no whole number",
+        "monitor.sample_prompt=(#=": "the prompt has",
+    }.items():
+        assert rnnscope(folder, "resume", word) == 1
+        assert message in said(folder).splitlines()[-1]
+    assert len(record_of(broken)["segments"]) == 1
+
+
+def test_a_changed_text_is_refused(broken: Path, text: str, tmp_path: Path) -> None:
+    other = tmp_path / "other.txt"
+    other.write_text(Path(text[5:]).read_text(encoding="utf-8") + "one line more\n", encoding="utf-8")
+    assert rnnscope(tmp_path, "resume", f"text={other}") == 1
+    assert "the data changed since the run was trained: the text itself" in said(tmp_path)
+    other.write_bytes(Path(text[5:]).read_bytes())
+    assert rnnscope(tmp_path, "resume", f"text={other}") == 0, said(tmp_path)
+
+
+def test_a_run_in_progress_is_left_alone(broken: Path) -> None:
+    from rnnscope.runs.folder import RunFolder
+    from rnnscope.runs.lock import RunLock
+
+    folder = broken.parents[2]
+    with RunLock(RunFolder(broken).lock):
+        assert rnnscope(folder, "resume") == 1
+    assert "being trained by another process" in said(folder)
+
+
+def test_closer_watching_and_minutes_change_no_result(tmp_path: Path, text: str, whole: Path) -> None:
+    words = ["trainer.checkpoint_minutes=0.000001", "trainer.keep_every=25", "monitor.histograms_every=3"]
+    assert rnnscope(tmp_path, "train", text, *WORDS, *words) == 0, said(tmp_path)
+    run = only_run(tmp_path)
+    assert (run / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    assert record_of(run)["weights_sha256"] == record_of(whole)["weights_sha256"]
+    assert {path.name for path in (run / "checkpoints").glob("step_*.ckpt")} == {"step_25.ckpt", "step_50.ckpt"}
+    previous = torch.load(run / "checkpoints/previous.ckpt", weights_only=True)
+    assert previous["task"]["step"] == 49
+
+
+def test_a_full_disk_leaves_the_run_resumable(tmp_path: Path, text: str, whole: Path) -> None:
+    assert rnnscope(tmp_path, "train", text, *WORDS, kill=Kill("on a full disk", 4)) == 1
+    assert "no space at step" in said(tmp_path)
+    run = only_run(tmp_path)
+    assert record_of(run)["status"] == "failed"
+    assert rnnscope(tmp_path, "resume") == 0, said(tmp_path)
+    assert what_differs(whole, run) == []

@@ -1,0 +1,299 @@
+"""Run folders get shared: opening a hostile one never runs its code, never writes outside, never exhausts the machine."""
+
+import json
+import os
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from torture import SMALL, only_run, rnnscope, said, write_text
+
+from rnnscope.commands.assemble import check_config
+from rnnscope.commands.checked import checked
+from rnnscope.commands.screen import printable
+from rnnscope.errors import UserError
+from rnnscope.runs.checkpoints import load_checkpoint
+from rnnscope.runs.folder import RunFolder, create_run_folder
+from rnnscope.runs.load import load
+from rnnscope.runs.record import Record
+from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("original")
+    write_text(folder / "text.txt", 1500)
+    words = [*SMALL, f"text={folder / 'text.txt'}", "trainer.max_steps=6", "trainer.checkpoint_every=3"]
+    assert rnnscope(folder, "train", *words) == 0, said(folder)
+    return only_run(folder)
+
+
+@pytest.fixture
+def run(original: Path, tmp_path: Path) -> Path:
+    """A run folder to be made hostile."""
+    return Path(shutil.copytree(original, tmp_path / "runs" / "hostile" / "run"))
+
+
+def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    """Change the run's config, in config.yaml."""
+    config = yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))
+    change(config)
+    (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+
+
+def refused(tmp_path: Path, run: Path, *commands: str) -> str:
+    """Let each command open the run, see that it is refused in one line, and return what was said."""
+    for command in commands or ("resume", "reproduce", "sample", "evaluate"):
+        before = len(said(tmp_path)) if (tmp_path / "said.txt").exists() else 0
+        assert rnnscope(tmp_path, command, f"run={run}") == 1
+        message = said(tmp_path)[before:]
+        assert message.startswith("rnnscope: error: "), message
+        assert message.count("\n") == 1, message
+    return said(tmp_path)
+
+
+@pytest.mark.parametrize("section", ["model", "optimizer", "schedule", "trainer", "dataset", "monitor"])
+@pytest.mark.parametrize("target", ["os.system", "builtins.eval"])
+def test_a_target_is_refused_by_name_and_never_called(run: Path, section: str, target: str) -> None:
+    edit(run, lambda config: config[section].update(_target_=target, command="touch /tmp/never"))
+    with pytest.raises(UserError, match=r"_target_|command"):
+        checked(read_config(RunFolder(run)), "config.yaml")
+
+
+def test_every_command_refuses_a_target(run: Path, tmp_path: Path) -> None:
+    edit(run, lambda config: config["model"].update(_target_="os.system"))
+    assert "_target_" in refused(tmp_path, run)
+
+
+def test_resolvers_stay_text(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SECRET", "hunter2")
+    texts = ["${oc.env:SECRET}", "\\${oc.env:SECRET}", "${oc.decode:'1'}", "???", "\0" + "0"]
+    for text in texts:
+        config = read_config(RunFolder(run))
+        config["monitor"]["sample_prompt"] = text
+        assert checked(config, "config.yaml")["monitor"]["sample_prompt"] == text
+    config["seed"] = "${oc.env:SECRET}"
+    with pytest.raises(UserError):
+        checked(config, "config.yaml")
+
+
+def test_yaml_that_builds_objects_or_unfolds_without_end_is_refused(run: Path) -> None:
+    bombs = {
+        "object": "model: !!python/object/apply:os.system ['touch /tmp/never']",
+        "aliases": "a: &a [x, x]\nb: &b [*a, *a]\nmodel: [*b, *b]",
+        "depth": "model: " + "[" * 100_000,
+        "size": "model: {}\n#" + "x" * 2_000_000,
+        "list": "- model",
+        "bytes": "model: \x01",
+    }
+    for name, text in bombs.items():
+        (run / "config.yaml").write_text(text, encoding="utf-8")
+        with pytest.raises(UserError):
+            print(name, read_config(RunFolder(run)))
+
+
+def open_config(run: Path) -> None:
+    """Do with config.yaml what every training does before it reads a text."""
+    config = checked(read_config(RunFolder(run)), "config.yaml")
+    check_config(config)
+    build_model(config, 10)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.hidden_size", 10**9),
+        ("model.num_layers", 10**9),
+        ("model.embedding_size", 10**9),
+        ("model.hidden_size", -5),
+        ("dataset.batch_size", 10**9),
+        ("dataset.sequence_length", 10**12),
+        ("trainer.threads", 10**9),
+        ("trainer.max_steps", "many"),
+        ("monitor.sample_length", 10**12),
+        ("monitor.sample_temperatures", [1.0] * 10_000),
+        ("seed", 10**30),
+        ("seed", -1),
+        ("dataset.corpus", 5),
+        ("schedule.rates", {0: 1.0}),
+        ("optimizer.name", "os.system"),
+    ],
+)
+def test_numbers_that_mean_nothing_are_refused(run: Path, key: str, value: Any) -> None:
+    group, _, name = key.rpartition(".")
+    edit(run, lambda config: (config[group] if group else config).update({name: value}))
+    with pytest.raises(UserError, match=name):
+        open_config(run)
+
+
+def test_sizes_are_limited_together(run: Path, tmp_path: Path) -> None:
+    edit(run, lambda config: config["dataset"].update(batch_size=100_000, sequence_length=100_000))
+    assert "batch_size times dataset.sequence_length" in refused(tmp_path, run, "reproduce")
+
+
+def test_weights_are_not_built_to_a_hostile_size(run: Path) -> None:
+    edit(run, lambda config: config["model"].update(embedding_size=10**9))
+    with pytest.raises(UserError, match="embedding_size=1000000000"):
+        load(str(run))
+
+
+def test_paths_do_not_escape(run: Path, tmp_path: Path) -> None:
+    for name in ("../../../evil", "/tmp/evil", "..", "a/b"):
+        with pytest.raises(UserError, match="name of a run folder"):
+            create_run_folder(name, tmp_path)
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    (run / "run.json").write_text(json.dumps({**record, "name": "../../../evil"}), encoding="utf-8")
+    assert rnnscope(tmp_path, "reproduce", f"run={run}") == 1
+    assert "name of a run folder" in said(tmp_path)
+    for path in ("../../evil.txt", "/tmp/evil.txt", "a/../../b", "~/.bashrc"):
+        edit(
+            run,
+            lambda config, path=path: config["dataset"]["corpus"].update(path=path, url="https://example.com/x", sha256="0"),
+        )
+        assert "leads out of the cache" in refused(tmp_path, run, "evaluate", "resume")
+    edit(run, lambda config: config["dataset"]["corpus"].update(path="x", url="file:///etc/passwd", sha256="0"))
+    assert "no http address" in refused(tmp_path, run, "evaluate")
+
+
+@pytest.mark.parametrize("name", ["metrics.csv", "samples.jsonl", "train.log", "run.lock", "checkpoints"])
+def test_files_that_are_links_are_not_written_through(run: Path, tmp_path: Path, name: str) -> None:
+    victim = tmp_path / "victim"
+    if (run / name).is_dir():
+        shutil.move(run / name, victim)
+    else:
+        victim.write_text("precious", encoding="utf-8")
+        (run / name).unlink(missing_ok=True)
+    (run / name).symlink_to(victim)
+    assert "is a link" in refused(tmp_path, run, "resume")
+    assert victim.is_dir() or victim.read_text(encoding="utf-8") == "precious"
+
+
+class Attack:
+    """Unpickling it makes a file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return os.system, (f"touch {self.path}",)
+
+
+@pytest.mark.parametrize(
+    "write", [lambda attack, path: torch.save(attack, path), lambda attack, path: path.write_bytes(pickle.dumps(attack))]
+)
+def test_a_pickle_that_runs_code_is_refused(run: Path, tmp_path: Path, write: Callable[[Any, Path], None]) -> None:
+    for path in (run / "checkpoints").iterdir():
+        path.unlink()
+    write({"state_dict": Attack(tmp_path / "owned")}, run / "checkpoints" / "last.ckpt")
+    with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+        load(str(run), "last")
+    assert rnnscope(tmp_path, "resume", f"run={run}") == 1
+    assert not (tmp_path / "owned").exists()
+
+
+def test_damaged_checkpoints_are_refused_or_right(run: Path) -> None:
+    path = run / "checkpoints" / "last.ckpt"
+    contents, draw = path.read_bytes(), random.Random(3)
+    checksum = path.with_name("last.ckpt.sha256")
+    for trial in range(300):
+        damaged = bytearray(contents)
+        if trial % 3 == 0:
+            damaged = damaged[: draw.randrange(len(contents))]
+        else:
+            damaged[draw.randrange(len(contents))] ^= 1 << draw.randrange(8)
+        path.write_bytes(damaged)
+        if trial == 150:
+            checksum.unlink()  # from here on only torch's own reader stands between
+        try:
+            loaded = load_checkpoint(path)
+        except UserError:
+            continue
+        assert trial >= 150
+        assert isinstance(loaded["state_dict"], dict)
+
+
+def test_a_checkpoint_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    for change in (
+        {"task": {"step": 3}},
+        {"task": 5},
+        {"ended": "yes"},
+        {"state_dict": {"head.weight": torch.zeros(2)}},
+        {"task": {**saved["task"], "optimizer": {}}},
+        {"task": {**saved["task"], "position": {"epoch": 0, "window": 1}}},
+        {"offsets": {"metrics": -5, "timings": 0, "samples": 0}},
+        {"offsets": {"metrics": 10**12, "timings": 0, "samples": 0}},
+        {"monitors": {}},
+        {"names": ["../../evil"], "ended": False},
+        {"random": {}},
+    ):
+        for path in (run / "checkpoints").iterdir():
+            path.unlink()
+        torch.save({**saved, "ended": False, **change}, run / "checkpoints" / "last.ckpt")
+        assert rnnscope(tmp_path, "resume", f"run={run}", "trainer.max_steps=9") == 1, change
+        assert said(tmp_path).splitlines()[-1].startswith("rnnscope: error: "), said(tmp_path)
+
+
+def test_a_vocabulary_without_end_is_refused(run: Path) -> None:
+    vocabulary = json.loads((run / "vocabulary.json").read_text(encoding="utf-8"))
+    vocabulary["tokens"] = [chr(0x10000 + index % 50_000) for index in range(1_000_001)]
+    (run / "vocabulary.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    with pytest.raises(UserError):
+        read_vocabulary(RunFolder(run))
+    with (run / "vocabulary.json").open("wb") as file:
+        file.truncate(10**10)
+    with pytest.raises(UserError, match="not opened"):
+        read_vocabulary(RunFolder(run))
+
+
+def test_a_record_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    for change in (
+        {"schema": 99},
+        {"progress": {"step": "many"}},
+        {"progress": 3},
+        {"segments": [3]},
+        {"segments": [{"from_step": 0, "changed": {"model.hidden_size": 5}}]},
+        {"resolved": "cpu"},
+        {"data": {"fingerprint": "x"}},
+    ):
+        (run / "run.json").write_text(json.dumps({**record, **change}), encoding="utf-8")
+        refused(tmp_path, run, "reproduce")
+    (run / "run.json").write_text("[" * 100_000, encoding="utf-8")
+    refused(tmp_path, run, "resume", "reproduce")
+    with (run / "run.json").open("wb") as file:
+        file.truncate(10**9)
+    with pytest.raises(UserError, match="may have"):
+        Record.read(run / "run.json")
+
+
+def test_text_cannot_steer_the_terminal() -> None:
+    assert printable("a\x1b[2J\x07\r\x9b0m\x7fb\n\tc") == "a\u241b[2J\u2407\u240d\ufffd0m\u2421b\n\tc"
+
+
+EXPORT = """
+import sys, rnnscope
+run = rnnscope.load(sys.argv[1])
+print(repr(run.sample("", length=20, seed=1)), run.score("aab abc").tokens)
+assert not [name for name in sys.modules if name.split(".")[0] in ("pytorch_lightning", "tensorboard", "hydra", "omegaconf")]
+"""
+
+
+def test_three_files_are_the_export(run: Path, original: Path, tmp_path: Path) -> None:
+    alone = tmp_path / "alone"
+    alone.mkdir()
+    for name in ("config.yaml", "vocabulary.json", "model.safetensors"):
+        shutil.copy(original / name, alone)
+    printed = [
+        subprocess.run([sys.executable, "-c", EXPORT, str(folder)], capture_output=True, text=True, check=True).stdout
+        for folder in (alone, original)
+    ]
+    assert printed[0] == printed[1] != ""

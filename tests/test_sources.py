@@ -1,0 +1,193 @@
+import bz2
+import gzip
+import lzma
+import zipfile
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnscope.data import sources
+from rnnscope.data.sources import Source, decoded, documents, members
+from rnnscope.errors import UserError
+
+TEXT = "naïve café\n日本語 👩‍👩‍👧\n" * 50
+
+
+def read(path: Path, encoding: str = "utf-8", column=None, lines=False) -> list[str]:
+    changes: Counter[str] = Counter()
+    found = [
+        "".join(document)
+        for source in members(path, path.name)
+        for document in documents(source, encoding, column, lines, changes)
+    ]
+    read.changes = {key: count for key, count in changes.items() if count}
+    return found
+
+
+@pytest.mark.parametrize(("suffix", "compress"), [(".gz", gzip.compress), (".xz", lzma.compress), (".bz2", bz2.compress)])
+def test_compressed_files_are_read_in_place(tmp_path, suffix, compress):
+    path = tmp_path / f"text.txt{suffix}"
+    path.write_bytes(compress(TEXT.encode()))
+    assert read(path) == [TEXT]
+
+
+def test_zip_members_in_order_of_their_names(tmp_path):
+    path = tmp_path / "texts.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in ("b.txt", "a.txt", "inner/c.txt"):
+            archive.writestr(name, name + TEXT)
+    assert read(path) == [name + TEXT for name in ("a.txt", "b.txt", "inner/c.txt")]
+
+
+def test_a_cut_off_archive_is_named(tmp_path):
+    path = tmp_path / "text.gz"
+    path.write_bytes(gzip.compress(TEXT.encode())[:-20])
+    with pytest.raises(UserError, match=r"text.gz: cannot be read \(.*\): check the file and its permissions"):
+        read(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-be", "utf-32"])
+def test_encodings_of_all_characters(tmp_path, monkeypatch, encoding):
+    path = tmp_path / "text.txt"
+    path.write_bytes(TEXT.encode(encoding))
+    monkeypatch.setattr(sources, "BLOCK", 7)  # characters come in two halves
+    assert read(path, encoding) == [TEXT]
+
+
+def test_shift_jis(tmp_path, monkeypatch):
+    text = "吾輩は猫である。名前はまだ無い。\n" * 20
+    path = tmp_path / "neko.txt"
+    path.write_bytes(text.encode("shift_jis"))
+    monkeypatch.setattr(sources, "BLOCK", 5)
+    assert read(path, "shift_jis") == [text]
+
+
+@given(st.binary(max_size=300), st.integers(1, 9))
+@settings(max_examples=80, derandomize=True, deadline=None)
+def test_the_offset_of_a_bad_byte_is_that_of_the_whole_file(tmp_path_factory, data, block):
+    path = tmp_path_factory.mktemp("bytes") / "text.txt"
+    path.write_bytes(data)
+    saved, sources.BLOCK = sources.BLOCK, block
+    try:
+        data.decode()
+    except UnicodeDecodeError as error:
+        with pytest.raises(UserError, match=rf"byte 0x{data[error.start]:02X} at offset {error.start} "):
+            read(path)
+    finally:
+        sources.BLOCK = saved
+
+
+def test_invalid_utf8_names_offset_and_key(shared_data):
+    path = shared_data / "invalid_utf8_inaugural_speeches.txt"
+    with pytest.raises(UserError) as error:
+        list(decoded(Source(path, path.name), "utf-8", Counter()))
+    assert str(error.value) == (
+        f"{path}: not utf-8: byte 0xA1 at offset 748349 (invalid start byte): "
+        "set dataset.encoding to the one it is written in (cp1252 or latin-1, say)"
+    )
+    assert "¡" in "".join(decoded(Source(path, path.name), "latin-1", Counter()))
+
+
+def test_utf16_taken_for_utf8(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes("plain text".encode("utf-16"))
+    with pytest.raises(UserError) as error:
+        read(path)
+    assert str(error.value) == (
+        f"{path}: not utf-8: byte 0xFF at offset 0 (invalid start byte): "
+        "set dataset.encoding to the one it is written in (utf-16)"
+    )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf16_without_a_mark(tmp_path, encoding):
+    path = tmp_path / "text.txt"
+    path.write_bytes("plain text".encode(encoding))
+    with pytest.raises(UserError) as error:
+        read(path)
+    assert str(error.value) == (
+        f"{path}: more than a fifth of it are NUL characters when read as utf-8: "
+        f"if it is UTF-16 set dataset.encoding={encoding}, if it is no text leave it out with dataset.corpus.exclude"
+    )
+
+
+def test_some_nul_characters_are_kept_and_counted(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_bytes(b"plain text \0 with two \0 of them")
+    assert read(path) == ["plain text \0 with two \0 of them"]
+    assert read.changes == {"NUL characters kept": 2}
+
+
+@pytest.mark.parametrize("encoding", ["utf-9", "rot13", "base64"])
+def test_what_is_no_text_encoding(encoding):
+    with pytest.raises(UserError, match=f"dataset.encoding={encoding} is no text encoding of Python's: use utf-8, "):
+        sources.text_decoder(encoding)
+
+
+def test_an_unreadable_file(tmp_path, monkeypatch):
+    path = tmp_path / "text.txt"
+    path.write_text("text")
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("rnnscope.data.sources.open", refuse, raising=False)
+    with pytest.raises(UserError) as error:
+        read(path)
+    assert str(error.value) == f"{path}: cannot be read (Permission denied): check the file and its permissions"
+
+
+CSV = 'id,body\n1,"two\nlines, one ""quote"""\n2,\n3\n4,plain\n'
+
+
+def test_one_column_of_a_csv(tmp_path):
+    path = tmp_path / "comments.csv"
+    path.write_text("\ufeff" + CSV)
+    assert read(path, column="body") == ['two\nlines, one "quote"', "plain"]
+    assert read.changes == {"rows without a value in column 'body' left out": 2}
+
+
+def test_a_csv_cut_off_inside_quotes_keeps_its_last_row(tmp_path):
+    path = tmp_path / "comments.csv"
+    path.write_text('body\n"one"\n"two and')
+    assert read(path, column="body") == ["one", "two and"]
+    assert read.changes == {"rows cut off inside quotes at the end of a file kept": 1}
+
+
+def test_a_csv_without_the_column(tmp_path):
+    path = tmp_path / "comments.csv"
+    path.write_text(CSV)
+    with pytest.raises(UserError) as error:
+        read(path, column="text")
+    assert str(error.value) == f"{path}: no column 'text', only id, body: set dataset.corpus.column to one of them"
+
+
+def test_what_is_no_csv(tmp_path):
+    path = tmp_path / "comments.csv"
+    path.write_text('body\n"one"x\n')
+    with pytest.raises(
+        UserError, match=r"comments.csv: not CSV at line 2 \(.*\): mend the file or unset dataset.corpus.column"
+    ):
+        read(path, column="body")
+
+
+def test_tab_separated(tmp_path):
+    path = tmp_path / "comments.tsv"
+    path.write_text("id\tbody\n1\tone, two\n")
+    assert read(path, column="body") == ["one, two"]
+
+
+def test_reddit_comments(shared_data):
+    found = read(shared_data / "reddit_comments.csv", column="body")
+    assert len(found) == 212
+    assert found[0].startswith("I joined a new league this year")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_as_documents(tmp_path, end):
+    path = tmp_path / "names.txt"
+    path.write_bytes(end.join(["emma", "olivia", "", "ava"]).encode())
+    assert read(path, lines=True) == ["emma", "olivia", "", "ava"]

@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+from clean_texts import clean_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnscope.data.splits import check_split, divide
+from rnnscope.errors import UserError
+
+
+def parts(folder, documents, split, **options) -> dict[str, str]:
+    whole = "".join(documents).encode()
+    options = {"divided": True, "lines": False} | options
+    ranges = divide(clean_text(folder, documents, options.pop("labelled", None)), split, **options)
+    return {name: whole[start:end].decode() for name, (start, end) in ranges.items()}
+
+
+FRACTIONS = {"train": 0.9, "val": 0.1, "test": 0.0}
+
+
+@given(
+    st.text(min_size=20, max_size=100), st.sampled_from([(0.9, 0.1, 0), (0.8, 0.1, 0.1), (0.5, 0.0, 0.5), (0.9, 0.05, None)])
+)
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_fractions_of_the_characters_of_one_document(tmp_path_factory, text, shares):
+    split = dict(zip(("train", "val", "test"), shares, strict=True))
+    found = parts(tmp_path_factory.mktemp("text"), [text], split)
+    assert found["train"] + found["val"] + found["test"] == text
+    assert len(found["train"]) == int(shares[0] * len(text))  # nanoGPT's rule
+    assert len(found["train"] + found["val"]) == int(round(shares[0] + shares[1], 9) * len(text))
+
+
+def test_bytes_and_the_rest(tmp_path):
+    text = "a" * 10 + "ééé" + "b" * 20
+    found = parts(tmp_path, [text], {"train": 13, "val": 7, "test": None})
+    assert found == {"train": "a" * 10 + "é", "val": "éé" + "b" * 4, "test": "b" * 16}
+    assert parts(tmp_path, [text], {"train": None, "val": 5, "test": 0})["val"] == "b" * 5
+
+
+@given(st.lists(st.text(st.sampled_from("aé\n"), min_size=1, max_size=30), min_size=2, max_size=12))
+@settings(max_examples=80, derandomize=True, deadline=None)
+def test_documents_are_not_cut(tmp_path_factory, documents):
+    found = parts(tmp_path_factory.mktemp("text"), documents, FRACTIONS)
+    ends = np.cumsum(list(map(len, documents)))
+    assert found["train"] + found["val"] == "".join(documents)
+    assert len(found["train"]) in ends[:-1]
+    wanted = 0.9 * ends[-1]
+    assert abs(len(found["train"]) - int(wanted)) == min(abs(ends[:-1] - int(wanted)))
+
+
+def test_three_parts_of_documents(tmp_path):
+    documents = [f"{i:09}\n" for i in range(10)]
+    found = parts(tmp_path, documents, {"train": 0.8, "val": 0.1, "test": 0.1})
+    assert [len(found[name]) for name in ("train", "val", "test")] == [80, 10, 10]
+
+
+def test_lines_are_not_cut(tmp_path):
+    text = "".join(f"{'x' * (i % 7)}\n" for i in range(50))
+    found = parts(tmp_path, [text], FRACTIONS, lines=True)
+    assert found["train"].endswith("\n")
+    assert found["train"] + found["val"] == text
+    assert 0 <= len(found["train"]) - 0.9 * len(text) < 8
+
+
+def test_files_of_their_own_are_taken_whole(tmp_path):
+    found = parts(tmp_path, ["aa", "b", "c"], FRACTIONS, divided=False, labelled={"train": 2, "val": 1})
+    assert found == {"train": "aab", "val": "c", "test": ""}
+
+
+@pytest.mark.parametrize(
+    ("documents", "split", "name"),
+    [
+        (["abc"], {"train": 0.1, "val": 0.9, "test": 0}, "train"),
+        (["abcde", "f"], {"train": 0.5, "val": 0.2, "test": 0.3}, "val"),
+        (["abc"], {"train": None, "val": 3, "test": 0}, "train"),
+    ],
+)
+def test_a_split_without_a_token(tmp_path, documents, split, name):
+    with pytest.raises(UserError) as error:
+        parts(tmp_path, documents, split)
+    size = len("".join(documents))
+    assert str(error.value) == (
+        f"the {name} split has no token: the text has {size} characters in {len(documents)} document(s): "
+        "change dataset.split or give a longer text"
+    )
+
+
+def test_a_last_line_that_is_longer_than_val_is_cut(tmp_path):
+    found = parts(tmp_path, ["a\n" + "b" * 98], FRACTIONS, lines=True)
+    assert found == {"train": "a\n" + "b" * 88, "val": "b" * 10, "test": ""}
+
+
+@pytest.mark.parametrize(
+    ("split", "message"),
+    [
+        (
+            {"train": 0.9, "val": 0.2, "test": 0.0},
+            "dataset.split={train: 0.9, val: 0.2, test: 0.0}: "
+            "fractions must add up to 1; of byte counts one must be null (the rest)",
+        ),
+        (
+            {"train": 1000, "val": 0.1, "test": None},
+            "dataset.split={train: 1000, val: 0.1, test: None}: "
+            "give fractions from 0 to 1, or numbers of bytes, and null for the rest",
+        ),
+        (
+            {"train": 1000, "val": 100, "test": 0},
+            "dataset.split={train: 1000, val: 100, test: 0}: "
+            "fractions must add up to 1; of byte counts one must be null (the rest)",
+        ),
+    ],
+)
+def test_bad_splits(split, message):
+    with pytest.raises(UserError) as error:
+        check_split(split)
+    assert str(error.value) == message

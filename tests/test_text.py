@@ -1,0 +1,100 @@
+import pytest
+from clean_texts import clean_text
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnscope.data import text as text_module
+from rnnscope.data.cleaning import Cleaner
+from rnnscope.data.corpus import Corpus
+from rnnscope.data.text import CleanText
+from rnnscope.data.writing import shuffled, write_text
+from rnnscope.errors import UserError
+
+
+def write(folder, files: dict[str, str], *, separate=True, **corpus) -> CleanText:
+    source = folder / "source"
+    source.mkdir(exist_ok=True)
+    for name, text in files.items():
+        (source / name).write_bytes(text.encode())
+    corpus = Corpus(str(source), **corpus)
+    cleaner = Cleaner()
+    found = write_text(corpus, corpus.find(), cleaner, encoding="utf-8", separate=separate, path=folder / "text")
+    write.changes = {key: count for key, count in cleaner.changes.items() if count}
+    return found
+
+
+def documents(text: CleanText) -> list[str]:
+    return ["".join(document) for document in text.documents(0, int(text.ends[-1]))]
+
+
+def test_documents_one_after_the_other(tmp_path):
+    text = write(tmp_path, {"a": "one\n", "b": "", "c": "zwölf"}, separate=False)
+    assert text.path.read_text("utf-8") == "one\nzwölf"
+    assert text.ends.tolist() == [4, 10]
+    assert text.characters.tolist() == [4, 5]
+    assert documents(text) == ["one\n", "zwölf"]
+    assert write.changes == {"empty documents left out": 1}
+
+
+def test_separators_stand_between_documents_only(tmp_path):
+    text = write(tmp_path, {"a": "one", "b": "", "c": "zwölf"}, separator=" é ")
+    assert documents(text) == ["one é ", "zwölf"]
+    assert text.characters.tolist() == [6, 5]
+    assert text.count(0, int(text.ends[-1])) == 11
+
+
+@given(st.lists(st.text(min_size=1, max_size=9), min_size=1, max_size=4), st.integers(1, 9), st.data())
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_reading_any_part_in_blocks(tmp_path_factory, documents, block, data):
+    folder = tmp_path_factory.mktemp("text")
+    text = clean_text(folder, documents)
+    content = "".join(documents)
+    first = data.draw(st.integers(0, len(content)))
+    last = data.draw(st.integers(first, len(content)))
+    saved, text_module.BLOCK = text_module.BLOCK, block
+    try:
+        span = [text.byte_of_character(character) for character in (first, last)]
+        assert span == [len(content[:character].encode()) for character in (first, last)]
+        assert "".join(text.blocks(*span)) == content[first:last]
+        assert text.count(*span) == last - first
+    finally:
+        text_module.BLOCK = saved
+
+
+def test_marks_are_right_inside_a_long_document(tmp_path):
+    content = "naïve line\n" * 300_000
+    text = write(tmp_path, {"a": content})
+    assert text.marks.shape[1] > 3
+    at = text.byte_of_character(1_234_567)
+    assert at == len(content[:1_234_567].encode())
+    assert text.count(0, at) == 1_234_567
+    assert text.count(at, int(text.ends[-1])) == len(content) - 1_234_567
+
+
+def test_the_start_of_the_next_line(tmp_path):
+    text = write(tmp_path, {"a": "one\ntwo\n\nthree"})
+    assert [text.after_line(position) for position in (0, 1, 4, 5, 8, 9, 10)] == [0, 4, 4, 8, 8, 9, 14]
+
+
+def test_shuffling_keeps_documents_and_separators(tmp_path):
+    names = [f"näme {i}" for i in range(20)]
+    text = write(tmp_path, {"a": "\n".join(names)}, lines=True, separator="--")
+    new = shuffled(text, "--", tmp_path / "shuffled")
+    found = documents(new)
+    assert sorted(document.removesuffix("--") for document in found) == sorted(names)
+    assert [document.endswith("--") for document in found] == [True] * 19 + [False]
+    assert found != documents(write(tmp_path, {"a": "\n".join(names)}, lines=True, separator="--"))
+    assert new.characters.tolist() == list(map(len, found))
+    assert not text.path.exists() or text.path != new.path
+
+
+@pytest.mark.parametrize("content", ["", " \n\t \n", "\ufeff"])
+def test_a_text_of_nothing(tmp_path, content):
+    with pytest.raises(UserError) as error:
+        write(tmp_path, {"a": content})
+    assert str(error.value) == f"{tmp_path}/source/a: no text, only white space: give another text"
+
+
+def test_files_of_nothing(tmp_path):
+    with pytest.raises(UserError, match="source/a and the others: no text, only white space"):
+        write(tmp_path, {"a": "", "b": "\n"})

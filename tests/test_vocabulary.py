@@ -1,0 +1,199 @@
+import json
+import sys
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rnnscope.data.vocabulary import BYTES, Vocabulary, check_size, token_counts
+from rnnscope.errors import UserError
+
+TEXT = st.text(st.sampled_from("ab <unk>\n'’é\u0301日👩\u200d") | st.characters(exclude_categories=["Cs"]), max_size=60)
+
+
+def built(texts: list[str], level: str, **options) -> Vocabulary:
+    tally = token_counts(level, options.get("words", "lossless"))
+    tally.add(texts)
+    return Vocabulary.build(tally.counts(), level=level, **options)
+
+
+@given(TEXT, st.sampled_from(["char", "byte", "word"]))
+@settings(max_examples=150, derandomize=True, deadline=None)
+def test_text_to_ids_to_text_is_exact_where_nothing_is_unknown(text, level):
+    vocabulary = built([text], level)
+    ids = vocabulary.encode(text)
+    assert ids.dtype == np.int64
+    assert vocabulary.decode(ids) == vocabulary.decode(ids, specials=True) == text
+    assert vocabulary.unknown(text) == []
+    if level != "byte":
+        assert not np.isin(ids, [vocabulary.unk, vocabulary.start, vocabulary.end]).any()
+
+
+@given(TEXT, TEXT, st.sampled_from(["char", "word"]))
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_what_is_not_known_is_unk_and_is_named(known, text, level):
+    vocabulary = built([known], level)
+    ids = vocabulary.encode(text)
+    split = token_counts(level)
+    split.add([text])
+    unknown = [token for token in split.counts() if token not in vocabulary.tokens[3:]]
+    assert sorted(vocabulary.unknown(text)) == sorted(unknown)
+    assert np.count_nonzero(ids == 0) == sum(split.counts()[token] for token in unknown)
+
+
+@given(st.text(max_size=40))
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_bytes_are_utf8(text):
+    vocabulary = built([], "byte")
+    assert vocabulary.encode(text).tolist() == list(text.encode())
+    assert (len(vocabulary), vocabulary.unk, vocabulary.start, vocabulary.end) == (256, None, 10, None)
+
+
+def test_lone_surrogates_from_a_command_line_do_no_harm():
+    for level in ("char", "byte", "word"):
+        assert len(built(["abc"], level).encode("a\udcff")) >= 2
+
+
+def test_the_most_frequent_come_first_and_ties_by_spelling():
+    vocabulary = Vocabulary.build(Counter("cbbaac d"), level="char")
+    assert vocabulary.tokens == ["<unk>", "<s>", "</s>", "a", "b", "c", " ", "d"]
+    assert vocabulary.encode("abz").tolist() == [3, 4, 0]
+
+
+def test_cap_counts_the_special_tokens_and_minimum_count_drops_the_rare():
+    counts = Counter("aaabbbccd")
+    assert Vocabulary.build(counts, level="char", cap=5).tokens[3:] == ["a", "b"]
+    assert Vocabulary.build(counts, level="char", minimum_count=2).tokens[3:] == ["a", "b", "c"]
+
+
+def test_special_spellings_in_the_text_are_text():
+    text = "<unk> <s> </s> UNK"
+    for level in ("char", "word"):
+        vocabulary = built([text], level, unk="UNK")
+        assert 0 not in vocabulary.encode(text)
+        assert vocabulary.decode(vocabulary.encode(text)) == text
+    spaced = built([text], "word", words="space", unk="UNK")
+    assert spaced.encode("UNK <s>").tolist() == [spaced.tokens.index("UNK", 3), spaced.tokens.index("<s>", 3)]
+
+
+def test_unless_the_dataset_says_so():
+    for words in ("space", "lossless"):
+        vocabulary = Vocabulary.build(Counter({"a": 2, "<unk>": 3, " <unk>": 3}), level="word", words=words, unk_in_text=True)
+        assert vocabulary.tokens == ["<unk>", "<s>", "</s>", "a"]
+        assert vocabulary.encode("<unk> <unk>").tolist() == [0, 0]
+
+
+def test_special_tokens_are_spelled_as_configured():
+    vocabulary = Vocabulary.build(Counter("ab"), level="char", unk="?", start="^", end="$")
+    assert vocabulary.decode([1, 3, 0, 4, 2]) == "a?b"
+    assert vocabulary.decode([1, 3, 0, 4, 2], specials=True) == "^a?b$"
+
+
+def test_units_stand_between_start_and_end():
+    vocabulary = Vocabulary.build(Counter("ab"), level="char")
+    assert vocabulary.encode_units(["ab", "", "b"]).tolist() == [1, 3, 4, 2, 1, 2, 1, 4, 2]
+    assert vocabulary.encode_units([]).tolist() == []
+
+
+def test_prompts_are_treated_as_the_training_text_was():
+    vocabulary = Vocabulary.build(Counter("abé"), level="char", lower_case=True, normalise="NFC")
+    assert vocabulary.encode("AE\u0301B").tolist() == vocabulary.encode("aéb").tolist()
+    assert vocabulary.unknown("ABC") == ["c"]
+
+
+@given(TEXT, st.sampled_from(["char", "byte", "word"]))
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_decoding_one_at_a_time_is_decoding_all(text, level):
+    vocabulary = built([text[::2]], level)
+    ids = vocabulary.encode(text)
+    decoder = vocabulary.decoder()
+    assert "".join(decoder.feed(int(id)) for id in ids) + decoder.finish() == vocabulary.decode(ids)
+
+
+def test_generated_bytes_are_always_valid_text():
+    vocabulary = built([], "byte")
+    vocabulary.decode(np.random.default_rng(0).integers(0, 256, 1000)).encode("utf-8")
+
+
+@pytest.mark.parametrize("words", ["penn", "space"])
+def test_words_that_lose_their_spaces_still_read_well(words):
+    vocabulary = built(["the dog , said she ."], "word", words=words)
+    text = "the dog, said she." if words == "penn" else "the dog , said she ."
+    assert vocabulary.decode(vocabulary.encode("the dog , said she .")) == text
+
+
+@given(TEXT, st.sampled_from(["char", "byte", "word"]))
+@settings(max_examples=40, derandomize=True, deadline=None)
+def test_through_json_and_back(text, level):
+    vocabulary = built([text, "ab"], level, lower_case=True, normalise="NFKC")
+    again = Vocabulary.from_json(json.loads(json.dumps(vocabulary.to_json())))
+    assert again.to_json() == vocabulary.to_json()
+    assert again.encode(text).tolist() == vocabulary.encode(text).tolist()
+
+
+GOOD = Vocabulary.build(Counter("ab"), level="char").to_json()
+
+
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        ([], "not a mapping of version 1"),
+        ({"version": 2}, "not a mapping of version 1"),
+        ({"level": "pixel"}, "unknown level or words"),
+        ({"words": "os.system"}, "unknown level or words"),
+        ({"normalise": "rot13"}, "unknown normal form"),
+        ({"lower_case": 1}, "lower_case and unk_in_text are not true or false"),
+        ({"tokens": "abcdef"}, "tokens are not a list of texts"),
+        ({"tokens": ["a", "b", "c", 4]}, "tokens are not a list of texts"),
+        ({"tokens": ["a", "b", "c"]}, "3 tokens, not 4 to 1000000"),
+        ({"tokens": ["x"] * 1_000_001}, "1000001 tokens, not 4 to 1000000"),
+        ({"tokens": ["a", "b", "c", "d", "d"]}, "a token twice"),
+        ({"tokens": ["a", "b", "c", "de"]}, "a token that is not one character"),
+        ({"level": "byte"}, "the tokens are not the 256 bytes"),
+    ],
+)
+def test_files_that_are_no_vocabulary(change, found):
+    data = GOOD | change if isinstance(change, dict) else change
+    if isinstance(data, dict) and data["level"] == "byte":
+        data["tokens"] = BYTES[::-1]
+    with pytest.raises(UserError) as error:
+        Vocabulary.from_json(data)
+    assert str(error.value) == f"this is no rnnscope vocabulary ({found}): take the vocabulary.json of a run"
+
+
+@pytest.mark.parametrize(
+    ("level", "cap", "message"),
+    [
+        (
+            "char",
+            0,
+            "dataset.vocabulary_size=0: at least 4 "
+            "(UNK, START and END are counted and one token must be left), or null for no limit",
+        ),
+        (
+            "word",
+            3,
+            "dataset.vocabulary_size=3: at least 4 "
+            "(UNK, START and END are counted and one token must be left), or null for no limit",
+        ),
+        ("byte", 100, "dataset.vocabulary_size=100: at least 256 (there are 256 bytes), or null for no limit"),
+        ("pixel", None, "dataset.level=pixel: use one of char, byte, word"),
+    ],
+)
+def test_bad_sizes(level, cap, message):
+    with pytest.raises(UserError) as error:
+        check_size(level, cap)
+    assert str(error.value) == message
+
+
+def test_characters_need_no_tokeniser_library():
+    import subprocess
+
+    code = (
+        "import sys; from rnnscope.data.vocabulary import Vocabulary; "
+        "v = Vocabulary.build({'a': 1}, level='char'); v.encode('a'); "
+        "sys.exit(any(name in sys.modules for name in ('tokenizers', 'nltk', 'nupunkt', 'torch')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
