@@ -7,28 +7,14 @@ from typing import Any
 
 import torch
 
-from rnnscope.commands.screen import Screen
 from rnnscope.data.batches import StreamWindows
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.model.sampling import check_temperature
-from rnnscope.monitor.board import Board
-from rnnscope.monitor.budget import Budget
-from rnnscope.monitor.curves import TrainingCurves
-from rnnscope.monitor.divergence import Divergence
-from rnnscope.monitor.monitors import Monitor, Monitors
-from rnnscope.monitor.progress import Progress
-from rnnscope.monitor.recorder import Recorder
-from rnnscope.monitor.samples import Samples
-from rnnscope.monitor.saving import Saving
-from rnnscope.monitor.throughput import Throughput
-from rnnscope.monitor.update_sizes import UpdateSizes
-from rnnscope.monitor.validation import Validation
 from rnnscope.runs.folder import outputs_folder
-from rnnscope.runs.journal import CsvJournal, JsonJournal
-from rnnscope.runs.load import drawing, prompt_ids
+from rnnscope.runs.load import prompt_ids
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.optimizers import make_optimizer
 from rnnscope.training.randomness import seed_all
@@ -39,6 +25,7 @@ AT_LEAST_ONE = {
     "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience"),
     "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
 }
+MOST_THREADS = 4096
 ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "clip_value")
 
 
@@ -153,6 +140,8 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
 def recorded_machine(resolved: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
     """Return the keys of `trainer` that make this process compute as the recorded one did, saying where it cannot."""
     keys = {key: resolved[key] for key in ("precision", "threads") if resolved.get(key) is not None}
+    if type(keys.get("threads", 1)) is not int or not 0 < keys.get("threads", 1) <= MOST_THREADS:
+        raise UserError(f"run.json: resolved threads={keys['threads']!r} is no number of threads; it was changed by hand")
     if resolved.get("device") == "cuda" and not torch.cuda.is_available():
         say("warning: the run was trained on a GPU and there is none here: on the CPU its numbers will differ")
     if resolved.get("device") is not None:
@@ -170,7 +159,8 @@ def check_data(found: dict[str, Any], recorded: dict[str, Any], corpus: dict[str
         return
     parts = {"text": "the text itself", "settings": "how it is read (settings, or versions of libraries)"}
     changed = [what for key, what in parts.items() if found[key] != recorded.get(key)]
-    streams = [name for name, digest in found["streams"].items() if digest != dict(recorded.get("streams") or {}).get(name)]
+    old = recorded["streams"] if isinstance(recorded.get("streams"), dict) else {}
+    streams = [name for name, digest in found["streams"].items() if digest != old.get(name)]
     where = corpus["path"] or f"packages {', '.join(corpus['packages'])}"
     raise UserError(
         f"the data changed since the run was trained: {' and '.join(changed) or 'the vocabulary'} of {where} differs"
@@ -184,116 +174,3 @@ def count_steps(trainer: dict[str, Any], windows_per_epoch: int) -> int | None:
     if trainer["max_epochs"] is not None:
         limits.append(math.ceil(trainer["max_epochs"] * windows_per_epoch))
     return min(limits) if limits else None
-
-
-@dataclass
-class Writers:
-    """The open files of a run that monitors write to."""
-
-    metrics: CsvJournal
-    timings: CsvJournal
-    samples: JsonJournal
-    board: Board
-
-    def offsets(self) -> dict[str, int]:
-        """Return how long each file is now: what a checkpoint remembers."""
-        return {name: getattr(self, name).offset for name in ("metrics", "timings", "samples")}
-
-    def truncate(self, offsets: dict[str, int]) -> None:
-        """Forget what was written after a checkpoint that remembers `offsets`."""
-        for name in ("metrics", "timings", "samples"):
-            getattr(self, name).truncate(offsets[name])
-
-    def sync(self) -> None:
-        """Put on disk what a checkpoint is about to count on."""
-        for writer in (self.metrics, self.timings, self.samples):
-            writer.sync()
-        self.board.flush()
-
-    def close(self) -> None:
-        for writer in (self.metrics, self.timings, self.samples, self.board):
-            writer.close()
-
-
-@dataclass
-class Watch:
-    """The monitors of a training, and those among them that the end of a run asks for its numbers."""
-
-    budget: Budget
-    validation: Validation
-    recorder: Recorder
-    throughput: Throughput
-    monitors: Monitors
-
-
-def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
-    """Return the monitor that ends the run: by its own budgets, or where the run that it repeats ended."""
-    terms = training.terms
-    if terms.end is not None:
-        return Budget(terms.end, None, seconds, terms.pause)
-    if terms.pause is not None:  # an earlier run got this far, whatever the clock says now
-        return Budget(training.resolved["total_steps"], None, seconds, terms.pause)
-    return Budget(training.resolved["total_steps"], training.config["trainer"]["max_minutes"], seconds)
-
-
-def make_monitors(
-    training: Training,
-    writers: Writers,
-    screen: Screen,
-    begin: Callable[[], None],
-    save: Callable[[bool, int | None], None],
-) -> Watch:
-    """Return the monitors: first what ends a run, then what measures, then what writes, last what saves."""
-    config = training.config
-    monitor, trainer = config["monitor"], config["trainer"]
-    recorder = Recorder(writers.metrics, writers.timings, writers.board)
-    throughput = Throughput(recorder, monitor["scalars_every"])
-    budget = make_budget(training, lambda: throughput.seconds)
-    cadences = [monitor["scalars_every"], trainer["val_every"], trainer["checkpoint_every"]]
-    validation = Validation(
-        recorder,
-        trainer["val_every"],
-        training.val_windows,
-        training.tokens_per_character("val"),
-        training.words,
-        trainer["patience"],
-    )
-    lines = (monitor["scalars_every"], monitor["lines_every"], training.resolved["total_steps"])
-    monitors: list[Monitor] = [
-        budget,
-        Divergence(cadences),
-        TrainingCurves(recorder, monitor["scalars_every"], training.tokens_per_character("train")),
-        UpdateSizes(recorder, monitor["updates_every"], monitor["histograms_every"]),
-        validation,
-        throughput,
-        recorder,
-        Progress(screen, recorder, throughput, *lines),
-        make_samples(training, writers, screen),
-        Saving(validation, trainer["checkpoint_every"], trainer["checkpoint_minutes"], trainer["keep_every"], begin, save),
-    ]
-    return Watch(budget, validation, recorder, throughput, Monitors(monitors))
-
-
-def make_samples(training: Training, writers: Writers, screen: Screen) -> Samples:
-    """Return the monitor that generates text while training.
-
-    Raises:
-        UserError: when the prompt holds what the vocabulary lacks.
-    """
-    monitor, vocabulary = training.config["monitor"], training.data.vocabulary
-    prompt = monitor["sample_prompt"]
-    return Samples(
-        writers.board,
-        writers.samples,
-        monitor["samples_every"] or training.config["trainer"]["val_every"],
-        prompt,
-        prompt_ids(vocabulary, prompt),
-        monitor["sample_length"],
-        monitor["sample_temperatures"],
-        drawing(vocabulary),
-        vocabulary.decode,
-        training.config["seed"],
-        lambda step, temperature, text: screen.say(
-            f"\n--- sample at step {step}, temperature {temperature} ---\n{text}\n---\n"
-        ),
-    )

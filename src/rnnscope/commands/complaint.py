@@ -9,15 +9,7 @@ from typing import Any
 from rnnscope.commands import schema
 from rnnscope.errors import UserError
 
-ROOTS = {
-    "train": schema.TrainConfig,
-    "train_from": schema.TrainConfig,
-    "resume": schema.ResumeConfig,
-    "reproduce": schema.ReproduceConfig,
-    "sample": schema.SampleConfig,
-    "evaluate": schema.EvaluateConfig,
-    "bench": schema.BenchConfig,
-}
+ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
 
 
 def one_line(error: BaseException, command: str) -> str:
@@ -54,7 +46,7 @@ def _unknown_key(key: str, command: str) -> str:
 
 def _unknown_choice(group: str, choice: str, text: str) -> str:
     listed = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
-    names = [name for name in (listed[1].split() if listed else []) if not name.startswith("schema")]
+    names = listed[1].split() if listed else []
     near = get_close_matches(choice, names, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]}?" if near else ""
     return (

@@ -1,12 +1,14 @@
 """`rnnscope evaluate`: how well a run predicts a split of its data, or any text, against what guessing would score."""
 
 import math
+import sys
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from rnnscope.commands.compose import hydra_main
+from rnnscope.runs.record import Record
 
 BATCH = 32  # independent windows scored at a time
 
@@ -72,44 +74,32 @@ def _tokens(loaded: Any, config: dict[str, Any]) -> tuple[np.ndarray, int, int |
 
 
 def _split_tokens(loaded: Any, split: str) -> tuple[np.ndarray, int, int | None, str]:
-    from rnnscope.commands.checked import checked
-    from rnnscope.data.module import TextData
     from rnnscope.errors import UserError
-    from rnnscope.runs.folder import outputs_folder
 
-    config = checked(loaded.config, str(loaded.folder.config))
-    data = TextData(
-        **config["dataset"],
-        seed=config["seed"],
-        cache_dir=outputs_folder() / "cache",
-        vocabulary=loaded.vocabulary,
-        say=lambda line: None,
-    )
-    data.prepare()
-    if split not in data.splits or not data.splits[split].tokens:
-        raise UserError(f"split={split}: this run's data has no {split} split (see dataset.split in {loaded.folder.config})")
-    return (
-        data.stream(split),
-        data.splits[split].characters,
-        data.given,
-        f"{split} split of {loaded.config['dataset']['name']}",
-    )
+    data = _prepare(loaded, {})
+    if not data.splits[split].tokens:
+        raise UserError(f"split={split}: this run's data has no {split} split (dataset.split in {loaded.folder.config})")
+    recorded = Record.read(loaded.folder.record).values if loaded.folder.record.exists() else {}
+    if recorded and recorded["data"]["fingerprint"]["text"] != data.fingerprint["text"]:
+        print("warning: the text is not the one this run was trained on; it has changed since", file=sys.stderr)
+    return data.stream(split), data.splits[split].characters, data.given, f"{split} split of {loaded.config['dataset']['name']}"
 
 
 def _text_tokens(loaded: Any, path: str) -> tuple[np.ndarray, int, int | None, str]:
-    from rnnscope.data.stream import encode_text
-    from rnnscope.errors import UserError
+    """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
+    whole = {"corpus": {"path": path}, "split": {"train": 1.0, "val": 0.0, "test": 0.0}}
+    data = _prepare(loaded, whole | {"batch_size": 1, "sequence_length": 1})
+    return data.stream("train"), data.splits["train"].characters, data.given, path
 
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: byte {error.start} does not fit; convert it first") from None
-    except OSError as error:
-        raise UserError(f"text={path} cannot be read: {error.strerror}") from None
-    if not text:
-        raise UserError(f"text={path} is empty: there is nothing to score")
-    return encode_text(loaded.vocabulary, text), len(text), None, path
+
+def _prepare(loaded: Any, other: dict[str, Any]) -> Any:
+    """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
+    from rnnscope.data.module import TextData
+    from rnnscope.runs.folder import outputs_folder
+
+    config, cache = loaded.config["dataset"] | other, outputs_folder() / "cache"
+    data = TextData(**config, seed=loaded.config["seed"], cache_dir=cache, vocabulary=loaded.vocabulary)
+    return data.prepare()
 
 
 def table(report: Report, words: bool) -> list[str]:

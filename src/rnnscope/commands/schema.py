@@ -192,39 +192,36 @@ class BenchConfig:
     cases: list[str] = field(default_factory=lambda: ["1x512", "2x128"])
 
 
+COMMANDS = {
+    "train": TrainConfig,
+    "train_from": TrainFromConfig,
+    "resume": ResumeConfig,
+    "reproduce": ReproduceConfig,
+    "sample": SampleConfig,
+    "evaluate": EvaluateConfig,
+    "bench": BenchConfig,
+}
 GROUPS = {
-    "dataset": {"schema": DatasetConfig},
-    "model": {"schema": ModelConfig},
-    "optimizer": {
-        "schema_sgd": SgdConfig,
-        "schema_adagrad": AdagradConfig,
-        "schema_rmsprop": RmspropConfig,
-        "schema_adam": AdamConfig,
-    },
+    "dataset": {"dataset": DatasetConfig},
+    "model": {"model": ModelConfig},
+    "optimizer": {"sgd": SgdConfig, "adagrad": AdagradConfig, "rmsprop": RmspropConfig, "adam": AdamConfig},
     "schedule": {
-        "schema_constant": ConstantConfig,
-        "schema_cosine": CosineConfig,
-        "schema_step_map": StepMapConfig,
-        "schema_exponential": ExponentialConfig,
-        "schema_plateau": PlateauConfig,
+        "constant": ConstantConfig,
+        "cosine": CosineConfig,
+        "step_map": StepMapConfig,
+        "exponential": ExponentialConfig,
+        "plateau": PlateauConfig,
     },
-    "trainer": {"schema": TrainerConfig},
+    "trainer": {"trainer": TrainerConfig},
 }
 
 
 def register() -> None:
-    """Tell Hydra the schemas: each file of conf/ names the one it fills in."""
+    """Tell Hydra the schemas: each file of conf/ names the one it fills in.
+
+    They stand under hydra/, so that neither help nor completion offers them as choices.
+    """
     store = ConfigStore.instance()
-    for name, node in {
-        "schema_train": TrainConfig,
-        "schema_train_from": TrainFromConfig,
-        "schema_resume": ResumeConfig,
-        "schema_reproduce": ReproduceConfig,
-        "schema_sample": SampleConfig,
-        "schema_evaluate": EvaluateConfig,
-        "schema_bench": BenchConfig,
-    }.items():
-        store.store(name=name, node=node, replace=True)
-    for group, options in GROUPS.items():
-        for name, node in options.items():
-            store.store(group=group, name=name, node=node, replace=True)
+    for group, kinds in {"_global_": COMMANDS, **GROUPS}.items():
+        for name, node in kinds.items():
+            store.store(group="hydra/schema", name=name, node=node, package=group, replace=True)

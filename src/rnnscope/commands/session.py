@@ -9,14 +9,15 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
-from rnnscope.commands.assemble import Training, Watch, Writers, make_monitors
+from rnnscope.commands.assemble import Training
+from rnnscope.commands.farewell import farewell, no_space, out_of_memory
 from rnnscope.commands.screen import Screen
+from rnnscope.commands.watch import Watch, Writers, make_monitors
 from rnnscope.errors import UserError
 from rnnscope.monitor.board import Board
-from rnnscope.monitor.progress import clock
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
 from rnnscope.runs.checkpoints import BEST, Checkpoints
-from rnnscope.runs.folder import RunFolder, outputs_folder
+from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.weights import hash_weights, save_weights
@@ -119,16 +120,16 @@ class Session:
         try:
             self._run_trainer()
             status = self._status()
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
             status = "interrupted"
         except torch.OutOfMemoryError as exception:
             error = str(exception).splitlines()[0]
-            raise UserError(self._out_of_memory(error)) from exception
+            raise UserError(out_of_memory(self.training, error)) from exception
         except OSError as exception:
             error = f"{exception.strerror}: {exception.filename or self.run.path}"
             if exception.errno not in NO_SPACE:
                 raise
-            raise UserError(self._no_space(error)) from exception
+            raise UserError(no_space(self.training, self.run, error)) from exception
         except BaseException as exception:
             error = f"{type(exception).__name__}: {exception}"
             raise
@@ -136,7 +137,7 @@ class Session:
             self.watch.budget.restore_handlers()
             self._close_writers()
             result = self._finish(status, error)
-        self._farewell(result)
+        self._say_farewell(result)
         return result
 
     def end(self) -> Result:
@@ -144,7 +145,7 @@ class Session:
         self._close_writers()
         self._derive(self.checkpoint["names"] if self.checkpoint else [])
         result = self._finish("finished", None)
-        self._farewell(result)
+        self._say_farewell(result)
         return result
 
     def _close_writers(self) -> None:
@@ -209,7 +210,7 @@ class Session:
 
     def _finish(self, status: str, error: str | None) -> Result:
         task, latest = self.training.task, dict(self.watch.recorder.latest)
-        digest = hash_weights(self.training.model)
+        digest = hash_weights(self.training.model) if task.ending or status == "finished" else None  # not in mid-step
         validation = self.watch.validation
         self._update_record(
             status=status,
@@ -233,57 +234,10 @@ class Session:
         except OSError as error:
             self.screen.say(f"warning: {self.run.record} could not be brought up to date ({error.strerror})")
 
-    def _no_space(self, reason: str) -> str:
-        return (
-            f"no space at step {self.training.task.step} ({reason}); make room, then go on from the last checkpoint with:"
-            f" rnnscope resume run={self._name()}"
-        )
-
-    def _out_of_memory(self, reason: str) -> str:
-        dataset, model = self.training.config["dataset"], self.training.config["model"]
-        keys = {"dataset.batch_size": dataset["batch_size"], "dataset.sequence_length": dataset["sequence_length"]}
-        keys["model.hidden_size"] = model["hidden_size"]
-        lower = ", ".join(f"{key} ({value})" for key, value in keys.items())
-        return f"out of GPU memory at step {self.training.task.step + 1} ({reason}); lower one of {lower}"
-
-    def _farewell(self, result: Result) -> None:
-        """Say how it ended, where everything is, and the exact next commands."""
-        best = result.metrics.get("best/loss")
-        numbers = (
-            ""
-            if best is None
-            else (
-                f"; best val/loss {best:.4f} ({result.metrics['best/bits_per_character']:.4f} bits per character)"
-                f" at step {self.watch.validation.best_step}"
-            )
-        )
-        self.screen.say(f"\n{result.status} at step {result.step} after {clock(self.watch.throughput.seconds)}{numbers}")
-        if result.status == "diverged":
-            self.screen.say(self._what_to_try())
-        name = self._name()
-        watch = f"tensorboard --logdir {outputs_folder()} --samples_per_plugin text=0,scalars=10000"
-        lines = {"run folder": str(self.run.path), "watch": watch}
-        if best is not None or any(self.run.checkpoints.glob("*.ckpt")):
-            lines |= {"sample": f"rnnscope sample run={name}", "score": f"rnnscope evaluate run={name}"}
-        if result.status != "diverged" and any(self.run.checkpoints.glob("*.ckpt")):
-            more = " trainer.max_steps=..." if result.status == "finished" else ""
-            lines["go on"] = f"rnnscope resume run={name}{more}"
-        for what, line in lines.items():
-            self.screen.say(f"  {what:<12} {line}")
-
-    def _name(self) -> str:
-        """Return the run as `run=` takes it."""
-        runs = outputs_folder() / "runs"
-        return str(self.run.path.relative_to(runs)) if self.run.path.is_relative_to(runs) else str(self.run.path)
-
-    def _what_to_try(self) -> str:
-        config = self.training.config
-        tries = [f"a lower optimizer.lr (now {config['optimizer']['lr']:g})"]
-        if config["trainer"]["clip_norm"] is None:
-            tries.append("trainer.clip_norm=1")
-        if self.training.resolved["precision"] == "bf16":
-            tries.append("trainer.precision=float32")
-        return f"{self.training.task.diverged}: try {', or '.join(tries)}"
+    def _say_farewell(self, result: Result) -> None:
+        seconds, best_step = self.watch.throughput.seconds, self.watch.validation.best_step
+        for line in farewell(self.training, self.run, result.status, seconds, result.metrics.get("best/loss"), best_step):
+            self.screen.say(line)
 
 
 def hparams_of(config: dict[str, Any]) -> dict[str, bool | str | float | int]:

@@ -2,6 +2,7 @@
 
 import torch
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata  # type: ignore[attr-defined]
+from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[attr-defined]
 from torch import Tensor
 from torch.utils.tensorboard.writer import SummaryWriter
 
@@ -30,15 +31,13 @@ class Board:
         self._event(Summary(value=[self._scalar(tag, value) for tag, value in values.items()]), step)
 
     def _scalar(self, tag: str, value: float) -> "Summary.Value":
+        number = TensorProto(dtype="DT_FLOAT", float_val=[value])  # simple_value would lose its description on the way
         if tag in self._described:
-            return Summary.Value(tag=tag, simple_value=value)
+            return Summary.Value(tag=tag, tensor=number)
         self._described.add(tag)  # TensorBoard keeps the description of a tag's first point
-        about = SummaryMetadata(
-            plugin_data=SummaryMetadata.PluginData(plugin_name="scalars"),
-            display_name=tag,
-            summary_description=meaning(tag),
-        )
-        return Summary.Value(tag=tag, simple_value=value, metadata=about)
+        plugin = SummaryMetadata.PluginData(plugin_name="scalars")
+        about = SummaryMetadata(plugin_data=plugin, display_name=tag, summary_description=meaning(tag))
+        return Summary.Value(tag=tag, tensor=number, metadata=about)
 
     def text(self, step: int, tag: str, text: str) -> None:
         """Write text so that Markdown leaves it alone."""

@@ -22,6 +22,7 @@ from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import read_csv
 from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
@@ -83,6 +84,18 @@ class LoadedRun:
     def prompt_ids(self, prompt: str, unknown: str = "refuse") -> list[int]:
         """Return START and the prompt's ids, what is outside the vocabulary treated as `unknown` says."""
         return prompt_ids(self.vocabulary, prompt, unknown)
+
+    def curve(self, tag: str) -> tuple[list[int], list[float]]:
+        """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
+
+        Raises:
+            UserError: when the run has no such column, naming those it has.
+        """
+        rows = read_csv(self.folder.metrics) if self.folder.metrics.exists() else []
+        if rows and tag not in rows[0]:
+            raise UserError(f"{self.folder.metrics} has no column {tag}; it has {', '.join(rows[0])}")
+        points = [(int(row["step"]), float(row[tag])) for row in rows if row[tag]]
+        return [step for step, _ in points], [value for _, value in points]
 
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.

@@ -1,0 +1,71 @@
+"""What is said when a training has ended: how, where everything is, and the exact next commands."""
+
+import math
+from collections.abc import Iterator
+
+from rnnscope.commands.assemble import Training
+from rnnscope.monitor.progress import clock
+from rnnscope.runs.folder import RunFolder, outputs_folder
+
+
+def farewell(
+    training: Training, run: RunFolder, status: str, seconds: float, best: float | None, best_step: int
+) -> Iterator[str]:
+    """Yield the last lines of a training.
+
+    Args:
+        seconds: trained, all sessions of the run together.
+        best: the lowest validation loss, in nats per token, at `best_step`; None where nothing was validated.
+    """
+    yield f"\n{status} at step {training.task.step} after {clock(seconds)}{_best(training, best, best_step)}"
+    if status == "diverged":
+        yield what_to_try(training)
+    name, has_checkpoint = typed_name(run), any(run.checkpoints.glob("*.ckpt"))
+    yield f"  run folder   {run.path}"
+    yield f"  watch        tensorboard --logdir {outputs_folder()} --samples_per_plugin text=0,scalars=10000"
+    if has_checkpoint:
+        yield f"  sample       rnnscope sample run={name}"
+        yield f"  score        rnnscope evaluate run={name}"
+    if has_checkpoint and status != "diverged":
+        yield f"  go on        rnnscope resume run={name}{' trainer.max_steps=...' if status == 'finished' else ''}"
+
+
+def _best(training: Training, best: float | None, step: int) -> str:
+    if best is None:
+        return ""
+    bits = best / math.log(2) * training.tokens_per_character("val")
+    return f"; best val/loss {best:.4f} ({bits:.4f} bits per character) at step {step}"
+
+
+def typed_name(run: RunFolder) -> str:
+    """Return the run as `run=` takes it."""
+    runs = outputs_folder() / "runs"
+    return str(run.path.relative_to(runs)) if run.path.is_relative_to(runs) else str(run.path)
+
+
+def what_to_try(training: Training) -> str:
+    """Return what may keep a run like this one from diverging."""
+    config = training.config
+    tries = [f"a lower optimizer.lr (now {config['optimizer']['lr']:g})"]
+    if config["trainer"]["clip_norm"] is None:
+        tries.append("trainer.clip_norm=1")
+    if training.resolved["precision"] == "bf16":
+        tries.append("trainer.precision=float32")
+    return f"{training.task.diverged}: try {', or '.join(tries)}"
+
+
+def no_space(training: Training, run: RunFolder, reason: str) -> str:
+    """Return what to do about a full disk."""
+    return (
+        f"no space at step {training.task.step} ({reason}); make room, then go on from the last checkpoint with:"
+        f" rnnscope resume run={typed_name(run)}"
+    )
+
+
+def out_of_memory(training: Training, reason: str) -> str:
+    """Return what to do about a GPU whose memory is full."""
+    dataset, model = training.config["dataset"], training.config["model"]
+    keys = {"dataset.batch_size": dataset["batch_size"], "dataset.sequence_length": dataset["sequence_length"]}
+    keys["model.hidden_size"] = model["hidden_size"]
+    lower = ", ".join(f"{key} ({value})" for key, value in keys.items())
+    return f"out of GPU memory at step {training.task.step + 1} ({reason}); lower one of {lower}"

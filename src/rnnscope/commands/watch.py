@@ -1,0 +1,134 @@
+"""What watches a training: the open files of its run, and the monitors that write to them, in their order."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from rnnscope.commands.assemble import Training
+from rnnscope.commands.screen import Screen
+from rnnscope.monitor.board import Board
+from rnnscope.monitor.budget import Budget
+from rnnscope.monitor.curves import TrainingCurves
+from rnnscope.monitor.divergence import Divergence
+from rnnscope.monitor.monitors import Monitor, Monitors
+from rnnscope.monitor.progress import Progress
+from rnnscope.monitor.recorder import Recorder
+from rnnscope.monitor.samples import Samples
+from rnnscope.monitor.saving import Saving
+from rnnscope.monitor.throughput import Throughput
+from rnnscope.monitor.update_sizes import UpdateSizes
+from rnnscope.monitor.validation import Validation
+from rnnscope.runs.journal import CsvJournal, JsonJournal
+from rnnscope.runs.load import drawing, prompt_ids
+
+
+@dataclass
+class Writers:
+    """The open files of a run that monitors write to."""
+
+    metrics: CsvJournal
+    timings: CsvJournal
+    samples: JsonJournal
+    board: Board
+
+    def offsets(self) -> dict[str, int]:
+        """Return how long each file is now: what a checkpoint remembers."""
+        return {name: getattr(self, name).offset for name in ("metrics", "timings", "samples")}
+
+    def truncate(self, offsets: dict[str, int]) -> None:
+        """Forget what was written after a checkpoint that remembers `offsets`."""
+        for name in ("metrics", "timings", "samples"):
+            getattr(self, name).truncate(offsets[name])
+
+    def sync(self) -> None:
+        """Put on disk what a checkpoint is about to count on."""
+        for writer in (self.metrics, self.timings, self.samples):
+            writer.sync()
+        self.board.flush()
+
+    def close(self) -> None:
+        for writer in (self.metrics, self.timings, self.samples, self.board):
+            writer.close()
+
+
+@dataclass
+class Watch:
+    """The monitors of a training, and those among them that the end of a run asks for its numbers."""
+
+    budget: Budget
+    validation: Validation
+    recorder: Recorder
+    throughput: Throughput
+    monitors: Monitors
+
+
+def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
+    """Return the monitor that ends the run: by its own budgets, or where the run that it repeats ended."""
+    terms = training.terms
+    if terms.end is not None:
+        return Budget(terms.end, None, seconds, terms.pause)
+    if terms.pause is not None:  # an earlier run got this far, whatever the clock says now
+        return Budget(training.resolved["total_steps"], None, seconds, terms.pause)
+    return Budget(training.resolved["total_steps"], training.config["trainer"]["max_minutes"], seconds)
+
+
+def make_monitors(
+    training: Training,
+    writers: Writers,
+    screen: Screen,
+    begin: Callable[[], None],
+    save: Callable[[bool, int | None], None],
+) -> Watch:
+    """Return the monitors: first what ends a run, then what measures, then what writes, last what saves."""
+    config = training.config
+    monitor, trainer = config["monitor"], config["trainer"]
+    recorder = Recorder(writers.metrics, writers.timings, writers.board)
+    throughput = Throughput(recorder, monitor["scalars_every"])
+    budget = make_budget(training, lambda: throughput.seconds)
+    cadences = [monitor["scalars_every"], trainer["val_every"], trainer["checkpoint_every"]]
+    validation = Validation(
+        recorder,
+        trainer["val_every"],
+        training.val_windows,
+        training.tokens_per_character("val"),
+        training.words,
+        trainer["patience"],
+    )
+    lines = (monitor["scalars_every"], monitor["lines_every"], training.resolved["total_steps"])
+    monitors: list[Monitor] = [
+        budget,
+        Divergence(cadences),
+        TrainingCurves(recorder, monitor["scalars_every"], training.tokens_per_character("train")),
+        UpdateSizes(recorder, monitor["updates_every"], monitor["histograms_every"]),
+        validation,
+        throughput,
+        recorder,
+        Progress(screen, recorder, throughput, *lines),
+        make_samples(training, writers, screen),
+        Saving(validation, trainer["checkpoint_every"], trainer["checkpoint_minutes"], trainer["keep_every"], begin, save),
+    ]
+    return Watch(budget, validation, recorder, throughput, Monitors(monitors))
+
+
+def make_samples(training: Training, writers: Writers, screen: Screen) -> Samples:
+    """Return the monitor that generates text while training.
+
+    Raises:
+        UserError: when the prompt holds what the vocabulary lacks.
+    """
+    monitor, vocabulary = training.config["monitor"], training.data.vocabulary
+    prompt = monitor["sample_prompt"]
+    return Samples(
+        writers.board,
+        writers.samples,
+        monitor["samples_every"] or training.config["trainer"]["val_every"],
+        prompt,
+        prompt_ids(vocabulary, prompt),
+        monitor["sample_length"],
+        monitor["sample_temperatures"],
+        drawing(vocabulary),
+        vocabulary.decode,
+        training.config["seed"],
+        lambda step, temperature, text: screen.say(
+            f"\n--- sample at step {step}, temperature {temperature} ---\n{text}\n---\n"
+        ),
+    )
