@@ -46,7 +46,10 @@ def record_of(run: Path) -> dict:
     [
         (["optimizer=adamw"], [Kill("in a step", 5), Kill("in a checkpoint's file", 2), Kill("in a row of metrics.csv", 3)]),
         (["optimizer=sgd", "optimizer.momentum=0.9", *SAMPLES], [Kill("after a checkpoint moved", 3), Kill("in run.json", 4)]),
-        (["optimizer=rmsprop", "schedule=plateau"], [Kill("in validation", 2), Kill("before a checkpoint moves", 2)]),
+        (
+            ["optimizer=rmsprop", "schedule=plateau", "trainer.state_reset=0.3"],
+            [Kill("in validation", 2), Kill("before a checkpoint moves", 2)],
+        ),
         (["model=gru", "monitor.updates_every=7"], [Kill("in sampling", 2)]),
     ],
     ids=["adamw-stream", "sgd-samples", "rmsprop-plateau", "gru"],
@@ -138,6 +141,19 @@ def test_a_larger_budget_goes_on_with_the_recorded_schedule(tmp_path: Path, text
     assert group["lr"] == pytest.approx(record["config"]["optimizer.lr"] * record["config"]["schedule.final_fraction"])
     assert rnnscope(tmp_path, "resume", "trainer.max_steps=35") == 1
     assert "used up at step 40" in said(tmp_path)
+
+
+def test_a_diverged_run_goes_on_with_a_change_only(tmp_path: Path, text: str) -> None:
+    wild = ["optimizer=sgd", "optimizer.lr=1e38", "schedule=constant", "trainer.clip_norm=null"]
+    assert rnnscope(tmp_path, "train", text, *WORDS, *wild) == 1, said(tmp_path)
+    run = only_run(tmp_path)
+    assert record_of(run)["status"] == "diverged"
+    assert rnnscope(tmp_path, "reproduce", f"run={run}") == 0, said(tmp_path)
+    assert rnnscope(tmp_path, "resume", f"run={run}") == 1
+    assert "diverged" in said(tmp_path).splitlines()[-1]
+    assert rnnscope(tmp_path, "resume", f"run={run}", "optimizer.lr=0.1") == 0, said(tmp_path)
+    assert record_of(run)["status"] == "finished"
+    assert record_of(run)["segments"][1]["from_step"] == 0
 
 
 def test_what_does_not_fit_the_run_is_refused(broken: Path) -> None:

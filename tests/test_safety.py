@@ -220,6 +220,23 @@ def test_damaged_checkpoints_are_refused_or_right(run: Path) -> None:
         assert isinstance(loaded["state_dict"], dict)
 
 
+@pytest.mark.parametrize("name", ["model.safetensors", "vocabulary.json", "config.yaml"])
+def test_damaged_exports_are_refused_or_load(run: Path, name: str) -> None:
+    contents, draw, refusals = (run / name).read_bytes(), random.Random(7), 0
+    for trial in range(150):
+        damaged = bytearray(contents)
+        if trial % 2:
+            damaged = damaged[: draw.randrange(len(contents))]
+        else:
+            damaged[draw.randrange(min(len(contents), 2000))] = draw.randrange(256)
+        (run / name).write_bytes(damaged)
+        try:
+            load(str(run))
+        except UserError:
+            refusals += 1
+    assert refusals > 50
+
+
 def test_a_checkpoint_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:
     saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     for change in (

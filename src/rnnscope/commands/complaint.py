@@ -25,8 +25,10 @@ def one_line(error: BaseException, command: str) -> str:
         return f"{missing[1] or missing[2]} has no value: give it on the command line as {missing[1] or missing[2]}=..."
     if choice := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         return _unknown_choice(choice[1], choice[2], text)
-    if value := re.search(r"Value '(.*?)' of type '(\w+)' could not be converted to (\w+)", text, re.DOTALL):
-        return f"{_full_key(text) or 'a key'}={value[1]}: this is no {_kind(value[3])}"
+    if typed := re.match(r"Error merging override (.*)", text, re.DOTALL):
+        return f"{typed[1].removeprefix('++')}: {_wrong_value(str(error.__cause__))}"
+    if value := re.search(r"Value '(.*?)' of type '\w+' could not be converted to", text, re.DOTALL):
+        return f"{_full_key(text) or 'a key'}={value[1]}: {_wrong_value(text)}"
     return _first_lines(text) or type(error).__name__
 
 
@@ -36,12 +38,38 @@ def _full_key(text: str) -> str | None:
 
 
 def _unknown_key(key: str, command: str) -> str:
-    known = list(keys_of(ROOTS[command]))
-    near = get_close_matches(key, known, n=1, cutoff=0.5) or [
-        name for name in known if name.split(".")[-1] == key.split(".")[-1]
-    ]
-    hint = f": did you mean {near[0]}?" if near else ""
+    known = set(keys_of(ROOTS[command]))
+    if key in known:
+        return f"{key} is no key of the {_section(key)} chosen here{_owners(key)}"
+    near = _near(key, known)
+    hint = f": did you mean {near}?" if near else ""
     return f"there is no key {key}{hint} (rnnscope {command} --cfg job lists them all)"
+
+
+def _section(key: str) -> str:
+    return key.partition(".")[0]
+
+
+def _owners(key: str) -> str:
+    """Return which choices of a section have a key that another choice lacks."""
+    group, _, leaf = key.partition(".")
+    kinds = schema.GROUPS.get(group, {})
+    owners = [name for name, kind in kinds.items() if leaf in {field.name for field in dataclasses.fields(kind)}]
+    return f"; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else ""
+
+
+def _near(key: str, known: set[str]) -> str | None:
+    """Return the known key that was likely meant: of the same section if that exists, else by its whole spelling."""
+    section, _, leaf = key.rpartition(".")
+    siblings = {name.rpartition(".")[2]: name for name in sorted(known) if name.rpartition(".")[0] == section}
+    leaves = {name.rpartition(".")[2]: name for name in sorted(known)}
+    for right, word in ((siblings, leaf if section else ""), ({name: name for name in sorted(known)}, key), (leaves, leaf)):
+        for match in get_close_matches(word, list(right), n=1, cutoff=0.6):
+            if right is not siblings or section in known:
+                return right[match]
+        if section in known:
+            return None
+    return None
 
 
 def _unknown_choice(group: str, choice: str, text: str) -> str:
@@ -56,8 +84,24 @@ def _unknown_choice(group: str, choice: str, text: str) -> str:
     )
 
 
-def _kind(name: str) -> str:
-    return {"Integer": "whole number", "Float": "number", "Boolean": "true or false"}.get(name, name.lower())
+WRONG = {  # what OmegaConf says of a value -> what is said here
+    r"converted to Integer": "this is no whole number",
+    r"converted to Float": "this is no number",
+    r"not a valid bool": "this is neither true nor false",
+    r"not Optional": "null is no value for it",
+    r"not a ListConfig": "this is no list: write [a, b]",
+    r"Cannot assign \w+ to Dict": "this is no map: write {0: 0.1, 4000: 0.01}",
+    r"Key (\S+) \(\w+\) is incompatible with \(int\)": r"\1 is no whole number",
+    r"not a subclass of \w+Config": "this is a section: set its keys one by one, each as section.key=value",
+}
+
+
+def _wrong_value(text: str) -> str:
+    """Return what is wrong with a value, from OmegaConf's words."""
+    for pattern, words in WRONG.items():
+        if found := re.search(pattern, text):
+            return found.expand(words)
+    return _first_lines(text)
 
 
 def _first_lines(text: str) -> str:

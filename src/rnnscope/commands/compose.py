@@ -11,6 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.commands import schema
 
+MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
+
 
 def conf_folder() -> Path:
     """Return the folder of configs: inside an installed package, or beside src/ in a checkout."""
@@ -28,6 +30,7 @@ def hydra_main(command: str, run: Callable[[dict[str, Any]], Any]) -> int:
     of Hydra, which would print lines of its own about it.
     """
     schema.register()
+    sys.argv = [sys.argv[0], *replacing(sys.argv[1:])]
     results: list[int] = []
     failures: list[BaseException] = []
 
@@ -48,10 +51,20 @@ def hydra_main(command: str, run: Callable[[dict[str, Any]], Any]) -> int:
 def compose_train(overrides: list[str]) -> dict[str, Any]:
     """Return what `rnnscope train <overrides>` would train, for use from Python."""
     schema.register()
+    overrides = replacing(overrides)
     if GlobalHydra.instance().is_initialized():  # inside a command: its search path is the same conf/
         return plain(hydra.compose("train", overrides))
     with hydra.initialize_config_dir(str(conf_folder())):
         return plain(hydra.compose("train", overrides))
+
+
+def replacing(overrides: list[str]) -> list[str]:
+    """Return the overrides such that a map given replaces the one in conf/; Hydra would keep the keys of both, or refuse."""
+    found: list[str] = []
+    for override in overrides:
+        key = override.partition("=")[0]
+        found += [f"{key}=null", f"++{override}"] if key in MAPS else [override]
+    return found
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

@@ -78,7 +78,7 @@ class CosineConfig(ScheduleConfig):
 
 @dataclass
 class StepMapConfig(ScheduleConfig):
-    rates: dict[int, float] = MISSING
+    rates: dict[int, float] | None = None
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """The recurrent language model: embed -> cells -> head. Ids and a state go in, logits and the next state come out."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -75,12 +76,12 @@ class LanguageModel(nn.Module):
 
         `state` is what an earlier call returned for the same columns; None starts from zero.
         """
-        hidden = F.dropout(self.embed(tokens.t()), self.input_dropout, self.training)  # (time, batch, features)
+        hidden = self._drop(self.embed(tokens.t()), self.input_dropout)  # (time, batch, features)
         after: State = []
         for index, layer in enumerate(self.cells):
             hidden, layer_state = layer(hidden, None if state is None else state[index])
             after.append(layer_state)
-            hidden = F.dropout(hidden, self.dropout, self.training)
+            hidden = self._drop(hidden, self.dropout)
         return self.head(hidden).transpose(0, 1), after
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -88,6 +89,9 @@ class LanguageModel(nn.Module):
         if self.embedding is not None:
             return self.embedding(tokens)
         return F.one_hot(tokens, self.vocabulary_size).to(self.head.weight.dtype)
+
+    def _drop(self, hidden: Tensor, share: float) -> Tensor:
+        return F.dropout(hidden, share) if share and self.training else hidden  # a share of 0 would still copy it all
 
     def parameter_count(self) -> int:
         """Return the number of trained values; a tied matrix counts once."""

@@ -80,8 +80,16 @@ def write_vocabulary(folder: RunFolder, vocabulary: Vocabulary) -> None:
 
 
 def read_vocabulary(folder: RunFolder) -> Vocabulary:
-    """Read vocabulary.json."""
-    return Vocabulary.from_json(_read(folder.vocabulary, VOCABULARY_LIMIT, json.loads))
+    """Read vocabulary.json.
+
+    Raises:
+        UserError: when it is missing, too large, or no vocabulary.
+    """
+    data = _read(folder.vocabulary, VOCABULARY_LIMIT, json.loads)
+    try:
+        return Vocabulary.from_json(data)
+    except (LookupError, TypeError) as error:
+        raise UserError(f"{folder.vocabulary} is no vocabulary of rnnscope ({type(error).__name__}: {error})") from error
 
 
 def _read(path: Path, limit: int, parse: Any) -> Any:

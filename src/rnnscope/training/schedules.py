@@ -124,11 +124,15 @@ def _make_cosine(lr: float, total_steps: int | None, horizon: int | None = None,
             "schedule=cosine needs to know where it ends: set trainer.max_steps, trainer.max_epochs or schedule.horizon"
             " (trainer.max_minutes alone does not say), or use schedule=constant"
         )
+    for key, least in {"horizon": 1, "warmup_steps": 0, "final_fraction": 0}.items():
+        value = options.get(key, end)
+        if value < least:
+            raise UserError(f"schedule.{key}={value} must be at least {least}")
     return Cosine(lr, end, **options)
 
 
-def _make_step_map(rates: dict[int, float]) -> StepMap:
-    if 0 not in rates:
+def _make_step_map(rates: dict[int, float] | None) -> StepMap:
+    if not rates or 0 not in rates:
         raise UserError(f"schedule.rates={rates} says no rate for step 0: begin with {{0: ...}}")
     for step, rate in rates.items():
         if step < 0 or not rate > 0:

@@ -107,7 +107,7 @@ class LanguageModelTask(pl.LightningModule):
         if self.look:
             self.correct = count_correct(logits.detach(), window.targets)
         optimizer.zero_grad()
-        self.manual_backward(nats / window.count)
+        (nats / window.count).backward()  # Lightning's manual_backward adds hooks that nothing here listens to
         clipped = self._clip()
         optimizer.step()
         self.step, self.epoch, self.position = self.step + 1, window.epoch, window.position
