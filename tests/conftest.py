@@ -1,9 +1,30 @@
 """What several tests share."""
 
 import os
+import random
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+
+AWKWARD = "(brackets), [more], {and}; 'quotes' \"too\" = # $HOME ${HOME} \\ % ~ ! * _ - 日本語 0123456789 <pre> a:b/c?\n"
+TINY = [  # a training of a second
+    "trainer=cpu",
+    "trainer.threads=1",
+    "trainer.precision=float32",
+    "trainer.max_steps=30",
+    "trainer.val_every=10",
+    "trainer.checkpoint_every=10",
+    "model.hidden_size=16",
+    "dataset.batch_size=4",
+    "dataset.sequence_length=12",
+    "dataset.val_batch_size=2",
+    "monitor.scalars_every=2",
+    "monitor.updates_every=5",
+    "monitor.histograms_every=10",
+    "monitor.sample_length=12",
+]
 
 
 @pytest.fixture
@@ -13,3 +34,39 @@ def shared_data() -> Path:
     if not (folder / "tiny_shakespeare.txt").is_file():
         pytest.skip("no real texts here: set RNNSCOPE_DATA")
     return folder
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that runs and cache go to."""
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
+    return tmp_path / "outputs"
+
+
+@pytest.fixture(scope="session")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of a few thousand characters, awkward ones among them, the same every time."""
+    draw = random.Random(3)
+    words = ["".join(draw.choices("abcdefghijklmnopqrstuvwxyzABC", k=draw.randint(1, 7))) for _ in range(60)]
+    lines = [" ".join(draw.choices(words, k=draw.randint(3, 9))) + ".\n" for _ in range(120)]
+    lines[::10] = [AWKWARD] * len(lines[::10])
+    path = tmp_path_factory.mktemp("story") / "story.txt"
+    path.write_text("".join(lines), encoding="utf-8")
+    return path
+
+
+def train(*words: str) -> Any:
+    """Train what `rnnscope train TINY *words` would, in this process, and return the result."""
+    from rnnscope.commands.compose import compose_train
+    from rnnscope.commands.fit import fit
+
+    return fit(compose_train([*TINY, *words]))
+
+
+@pytest.fixture(scope="session")
+def tiny_run(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """The result of one finished training, to be read only; RNNSCOPE_OUTPUTS of its time is `.run.path.parents[2]`."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
+        split = ["dataset.split.train=0.8", "dataset.split.val=0.1", "dataset.split.test=0.1"]
+        yield train("dataset=text_files", f"dataset.corpus.path={story}", *split, "trainer.keep_every=20")

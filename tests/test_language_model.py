@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from rnnscope.errors import UserError
-from rnnscope.model.language_model import LanguageModel, detach
+from rnnscope.model.language_model import LanguageModel, detach, drop
 from rnnscope.model.scoring import IGNORE, sum_of_nats
 
 CELLS = ("rnn", "lstm", "gru")
@@ -127,6 +127,21 @@ def test_dropout_acts_only_in_training():
     assert not torch.equal(model(tokens)[0], model(tokens)[0])
     model.eval()
     assert torch.equal(model(tokens)[0], model(tokens)[0])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_keeps_the_mean_and_draws_each_element_alone(dtype):
+    torch.manual_seed(0)
+    hidden = torch.ones(101, 7, 333, dtype=dtype, requires_grad=True)
+    dropped = drop(hidden, 0.3)
+    zero = (dropped == 0).float()
+    assert zero.mean().item() == pytest.approx(0.3, abs=0.005)
+    assert dropped[dropped != 0].float().unique().tolist() == [pytest.approx(1 / 0.7, rel=0.01)]
+    for axis in range(3):  # neighbours fall together no more often than chance
+        both = zero.narrow(axis, 1, zero.shape[axis] - 1) * zero.narrow(axis, 0, zero.shape[axis] - 1)
+        assert both.mean().item() == pytest.approx(0.09, abs=0.005)
+    dropped.sum().backward()
+    assert torch.equal(hidden.grad, dropped.detach())
 
 
 def test_the_forget_bias_is_added_once():

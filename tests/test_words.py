@@ -59,7 +59,7 @@ def test_every_kind_of_white_space_between_words():
 
 def test_what_is_kept_is_limited(monkeypatch):
     monkeypatch.setattr("rnnscope.data.words.KEPT", 3)
-    monkeypatch.setattr("rnnscope.data.words.LINES", 2)
+    monkeypatch.setattr("rnnscope.data.words.REMEMBERED", 3)
     codec, counts = WordCodec(["a", " b"], 3, "lossless", None), WordCounts("lossless")
     for text in ("a b", "c d e f", "a b", "g h", "a a b"):
         counts.add([text])

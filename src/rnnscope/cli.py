@@ -27,6 +27,9 @@ VERBATIM = {
     "bench": {},
 }
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
+OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
+SWEEP = ("-m", "--multirun")
+TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # options that a word of their own may follow
 USAGE = """usage: rnnscope <command> [key=value ...]
 
 {commands}
@@ -70,13 +73,14 @@ def run_command(command: str, arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
     typed = sys.argv
     try:
+        check_arguments(arguments)
         if command == "train" and any(argument.startswith("from=") for argument in arguments):
             command = "train_from"
         if command in CHANGING:
             arguments = collect_changes(command, arguments)
-        overrides = [part for argument in arguments for part in protect(command, argument)]
-        if command == "train" and "dataset.corpus.path" in "".join(overrides):
-            overrides = select_text_files(overrides)
+        overrides = [protect(command, argument) for argument in arguments]
+        if command == "train":
+            overrides = select_text_files(arguments, overrides)
         sys.argv = [typed[0], *overrides]
         return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
     except (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError) as error:
@@ -85,6 +89,10 @@ def run_command(command: str, arguments: list[str]) -> int:
         from rnnscope.commands.complaint import one_line
 
         return complain(one_line(error, command))
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError" or os.environ.get("RNNSCOPE_TRACEBACK"):
+            raise
+        return complain(f"out of GPU memory ({str(error).splitlines()[0]}); a smaller model needs less, or use the CPU")
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
@@ -114,13 +122,37 @@ def collect_changes(command: str, arguments: list[str]) -> list[str]:
     return [*own, f"changes=[{','.join(quote(change) for change in changes)}]"] if changes else own
 
 
-def protect(command: str, argument: str) -> list[str]:
-    """Return the Hydra override(s) that set a verbatim key to exactly the text after its first `=`."""
+def check_arguments(arguments: list[str]) -> None:
+    """Refuse what is neither `key=value` nor an option: Hydra's own words for it would be many lines.
+
+    Raises:
+        UserError: for the first of them, saying how it is written.
+    """
+    from rnnscope.errors import UserError
+
+    for before, argument in zip(["", *arguments], arguments, strict=False):
+        key, equals, value = argument.partition("=")
+        if argument.startswith("-"):
+            if key not in (*OPTIONS, *SWEEP):
+                plain = argument.lstrip("-") if equals else f"{key.lstrip('-')}=..."
+                raise UserError(f"there is no option {key}; keys are written key=value, as in {plain}")
+        elif argument[:1] in ("+", "~"):
+            raise UserError(
+                f"{argument}: keys are neither added nor removed, only set; write {key.lstrip('+~')}={value or '...'}"
+            )
+        elif not equals and before not in TAKING:
+            raise UserError(
+                f"{argument!r} is neither an option nor key=value; a text with spaces needs quotes: key='some words'"
+            )
+        elif equals and not re.fullmatch(r"[\w./@$:-]+", key):
+            raise UserError(f"{argument}: {key!r} is no key; write key=value")
+
+
+def protect(command: str, argument: str) -> str:
+    """Return the Hydra override that sets a verbatim key to exactly the text after its first `=`; other words as they are."""
     key, equals, value = argument.partition("=")
     target = VERBATIM[command].get(key)
-    if not equals or target is None:
-        return [argument]
-    return [f"{target}={quote(value)}"]
+    return f"{target}={quote(value)}" if equals and target is not None else argument
 
 
 def quote(text: str) -> str:
@@ -131,10 +163,22 @@ def quote(text: str) -> str:
     return QuotedString(text=literal, quote=Quote.single).with_quotes()
 
 
-def select_text_files(overrides: list[str]) -> list[str]:
-    """Let `text=` choose the dataset that reads a person's own files, unless another one is named."""
-    named = any(override.startswith("dataset=") for override in overrides)
-    return overrides if named else ["dataset=text_files", *overrides]
+def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
+    """Let `text=` choose the dataset that reads a person's own files, unless another one is named.
+
+    That one then reads this text and nothing else: its packages, downloads and further files are not meant any more.
+    """
+    keys = {argument.partition("=")[0] for argument in arguments}
+    if not keys & {"text", "dataset.corpus.path"}:
+        return overrides
+    if "dataset" not in keys:
+        return ["dataset=text_files", *overrides]
+    if "text" not in keys:
+        return overrides
+    from rnnscope.commands.train_from import ONE_TEXT
+
+    others = [f"dataset.corpus.{key}={'null' if value is None else value}" for key, value in ONE_TEXT.items()]
+    return [*others, *overrides]
 
 
 def complete(arguments: list[str]) -> int:

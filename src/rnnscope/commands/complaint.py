@@ -29,6 +29,8 @@ def one_line(error: BaseException, command: str) -> str:
         return f"{typed[1].removeprefix('++')}: {_wrong_value(str(error.__cause__))}"
     if value := re.search(r"Value '(.*?)' of type '\w+' could not be converted to", text, re.DOTALL):
         return f"{_full_key(text) or 'a key'}={value[1]}: {_wrong_value(text)}"
+    if unread := re.search(r"^Error when parsing .* out of \[['\"](.*)['\"]\]\.", text):
+        return f"{unread[1]}: this value cannot be read; a text with such marks needs quotes inside quotes: key='\"some text\"'"
     return _first_lines(text) or type(error).__name__
 
 
@@ -38,38 +40,25 @@ def _full_key(text: str) -> str | None:
 
 
 def _unknown_key(key: str, command: str) -> str:
-    known = set(keys_of(ROOTS[command]))
+    known = sorted(keys_of(ROOTS[command]))
     if key in known:
-        return f"{key} is no key of the {_section(key)} chosen here{_owners(key)}"
+        group, _, leaf = key.partition(".")
+        kinds = schema.GROUPS.get(group, {})
+        owners = [f"{group}={name}" for name, kind in kinds.items() if leaf in kind.__dataclass_fields__]
+        return f"the {group} chosen here has no key {key}; it belongs to {' or '.join(owners)}"
     near = _near(key, known)
     hint = f": did you mean {near}?" if near else ""
-    return f"there is no key {key}{hint} (rnnscope {command} --cfg job lists them all)"
+    return f"there is no key {key}{hint} (rnnscope {command.partition('_')[0]} --cfg job lists them all)"
 
 
-def _section(key: str) -> str:
-    return key.partition(".")[0]
-
-
-def _owners(key: str) -> str:
-    """Return which choices of a section have a key that another choice lacks."""
-    group, _, leaf = key.partition(".")
-    kinds = schema.GROUPS.get(group, {})
-    owners = [name for name, kind in kinds.items() if leaf in {field.name for field in dataclasses.fields(kind)}]
-    return f"; it belongs to {' or '.join(f'{group}={name}' for name in owners)}" if owners else ""
-
-
-def _near(key: str, known: set[str]) -> str | None:
-    """Return the known key that was likely meant: of the same section if that exists, else by its whole spelling."""
+def _near(key: str, known: list[str]) -> str | None:
+    """Return the known key that was likely meant: one of the same section if that exists."""
     section, _, leaf = key.rpartition(".")
-    siblings = {name.rpartition(".")[2]: name for name in sorted(known) if name.rpartition(".")[0] == section}
-    leaves = {name.rpartition(".")[2]: name for name in sorted(known)}
-    for right, word in ((siblings, leaf if section else ""), ({name: name for name in sorted(known)}, key), (leaves, leaf)):
-        for match in get_close_matches(word, list(right), n=1, cutoff=0.6):
-            if right is not siblings or section in known:
-                return right[match]
-        if section in known:
-            return None
-    return None
+    siblings = [name.rpartition(".")[2] for name in known if section and name.rpartition(".")[0] == section]
+    if siblings:
+        return next((f"{section}.{name}" for name in get_close_matches(leaf, siblings, n=1, cutoff=0.5)), None)
+    alike = get_close_matches(key, known, n=1) or [name for name in known if name.rpartition(".")[2] == leaf]
+    return alike[0] if alike else None
 
 
 def _unknown_choice(group: str, choice: str, text: str) -> str:

@@ -1,5 +1,6 @@
 """Where conf/ is, and the Hydra entry point that every command shares."""
 
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.commands import schema
+from rnnscope.errors import UserError
 
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
 
@@ -42,10 +44,24 @@ def hydra_main(command: str, run: Callable[[dict[str, Any]], Any]) -> int:
         except Exception as error:
             failures.append(error)
 
+    check_choices(sys.argv[1:])
     hydra.main(config_path=str(conf_folder()), config_name=command)(task)()
     if failures:
         raise failures[0]
     return max(results, default=0)
+
+
+def check_choices(overrides: list[str]) -> None:
+    """Refuse a choice that cannot be a file's name, which Hydra answers with a traceback.
+
+    Raises:
+        UserError: naming the choices.
+    """
+    for override in overrides:
+        group, _, value = override.partition("=")
+        if group in (*schema.GROUPS, "experiment") and not re.match(r"[A-Za-z_\[{'\"]", value):
+            names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+            raise UserError(f"{override} is no choice; there are: {', '.join(names)}")
 
 
 def compose_train(overrides: list[str]) -> dict[str, Any]:

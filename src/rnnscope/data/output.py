@@ -1,4 +1,4 @@
-"""A file that is written and hashed by a second thread while the first one makes the next block."""
+"""A file that is written, and hashed where wanted, by a second thread while the first one makes the next block."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ BLOCK = 1 << 20  # bytes collected before they are handed over
 
 
 class Output:
-    """Write-only file for use in a `with` block; after it `sha256` is that of all bytes. `size`: bytes so far.
+    """Write-only file for use in a `with` block. `size`: bytes so far; `hashed`: `sha256` is then that of all of them.
 
     Errors: those of writing, such as a full disk, at a later `write` or at the end of the block.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, hashed: bool = True) -> None:
         self.size, self.sha256 = 0, ""
         self._parts: list[bytes | memoryview] = []
         self._waiting = 0
-        self._digest = hashlib.sha256()
+        self._digest = hashlib.sha256() if hashed else None
         self._file = path.open("wb", buffering=0)
         self._thread = ThreadPoolExecutor(max_workers=1)
         self._task: Future[None] | None = None
@@ -42,7 +42,8 @@ class Output:
         self._task = self._thread.submit(self._write, data)
 
     def _write(self, data: bytes | memoryview) -> None:
-        self._digest.update(data)
+        if self._digest:
+            self._digest.update(data)
         rest = memoryview(data).cast("B")
         while rest:
             rest = rest[self._file.write(rest) :]
@@ -56,7 +57,7 @@ class Output:
                 self._hand_over()
                 assert self._task
                 self._task.result()
-                self.sha256 = self._digest.hexdigest()
+                self.sha256 = self._digest.hexdigest() if self._digest else ""
         finally:
             self._thread.shutdown()
             self._file.close()

@@ -55,7 +55,7 @@ def encode_split(text: CleanText, start: int, end: int, kind: str | None, vocabu
         for block, opens in _encoded(text, start, end, kind, vocabulary):
             file.write(block.data)
             opened += opens
-            unknown += 0 if vocabulary.unk is None else int(np.count_nonzero(block == vocabulary.unk))
+            unknown += 0 if vocabulary.unk is None else block.size - int(np.count_nonzero(block))  # UNK is 0
     ids = file.size // vocabulary.dtype.itemsize
     return SplitInfo(max(ids - opened, 0), text.count(start, end), unknown, ids, opened, file.sha256)
 

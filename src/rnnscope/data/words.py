@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from array import array
 from collections import Counter
 from collections.abc import Callable
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -18,10 +20,9 @@ UNKNOWN = "\n unknown"  # the model's own name for UNK: white space and letters 
 # A text in stretches that no word reaches over: what is not white space with the space before it, or white space. The
 # white space is the tokeniser's, which is not Python's.
 SPACES = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-LINE_START = re.compile(r"(?<=\n)(?=\S)")
-LINES = 32  # lines encoded as one piece: fewer cost calls, more leave a core idle
 STRETCH = re.compile(f" ?[^{SPACES}]+|[{SPACES}]+")
 KEPT = 1 << 20  # different stretches counted before their words are: most of a text is the same few stretches
+REMEMBERED = 1 << 18  # different stretches whose ids are remembered
 
 Splitter = Callable[[str], list[str]]
 
@@ -57,19 +58,18 @@ class WordCodec:
     def __init__(self, tokens: list[str], first: int, words: str, unk: str | None) -> None:
         self._ids = {token: first + i for i, token in enumerate(tokens)}
         self._split = splitter(words, unk)
-        self._tokenizer = _word_level(self._ids, unk) if words == "lossless" else None
+        self._stretches = _StretchIds(_word_level(self._ids, unk)) if words == "lossless" else None
 
     def ids(self, text: str) -> np.ndarray:
         """(words,) int64."""
-        return self.batch(_line_groups(text) if self._tokenizer else [text])[0]
+        return self.batch([text])[0]
 
     def batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all `texts` in a row, and how many each has."""
         texts = [_valid(text) for text in texts]
-        if self._tokenizer:
-            rows = [encoding.ids for encoding in self._tokenizer.encode_batch_fast(texts)]
-        else:
-            rows = [[self._ids.get(word, 0) for word in self._split(text)] for text in texts]
+        if self._stretches:
+            return self._stretches.batch(texts)
+        rows = [[self._ids.get(word, 0) for word in self._split(text)] for text in texts]
         lengths = np.fromiter(map(len, rows), dtype=np.int64, count=len(rows))
         return np.fromiter(chain.from_iterable(rows), dtype=np.int64, count=int(lengths.sum())), lengths
 
@@ -85,10 +85,55 @@ def _word_level(ids: dict[str, int], unk: str | None):
     return tokenizer
 
 
-def _line_groups(text: str) -> list[str]:
-    """`text` in pieces of some lines, cut where no word reaches over: between a line end and what is not white space."""
-    lines = LINE_START.split(text)
-    return ["".join(lines[i : i + LINES]) for i in range(0, len(lines), LINES)]
+class _Numbers(dict[str, int]):
+    """A number for each stretch, given out at the first look; `new` are those that got one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.new: list[str] = []
+
+    def __missing__(self, stretch: str) -> int:
+        self.new.append(stretch)
+        number = self[stretch] = len(self)
+        return number
+
+
+class _StretchIds:
+    """The ids of texts, by what the tokeniser once said of each different stretch in them.
+
+    A text is mostly the same stretches again, so a look-up is enough. Tried and slower: the tokeniser on blocks of lines
+    (4 to 8 MB/s, most of it in making its offsets and objects), with as many threads as cores (no more in a batch whose
+    ids are then made Python's numbers one by one), and a dictionary of words after its splitter (3 MB/s).
+    """
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._tokenizer = tokenizer
+        self._forget()
+
+    def _forget(self) -> None:
+        self._numbers, self._ids, self._begins = _Numbers(), array("q"), array("q", (0,))
+
+    def batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
+        """The ids of all `texts` in a row, and how many each has."""
+        if len(self._numbers) > REMEMBERED:
+            self._forget()
+        found = [STRETCH.findall(text) for text in texts]
+        stretches = np.fromiter(map(len, found), dtype=np.int64, count=len(found))
+        every = chain.from_iterable(found)
+        numbers = np.fromiter(map(self._numbers.__getitem__, every), dtype=np.int64, count=int(stretches.sum()))
+        self._learn()
+        begins = np.frombuffer(self._begins, dtype=np.int64)
+        first, count = begins[numbers], np.diff(begins)[numbers]  # (stretches,) where the ids of each begin, how many
+        ends = np.concatenate([[0], np.cumsum(count)])
+        ids = np.repeat(first - ends[:-1], count) + np.arange(ends[-1])
+        return np.frombuffer(self._ids, dtype=np.int64)[ids], np.diff(ends[np.concatenate([[0], np.cumsum(stretches)])])
+
+    def _learn(self) -> None:
+        """Ask the tokeniser about the stretches that are new."""
+        for encoding in self._tokenizer.encode_batch_fast(self._numbers.new):
+            self._ids.extend(encoding.ids)
+            self._begins.append(len(self._ids))
+        self._numbers.new.clear()
 
 
 def _valid(text: str) -> str:

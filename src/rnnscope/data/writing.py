@@ -28,7 +28,7 @@ def write_text(
     """
     writer = _Writer(corpus.separator if separate else "")
     labelled = {}
-    with Output(path) as file:
+    with Output(path, hashed=False) as file:
         for split, sources in found.items():
             before = len(writer.ends)
             for source in sources:

@@ -9,6 +9,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from rnnscope.monitor.charts import layout, meaning
 
 BINS = 64
+PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
 
 
 class Board:
@@ -88,6 +89,9 @@ class Board:
 
 
 def verbatim(text: str) -> str:
-    """Return Markdown that shows `text` as it is: every line indented, nothing UTF-8 cannot hold, NUL made visible."""
-    safe = text.encode("utf-8", "replace").decode().replace("\0", "\u2400")
+    """Return Markdown that shows `text` as it is: every line indented, nothing UTF-8 cannot hold.
+
+    Control characters become their pictures: a bare carriage return would end the indented line, others vanish.
+    """
+    safe = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").translate(PICTURES)
     return "\n".join("    " + line for line in safe.split("\n"))

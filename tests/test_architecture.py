@@ -1,0 +1,108 @@
+"""Who may import whom: the arrows of the layout, read from the sources, and what stays light when it is opened."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SOURCES = Path(__file__).parents[1] / "src" / "rnnscope"
+ARROWS = {  # part -> the other parts that it may import
+    "data": {"errors"},
+    "model": {"errors"},
+    "training": {"model", "errors"},
+    "monitor": {"training", "model", "errors"},
+    "runs": {"data", "model", "errors"},
+    "errors": set(),
+    "commands": {"runs", "monitor", "training", "model", "data", "errors"},
+    "cli": {"commands", "errors", "__init__"},
+    "__init__": {"runs"},
+    "__main__": {"cli"},
+}
+HYDRA = {"commands", "cli", "runs", "sweeps"}
+LIGHTNING = {"commands", "monitor", "training", "data"}
+PARTS = sorted(path.stem for path in SOURCES.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file())
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the dotted name of everything that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: imports are absolute here"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def files(part: str) -> list[Path]:
+    single = SOURCES / f"{part}.py"
+    return [single] if single.is_file() else sorted((SOURCES / part).rglob("*.py"))
+
+
+def own_parts(path: Path) -> set[str]:
+    """Return the parts of rnnscope that a file imports."""
+    names = [name.split(".") for name in imports(path) if name.split(".")[0] == "rnnscope"]
+    return {name[1] if name[1] in PARTS else "__init__" for name in names}
+
+
+def test_every_part_is_known():
+    allowed = set(ARROWS) | {"sweeps"}
+    assert set(PARTS) <= allowed
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_arrows(part):
+    allowed = ARROWS.get(part, {"runs", "errors"}) | {part}
+    if part == "commands":
+        allowed = allowed | {"sweeps", "__init__"}
+    for path in files(part):
+        assert own_parts(path) <= allowed, path
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in HYDRA])
+def test_hydra_stays_out(part):
+    for path in files(part):
+        assert not {name.split(".")[0] for name in imports(path)} & {"hydra", "omegaconf"}, path
+
+
+@pytest.mark.parametrize("part", [part for part in PARTS if part not in LIGHTNING])
+def test_lightning_stays_out(part):
+    for path in files(part):
+        found = {name.split(".")[0] for name in imports(path)}
+        assert not found & {"pytorch_lightning", "lightning", "lightning_fabric", "tensorboard"}, path
+
+
+def test_lightning_in_data_is_for_the_module_only():
+    using = [path.name for path in files("data") if any(name.startswith("pytorch_lightning") for name in imports(path))]
+    assert using == ["module.py"]
+
+
+def test_this_test_sees_imports(tmp_path):
+    path = tmp_path / "x.py"
+    path.write_text(
+        "def f():\n    import hydra.core\n    from rnnscope.data.batches import cut\n    from rnnscope import load\n"
+    )
+    assert list(imports(path)) == ["hydra.core", "rnnscope.data.batches.cut", "rnnscope.load"]
+    assert own_parts(path) == {"data", "__init__"}
+
+
+def modules_after(code: str) -> set[str]:
+    """Return the packages that a fresh Python has loaded after `code`."""
+    words = [sys.executable, "-c", f"import sys\n{code}\nprint(*sys.modules)"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_opening_a_run_is_light():
+    assert not modules_after("import rnnscope.runs.load") & {"pytorch_lightning", "tensorboard", "hydra", "omegaconf"}
+
+
+def test_the_command_line_is_light():
+    assert not modules_after("import rnnscope.cli") & {"torch", "hydra", "omegaconf", "numpy"}
+    assert "numpy" not in modules_after("import rnnscope")
+
+
+def test_schemas_are_light():
+    assert not modules_after("import rnnscope.commands.compose, rnnscope.commands.complaint") & {"torch", "numpy"}
