@@ -18,7 +18,7 @@ COMMANDS = {
 }
 # Keys whose value is a person's text or path: taken as typed, whatever Hydra's grammar would make of it.
 VERBATIM = {
-    "train": {"text": "dataset.corpus.path", "monitor.sample_prompt": "monitor.sample_prompt"},
+    "train": {"text": "dataset.corpus.path", "init_from": "init_from", "monitor.sample_prompt": "monitor.sample_prompt"},
     "train_from": {"from": "parent"},
     "resume": {"run": "run"},
     "reproduce": {"run": "run", "text": "text"},
@@ -93,6 +93,10 @@ def run_command(command: str, arguments: list[str]) -> int:
         if type(error).__name__ != "OutOfMemoryError" or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
         return complain(f"out of GPU memory ({str(error).splitlines()[0]}); a smaller model needs less, or use the CPU")
+    except SystemExit as left:  # how Hydra ends --help
+        if left.code:
+            raise
+        return 0
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
@@ -109,11 +113,11 @@ def collect_changes(command: str, arguments: list[str]) -> list[str]:
     from rnnscope.errors import UserError
 
     own, changes = [], []
-    for argument in arguments:
+    for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
-        if argument in ("-m", "--multirun"):
+        if argument in SWEEP:
             raise UserError(f"{argument}: a sweep starts from conf/, not from a run; leave {argument} out")
-        if argument.startswith("-") or key in VERBATIM[command] or key.startswith("hydra"):
+        if argument.startswith("-") or before in TAKING or key in VERBATIM[command] or key.startswith("hydra"):
             own.append(argument)
         elif equals and key in VERBATIM["train"]:
             changes.append(f"{VERBATIM['train'][key]}={QuotedString(text=value, quote=Quote.single).with_quotes()}")

@@ -7,8 +7,10 @@ from typing import Any
 
 import torch
 
+from rnnscope.commands.init_from import copy_weights, starting_run
 from rnnscope.data.batches import StreamWindows
 from rnnscope.data.module import TextData
+from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import prepare_torch, resolve_device, resolve_precision, resolve_threads
@@ -40,6 +42,9 @@ class Terms:
         pause: the step after which it stops as if interrupted.
         fingerprint: of the data that it was trained on; other data are refused.
         parent: the run that it came from, for its record.
+        vocabulary: the one it began with where that was another run's (`init_from`).
+        initial: the hash of the weights it began with, where those were another run's.
+        going_on: its weights come from a checkpoint of its own.
     """
 
     resolved: dict[str, Any] = field(default_factory=dict)
@@ -48,6 +53,9 @@ class Terms:
     pause: int | None = None
     fingerprint: dict[str, Any] = field(default_factory=dict)
     parent: dict[str, Any] | None = None
+    vocabulary: Vocabulary | None = None
+    initial: str | None = None
+    going_on: bool = False
 
 
 @dataclass
@@ -61,6 +69,7 @@ class Training:
     task: LanguageModelTask
     resolved: dict[str, Any]  # what `auto` and null became: device, precision, threads, total_steps, horizon
     device: torch.device
+    initial: str | None  # hash of the weights of the run that this one starts from
 
     @property
     def words(self) -> bool:
@@ -120,12 +129,17 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     threads = resolve_threads(trainer["threads"])
     precision = resolve_precision(trainer["precision"], device, model_keys["cell"], model_keys["hidden_size"])
     prepare_torch(threads, trainer["deterministic"])
-    data = TextData(**config["dataset"], seed=config["seed"], cache_dir=outputs_folder() / "cache", say=say)
+    start = None if terms.going_on else starting_run(config)
+    vocabulary = terms.vocabulary or (start.vocabulary if start else None)
+    places = {"cache_dir": outputs_folder() / "cache", "say": say}
+    data = TextData(**config["dataset"], seed=config["seed"], vocabulary=vocabulary, **places)
     data.prepare()
     check_data(data.fingerprint, terms.fingerprint, config["dataset"]["corpus"])
     prompt_ids(data.vocabulary, config["monitor"]["sample_prompt"])  # raises now, not at the first sample
     seed_all(config["seed"])  # after the data, whose preparation must not shift the weights
-    model = build_model(config, len(data.vocabulary)).to(device)
+    model = build_model(config, len(data.vocabulary))
+    initial = copy_weights(model, start, terms.initial) if start else terms.initial
+    model = model.to(device)
     total_steps = count_steps(trainer, data.train_dataloader().windows_per_epoch)
     optimizer = make_optimizer(model.parameters(), **config["optimizer"])
     horizon = terms.horizon or total_steps
@@ -134,7 +148,8 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
         model, optimizer, schedule, precision, trainer["clip_norm"], trainer["clip_value"], trainer["state_reset"]
     )
     resolved = {"device": device.type, "precision": precision, "threads": threads}
-    return Training(config, terms, data, model, task, resolved | {"total_steps": total_steps, "horizon": horizon}, device)
+    resolved |= {"total_steps": total_steps, "horizon": horizon}
+    return Training(config, terms, data, model, task, resolved, device, initial)
 
 
 def recorded_machine(resolved: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:

@@ -92,6 +92,7 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, Any]) 
         parameters=training.model.parameter_count(),
         data={"fingerprint": training.data.fingerprint, "splits": splits},
         parent=training.terms.parent,
+        initial_sha256=training.initial,
         segments=[{"from_step": 0, "started": now(), "resolved": machine(training.resolved)}],
         progress={"step": 0, "total": training.resolved["total_steps"]},
         config=flatten(training.config),

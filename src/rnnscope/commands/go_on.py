@@ -1,6 +1,7 @@
 """Going on with a run in its own folder: `resume`, and the later stretches of a run that `reproduce` does again."""
 
 import re
+from dataclasses import replace
 from functools import reduce
 from typing import Any
 
@@ -17,7 +18,7 @@ from rnnscope.runs.folder import RunFolder, refuse_links
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import differences, flatten, segments_of, with_value
-from rnnscope.runs.snapshot import write_config
+from rnnscope.runs.snapshot import read_vocabulary, write_config
 
 OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a checkpoint may have besides last.ckpt
 
@@ -44,7 +45,10 @@ def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | 
         if saved and saved["ended"] and record.values.get("status") == "finished" and before == config:
             screen.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
             return finished_result(run, record)
-        training = assemble(config, screen.say, terms or terms_of(record, changes or {}))
+        terms = terms or terms_of(record, changes or {})
+        if config["init_from"] is not None:
+            terms = replace(terms, vocabulary=read_vocabulary(run), going_on=saved is not None)
+        training = assemble(config, screen.say, terms)
         if saved and saved["ended"] and before == config:
             return Session(run, record, training, screen, saved).end()
         refuse_spent_budget(training, saved)
@@ -121,7 +125,8 @@ def terms_of(record: Record, changes: dict[str, Any]) -> Terms:
     for key, changed in {"device": "accelerator", "precision": "precision", "threads": "threads"}.items():
         if f"trainer.{changed}" in changes:
             del resolved[key]
-    return Terms(resolved, record.get("resolved.horizon", int), fingerprint=record.get("data.fingerprint", dict, {}))
+    horizon, fingerprint = record.get("resolved.horizon", int), record.get("data.fingerprint", dict, {})
+    return Terms(resolved, horizon, fingerprint=fingerprint, initial=record.get("initial_sha256", str))
 
 
 def begin_segment(

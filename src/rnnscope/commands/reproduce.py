@@ -88,6 +88,7 @@ def train_legs(parent: Any, record: Any, legs: list[tuple[Any, dict[str, Any]]])
     from rnnscope.commands.go_on import go_on
     from rnnscope.runs.record import parent_entry
     from rnnscope.runs.segments import differences, flatten
+    from rnnscope.runs.snapshot import read_vocabulary
 
     result, before = None, None
     for leg, config in legs:
@@ -98,6 +99,8 @@ def train_legs(parent: Any, record: Any, legs: list[tuple[Any, dict[str, Any]]])
             pause=None if leg.looked else leg.stop,
             fingerprint=record.get("data.fingerprint", dict, {}),
             parent=parent_entry(record, reproduced=True),
+            vocabulary=read_vocabulary(parent) if config["init_from"] is not None else None,
+            initial=record.get("initial_sha256", str),
         )
         if result is None:
             result = fit(config, record.get("name", str), terms=terms)

@@ -136,6 +136,7 @@ class TrainConfig:
     monitor: MonitorConfig = field(default_factory=MonitorConfig)
     seed: int = 1
     name: str | None = None
+    init_from: str | None = None
 
 
 @dataclass

@@ -9,20 +9,24 @@ def run(config: dict[str, Any]) -> int:
     """Train what `config` describes; the exit status is 0 unless the run diverged or was interrupted."""
     from hydra.core.hydra_config import HydraConfig
 
+    from rnnscope.commands.assemble import Terms
     from rnnscope.commands.fit import fit
+    from rnnscope.commands.init_from import adopt
 
-    choices, command = {}, {}
+    choices, command, typed = {}, {}, []
     if HydraConfig.initialized():
         from omegaconf import OmegaConf
 
         hydra = HydraConfig.get()
         choices = dict(hydra.runtime.choices)
+        typed = [override.partition("=")[0].lstrip("+") for override in hydra.overrides.task]
         command = {
             "overrides.yaml": OmegaConf.to_yaml(hydra.overrides.task),
             "choices.yaml": OmegaConf.to_yaml(choices),
         }
     name = config["name"] or choices.get("experiment")
-    return status_of(fit(config, name, command))
+    config, parent = adopt(config, typed)
+    return status_of(fit(config, name, command, Terms(parent=parent)))
 
 
 def status_of(result: Any) -> int:

@@ -17,6 +17,7 @@ def run(config: dict[str, Any]) -> int:
     from rnnscope.commands.changes import parse_changes
     from rnnscope.commands.checked import checked, recorded_config
     from rnnscope.commands.fit import fit
+    from rnnscope.commands.init_from import adopt
     from rnnscope.commands.train import status_of
     from rnnscope.runs.find import find_run
     from rnnscope.runs.record import Record, parent_entry
@@ -27,6 +28,8 @@ def run(config: dict[str, Any]) -> int:
     old = recorded_config(parent, record)
     changes = complete(parse_changes(config["changes"], groups=True))
     new = checked(reduce(lambda found, item: with_value(found, *item), changes.items(), old), "changes")
+    if "init_from" in changes:
+        new, _ = adopt(new, changes)
     changed = differences(old, new)
     print(difference_lines(str(parent.path), changed))
     return status_of(fit(new, terms=Terms(parent=parent_entry(record, changed=changed))))

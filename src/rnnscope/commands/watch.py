@@ -18,7 +18,7 @@ from rnnscope.monitor.throughput import Throughput
 from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation
 from rnnscope.runs.journal import CsvJournal, JsonJournal
-from rnnscope.runs.load import drawing, prompt_ids
+from rnnscope.runs.load import drawing, first_id, prompt_ids
 
 
 @dataclass
@@ -116,16 +116,18 @@ def make_samples(training: Training, writers: Writers, screen: Screen) -> Sample
         UserError: when the prompt holds what the vocabulary lacks.
     """
     monitor, vocabulary = training.config["monitor"], training.data.vocabulary
-    prompt = monitor["sample_prompt"]
+    prompt, length = monitor["sample_prompt"], monitor["sample_length"]
+    # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
+    least = length if training.config["dataset"]["start_end"] == "document" else 0
     return Samples(
         writers.board,
         writers.samples,
         monitor["samples_every"] or training.config["trainer"]["val_every"],
         prompt,
-        prompt_ids(vocabulary, prompt),
-        monitor["sample_length"],
+        [first_id(vocabulary, training.config), *prompt_ids(vocabulary, prompt)],
+        length,
         monitor["sample_temperatures"],
-        drawing(vocabulary),
+        drawing(vocabulary, minimum_length=least),
         vocabulary.decode,
         training.config["seed"],
         lambda step, temperature, text: screen.say(

@@ -42,6 +42,8 @@ def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[
     A path that is there is taken as it is, then one of that name under RNNSCOPE_DATA. With a `remote`, `path` is only a
     file name: it is looked for under RNNSCOPE_DATA and in the cache, its hash compared, and else downloaded.
     """
+    if remote is not None and (Path(path).is_absolute() or ".." in Path(path).parts):
+        raise UserError(f"{path}: leads out of the cache, where what {remote.url} gives is put: with a URL give a file name")
     provided = _provided(path)
     if remote is None:
         place = Path(path).expanduser()
@@ -84,9 +86,24 @@ def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:
 
 
 def _unreachable(remote: Remote, place: Path, error: Exception, corrupt: bool) -> str:
-    reason = " ".join(str(error).split())[:120] or type(error).__name__
+    reason = _reason(error)
     copy = "the copy in the cache is damaged and " if corrupt else ""
     return (
-        f"{remote.url}: {copy}the download failed ({type(error).__name__}: {reason}): connect to a network, "
+        f"{remote.url}: {copy}the download failed ({reason}): connect to a network, "
         f"put the file at {place}, or point RNNSCOPE_DATA at a folder with {place.name}"
     )
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong in a few words: requests' own texts are dumps of its objects."""
+    import requests
+
+    if isinstance(error, requests.HTTPError) and error.response is not None:
+        return f"the server answered {error.response.status_code} {error.response.reason}"
+    if isinstance(error, requests.Timeout):
+        return "the server did not answer in time"
+    if isinstance(error, requests.ConnectionError):
+        return "no connection"
+    if isinstance(error, requests.RequestException):
+        return type(error).__name__
+    return str(getattr(error, "strerror", None) or error)

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-BLOCK = 1 << 20  # bytes collected before they are handed over
+BLOCK = 1 << 18  # bytes collected before they are handed over
 
 
 class Output:

@@ -140,6 +140,7 @@ def _encode(
     folder: Path,
 ) -> dict[str, Any]:
     """Fill `folder` with the id files of the splits. Gives the manifest."""
+    _keep_freed_memory()
     cleaner, kind = settings.cleaner(), settings.start_end
     before = _signatures(found)
     text = write_text(corpus, found, cleaner, encoding=settings.encoding, separate=kind is None, path=folder / "text")
@@ -161,6 +162,15 @@ def _encode(
     text.path.unlink()
     infos = {name: info.to_json() for name, info in splits.items()}
     return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines}
+
+
+def _keep_freed_memory() -> None:
+    """Make glibc keep the memory of one block for the next, where it would return it and fetch it again page by page.
+
+    Freeing one large piece, whose pages nobody has touched, raises its limits to 32 and 64 MB (M_MMAP_THRESHOLD in
+    mallopt(3)). Encoding takes a fifth less time; with another allocator this does nothing.
+    """
+    np.empty((1 << 25) - (1 << 16), dtype=np.uint8)
 
 
 def _split_lines(
@@ -207,10 +217,18 @@ def _build(counts: Counter[str], settings: TextSettings) -> Vocabulary:
 
 
 def _check_frozen(settings: TextSettings, vocabulary: Vocabulary | None) -> None:
-    for key in ("level", "words") if vocabulary and vocabulary.level == "word" else ("level",):
-        if vocabulary and getattr(settings, key) != getattr(vocabulary, key):
-            wanted = getattr(vocabulary, key)
-            raise UserError(f"dataset.{key}={getattr(settings, key)}: the vocabulary was made with {wanted}: set {wanted}")
+    """Refuse settings that would make other tokens than those of a vocabulary that is given."""
+    if vocabulary is None:
+        return
+    word = ("words", "unk_in_text") if vocabulary.level == "word" else ()
+    for key in ("level", *word, "lower_case", "normalise"):
+        if getattr(settings, key) != getattr(vocabulary, key):
+            value, wanted = _spelled(getattr(settings, key)), _spelled(getattr(vocabulary, key))
+            raise UserError(f"dataset.{key}={value}: the vocabulary was made with {wanted}: set {wanted}")
+
+
+def _spelled(value: Any) -> str:
+    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _signatures(found: dict[str, list[Source]]) -> list[tuple[int, int]]:

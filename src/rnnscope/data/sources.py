@@ -21,7 +21,7 @@ from typing import IO, cast
 
 from rnnscope.errors import UserError
 
-BLOCK = 1 << 20  # bytes read at a time
+BLOCK = 1 << 18  # bytes read at a time: with all that becomes of them they stay in the cache of a core
 OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.open}
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
@@ -65,7 +65,7 @@ def documents(source: Source, encoding: str, column: str | None, lines: bool, ch
 
 
 def decoded(source: Source, encoding: str, changes: Counter[str]) -> Iterator[str]:
-    """The text of a source in blocks of at most about a million characters. NUL characters are counted in `changes`."""
+    """The text of a source in blocks of at most about `BLOCK` characters. NUL characters are counted in `changes`."""
     decoder = text_decoder(encoding)
     position = 0
     for block in _blocks(source):

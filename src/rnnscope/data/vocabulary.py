@@ -184,6 +184,9 @@ def _problem(data: Any) -> str | None:
     """What is wrong with `data` as a vocabulary, or None."""
     if not isinstance(data, dict) or data.get("version") != VERSION:
         return f"not a mapping of version {VERSION}"
+    for key in ("level", "tokens", "words", "lower_case", "normalise", "unk_in_text"):
+        if key not in data:
+            return f"it has no {key}"
     if data.get("level") not in LEVELS or data.get("words") not in SPLITTERS:
         return "unknown level or words"
     if data.get("normalise") not in (None, *NORMAL_FORMS):

@@ -76,14 +76,10 @@ class LoadedRun:
                 raise UserError(f"{key}={value} must be at least {least}")
         choice = drawing(self.vocabulary, top_k, top_p, minimum_length)
         check_temperature(temperature)
-        prompt_ids = self.prompt_ids(prompt, unknown)
+        ids = [first_id(self.vocabulary, self.config), *prompt_ids(self.vocabulary, prompt, unknown)]
         seed = secrets.randbits(32) if seed is None else seed
-        rows = generate(self.model, prompt_ids, length, [temperature] * count, choice, seed % 2**63)
+        rows = generate(self.model, ids, length, [temperature] * count, choice, seed % 2**63)
         return _pieces(rows, [_Text(self.vocabulary, stop) for _ in range(count)])
-
-    def prompt_ids(self, prompt: str, unknown: str = "refuse") -> list[int]:
-        """Return START and the prompt's ids, what is outside the vocabulary treated as `unknown` says."""
-        return prompt_ids(self.vocabulary, prompt, unknown)
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
@@ -166,7 +162,7 @@ def drawing(vocabulary: Vocabulary, top_k: int | None = None, top_p: float | Non
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
-    """Return the ids a text with this prompt begins with: what comes before the first token, then the prompt's.
+    """Return the prompt's ids.
 
     Raises:
         UserError: under the policy `refuse`, naming what is not in the vocabulary.
@@ -183,7 +179,17 @@ def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> 
     ids = [int(id) for id in vocabulary.encode(prompt)]
     if strange and unknown == "skip":
         ids = [id for id in ids if id != vocabulary.unk]
-    return [vocabulary.start, *ids]
+    return ids
+
+
+def first_id(vocabulary: Vocabulary, config: dict[str, Any]) -> int:
+    """Return what a text begins after: START where texts were trained between START and END, else a line end.
+
+    Without START in the text the model met it once an epoch and has hardly learnt what follows it.
+    """
+    dataset = config.get("dataset")
+    framed = isinstance(dataset, dict) and dataset.get("start_end") is not None
+    return vocabulary.start if framed or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
 
 
 def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:

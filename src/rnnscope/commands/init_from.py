@@ -1,0 +1,79 @@
+"""`init_from=<run>`: a new run that starts with the vocabulary and the best weights of an earlier one."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rnnscope.commands.checked import recorded_config
+from rnnscope.errors import UserError
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.runs.find import find_run
+from rnnscope.runs.load import LoadedRun, load
+from rnnscope.runs.record import Record, parent_entry
+from rnnscope.runs.segments import differences
+from rnnscope.runs.weights import fill_model, hash_weights
+
+
+def adopt(config: dict[str, Any], typed: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+    """Return `config` with the model section of the run it starts from, and what its record will say of that run.
+
+    Args:
+        typed: the keys that the user set: those of the model must agree with the run.
+
+    Raises:
+        UserError: when there is no such run, or a key of the model was set to something else.
+    """
+    if config["init_from"] is None:
+        return config, None
+    try:
+        parent = find_run(config["init_from"])
+    except UserError as error:
+        raise UserError(str(error).replace("run=", "init_from=", 1)) from None
+    record = Record.read(parent.record)
+    model = recorded_config(parent, record)["model"]
+    wanted = [key for key in typed if key == "model" or key.startswith("model.")]
+    refuse_other_model(config["model"], model, parent.path, None if "model" in wanted else wanted)
+    new = {**config, "init_from": str(parent.path.resolve()), "model": model}
+    return new, parent_entry(record, init_from=True)
+
+
+def refuse_other_model(own: dict[str, Any], parent: dict[str, Any], path: Path, keys: list[str] | None = None) -> None:
+    """Refuse a model section that is not the parent's; with `keys`, only these dotted keys are compared.
+
+    Raises:
+        UserError: naming the first key that differs.
+    """
+    for key, (value, wanted) in differences({"model": own}, {"model": parent}).items():
+        if keys is None or key in keys:
+            raise UserError(f"{key}={value}: init_from={path} has {key}={wanted}, and its weights fit no other: leave {key} out")
+
+
+def starting_run(config: dict[str, Any]) -> LoadedRun | None:
+    """Return the run that a config starts from, opened; None where it starts from nothing.
+
+    Raises:
+        UserError: when that run or its weights are gone, or its model is another one.
+    """
+    if config["init_from"] is None:
+        return None
+    try:
+        found = load(config["init_from"])
+    except UserError as error:
+        raise UserError(f"init_from={config['init_from']}: the weights that this run starts from are gone ({error})") from None
+    refuse_other_model(config["model"], found.config["model"], found.folder.path)
+    return found
+
+
+def copy_weights(model: LanguageModel, start: LoadedRun, wanted: str | None) -> str:
+    """Fill `model` with the weights of `start` and return their hash.
+
+    Raises:
+        UserError: when they are not those with the hash `wanted`.
+    """
+    found = hash_weights(start.model)
+    if wanted is not None and found != wanted:
+        raise UserError(
+            f"init_from={start.folder.path}: its best weights are not those that this run started from; they changed since"
+        )
+    fill_model(model, {name: value.detach() for name, value in start.model.named_parameters()}, start.folder.path)
+    return found

@@ -1,0 +1,277 @@
+"""Whole commands, as people type them."""
+
+import json
+import math
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import AWKWARD, TINY
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import rnnscope
+from rnnscope.cli import main, protect, quote
+
+
+def run_command(*words: str, **options) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "rnnscope", *words], capture_output=True, timeout=120, **options)
+
+
+@pytest.fixture
+def trained(tiny_run, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The tiny run's folder, for `run=`, with the outputs folder that it lies in."""
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tiny_run.run.path.parents[2]))
+    return str(tiny_run.run.path)
+
+
+def only_run(outputs: Path) -> Path:
+    (config,) = outputs.glob("runs/*/*/config.yaml")
+    return config.parent
+
+
+AWKWARD_NAMES = ["my book (1), 'x'=y #2.txt", "吾輩は 猫.txt", "1234", "${HOME} \\ [a,b] {c}.txt", "null", "-"]
+
+
+@pytest.mark.parametrize("name", AWKWARD_NAMES)
+def test_any_file_name_is_a_text(name, story, outputs, tmp_path, monkeypatch, capsys):
+    (tmp_path / name).write_bytes(story.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", f"text={name}", *TINY, "trainer.max_steps=2"]) == 0, capsys.readouterr().err
+    run = only_run(outputs)
+    assert rnnscope.load(str(run)).config["dataset"]["corpus"]["path"] == name
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert record["status"] == "finished"
+    assert record["config"]["dataset.corpus.path"] == name
+
+
+def test_a_new_user_trains_samples_and_scores(story, tmp_path):
+    name = AWKWARD_NAMES[0]
+    (tmp_path / name).write_bytes(story.read_bytes())
+    environment = {key: value for key, value in os.environ.items() if key != "RNNSCOPE_OUTPUTS"}
+    done = run_command("train", f"text={name}", *TINY, cwd=tmp_path, env=environment)
+    assert done.returncode == 0, done.stderr.decode()
+    run = only_run(tmp_path / "outputs")
+    said = done.stdout.decode()
+    for line in ("finished at step 30", str(run.relative_to(tmp_path)), "rnnscope sample run=", "rnnscope resume run="):
+        assert line in said
+    assert (run / "train.log").read_text(encoding="utf-8") == said
+    next_command = next(line.split()[1:] for line in said.splitlines() if line.startswith("  sample "))[1:]
+    prompt = "(a, 'b') ="
+    done = run_command(*next_command, f"prompt={prompt}", "length=20", "seed=3", cwd=tmp_path, env=environment)
+    assert done.returncode == 0
+    assert done.stdout.decode() == rnnscope.load(str(run)).sample(prompt, 20, seed=3) + "\n"
+    assert done.stderr == b""
+
+
+PROMPTS = {
+    "brackets": "(brackets), [more], {and};",
+    "quotes": "'quotes' \"too\"",
+    "marks": 'too" = # $HOME ${HOME} \\ % ~ ! *',
+    "only a reference": "${HOME}",
+    "backslashes": "\\\\ \\",
+    "escaped reference": "\\${HOME} \\\\${HOME}",
+    "quote at the end": "a'",
+    "backslash at the end": "a\\",
+    "newline": "a.\nb",
+    "spaces": "  a  ",
+    "Japanese": "日本語",
+    "digits": "0123",
+    "a number": "12",
+    "dashes": "--",
+    "empty": "",
+    "a list": "a,b,c",
+    "a key": "prompt=a",
+}
+
+
+@pytest.mark.parametrize("prompt", PROMPTS.values(), ids=PROMPTS.keys())
+def test_any_prompt_is_taken_as_it_is(prompt, trained, capsys):
+    assert main(["sample", f"prompt={prompt}", "length=6", "seed=5", "temperature=1.0"]) == 0
+    said = capsys.readouterr()
+    assert said.out == rnnscope.load(trained).sample(prompt, 6, seed=5, temperature=1.0) + "\n"
+    assert said.out.startswith(prompt)
+    assert said.err == ""
+
+
+def test_a_prompt_from_standard_input(trained):
+    prompt = f"a\n\n{AWKWARD} b"
+    done = run_command("sample", f"run={trained}", "prompt=-", "length=5", "seed=1", input=prompt.encode())
+    assert done.stdout.decode() == rnnscope.load(trained).sample(prompt, 5, seed=1) + "\n"
+
+
+def test_a_prompt_outside_the_vocabulary_is_named(trained, capsys):
+    assert main(["sample", "prompt=é(ü", "length=5"]) == 1
+    assert "2 token(s) the run's vocabulary lacks: 'é', 'ü'" in capsys.readouterr().err
+    assert main(["sample", "prompt=é(ü", "length=5", "unknown=skip", "seed=1"]) == 0
+    assert capsys.readouterr().out.startswith("é(ü")
+
+
+def test_a_stop_string_ends_a_text_and_is_kept(trained, capsys):
+    assert main(["sample", "length=300", "seed=1", "temperature=1.5"]) == 0
+    whole = capsys.readouterr().out[:-1]
+    stop = next(mark for mark in "),='#]" if mark in whole)
+    assert main(["sample", "length=300", "seed=1", "temperature=1.5", f"stop={stop}"]) == 0
+    assert capsys.readouterr().out[:-1] == whole[: whole.index(stop) + 1]
+
+
+def test_several_texts_at_once(trained, capsys):
+    assert main(["sample", "count=3", "length=8", "seed=2", "prompt=a"]) == 0
+    texts = capsys.readouterr().out[:-1].split("\n---\n")
+    assert len(texts) == 3
+    assert all(text.startswith("a") for text in texts)
+    assert len(set(texts)) > 1
+
+
+def test_the_seed_is_said_where_none_is_given(trained, capsys):
+    assert main(["sample", "length=8"]) == 0
+    first = capsys.readouterr()
+    (seed,) = re.findall(r"seed=(\d+)\n", first.err)
+    assert main(["sample", "length=8", f"seed={seed}"]) == 0
+    assert capsys.readouterr().out == first.out
+
+
+@pytest.mark.parametrize("checkpoint", ["best", "last", "20"])
+def test_checkpoints_by_name(trained, checkpoint, capsys):
+    assert main(["sample", f"checkpoint={checkpoint}", "length=8", "seed=1"]) == 0
+    expected = torch.load(
+        Path(trained) / f"checkpoints/{'step_20' if checkpoint == '20' else checkpoint}.ckpt", weights_only=True
+    )
+    model = rnnscope.load(trained, checkpoint).model
+    assert torch.equal(model.head.weight, expected["state_dict"]["head.weight"])
+    assert main(["sample", "checkpoint=21"]) == 1
+
+
+def table_of(out: str) -> dict[str, float]:
+    """Return the nats per token of each row that evaluate prints."""
+    return {line[:38].strip(): float(line[38:].split()[0]) for line in out.splitlines() if re.search(r" \d+\.\d{4} ", line)}
+
+
+def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, capsys):
+    splits = json.loads((Path(trained) / "run.json").read_text(encoding="utf-8"))["data"]["splits"]
+    whole = story.read_text(encoding="utf-8")
+    begin = splits["train"]["characters"]
+    val = whole[begin : begin + splits["val"]["characters"]]
+    run = rnnscope.load(trained)
+    assert main(["evaluate", "precision=float32", "window=32"]) == 0
+    out = capsys.readouterr().out
+    rows = table_of(out)
+    assert rows["state carried over all of it"] == round(run.score(val).loss, 4)
+    assert rows["windows of 32 from a zero state"] == round(run.score(val, carried=False, window=32).loss, 4)
+    counts = [val.count(character) for character in set(val)]
+    entropy = -sum(count / len(val) * math.log(count / len(val)) for count in counts)
+    assert rows["guessing by token frequency (unigram)"] == round(entropy, 4)
+    size = len(run.vocabulary)
+    assert rows[f"guessing blindly, ln({size})"] == round(math.log(size), 4)
+    assert f"{len(val):,} tokens, {len(val):,} characters, 0.00 % unknown" in out
+    (tmp_path / "the val (1).txt").write_text(val, encoding="utf-8")
+    assert main(["evaluate", "precision=float32", "window=32", f"text={tmp_path / 'the val (1).txt'}"]) == 0
+    assert table_of(capsys.readouterr().out) == rows
+    assert main(["evaluate", "precision=float32", "split=test"]) == 0
+    assert "test split of text_files" in capsys.readouterr().out
+
+
+def test_a_score_is_a_sum_by_hand(trained):
+    """One forward pass over the whole text, token by token, in float64."""
+    run = rnnscope.load(trained)
+    text = AWKWARD * 3
+    ids = torch.tensor([[run.vocabulary.start, *run.vocabulary.encode(text)]])
+    with torch.no_grad():
+        logits, _ = run.model.double()(ids[:, :-1])
+    nats = -logits.log_softmax(-1).gather(-1, ids[:, 1:, None]).sum()
+    score = rnnscope.load(trained).score(text)
+    assert score.tokens == len(text)
+    assert score.nats == pytest.approx(nats.item(), rel=1e-5)
+    assert score.bits_per_character == pytest.approx(nats.item() / math.log(2) / len(text), rel=1e-5)
+
+
+def test_ctrl_c_ends_cleanly(story, outputs):
+    words = [f"text={story}", *TINY, "trainer.max_steps=1000000", "monitor.lines_every=20"]
+    environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs)}
+    command = [sys.executable, "-u", "-m", "rnnscope", "train", *words]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        said = []
+        for line in process.stdout:
+            said.append(line)
+            if line.startswith("step 40/"):
+                process.send_signal(signal.SIGINT)
+                break
+        rest, errors = process.stdout.read(), process.stderr.read()
+    assert process.returncode == 130
+    assert errors == ""
+    run = only_run(outputs)
+    record = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert (record["status"], record["reason"]) == ("interrupted", "SIGINT")
+    step = record["progress"]["step"]
+    assert step >= 40
+    assert f"interrupted at step {step}" in rest
+    assert "rnnscope resume run=" in rest
+    assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["task"]["step"] == step
+
+
+BLOCKED = """
+import sys
+
+class Refuse:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] in ("torch", "pytorch_lightning", "lightning_fabric", "tensorboard"):
+            raise ImportError(f"{name} is too heavy for this")
+
+sys.meta_path.insert(0, Refuse())
+from rnnscope.cli import COMMANDS, main
+
+for words in ([], ["--version"], ["-sc", "install=bash"]):
+    assert main(words) == 0, words
+for command in COMMANDS:
+    for words in (["--help"], ["--cfg", "job"], ["--info", "searchpath"]):
+        assert main([command, *words]) == 0, (command, words)
+"""
+
+
+def test_help_needs_nothing_heavy(outputs):
+    done = subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "hidden_size: 512" in done.stdout
+    assert not outputs.exists()
+
+
+@pytest.mark.parametrize(("words", "seconds"), [(["--help"], 0.3), (["train", "--cfg", "job"], 1.5)])
+def test_help_is_quick(words, seconds):
+    def once() -> float:
+        begun = time.perf_counter()
+        assert run_command(*words).returncode == 0
+        return time.perf_counter() - begun
+
+    assert min(once() for _ in range(4)) < seconds  # the best of several: the machine may be busy with something else
+
+
+@given(st.text(st.characters(exclude_categories=()), max_size=40))
+@settings(deadline=None, max_examples=150)
+def test_any_text_survives_the_grammar(text):
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from omegaconf import OmegaConf
+
+    override = OverridesParser.create().parse_override(f"prompt={quote(text)}")
+    config = OmegaConf.create({"HOME": "wrong", "prompt": ""})
+    OmegaConf.update(config, "prompt", override.value())
+    assert OmegaConf.to_container(config, resolve=True)["prompt"] == text  # type: ignore[index,call-overload]
+
+
+@pytest.mark.parametrize("text", ["${HOME}", "\\${HOME}", "\\\\${HOME}", "$${HOME}", "'", "\\'", "\\", "${", "a\\${b}'\\"])
+def test_references_and_quotes_survive_the_grammar(text):
+    test_any_text_survives_the_grammar.hypothesis.inner_test(text)
+
+
+def test_only_the_keys_of_a_person_are_protected():
+    assert protect("sample", "prompt=a,b") == "prompt='a,b'"
+    assert protect("sample", "length=5") == "length=5"
+    assert protect("train", "text=a.txt") == "dataset.corpus.path='a.txt'"
+    assert protect("train", "prompt=a,b") == "prompt=a,b"
