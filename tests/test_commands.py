@@ -180,7 +180,7 @@ def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, ca
 def test_a_score_is_a_sum_by_hand(trained):
     """One forward pass over the whole text, token by token, in float64."""
     run = rnnscope.load(trained)
-    text = AWKWARD * 3
+    text = AWKWARD * 30  # longer than the windows that scoring cuts it into
     ids = torch.tensor([[run.vocabulary.start, *run.vocabulary.encode(text)]])
     with torch.no_grad():
         logits, _ = run.model.double()(ids[:, :-1])

@@ -23,7 +23,7 @@ FILES = sorted(FOLDER.glob("*.yaml"))
 def load(name: str) -> dict:
     """A dataset's config as Hydra composes it."""
     config = yaml.safe_load((FOLDER / f"{name}.yaml").read_text())
-    bases = [base for base in config.pop("defaults") if base not in ("schema", "_self_")]
+    bases = [base for base in config.pop("defaults") if base != "_self_" and not base.startswith("/")]
     base = OmegaConf.structured(DatasetConfig) if not bases else OmegaConf.create(load(bases[0]))
     if bases:
         base = OmegaConf.merge(OmegaConf.structured(DatasetConfig), base)

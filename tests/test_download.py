@@ -90,9 +90,10 @@ def test_no_network(tmp_path, monkeypatch, damaged):
         local_file("mine.txt", Remote("http://127.0.0.1:9/text.txt", SHA256), tmp_path, print)
     message = str(error.value)
     copy = "the copy in the cache is damaged and " if damaged else ""
-    assert message.startswith(f"http://127.0.0.1:9/text.txt: {copy}the download failed (ConnectionError: ")
-    assert message.endswith(f"connect to a network, put the file at {place}, or point RNNSCOPE_DATA at a folder with mine.txt")
-    assert "\n" not in message
+    assert message == (
+        f"http://127.0.0.1:9/text.txt: {copy}the download failed (no connection): "
+        f"connect to a network, put the file at {place}, or point RNNSCOPE_DATA at a folder with mine.txt"
+    )
 
 
 def test_a_url_without_a_hash(tmp_path):
@@ -101,3 +102,20 @@ def test_a_url_without_a_hash(tmp_path):
     assert str(error.value) == (
         "dataset.corpus.url=http://127.0.0.1:9/x has no dataset.corpus.sha256: give the hash it must have"
     )
+
+
+def test_a_file_that_the_server_lacks(server, tmp_path):
+    with pytest.raises(
+        UserError, match=r"no-such\.txt: the download failed \(the server answered 404 File not found\): connect"
+    ):
+        local_file("mine.txt", Remote(server.replace("text.txt", "no-such.txt"), SHA256), tmp_path, print)
+
+
+@pytest.mark.parametrize("path", ["../mine.txt", "/tmp/mine.txt", "a/../../mine.txt"])
+def test_a_name_that_leads_out_of_the_cache(server, tmp_path, path):
+    with pytest.raises(UserError) as error:
+        local_file(path, Remote(server, SHA256), tmp_path / "cache", print)
+    assert str(error.value) == (
+        f"{path}: leads out of the cache, where what {server} gives is put: with a URL give a file name"
+    )
+    assert not list(tmp_path.rglob("mine.txt"))

@@ -163,6 +163,13 @@ def test_files_that_are_no_vocabulary(change, found):
     assert str(error.value) == f"this is no rnnscope vocabulary ({found}): take the vocabulary.json of a run"
 
 
+@pytest.mark.parametrize("key", ["level", "tokens", "words", "lower_case", "normalise", "unk_in_text"])
+def test_a_vocabulary_that_lacks_a_key(key):
+    with pytest.raises(UserError) as error:
+        Vocabulary.from_json({name: value for name, value in GOOD.items() if name != key})
+    assert str(error.value) == f"this is no rnnscope vocabulary (it has no {key}): take the vocabulary.json of a run"
+
+
 @pytest.mark.parametrize(
     ("level", "cap", "message"),
     [

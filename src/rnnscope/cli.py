@@ -65,11 +65,14 @@ def usage() -> str:
 
 def run_command(command: str, arguments: list[str]) -> int:
     """Import `command`, give it `arguments` through Hydra, and turn what goes wrong into one line."""
+    import logging
+
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     from rnnscope.errors import UserError
 
+    logging.raiseExceptions = False  # `rnnscope train --info | head`: no traceback for each line that nobody reads
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
     typed = sys.argv
     try:

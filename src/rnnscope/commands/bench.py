@@ -10,7 +10,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections import Counter
+from itertools import chain
 from typing import Any
 
 from rnnscope.commands.compose import hydra_main
@@ -55,6 +55,7 @@ def machine() -> str:
 
 def measure(config: dict[str, Any]) -> None:
     """Run every case, then sampling and encoding, and print a line of each."""
+    from rnnscope.commands.bench_text import encoding_lines
     from rnnscope.commands.turns import train_case
 
     overrides = [f"trainer.accelerator={config['accelerator']}", f"trainer.precision={config['precision']}"]
@@ -68,8 +69,8 @@ def measure(config: dict[str, Any]) -> None:
                 f"{name + ' ' + case if name == 'train' else name:<15} {statistics.median(side):>12,.0f} tokens/s"
                 f"   {turns.ratio(side):.3f} of the bare loop, {precision}"
             )
-    for line in (*sampling_lines(), *encoding_lines()):
-        print(line)
+    for line in chain(sampling_lines(), encoding_lines()):
+        print(line, flush=True)
 
 
 def sampling_lines() -> list[str]:
@@ -87,17 +88,6 @@ def sampling_lines() -> list[str]:
             texts = "1 text" if count == 1 else f"{count} texts at once"
             lines.append(f"sample {layers}x{hidden:<6} {speed:>12,.0f} tokens/s   LSTM, {texts}")
     return lines
-
-
-def encoding_lines() -> list[str]:
-    """Return how many megabytes a second become ids, from a text in memory."""
-    from rnnscope.data.vocabulary import Vocabulary
-
-    text = "".join(chr(97 + (i * i) % 26) if i % 7 else " " for i in range(1 << 16)) * 256  # 16 MB
-    vocabulary = Vocabulary.build(Counter(text[: 1 << 16]), level="char")
-    begin = time.perf_counter()
-    vocabulary.encode_block(text)
-    return [f"encode chars    {len(text) / 1e6 / (time.perf_counter() - begin):>12,.0f} MB/s       text in memory to ids"]
 
 
 def main() -> int:

@@ -45,7 +45,9 @@ def refuse_other_model(own: dict[str, Any], parent: dict[str, Any], path: Path, 
     """
     for key, (value, wanted) in differences({"model": own}, {"model": parent}).items():
         if keys is None or key in keys:
-            raise UserError(f"{key}={value}: init_from={path} has {key}={wanted}, and its weights fit no other: leave {key} out")
+            raise UserError(
+                f"{key}={value}: init_from={path} has {key}={wanted}, and its weights fit no other: leave {key} out"
+            )
 
 
 def starting_run(config: dict[str, Any]) -> LoadedRun | None:

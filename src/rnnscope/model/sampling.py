@@ -63,7 +63,7 @@ def draw(logits: Tensor, temperatures: Tensor, choice: Choice, generator: torch.
     steps = probabilities.cumsum(-1)
     total = steps[:, -1:]
     below = torch.nextafter(total, torch.zeros_like(total))  # rounding must not reach past the last token
-    uniform = torch.rand(len(logits), 1, generator=generator, dtype=torch.float64).to(logits.device)
+    uniform = torch.rand(len(logits), 1, generator=generator, dtype=torch.float64)
     drawn = torch.searchsorted(steps, torch.minimum(uniform * total, below), right=True)
     return torch.where(temperatures == 0, first, drawn).squeeze(-1)
 
@@ -99,19 +99,18 @@ def generate(
         check_temperature(temperature)
     generator = torch.Generator().manual_seed(seed)
     count, device = len(temperatures), model.head.weight.device
-    heat = torch.tensor(temperatures, device=device).unsqueeze(-1)  # (count, 1)
+    heat = torch.tensor(temperatures).unsqueeze(-1)  # (count, 1)
     stepper = Stepper(model, _read(model, prompt[:-1], count), count)
-    ids, ended = torch.full((count,), prompt[-1], device=device), torch.zeros(count, dtype=torch.bool)
+    ids, ended = torch.full((count,), prompt[-1]), torch.zeros(count, dtype=torch.bool)
     penalty = choice.forbidden(0, heat.new_zeros(1, model.vocabulary_size))
     for drawn in range(length):
-        logits = stepper.step(ids).float()
+        logits = stepper.step(ids.to(device)).float().cpu()  # drawn on the CPU: running sums on a GPU are not repeatable
         if drawn == choice.minimum_length:
             penalty = choice.forbidden(drawn, logits)
         ids = draw(logits + penalty, heat, choice, generator)
-        found = ids.cpu()
         if choice.end is not None:
-            ended |= found == choice.end
-        yield [None if over else id for id, over in zip(found.tolist(), ended.tolist(), strict=True)]
+            ended |= ids == choice.end
+        yield [None if over else id for id, over in zip(ids.tolist(), ended.tolist(), strict=True)]
         if choice.end is not None and ended.all():
             return
 

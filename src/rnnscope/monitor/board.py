@@ -47,7 +47,7 @@ class Board:
     def histograms(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Write a histogram of each tensor's finite values."""
         for tag, values in tensors.items():
-            finite = values.detach().flatten().float()
+            finite = values.detach().flatten().float().cpu()  # counted on the CPU: on a GPU counting is not repeatable
             finite = finite[finite.isfinite()]
             if len(finite):
                 self._histogram(step, tag, finite)

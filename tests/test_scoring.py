@@ -1,0 +1,69 @@
+"""Scores are sums over counts, whatever windows the text is cut into, and scoring leaves no trace."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.scoring import Score, evaluate
+
+V = 9
+
+
+@pytest.fixture(params=["rnn", "lstm", "gru"])
+def model(request) -> LanguageModel:
+    torch.manual_seed(0)
+    return LanguageModel(V, cell=request.param, hidden_size=8, num_layers=2, dropout=0.5, init="normal", init_scale=1.0)
+
+
+@pytest.fixture
+def stream() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, V, 62)
+
+
+def by_hand(model: LanguageModel, stream: np.ndarray) -> tuple[float, int]:
+    """Return the nats and the correct guesses of one pass from a zero state, in float64."""
+    ids = torch.from_numpy(stream.astype(np.int64))[None]
+    with torch.no_grad():
+        logits, _ = model.double().eval()(ids[:, :-1])
+    model.float()
+    nats = -logits.log_softmax(-1).gather(-1, ids[:, 1:, None]).sum()
+    return nats.item(), int((logits.argmax(-1) == ids[:, 1:]).sum())
+
+
+@pytest.mark.parametrize("length", [1, 7, 61, 100])
+def test_a_carried_score_is_one_pass_over_the_text(model, stream, length):
+    nats, correct = by_hand(model, stream)
+    score = evaluate(model, StreamWindows(stream, 1, length), "float32", characters=200)
+    assert score.nats == pytest.approx(nats, rel=1e-5)
+    assert (score.tokens, score.correct) == (61, correct)
+    assert score.loss == pytest.approx(nats / 61, rel=1e-5)
+    assert score.bits_per_character == pytest.approx(nats / math.log(2) / 200, rel=1e-5)
+
+
+def test_independent_windows_each_start_from_nothing(model, stream):
+    parts = [by_hand(model, stream[begin : begin + 11]) for begin in range(0, 61, 10)]
+    score = evaluate(model, ZeroStateWindows(stream, 4, 10), "float32")
+    assert score.nats == pytest.approx(sum(nats for nats, _ in parts), rel=1e-5)
+    assert score.correct == sum(correct for _, correct in parts)
+    assert score.tokens == 61
+
+
+def test_scoring_leaves_training_and_random_numbers_alone(model, stream):
+    model.train()
+    before = torch.get_rng_state()
+    first = evaluate(model, StreamWindows(stream, 1, 7), "float32")
+    assert model.training
+    assert torch.equal(torch.get_rng_state(), before)
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert evaluate(model, StreamWindows(stream, 1, 7), "float32") == first
+
+
+def test_nothing_scored_is_no_number():
+    assert math.isnan(Score().loss)
+    assert math.isnan(Score().accuracy)
+    assert math.isnan(Score(1.0, 1).bits_per_character)
+    assert Score(10_000.0, 1).perplexity == math.inf
