@@ -70,3 +70,9 @@ def tiny_run(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         patch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
         split = ["dataset.split.train=0.8", "dataset.split.val=0.1", "dataset.split.test=0.1"]
         yield train("dataset=text_files", f"dataset.corpus.path={story}", *split, "trainer.keep_every=20")
+
+
+@pytest.fixture(scope="session")
+def trained_run(tiny_run: Any) -> Any:
+    """The folder of that training: its `path`, `metrics`, `checkpoints` and so on."""
+    return tiny_run.run

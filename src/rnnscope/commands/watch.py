@@ -127,7 +127,7 @@ def make_samples(training: Training, writers: Writers, screen: Screen) -> Sample
         [first_id(vocabulary, training.config), *prompt_ids(vocabulary, prompt)],
         length,
         monitor["sample_temperatures"],
-        drawing(vocabulary, minimum_length=least),
+        drawing(vocabulary, training.config, minimum_length=least),
         vocabulary.decode,
         training.config["seed"],
         lambda step, temperature, text: screen.say(

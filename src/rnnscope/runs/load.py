@@ -74,7 +74,7 @@ class LoadedRun:
         for key, value, least in (("length", length, 0), ("count", count, 1)):
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
-        choice = drawing(self.vocabulary, top_k, top_p, minimum_length)
+        choice = drawing(self.vocabulary, self.config, top_k, top_p, minimum_length)
         check_temperature(temperature)
         ids = [first_id(self.vocabulary, self.config), *prompt_ids(self.vocabulary, prompt, unknown)]
         seed = secrets.randbits(32) if seed is None else seed
@@ -154,11 +154,24 @@ class _Text:
         return piece
 
 
-def drawing(vocabulary: Vocabulary, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> Choice:
-    """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens."""
+def drawing(
+    vocabulary: Vocabulary,
+    config: dict[str, Any],
+    top_k: int | None = None,
+    top_p: float | None = None,
+    minimum_length: int = 0,
+) -> Choice:
+    """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
     start = None if vocabulary.level == "byte" else vocabulary.start
-    never = tuple(id for id in (vocabulary.unk, start) if id is not None)
-    return Choice(top_k, top_p, never, vocabulary.end, minimum_length)
+    end = vocabulary.end if is_framed(config) else None
+    never = {vocabulary.unk, start, vocabulary.end} - {end, None}
+    return Choice(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
+
+
+def is_framed(config: dict[str, Any]) -> bool:
+    """Whether the run's texts were trained between START and END."""
+    dataset = config.get("dataset")
+    return isinstance(dataset, dict) and dataset.get("start_end") is not None
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
@@ -187,9 +200,7 @@ def first_id(vocabulary: Vocabulary, config: dict[str, Any]) -> int:
 
     Without START in the text the model met it once an epoch and has hardly learnt what follows it.
     """
-    dataset = config.get("dataset")
-    framed = isinstance(dataset, dict) and dataset.get("start_end") is not None
-    return vocabulary.start if framed or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
+    return vocabulary.start if is_framed(config) or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
 
 
 def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
