@@ -46,16 +46,16 @@ def test_the_same_seed_gives_the_same_weights(words, precision):
 def test_no_step_between_two_points_waits_for_the_gpu(words, precision, optimizer, monkeypatch):
     every = 10
     watched: list[int] = []
-    after = Monitors.on_train_batch_end
+    after = Monitors.after_step
 
-    def forbid(self, trainer, pl_module, *rest):
-        after(self, trainer, pl_module, *rest)
-        step = pl_module.step + 1  # the step that comes next, with the transfer of its window
+    def forbid(self, task):
+        after(self, task)
+        step = task.step + 1  # the step that comes next, with the transfer of its window
         quiet = step > every and step % every != 0
         torch.cuda.set_sync_debug_mode("error" if quiet else "default")
         watched.extend([step] if quiet else [])
 
-    monkeypatch.setattr(Monitors, "on_train_batch_end", forbid)
+    monkeypatch.setattr(Monitors, "after_step", forbid)
     names = ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every")
     try:
         result = train(

@@ -45,7 +45,7 @@ def losses_of(task: LanguageModelTask, source) -> list[float]:
     """Return the sum of nats of each window that the task trains on."""
     found = []
     for window in source:
-        task.training_step(window, 0)
+        task.take_step(window)
         assert task.tally.nats is not None
         found.append(task.tally.nats.item())
         task.tally.clear()
@@ -67,8 +67,8 @@ def test_windows_with_carried_state_lose_what_one_long_sequence_loses(cell):
 def test_gradients_stop_at_the_border_of_a_window(cell):
     first, second = itertools.islice(windows(), 2)
     task = make_task(cell, lr=1e-30)
-    task.training_step(first, 0)
-    task.training_step(second, 0)
+    task.take_step(first)
+    task.take_step(second)
     model = make_task(cell).model
     with torch.no_grad():
         _, state = model(first.inputs)
@@ -93,14 +93,14 @@ def test_clipping_by_norm_by_hand(share):
     window = next(iter(windows()))
     free = make_task()
     free.look = True
-    free.training_step(window, 0)
+    free.take_step(window)
     raw, norm = gradients(free), norm_of(gradients(free))
     assert free.gradient_norm is not None
     assert float(free.gradient_norm) == pytest.approx(norm, rel=1e-5)
     assert free.tally.clipped is None
     task, limit = make_task(clip_norm=share * norm), share * norm
     before = weights(task)
-    task.training_step(window, 0)
+    task.take_step(window)
     scale = min(1.0, limit / norm)
     for name, value in gradients(task).items():
         np.testing.assert_allclose(value, raw[name] * scale, rtol=1e-4, atol=1e-8)
@@ -112,12 +112,12 @@ def test_clipping_by_norm_by_hand(share):
 def test_clipping_by_value_by_hand():
     window = next(iter(windows()))
     free = make_task()
-    free.training_step(window, 0)
+    free.take_step(window)
     raw = gradients(free)
     limit = float(np.quantile(np.abs(np.concatenate([value.ravel() for value in raw.values()])), 0.7))
     task = make_task(clip_value=limit)
     task.look = True
-    task.training_step(window, 0)
+    task.take_step(window)
     for name, value in gradients(task).items():
         np.testing.assert_array_equal(value, np.clip(raw[name], -np.float32(limit), np.float32(limit)))
     everything = np.abs(np.concatenate([value.ravel() for value in raw.values()]))
@@ -141,7 +141,7 @@ def test_moments_survive_a_change_of_rate():
     task = make_task(optimizer="adam", schedule=schedule)
     before, seen = weights(task), []
     for window in itertools.islice(itertools.cycle(windows()), len(rates)):
-        task.training_step(window, 0)
+        task.take_step(window)
         assert task.learning_rate == rates[task.step - 1]
         seen.append(gradients(task))
     for name, value in weights(task).items():
@@ -168,7 +168,7 @@ def test_a_tally_is_a_mean_over_tokens():
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_state_reset_takes_whole_columns(cell):
     task = make_task(cell)
-    task.training_step(next(iter(windows(batch=200, length=2, tokens=800))), 0)
+    task.take_step(next(iter(windows(batch=200, length=2, tokens=800))))
     state = task.carried
     assert state is not None
     dropped = drop_columns(state, 0.3)

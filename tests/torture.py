@@ -103,14 +103,14 @@ def _countdown(count: int) -> Callable[[], bool]:
 def _in_step(due: Callable[[], bool]) -> None:
     from rnnscope.training.task import LanguageModelTask
 
-    step = LanguageModelTask.training_step
+    step = LanguageModelTask.take_step
 
-    def training_step(self: Any, window: Any, index: int) -> None:
-        step(self, window, index)
+    def take_step(self: Any, window: Any) -> None:
+        step(self, window)
         if due():
             _die()
 
-    LanguageModelTask.training_step = training_step  # type: ignore[method-assign]
+    LanguageModelTask.take_step = take_step  # type: ignore[method-assign]
 
 
 def _in_validation(due: Callable[[], bool]) -> None:

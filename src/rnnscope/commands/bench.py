@@ -17,7 +17,14 @@ from rnnscope.commands.compose import hydra_main
 
 CASES = {  # name: overrides of the default experiment
     "1x512": ["model.num_layers=1", "model.hidden_size=512", "dataset.batch_size=32", "dataset.sequence_length=64"],
-    "2x128": ["model.num_layers=2", "model.hidden_size=128", "dataset.batch_size=50", "dataset.sequence_length=50"],
+    "2x128": [  # char-rnn's shape, and its interval between validations
+        "model.num_layers=2",
+        "model.hidden_size=128",
+        "dataset.batch_size=50",
+        "dataset.sequence_length=50",
+        "trainer.val_every=1000",
+        "trainer.checkpoint_every=1000",
+    ],
 }
 YARDSTICK = "1x512"  # its bare loop is what experiments state their budgets in
 SAMPLE_LENGTH = 2000  # tokens of each text whose sampling is timed

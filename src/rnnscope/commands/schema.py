@@ -186,7 +186,7 @@ class EvaluateConfig:
 
 @dataclass
 class BenchConfig:
-    seconds: float = 20.0
+    seconds: float = 15.0
     rounds: int = 3
     accelerator: str = "auto"
     precision: str = "auto"

@@ -3,6 +3,7 @@
 import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import pytorch_lightning as pl
@@ -45,14 +46,19 @@ class Result:
     weights_hash: str | None
 
 
-class Endless:
-    """Hands the windows to Lightning as a plain iterable: their position is the task's to remember, not Lightning's."""
+STRETCH = 16  # windows that make one batch of Lightning's
+
+
+class Stretches:
+    """Hands endless windows to Lightning a stretch at a time; the position in them is the task's to remember."""
 
     def __init__(self, windows: Any) -> None:
         self._windows = windows
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self._windows)
+        windows = iter(self._windows)
+        while True:
+            yield islice(windows, STRETCH)
 
 
 class Session:
@@ -160,7 +166,6 @@ class Session:
             devices=1,
             max_epochs=1,  # the data counts its own epochs: to Lightning the windows never end
             max_steps=-1,
-            callbacks=[self.watch.monitors],
             plugins=[LightningEnvironment()],  # else Lightning takes over any Slurm allocation it finds itself in
             logger=False,
             enable_checkpointing=False,
@@ -169,7 +174,8 @@ class Session:
             use_distributed_sampler=False,
             limit_val_batches=0,
         )
-        trainer.fit(self.training.task, train_dataloaders=Endless(self.windows))
+        self.training.task.watcher = self.watch.monitors
+        trainer.fit(self.training.task, train_dataloaders=Stretches(self.windows))
 
     def save(self, is_best: bool, kept: int | None) -> None:
         """Write a checkpoint of this very moment, under every name that it deserves."""

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+import torch
+
 from rnnscope.commands.assemble import assemble
 from rnnscope.commands.bare_loop import BareLoop
 from rnnscope.commands.compose import compose_train
@@ -17,6 +20,7 @@ from rnnscope.runs.folder import create_run_folder
 from rnnscope.training.task import LanguageModelTask
 
 WARM_UP_STEPS = 20
+WINDOWS = 200  # of the training text, over and over, in the bare loop
 
 
 @dataclass
@@ -52,15 +56,11 @@ def train_case(overrides: list[str], seconds: float, rounds: int) -> Turns:
 def bare_loop(training: Any) -> BareLoop:
     """Return the loop of the same model, window and precision."""
     model, dataset = training.config["model"], training.config["dataset"]
-    return BareLoop(
-        len(training.data.vocabulary),
-        model["hidden_size"],
-        model["num_layers"],
-        dataset["batch_size"],
-        dataset["sequence_length"],
-        training.resolved["precision"] == "bf16",
-        training.device.type,
-    )
+    rows, steps = dataset["batch_size"], dataset["sequence_length"]
+    ids = np.asarray(training.data.stream("train")[: WINDOWS * rows * steps]).astype(np.int64)
+    columns = torch.from_numpy(ids[: len(ids) // rows * rows].reshape(rows, -1)).t().contiguous().to(training.device)
+    bf16 = training.resolved["precision"] == "bf16"
+    return BareLoop(columns, len(training.data.vocabulary), model["hidden_size"], model["num_layers"], steps, bf16)
 
 
 class TakeTurns(Monitor):

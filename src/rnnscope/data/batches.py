@@ -40,23 +40,26 @@ class Window:
 
 
 def cut(
-    stream: np.ndarray, first: np.ndarray, length: np.ndarray, time: int, given: int | None = None
+    stream: np.ndarray, first: np.ndarray, length: np.ndarray | None, time: int, given: int | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """Rows of a stream as (inputs, targets, count); both (rows, time).
 
     Row r has the inputs stream[first[r] : first[r] + length[r]] and the targets one further on, then padding: input 0,
-    target IGNORE. The token `given` (START) is an input but never a target. `first`, `length`: (rows,) int64.
+    target IGNORE. The token `given` (START) is an input but never a target. `first`, `length`: (rows,) int64; no `length`
+    says that all rows are full.
     """
     index = first[:, None] + np.arange(time + 1)
     block = stream.take(index, mode="clip").astype(np.int64)  # (rows, time + 1)
-    inputs, targets = block[:, :-1].copy(), block[:, 1:].copy()
-    if given is not None:
-        targets[targets == given] = IGNORE
-    if int(length.min()) < time:
+    inputs, targets = block[:, :-1], block[:, 1:]  # views of the same ids, unless something has to be masked
+    masked = np.zeros(0, bool) if given is None else targets == given
+    if length is not None and int(length.min()) < time:
         padding = np.arange(time) >= length[:, None]
-        inputs[padding], targets[padding] = 0, IGNORE
-    count = int(np.count_nonzero(targets != IGNORE))
-    return torch.from_numpy(inputs), torch.from_numpy(targets), count
+        inputs = np.where(padding, 0, inputs)
+        masked = padding | masked if masked.size else padding
+    hidden = int(np.count_nonzero(masked))
+    if hidden:
+        targets = np.where(masked, IGNORE, targets)
+    return torch.from_numpy(inputs), torch.from_numpy(targets), targets.size - hidden
 
 
 class Windows:
@@ -153,13 +156,14 @@ class StreamWindows(Windows):
         lengths = np.full(batch_size, short, dtype=np.int64)
         lengths[:longer] += 1
         self._first = (np.cumsum(lengths) - lengths)[self._rows]
-        self._length = lengths[self._rows]
+        self._length, self._shortest = lengths[self._rows], short
         self.windows_per_epoch = -(-int(lengths[0]) // sequence_length)
         self.tokens_per_epoch = tokens - count_given(stream, given)
 
     def window(self, epoch: int, number: int) -> Window:
         begin = number * self.sequence_length
-        length = np.clip(self._length - begin, 0, self.sequence_length)
+        full = begin + self.sequence_length <= self._shortest
+        length = None if full else np.clip(self._length - begin, 0, self.sequence_length)
         inputs, targets, count = cut(self._stream, self._first + begin, length, self.sequence_length, self._given)
         return Window(inputs, targets, count, number == 0, epoch)
 

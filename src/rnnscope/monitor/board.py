@@ -1,5 +1,7 @@
 """Writing TensorBoard events: all scalars of a step as one event, each chart with its meaning, text that stays verbatim."""
 
+import math
+
 import torch
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata  # type: ignore[attr-defined]
 from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[attr-defined]
@@ -47,13 +49,15 @@ class Board:
     def histograms(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Write a histogram of each tensor's finite values."""
         for tag, values in tensors.items():
-            finite = values.detach().flatten().float().cpu()  # counted on the CPU: on a GPU counting is not repeatable
-            finite = finite[finite.isfinite()]
-            if len(finite):
-                self._histogram(step, tag, finite)
+            flat = values.detach().flatten().float().cpu()  # counted on the CPU: on a GPU counting is not repeatable
+            low, high = (float(bound) for bound in torch.aminmax(flat))
+            if not math.isfinite(high - low):
+                flat = flat[flat.isfinite()]
+                low, high = (float(bound) for bound in torch.aminmax(flat)) if len(flat) else (0.0, 0.0)
+            if len(flat):
+                self._histogram(step, tag, flat, low, high)
 
-    def _histogram(self, step: int, tag: str, values: Tensor) -> None:
-        low, high = (float(bound) for bound in torch.aminmax(values))
+    def _histogram(self, step: int, tag: str, values: Tensor, low: float, high: float) -> None:
         if low == high:
             low, high = low - 1e-6, high + 1e-6
         counts = torch.histc(values, BINS, low, high).tolist()
@@ -64,7 +68,7 @@ class Board:
             max=high,
             num=len(values),
             sum=float(values.sum()),
-            sum_squares=float(values.square().sum()),
+            sum_squares=float(torch.linalg.vector_norm(values)) ** 2,
             bucket_limits=[low + width * (index + 1) for index in range(BINS)],
             bucket_counts=counts,
             global_step=step,

@@ -1,27 +1,12 @@
-"""What a monitor is, and the one Lightning callback that runs them all.
-
-Lightning wraps every hook of every callback in a profiler's context; with ten callbacks that costs a seventh of a
-millisecond a step, one percent of a small model's step. One callback that calls ten plain objects costs nothing to speak of.
-"""
+"""What a monitor is, and what runs them all in their order."""
 
 from typing import Any
 
-import pytorch_lightning as pl
-
-from rnnscope.training.task import LanguageModelTask
+from rnnscope.training.task import LanguageModelTask, Watcher
 
 
-class Monitor:
+class Monitor(Watcher):
     """Watches one thing of a training. What it needs to remember over a resumed run goes through its state."""
-
-    def start(self, task: LanguageModelTask) -> None:
-        """Called once, before the first step of this process."""
-
-    def before_step(self, task: LanguageModelTask) -> None:
-        """Called before each step: `task.step` steps are done."""
-
-    def after_step(self, task: LanguageModelTask) -> None:
-        """Called after each step: `task.step` counts it. Setting `task.ending` makes it the last."""
 
     def state(self) -> dict[str, Any]:
         """Return what to remember, as plain values."""
@@ -31,27 +16,23 @@ class Monitor:
         """Put back what `state` returned."""
 
 
-class Monitors(pl.Callback):
+class Monitors(Watcher):
     """Runs monitors in their order: first what ends a run, then what measures, then what writes, last what saves."""
 
     def __init__(self, monitors: list[Monitor]) -> None:
         self.monitors = monitors
 
-    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, LanguageModelTask)
+    def start(self, task: LanguageModelTask) -> None:
         for monitor in self.monitors:
-            monitor.start(pl_module)
+            monitor.start(task)
 
-    def on_train_batch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int) -> None:
+    def before_step(self, task: LanguageModelTask) -> None:
         for monitor in self.monitors:
-            monitor.before_step(pl_module)  # type: ignore[arg-type]
+            monitor.before_step(task)
 
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
-    ) -> None:
+    def after_step(self, task: LanguageModelTask) -> None:
         for monitor in self.monitors:
-            monitor.after_step(pl_module)  # type: ignore[arg-type]
-        trainer.should_stop |= bool(pl_module.ending)
+            monitor.after_step(task)
 
     def state(self) -> dict[str, Any]:
         """Return what each of them remembers, by class name."""

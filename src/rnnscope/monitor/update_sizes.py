@@ -50,11 +50,16 @@ class UpdateSizes(Monitor):
 def update_sizes(parameters: dict[str, Tensor], updates: dict[str, Tensor]) -> dict[str, float]:
     """Return `update_size/<parameter>` and `update_size/all` for parameters before a step and what it added to them."""
     names = list(parameters)
-    squares = torch.stack([updates[name].double().square().sum() for name in names]).tolist()
-    sizes = torch.stack([parameters[name].double().square().sum() for name in names]).tolist()
+    squares = torch.stack([sum_of_squares(updates[name]) for name in names]).tolist()
+    sizes = torch.stack([sum_of_squares(parameters[name]) for name in names]).tolist()
     found = {f"update_size/{n}": _log_ratio(square, size) for n, square, size in zip(names, squares, sizes, strict=True)}
     found["update_size/all"] = _log_ratio(sum(squares), sum(sizes))
     return {tag: value for tag, value in found.items() if value is not None}
+
+
+def sum_of_squares(values: Tensor) -> Tensor:
+    """Return the sum of squares in double precision, without a copy of the values in it."""
+    return torch.linalg.vector_norm(values, dtype=torch.float64).square()
 
 
 def _log_ratio(update: float, parameter: float) -> float | None:

@@ -58,7 +58,7 @@ class LoadedRun:
         minimum_length: int = 0,
         unknown: str = "refuse",
     ) -> Iterator[list[str]]:
-        """Return an iterator over the next piece of each of `count` texts, at most `length` tokens each, the prompt not included.
+        """Return an iterator over the next piece of each of `count` texts: `length` tokens at most, without the prompt.
 
         Args:
             prompt: what the texts begin with; empty for the start of a text.
