@@ -122,7 +122,7 @@ class MonitorConfig:
     lines_every: int = 100
     samples_every: int | None = None
     sample_prompt: str = ""
-    sample_length: int = 300
+    sample_length: int = 200
     sample_temperatures: list[float] = field(default_factory=lambda: [0.5, 0.8, 1.0])
 
 

@@ -11,6 +11,7 @@ from torch.utils.tensorboard.writer import SummaryWriter
 from rnnscope.monitor.charts import layout, meaning
 
 BINS = 64
+MOST = 1 << 16  # values a histogram counts: more would cost time and show the same shape
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
 
 
@@ -47,7 +48,7 @@ class Board:
         self._writer.add_text(tag, verbatim(text), step)
 
     def histograms(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Write a histogram of each tensor's finite values."""
+        """Write a histogram of each tensor's finite values, of every k-th where there are more than `MOST` of them."""
         for tag, values in tensors.items():
             flat = values.detach().flatten().float().cpu()  # counted on the CPU: on a GPU counting is not repeatable
             low, high = (float(bound) for bound in torch.aminmax(flat))
@@ -55,7 +56,7 @@ class Board:
                 flat = flat[flat.isfinite()]
                 low, high = (float(bound) for bound in torch.aminmax(flat)) if len(flat) else (0.0, 0.0)
             if len(flat):
-                self._histogram(step, tag, flat, low, high)
+                self._histogram(step, tag, flat[:: -(-len(flat) // MOST)], low, high)
 
     def _histogram(self, step: int, tag: str, values: Tensor, low: float, high: float) -> None:
         if low == high:

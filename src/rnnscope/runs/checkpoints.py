@@ -20,6 +20,7 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._buffer = io.BytesIO()  # kept: fetching its memory anew takes longer than filling it
 
     def save(self, state: dict[str, Any]) -> None:
         """Write `state` as last.ckpt. What was last.ckpt stays as previous.ckpt: at any moment a whole one exists."""
@@ -27,8 +28,10 @@ class Checkpoints:
         last = self.folder / LAST
         if last.exists():
             self._link(last, self.folder / PREVIOUS)
-        buffer = io.BytesIO()  # torch turns a full disk into a RuntimeError of its own; a file written whole says so
+        buffer = self._buffer  # torch turns a full disk into a RuntimeError of its own; a file written whole says so
+        buffer.seek(0)
         torch.save(state, buffer)
+        buffer.truncate()
 
         def write(temporary: Path) -> None:
             temporary.write_bytes(buffer.getbuffer())
