@@ -47,7 +47,7 @@ torture: $(READY) ## kill sixty trainings, resume them, compare with unbroken on
 check: $(READY) ## check format, lint and types
 	$(BIN)/ruff format --check src tests
 	$(BIN)/ruff check src tests
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 
 bench: $(READY) ## measure this machine against a bare loop
 	$(BIN)/rnnscope bench $(ARGS)
