@@ -58,7 +58,7 @@ gpu-check: $(READY) ## the GPU tests and the benchmark, where there is a GPU
 	$(BIN)/rnnscope bench
 
 tensorboard: $(READY) ## watch runs at http://localhost:6006
-	$(BIN)/tensorboard --logdir $${RNNSCOPE_OUTPUTS:-outputs} --samples_per_plugin text=0,scalars=10000 $(ARGS)
+	$(BIN)/tensorboard --logdir $${RNNSCOPE_OUTPUTS:-outputs} --samples_per_plugin text=1000,scalars=10000 $(ARGS)
 
 clean: ## remove .venv and caches; outputs/ stays
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis

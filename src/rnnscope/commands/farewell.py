@@ -22,7 +22,7 @@ def farewell(
         yield what_to_try(training)
     name, has_checkpoint = typed_name(run), any(run.checkpoints.glob("*.ckpt"))
     yield f"  run folder   {run.path}"
-    yield f"  watch        tensorboard --logdir {outputs_folder()} --samples_per_plugin text=0,scalars=10000"
+    yield f"  watch        tensorboard --logdir {outputs_folder()} --samples_per_plugin text=1000,scalars=10000"
     if has_checkpoint:
         yield f"  sample       rnnscope sample run={name}"
         yield f"  score        rnnscope evaluate run={name}"

@@ -105,7 +105,7 @@ class TrainerConfig:
     max_minutes: float | None = None
     clip_norm: float | None = 1.0
     clip_value: float | None = None
-    state_reset: float = 0.0
+    state_reset: float = 0.05
     val_every: int = 250
     val_tokens: int | None = None
     checkpoint_every: int = 250
