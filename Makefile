@@ -23,7 +23,7 @@ $(READY): pyproject.toml constraints.txt
 	  { echo "$(PYTHON) lacks the venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if [ "$(TORCH)" = cpu ] || { [ "$(TORCH)" = auto ] && [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null; }; then \
-	  echo "installing torch for the CPU (0.2 GB); TORCH=cuda installs the build for NVIDIA GPUs (3 GB)"; \
+	  echo "installing torch for the CPU (0.2 GB); TORCH=cuda installs the build for NVIDIA GPUs (several GB)"; \
 	  $(PIP) --no-deps --retries 0 --index-url $(CPU_BUILDS) "$$(grep '^torch==' constraints.txt)" || echo "no CPU build there: taking the package index's"; \
 	fi
 	$(PIP) -c constraints.txt -e '.[dev]'
