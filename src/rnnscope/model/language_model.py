@@ -26,7 +26,8 @@ class LanguageModel(nn.Module):
         tied_weights: the head reads out with the embedding's matrix (Press & Wolf 2017).
         bias: whether cells and head have biases.
         forget_bias: added to the LSTM's forget gate at the start; 0 leaves it as initialised.
-        init: `torch`, `xavier`, `uniform` (+-`init_scale`) or `normal` (standard deviation `init_scale`).
+        init: `torch` (each module as torch makes it; a tied embedding like the head), `xavier`, `uniform`
+            (+-`init_scale`) or `normal` (standard deviation `init_scale`).
 
     Raises:
         UserError: for a combination that cannot be built.
@@ -56,13 +57,13 @@ class LanguageModel(nn.Module):
         self.embedding = nn.Embedding(vocabulary_size, features) if input == "embedding" else None
         self.cells = make_cells(cell, features, hidden_size, num_layers, bias)
         self.head = nn.Linear(hidden_size, vocabulary_size, bias=bias)
-        self._initialise(init, init_scale, forget_bias)
+        self._initialise(init, init_scale, forget_bias, tied_weights)
         if tied_weights:
             assert self.embedding is not None
             self.head.weight = self.embedding.weight
 
-    def _initialise(self, init: str, scale: float, forget_bias: float) -> None:
-        if self.embedding is not None:
+    def _initialise(self, init: str, scale: float, forget_bias: float, tied: bool) -> None:
+        if self.embedding is not None and (init != "torch" or tied):
             initialise_matrix(self.embedding.weight, init, scale)  # torch's own N(0, 1) would drown a tied head
         for layer in self.cells:
             initialise_cell(layer, init, scale, forget_bias)  # type: ignore[arg-type]
