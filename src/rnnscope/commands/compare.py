@@ -1,0 +1,157 @@
+"""`rnnscope compare`: the runs under a folder side by side, what differs between them and which won; or two of them."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from rnnscope.commands.compare_rows import chosen_columns, default_columns, filter_runs, sort_runs, texts_of, winners
+from rnnscope.commands.compose import hydra_main
+from rnnscope.commands.screen import printable
+from rnnscope.errors import UserError
+from rnnscope.runs.collection import Found, read_runs
+from rnnscope.runs.files import replace_text
+from rnnscope.runs.folder import outputs_folder
+from rnnscope.runs.summary import Summary
+
+
+def run(config: dict[str, Any]) -> None:
+    """Compare two runs where `run=` or `with=` names them, else those under a folder."""
+    if config["run"] is not None or config["other"] is not None:
+        compare_two(config)
+    else:
+        compare_many(config)
+
+
+def compare_many(config: dict[str, Any]) -> None:
+    """Print the table, or write it where `output=` and `html=` say."""
+    from rnnscope.commands.compare_formats import format_for
+
+    kind = format_for(config["format"], config["output"])
+    if config["limit"] is not None and config["limit"] < 1:
+        raise UserError(f"limit={config['limit']} must be at least 1")
+    everything = runs_under(config["folder"])
+    columns = chosen_columns(config["columns"], everything)
+    kept = filter_runs(everything, config["filter"] or "")
+    runs = sort_runs(kept, config["sort"])[: config["limit"]]
+    if config["html"] is not None:
+        write_page(config["html"], runs, columns, config["sort"])
+    if config["html"] is None or config["output"] is not None:
+        lines = lines_of(kind, runs, columns, config, len(everything))
+        deliver(lines, config["output"], count(runs))
+
+
+def runs_under(typed: str | None) -> list[Summary]:
+    """Return the runs under a folder, after a line on stderr for each that cannot be read.
+
+    Raises:
+        UserError: when there is no such folder, or no run in it.
+    """
+    folder = outputs_folder() if typed is None else Path(typed)
+    if typed is not None and not folder.is_dir():
+        raise UserError(f"folder={typed}: there is no such folder")
+    found = read_runs(folder) if folder.is_dir() else Found()
+    for complaint in found.complaints:
+        warn(complaint)
+    if found.runs:
+        return found.runs
+    if typed is None:
+        raise UserError(f"there is no run to compare under {folder}; train one with: rnnscope train")
+    raise UserError(f"folder={typed}: there is no run to compare in it")
+
+
+def warn(complaint: str) -> None:
+    """Say on stderr, in one line, what is wrong with somebody's file."""
+    shown = printable(complaint.replace("\n", " "))
+    print(f"warning: {shown if len(shown) < 1000 else shown[:1000] + '…'}", file=sys.stderr)
+
+
+def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: dict[str, Any], total: int) -> list[str]:
+    """Return the runs as lines of one of the formats; only a table on a terminal has to fit one."""
+    from rnnscope.commands import compare_formats, compare_table
+
+    keys = columns or default_columns(runs)
+    if kind == "csv":
+        return compare_formats.csv_lines(runs, keys)
+    if kind == "markdown":
+        return compare_formats.markdown_lines(runs, keys)
+    if kind == "json":
+        return compare_formats.json_lines(runs, keys)
+    width = shutil.get_terminal_size().columns if config["output"] is None and sys.stdout.isatty() else None
+    return [*headline(runs, config, total), "", *compare_table.table(runs, keys, width)]
+
+
+def count(runs: list[Summary]) -> str:
+    """Return how many runs there are, in words."""
+    return f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
+
+
+def headline(runs: list[Summary], config: dict[str, Any], total: int) -> list[str]:
+    """Return what the table is of."""
+    from rnnscope.commands.compare_table import shared_folder
+
+    counted = count(runs) if len(runs) == total else f"{len(runs)} of {total} runs"
+    shared = shared_folder(runs)
+    where = f"{counted} under {config['folder'] or outputs_folder()}{f', in {shared}' if shared else ''}, by {config['sort']}"
+    if texts_of(runs) < 2:
+        return [f"{where}; * the best on the validation text" if winners(runs) else where]
+    return [f"{where}; * the best on each of {texts_of(runs)} validation texts: bits compare within one, not between them"]
+
+
+def deliver(lines: list[str], output: str | None, what: str) -> None:
+    """Print the lines, or write them to the file `output` in one step and say so.
+
+    Raises:
+        UserError: when the file cannot be written.
+    """
+    if output is None:
+        print(printable("\n".join(lines)))
+        return
+    write_file("output", output, "\n".join(lines) + "\n")
+    print(printable(f"wrote {output}: {what}"))
+
+
+def write_file(key: str, path: str, text: str) -> None:
+    """Write what the key asked for.
+
+    Raises:
+        UserError: when it cannot be written.
+    """
+    try:
+        if not Path(path).name or Path(path).is_dir():
+            raise IsADirectoryError(21, "it is a folder")
+        replace_text(Path(path), text)
+    except OSError as error:
+        raise UserError(f"{key}={path} cannot be written: {error.strerror}") from error
+
+
+def write_page(path: str, runs: list[Summary], columns: list[str] | None, sort: str) -> None:
+    """Write the runs as one page and say so."""
+    from rnnscope.commands.compare_page import page
+
+    text, complaints = page(runs, columns or default_columns(runs), sort)
+    for complaint in complaints:
+        warn(complaint)
+    write_file("html", path, text)
+    print(printable(f"wrote {path}: {count(runs)}, {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
+
+
+def compare_two(config: dict[str, Any]) -> None:
+    """Print how `run=` and `with=` differ; `html=` writes the page of the two."""
+    from rnnscope.commands.compare_pair import find_pair, pair_lines
+
+    for key in ("folder", "filter", "columns", "format", "output", "limit"):
+        if config[key] is not None:
+            raise UserError(f"{key}= is for many runs: leave it out, or leave out run= and with=")
+    pair = find_pair(config["run"], config["other"])
+    for summary in pair:
+        if summary.complaint:
+            warn(summary.complaint)
+    print(printable("\n".join(pair_lines(*pair))))
+    if config["html"] is not None:
+        print()
+        write_page(config["html"], sort_runs(list(pair), config["sort"]), None, config["sort"])
+
+
+def main() -> int:
+    return hydra_main("compare", run)

@@ -1,0 +1,65 @@
+"""The runs of `rnnscope compare` for other programs: CSV, Markdown and JSON, every number with all its digits."""
+
+import json
+import re
+from pathlib import Path
+
+from rnnscope.commands.compare_rows import plain, visible
+from rnnscope.commands.compare_table import is_numeric
+from rnnscope.errors import UserError
+from rnnscope.runs.journal import csv_line
+from rnnscope.runs.summary import Summary
+
+FORMATS = ("table", "csv", "markdown", "json")
+BY_SUFFIX = {".csv": "csv", ".md": "markdown", ".json": "json"}
+
+
+def format_for(typed: str | None, output: str | None) -> str:
+    """Return the format that was asked for, else the one that the output's name ends in.
+
+    Raises:
+        UserError: when there is no such format.
+    """
+    if typed is None:
+        return BY_SUFFIX.get(Path(output or "").suffix.lower(), "table")
+    if typed not in FORMATS:
+        raise UserError(f"format={typed} is unknown: choose one of {', '.join(FORMATS)}")
+    return typed
+
+
+def csv_lines(runs: list[Summary], columns: list[str]) -> list[str]:
+    """Return a CSV: a head with the columns, then a line for each run; a value that a run lacks is empty."""
+    rows = [[_harmless(_text(run, column)) for column in columns] for run in runs]
+    return [csv_line([_harmless(column) for column in columns]), *(csv_line(row) for row in rows)]
+
+
+def _text(run: Summary, column: str) -> str:
+    value = run.value(column)
+    return "" if value is None and column not in run.config else plain(value)
+
+
+def _harmless(text: str) -> str:
+    """Return text that a spreadsheet does not take for a formula, nor a terminal for a command."""
+    shown = visible(text)
+    is_number = re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?", shown)
+    return f"'{shown}" if shown[:1] in tuple("=+-@") and not is_number else shown
+
+
+def markdown_lines(runs: list[Summary], columns: list[str]) -> list[str]:
+    """Return a table in GitHub's Markdown, numbers to the right."""
+    rules = ["---:" if is_numeric(runs, column) else "---" for column in columns]
+    rows = [columns, *([_text(run, column) for column in columns] for run in runs)]
+    head, *body = [[_escaped(text) for text in row] for row in rows]
+    return [f"| {' | '.join(row)} |" for row in (head, rules, *body)]
+
+
+def _escaped(text: str) -> str:
+    """Return text that Markdown shows as it is: neither a cell's end, nor HTML, nor a link."""
+    text = visible(text).replace("&", "&amp;").replace("<", "&lt;")
+    return re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
+
+
+def json_lines(runs: list[Summary], columns: list[str]) -> list[str]:
+    """Return a JSON list with an object for each run; null is what it has no value for."""
+    rows = [{column: run.value(column) for column in columns} for run in runs]
+    return json.dumps(rows, indent=1).split("\n")  # ASCII only: a terminal obeys nothing in it

@@ -1,0 +1,208 @@
+"""The page of `rnnscope compare html=`: one HTML file with the table, the curves and the samples of some runs.
+
+What runs hold is hostile input here: it reaches the page as escaped text or as JSON in which no tag can begin, and a
+policy in the page's head lets the browser run our script, by its hash, and nothing else.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnscope.commands.compare_rows import BEST, find_column, plain, visible, winners
+from rnnscope.commands.compare_table import cell, is_numeric
+from rnnscope.runs.curves import Point, read_curves
+from rnnscope.runs.samples import final_sample
+from rnnscope.runs.summary import KILLED, Summary
+
+HERE = Path(__file__).parent
+TAGS = ("train/loss", "val/loss", "update_size/all")
+COLOURS = 7  # of compare_page.css; the next seven runs have them dashed, all others are grey
+POINTS = 24_000  # of one curve, all runs together: two megabytes hold three curves
+CHARACTERS = 200_000  # of all samples together
+LONGEST_SAMPLE = 4_000
+CELL = 200  # characters of a cell
+HEADS = {BEST: "bits per character", "tokens_per_second": "tokens/s"}
+MEANINGS = {
+    BEST: "the lowest loss on the validation split, in bits per character of text",
+    "time": "time trained, pauses left out (minutes:seconds)",
+    "steps": "optimiser steps made, of the budget where it was not used up",
+    "tokens_per_second": "training tokens per second of all the time trained, validation included",
+    "parameters": "trained numbers in the model",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run on the page: `label` is the last part of its name, `folders` what stands before it where that tells runs apart.
+
+    `look` are the CSS classes that tell its curves from the others'.
+    """
+
+    run: Summary
+    label: str
+    folders: str
+    look: str
+    best: bool
+
+
+def page(runs: list[Summary], columns: list[str], sort: str) -> tuple[str, list[str]]:
+    """Return the page and a line for each thing that is wrong with a run's files.
+
+    Args:
+        columns: of the table; the run's name comes first in any case.
+        sort: the column that `runs` are ordered by, with a `-` in front where the highest is first.
+    """
+    complaints: list[str] = []
+    columns = ["run", *(column for column in columns if column != "run")]
+    style, script = (HERE / "compare_page.css").read_text("utf-8"), (HERE / "compare_page.js").read_text("utf-8")
+    entries = make_entries(runs)
+    parts = {
+        "policy": policy(style, script),
+        "title": f"{len(runs)} runs compared" if len(runs) > 1 else "One run",
+        "summary": _summary(entries),
+        "table": _table(entries, columns, sort),
+        "samples": "\n".join(_sample(entry, CHARACTERS // len(runs), complaints) for entry in entries),
+        "data": script_json(_data(entries, columns, complaints)),
+        "style": style,
+        "script": script,
+    }
+    template = (HERE / "compare_page.html").read_text("utf-8")
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
+    return text.encode("utf-8", "replace").decode(), complaints
+
+
+def make_entries(runs: list[Summary]) -> list[Entry]:
+    """Return what the page shows of each run: the first fourteen have colours of their own, the best one the first."""
+    best = winners(runs)
+    names = [run.name[-CELL:].rpartition("/") for run in runs]
+    several = len({folders for folders, _, _ in names}) > 1
+    entries = []
+    for index, (run, (folders, _, last)) in enumerate(zip(runs, names, strict=True)):
+        look = f"k{index % COLOURS}{' dashed' if index >= COLOURS else ''}" if index < 2 * COLOURS else "rest"
+        entries.append(Entry(run, visible(last), visible(folders) if several else "", look, run.name in best))
+    return entries
+
+
+def policy(style: str, script: str) -> str:
+    """Return a Content-Security-Policy under which the page runs this script, shows this style, and loads nothing."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    inline = f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:"
+    return f"default-src 'none'; {inline}; base-uri 'none'; form-action 'none'"
+
+
+def script_json(values: Any) -> str:
+    """Return JSON that may stand in a script element: nothing in it ends the element or a line of JavaScript."""
+    marks = {mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
+    return json.dumps(values, separators=(",", ":")).translate(str.maketrans(marks))
+
+
+def escaped(text: str) -> str:
+    """Return text of one line that a browser shows as it is."""
+    return html.escape(visible(text))
+
+
+def _summary(entries: list[Entry]) -> str:
+    """Return who won: one run, or one for each text that was validated on."""
+    won = [entry.run for entry in entries if entry.best]
+    if len(won) == 1:
+        return f"Best: <strong><bdi>{escaped(won[0].name)}</bdi></strong> with {cell(won[0], BEST)} bits per character."
+    if not won:
+        return "None of them has been validated yet."
+    return (
+        f"They were validated on {len(won)} texts. The best on each is marked:"
+        " bits per character compare within a text, not between texts."
+    )
+
+
+def _table(entries: list[Entry], columns: list[str], sort: str) -> str:
+    runs = [entry.run for entry in entries]
+    order = {find_column(sort.removeprefix("-"), runs, f"sort={sort}"): "descending" if sort.startswith("-") else "ascending"}
+    kinds = ["number" if is_numeric(runs, column) else "text" for column in columns]
+    heads = [_head(column, kind, order.get(column, "none")) for column, kind in zip(columns, kinds, strict=True)]
+    return "\n".join(["<thead><tr>", *heads, "</tr></thead>", "<tbody>", *_rows(entries, columns, kinds), "</tbody>"])
+
+
+def _head(column: str, kind: str, order: str) -> str:
+    title = f' title="{MEANINGS[column]}"' if column in MEANINGS else ""
+    name = escaped(HEADS.get(column, column)).replace(".", ".<wbr>")
+    button = f'<button type="button"{title}>{name}</button>'
+    return f'<th scope="col" class="{kind}" data-kind="{kind}" aria-sort="{order}">{button}</th>'
+
+
+def _rows(entries: list[Entry], columns: list[str], kinds: list[str]) -> Iterator[str]:
+    for index, entry in enumerate(entries):
+        cells = "".join(_cell(entry.run, column, kind) for column, kind in zip(columns[1:], kinds[1:], strict=True))
+        badge = ' <span class="badge">\u2605 best</span>' if entry.best else ""
+        head = f'<th scope="row" data-value="{escaped(entry.run.name[:CELL])}">{_named(entry, badge)}</th>'
+        yield f'<tr data-index="{index}"{" class=best" if entry.best else ""}>{head}{cells}</tr>'
+
+
+def _cell(run: Summary, column: str, kind: str) -> str:
+    value = run.value(column)
+    sorted_by = "" if value is None else escaped(plain(value)[:CELL])
+    kinds = f"{kind} status{' bad' if value in ('failed', 'diverged', KILLED) else ''}" if column == "status" else kind
+    return f'<td class="{kinds}" data-value="{sorted_by}">{escaped(cell(run, column)[:CELL])}</td>'
+
+
+def _named(entry: Entry, badge: str = "") -> str:
+    """Return a run's name, the folders that it is in below it, beside the look of its curves."""
+    swatch = f'<svg class="swatch {entry.look}" viewBox="0 0 22 8" aria-hidden="true"><path d="M0 4H22"/></svg>'
+    below = f"<small><bdi>{escaped(entry.folders)}</bdi></small>" if entry.folders else ""
+    return f"{swatch}<bdi>{escaped(entry.label)}</bdi>{badge}{below}"
+
+
+def _sample(entry: Entry, most: int, complaints: list[str]) -> str:
+    sample, complaint = final_sample(entry.run.folder.samples)
+    complaints += [complaint] if complaint else []
+    start = f"<article{' class=best' if entry.best else ''}><h3>{_named(entry)}</h3>"
+    if sample is None:
+        return f'{start}<p class="hint">no sample yet</p></article>'
+    most = min(LONGEST_SAMPLE, max(200, most))
+    prompt, text = (_lines(part[:most]) + ("\u2026" if len(part) > most else "") for part in (sample.prompt, sample.text))
+    where = f"step {sample.step:,}, temperature {sample.temperature:g}"
+    return f'{start}<p class="hint">{where}</p><pre>\n<span class="prompt">{prompt}</span>{text}</pre></article>'
+
+
+def _lines(text: str) -> str:
+    """Return text with its line ends and tabs; other marks that are no text are replaced."""
+    return "".join(mark if mark in "\n\t" else escaped(mark) for mark in text)
+
+
+def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> list[dict[str, Any]]:
+    """Return what the script draws: for each run its curves, and what turns their units into others."""
+    most = min(600, max(40, POINTS // len(entries)))
+    settings = [column for column in columns if any(column in entry.run.config for entry in entries)][:3]
+    found = []
+    for entry in entries:
+        run, curves = entry.run, read_curves(entry.run.folder.metrics, list(TAGS), most)
+        complaints += [curves.complaint] if curves.complaint and not run.complaint else []
+        found.append(
+            {
+                "name": visible(run.name[:CELL]),
+                "label": entry.label,
+                "settings": visible(", ".join(plain(run.config.get(key))[:40] for key in settings)),
+                "best": entry.best,
+                "look": entry.look,
+                "tokens": _ratio(run, "tokens", "step"),
+                "bits": {tag: _ratio(run, tag.replace("loss", "bits_per_character"), tag) for tag in TAGS[:2]},
+                "curves": {tag: _rounded(points) for tag, points in curves.points.items()},
+            }
+        )
+    return found
+
+
+def _ratio(run: Summary, above: str, below: str) -> float | None:
+    """Return the quotient of a run's two newest values: one is a multiple of the other all through a run."""
+    values = [value for value in (run.facts.get(above), run.facts.get(below)) if isinstance(value, int | float) and value]
+    return values[0] / values[1] if len(values) == 2 else None
+
+
+def _rounded(points: list[Point]) -> tuple[list[int], list[float]]:
+    """Return steps and values, the values with the five digits that a screen can show."""
+    return [step for step, _ in points], [float(f"{value:.5g}") for _, value in points]

@@ -1,0 +1,189 @@
+"""Two runs in detail, `rnnscope compare run=A with=B`: what went in otherwise, then what came out otherwise."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rnnscope.commands.compare_rows import plain, visible
+from rnnscope.commands.compare_table import clock, readable
+from rnnscope.errors import UserError
+from rnnscope.runs.curves import read_rows
+from rnnscope.runs.environment import environment_differences
+from rnnscope.runs.files import sha256_of
+from rnnscope.runs.find import find_run
+from rnnscope.runs.parting import parting
+from rnnscope.runs.plain import check_plain
+from rnnscope.runs.record import Record
+from rnnscope.runs.segments import differences, segments_of
+from rnnscope.runs.summary import Summary, Value, summarise
+
+PATCH_LIMIT = 100_000_000  # bytes of code.patch
+MOST_LINES = 40  # of a section
+WIDEST = 160  # characters of a line in it
+MARGIN = 13  # columns of a section's name
+RESULTS = {  # what came out, and what it is called
+    "bits_per_character": "best bits per character",
+    "loss": "best loss, nats per token",
+    "best_step": "at step",
+    "train/loss": "last train/loss",
+    "val/loss": "last val/loss",
+    "steps": "steps",
+    "time": "time",
+    "tokens_per_second": "tokens per second",
+    "parameters": "parameters",
+}
+
+
+def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
+    """Return the two runs that `run=` and `with=` name.
+
+    Raises:
+        UserError: when one of them names no run, or both the same.
+    """
+    if other is None:
+        raise UserError(f"run={run}: compare it with which run? Add with=<run>, or leave out run= to compare all")
+    first = find_run(run or "latest")
+    try:
+        second = find_run(other)
+    except UserError as error:
+        raise UserError(str(error).replace("run=", "with=", 1)) from None
+    if first.path.resolve() == second.path.resolve():
+        raise UserError(f"run={run or 'latest'} and with={other} are one run, {first.path}: name another")
+    return summarise(first, str(first.path)), summarise(second, str(second.path))
+
+
+def pair_lines(first: Summary, second: Summary) -> list[str]:
+    """Return how the two runs differ, one thing a line.
+
+    Raises:
+        UserError: when a record is not what rnnscope writes.
+    """
+    records = Record.read(first.folder.record), Record.read(second.folder.record)
+    lines = [f"{letter:<{MARGIN}}{_state(run)}" for letter, run in zip("AB", (first, second), strict=True)] + [""]
+    for name, found in (
+        ("config", _config(first, second)),
+        ("on the way", [line for letter, record in zip("AB", records, strict=True) for line in _changes(letter, record)]),
+        ("code", _code(first, second, *records)),
+        ("packages", environment_differences(*(_part(record, "packages", "python") for record in records))),
+        ("data", _data(*records)),
+        ("hardware", [*_machine(*records), *environment_differences(*(_part(r, "hardware", "platform") for r in records))]),
+    ):
+        lines += section(name, found) if found or name != "on the way" else []
+    return [*lines, "", *results(first, second), "", *section("metrics.csv", [_rows(first, second)]), *_weights(*records)]
+
+
+def section(name: str, found: list[str]) -> list[str]:
+    """Return the lines under a section's name; none found means that nothing differs."""
+    more = [f"and {len(found) - MOST_LINES:,} more"] if len(found) > MOST_LINES else []
+    shown = [visible(line) for line in [*found[:MOST_LINES], *more]] or ["the same"]
+    cut = [line if len(line) <= WIDEST else f"{line[:WIDEST]}…" for line in shown]
+    return [f"{name if not index else '':<{MARGIN}}{line}" for index, line in enumerate(cut)]
+
+
+def _state(run: Summary) -> str:
+    return visible(f"{run.folder.path}, {run.facts['status']} at step {run.facts['steps']}")
+
+
+def _config(first: Summary, second: Summary) -> list[str]:
+    found = differences(first.config, second.config)
+    width = min(max(map(len, found), default=0), 40)
+    return [f"{key:<{width}}  {_given(key, old, first)} -> {_given(key, new, second)}" for key, (old, new) in found.items()]
+
+
+def _given(key: str, value: Value, run: Summary) -> str:
+    return plain(value) if key in run.config else "none"
+
+
+def _changes(letter: str, record: Record) -> Iterator[str]:
+    """Yield what was changed when a run was resumed: its config, or what it was trained with."""
+    for segment in segments_of(record):
+        for key, (old, new) in segment.get("changed", {}).items():
+            yield f"{letter}: {key} {old} -> {new} from step {segment['from_step']} on"
+        other = segment.get("environment")
+        for line in other if isinstance(other, list) else []:
+            yield f"{letter}: {line} from step {segment['from_step']} on"
+
+
+def _code(first: Summary, second: Summary, old: Record, new: Record) -> list[str]:
+    commits = [str(record.get("git_commit", str, "not known"))[:12] for record in (old, new)]
+    lines = [f"commit {commits[0]} -> {commits[1]}"] if commits[0] != commits[1] else []
+    patches = [_patch(run) for run in (first, second)]
+    if patches[0] != patches[1]:
+        lines.append(f"uncommitted changes: {patches[0]} -> {patches[1]}")
+    return lines
+
+
+def _patch(run: Summary) -> str:
+    """Return what tells a run's code.patch from another."""
+    path = run.folder.patch
+    if not path.is_symlink() and not path.exists():
+        return "none"
+    try:
+        size = check_plain(path, PATCH_LIMIT)
+        return f"code.patch of {size:,} bytes ({sha256_of(path)[:8]})"
+    except UserError as error:
+        return f"not compared ({str(error).replace(str(path), path.name)})"
+
+
+def _part(record: Record, *keys: str) -> dict[str, Any]:
+    return {key: record.values.get(key) for key in keys}
+
+
+def _data(old: Record, new: Record) -> list[str]:
+    names = {"text": "another text", "settings": "read or cut otherwise", "vocabulary": "another vocabulary"}
+    found = differences(*(record.get("data.fingerprint", dict, {}) for record in (old, new)))
+    return [", ".join(dict.fromkeys(names.get(key, f"other ids ({key})") for key in found))] if found else []
+
+
+def _machine(old: Record, new: Record) -> Iterator[str]:
+    for key in ("device", "precision", "threads"):
+        before, after = (record.get("resolved", dict, {}).get(key) for record in (old, new))
+        if before != after:
+            yield f"{key} {before} -> {after}"
+
+
+def results(first: Summary, second: Summary) -> list[str]:
+    """Return a table of what came out: both values, how far apart they are, and that in percent."""
+    rows = [["", "A", "B", "B - A", ""], *(_result(key, label, first, second) for key, label in RESULTS.items())]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = []
+    for label, *cells in rows:
+        shown = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
+        lines.append("  ".join([f"{label:<{widths[0]}}", *shown]).rstrip())
+    return lines
+
+
+def _result(key: str, label: str, first: Summary, second: Summary) -> list[str]:
+    old, new = first.facts.get(key), second.facts.get(key)
+    gap = new - old if isinstance(old, int | float) and isinstance(new, int | float) else None
+    percent = f"{100 * gap / old:+.1f} %" if gap and isinstance(old, int | float) and old and key != "best_step" else ""
+    sign = "+" if gap and gap > 0 else "-" if gap else ""
+    return [label, _shown(key, old), _shown(key, new), "" if gap is None else f"{sign}{_shown(key, abs(gap))}", percent]
+
+
+def _shown(key: str, value: Value) -> str:
+    if value is None:
+        return "none"
+    if not isinstance(value, int | float):
+        return plain(value)
+    return clock(value) if key == "time" else f"{value:.4f}" if "loss" in key or "bits" in key else readable(value, False)
+
+
+def _rows(first: Summary, second: Summary) -> str:
+    try:
+        found = parting(read_rows(first.folder.metrics), read_rows(second.folder.metrics))
+    except UserError as error:
+        return f"not compared: {error}"
+    if not found.steps:
+        return "the two have no step in common"
+    same = f"{found.same:,} of {found.steps:,} steps in common are the same"
+    if found.first is None:
+        return same
+    where = f"{found.first.what} {found.first.recorded} -> {found.first.now}, {found.first.size:.2g} apart"
+    return f"differs first at step {found.first.step:,}: {where}; {same}"
+
+
+def _weights(old: Record, new: Record) -> list[str]:
+    hashes = [record.get("weights_sha256", str) for record in (old, new)]
+    if None in hashes:
+        return []
+    return section("weights", [] if hashes[0] == hashes[1] else ["different at the end"])

@@ -1,0 +1,176 @@
+"""Which runs `rnnscope compare` shows, in which order, with which columns: sort=, filter= and columns= as people type them."""
+
+import operator
+import re
+import unicodedata
+from collections.abc import Iterable
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+
+from rnnscope.errors import UserError
+from rnnscope.runs.summary import Summary, Value
+
+BEST = "bits_per_character"
+FACTS = ("status", "steps", "time", "tokens_per_second", "parameters")
+LABELS = {BEST: "bits/char", "tokens_per_second": "tokens/s"}  # what a narrow column is called; taken for the name, too
+MOST_DECIDING = 20  # keys that are looked at as the ones that decide others
+UNIMPORTANT = ("dataset.corpus.", "monitor.")  # where a text came from, how closely a run was watched: shown last
+OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+CONDITION = re.compile(r"""[\s,]*([^\s,<>=!"'\[\]]+)\s*(<=|>=|!=|==|=|<|>)\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^\s,]*)(?=[\s,]|$)""")
+
+
+def differing_keys(runs: list[Summary]) -> list[str]:
+    """Return the config keys that have more than one value among the runs that have them, the most telling first.
+
+    A key that only some runs have, as momentum belongs to one optimizer, is no difference by itself. `name` is in the
+    run's own name. The config's order, but last come those that another key decides, as model.cell does forget_bias.
+    """
+    values: dict[str, set[str]] = {}
+    for run in runs:
+        for key, value in run.config.items():
+            values.setdefault(key, set()).add(repr(value))
+    keys = [key for key, found in values.items() if len(found) > 1 and key != "name"]
+    return sorted(keys, key=lambda key: (key.startswith(UNIMPORTANT), _is_decided(key, keys[: keys.index(key)], runs)))
+
+
+def _is_decided(key: str, earlier: list[str], runs: list[Summary]) -> bool:
+    """Whether one of the earlier keys, of a few, has a value of its own for each value of `key`."""
+    for other in earlier[:MOST_DECIDING]:
+        pairs = {(repr(run.config.get(other)), repr(run.config.get(key))) for run in runs}
+        if len(pairs) == len({before for before, _ in pairs}) and len(pairs) < len(runs):
+            return True
+    return False
+
+
+def default_columns(runs: list[Summary]) -> list[str]:
+    """Return the columns of a table without `columns=`."""
+    return ["run", BEST, *differing_keys(runs), *FACTS]
+
+
+def find_column(typed: str, runs: list[Summary], where: str) -> str:
+    """Return the column that was meant: its name, or what a narrow table calls it: a label, a group, the end of one key.
+
+    Raises:
+        UserError: when no run has it, naming the closest; `where` is what was typed.
+    """
+    known = sorted({key for run in runs for key in (*run.facts, *run.config)})
+    if typed in known:
+        return typed
+    by_label = {label: key for key, label in LABELS.items()} | {key.removesuffix(".name"): key for key in known}
+    if typed in by_label:
+        return by_label[typed]
+    ends = [key for key in known if key.rpartition(".")[2] == typed]
+    if len(ends) == 1:
+        return ends[0]
+    if ends:
+        raise UserError(f"{where}: {typed} is the end of {len(ends)} keys: write one of {', '.join(ends[:6])}")
+    near = get_close_matches(typed, [*known, *(key.rpartition(".")[2] for key in known)], n=1, cutoff=0.5)
+    hint = f": did you mean {near[0]}?" if near else ""
+    raise UserError(f"{where}: no run has a column {typed}{hint}")
+
+
+def chosen_columns(typed: str | None, runs: list[Summary]) -> list[str] | None:
+    """Return the columns that `columns=a,b` or `columns=[a,b]` names, None where it names none."""
+    words = re.sub(r"^\s*\[|\]\s*$", "", typed or "").split(",")
+    names = [word.strip().strip("'\"") for word in words]
+    columns = [find_column(name, runs, f"columns={typed}") for name in names if name]
+    if typed is not None and not columns:
+        raise UserError(f"columns={typed} names no column: write columns=run,bits_per_character,optimizer.lr")
+    return list(dict.fromkeys(columns)) or None
+
+
+def sort_runs(runs: list[Summary], typed: str) -> list[Summary]:
+    """Return the runs by a column, the highest first after a `-`; those without a value come last either way."""
+    column = find_column(typed.removeprefix("-").strip(), runs, f"sort={typed}")
+    known = [run for run in runs if run.value(column) is not None]
+    unknown = [run for run in runs if run.value(column) is None]
+    return [*sorted(known, key=lambda run: _rank(run.value(column)), reverse=typed.startswith("-")), *unknown]
+
+
+def _rank(value: Value) -> tuple[bool, float, str]:
+    """Numbers before text."""
+    number = float(value) if isinstance(value, int | float) and abs(value) < 2**1000 else None
+    return number is None, number or 0.0, "" if number is not None else plain(value)
+
+
+def winners(runs: Iterable[Summary]) -> set[str]:
+    """Return the names of the runs with the fewest bits per character, one for each text that was validated on."""
+    best: dict[tuple[Value, ...], tuple[float, str]] = {}
+    for run in runs:
+        bits = run.facts[BEST]
+        if isinstance(bits, int | float):
+            best[run.text] = min(best.get(run.text, (bits, run.name)), (bits, run.name))
+    return {name for _, name in best.values()}
+
+
+def texts_of(runs: Iterable[Summary]) -> int:
+    """Return on how many texts the runs were validated: bits per character compare within one."""
+    return len({run.text for run in runs if run.facts[BEST] is not None})
+
+
+def filter_runs(runs: list[Summary], typed: str) -> list[Summary]:
+    """Return the runs for which all conditions hold: `model.cell=lstm optimizer.lr<0.01 run=*quick*`.
+
+    Raises:
+        UserError: for what is no condition, and when no run is left.
+    """
+    kept, position = runs, 0
+    while typed[position:].strip(" ,\t\n"):
+        condition = CONDITION.match(typed, position)
+        if condition is None:
+            rest = typed[position:].strip(" ,\t\n")
+            raise UserError(f"filter={typed}: {rest} is no condition; write key=value, !=, <, <=, > or >=, spaces in between")
+        key, sign, value = condition.groups()
+        column = find_column(key, runs, f"filter={typed}")
+        kept = [run for run in kept if _holds(run.value(column), sign, value.strip("'\""), f"filter={typed}")]
+        position = condition.end()
+    if not kept:
+        raise UserError(f"filter={typed}: none of the {len(runs)} runs fits")
+    return kept
+
+
+def _holds(value: Value, sign: str, wanted: str, where: str) -> bool:
+    if sign in ("=", "==", "!="):
+        return _equal(value, wanted) == (sign != "!=")
+    if value is None:
+        return False
+    if not isinstance(value, int | float):
+        return OPERATORS[sign](plain(value), wanted)
+    number = _as_number(wanted)
+    if number is None:
+        raise UserError(f"{where}: {wanted!r} is no number")
+    return OPERATORS[sign](value, number)
+
+
+def _equal(value: Value, wanted: str) -> bool:
+    number = _as_number(wanted)
+    if isinstance(value, int | float) and not isinstance(value, bool) and number is not None:
+        return value == number
+    pattern = re.sub(r"[\[?]", r"[\g<0>]", _unspaced(wanted))  # of fnmatch's marks, `*` alone is one here
+    return fnmatchcase(_unspaced(plain(value)), pattern)
+
+
+def _unspaced(text: str) -> str:
+    """Lists are written with a space after the comma or without."""
+    return text.replace(", ", ",")
+
+
+def _as_number(text: str) -> float | None:
+    try:
+        return float(text.replace("_", ""))
+    except ValueError:
+        return None
+
+
+def plain(value: Value) -> str:
+    """Return a value as it is typed on a command line; floats read back exactly."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{', '.join(plain(item) for item in value)}]"
+    return str(value)
+
+
+def visible(text: str) -> str:
+    """Return text on one line in which control marks, marks of direction and halves of a character are replaced."""
+    return "".join("\ufffd" if unicodedata.category(mark) in ("Cc", "Cf", "Cs") else mark for mark in text)

@@ -1,0 +1,177 @@
+"""The table of `rnnscope compare` on a terminal: columns that fit its width, and a line about those that do not."""
+
+import unicodedata
+from collections import Counter
+from dataclasses import dataclass, replace
+
+from rnnscope.commands.compare_rows import BEST, FACTS, LABELS, plain, visible, winners
+from rnnscope.runs.summary import Summary, Value
+
+GAP = 2  # spaces between columns
+WIDEST = 40  # columns of a cell; longer text is cut, except a run's name, which one types
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column as shown: `cells` are text of one line each."""
+
+    key: str
+    label: str
+    cells: list[str]
+    numeric: bool
+
+    @property
+    def width(self) -> int:
+        return max(map(columns_of, [self.label, *self.cells]))
+
+
+def make_columns(runs: list[Summary], keys: list[str]) -> list[Column]:
+    """Return the columns in full: every key as it is typed, every run by its whole name."""
+    columns = []
+    for key in keys:
+        cells = inner_names(runs) if key == "run" else [cut(cell(run, key)) for run in runs]
+        label = visible(LABELS.get(key, key))
+        columns.append(Column(key, label, [visible(text) for text in cells], is_numeric(runs, key)))
+    return columns
+
+
+def is_numeric(runs: list[Summary], key: str) -> bool:
+    """Whether a column holds nothing but numbers."""
+    return all(type(run.value(key)) in (int, float, type(None)) for run in runs)
+
+
+def inner_names(runs: list[Summary]) -> list[str]:
+    """Return the runs' names within the folder that holds them all: the jobs of one sweep by the names of the jobs."""
+    shared = shared_folder(runs)
+    return [run.name.removeprefix(f"{shared}/") for run in runs]
+
+
+def shared_folder(runs: list[Summary]) -> str:
+    """Return the folder that all runs are in, by their names; empty where that is none, or there is one run."""
+    folders = {run.name.rpartition("/")[0] for run in runs}
+    return folders.pop() if len(folders) == 1 and len(runs) > 1 else ""
+
+
+def cell(run: Summary, key: str) -> str:
+    """Return what a person reads in a cell: 0.001, 4:46, 38,200, 250/400."""
+    value = run.value(key)
+    if value is None:
+        return "null" if key in run.config else ""
+    if key in (BEST, "loss") and isinstance(value, int | float):
+        return f"{value:.4f}"
+    if key == "time" and isinstance(value, int | float):
+        return clock(value)
+    if key == "steps" and isinstance(value, int | float):
+        return _steps(run, value)
+    return readable(value, key in run.config)
+
+
+def readable(value: Value, typed: bool) -> str:
+    """Return a value for people: what was typed as it was typed, what was measured with six digits."""
+    if typed or isinstance(value, bool) or not isinstance(value, int | float):
+        return plain(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+
+
+def _steps(run: Summary, steps: float) -> str:
+    total = run.facts["total_steps"]
+    whole = run.facts["status"] == "finished" or not isinstance(total, int | float)
+    return f"{steps:,.0f}" if whole else f"{steps:,.0f}/{total:,.0f}"
+
+
+def clock(seconds: float) -> str:
+    """Return a duration as 4:46 or 1:02:03."""
+    minutes, second = divmod(round(seconds), 60)
+    hours, minute = divmod(minutes, 60)
+    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
+
+
+def cut(text: str) -> str:
+    """Return text of a cell's length at most."""
+    return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for 本, none for an accent of its own."""
+    return sum(0 if unicodedata.combining(mark) else 1 + (unicodedata.east_asian_width(mark) in "WF") for mark in text)
+
+
+def table(runs: list[Summary], keys: list[str], width: int | None) -> list[str]:
+    """Return the lines of the table, no wider than `width` where there is a way.
+
+    What makes it narrower, one after the other: the last part of a key for the whole key; the last folder of a run's
+    name; a line above for what is alike in all runs; a line below for the columns that have no room.
+    """
+    columns, above, below = make_columns(runs, keys), [], []
+    for narrower in (_short_labels, _short_names):
+        if _too_wide(columns, width):
+            columns = narrower(columns)
+    if _too_wide(columns, width) and len(runs) > 1:
+        columns, alike = _without_alike(columns)
+        above = [f"alike in all: {', '.join(alike)}", ""] if alike else []
+    if width is not None and _too_wide(columns, width):
+        columns, left = _that_fit(columns, width)
+        below = ["", f"no room for {', '.join(left)}: a wider terminal, columns= or format=csv shows them"] if left else []
+    return [*above, *_lines(runs, columns), *below]
+
+
+def _too_wide(columns: list[Column], width: int | None) -> bool:
+    return width is not None and GAP + sum(column.width + GAP for column in columns) - GAP > width
+
+
+def _short_labels(columns: list[Column]) -> list[Column]:
+    """optimizer.name is the optimizer; optimizer.lr is lr where no other column ends so."""
+    ends = [column.label.rpartition(".")[2] for column in columns]
+    short = []
+    for column, end in zip(columns, ends, strict=True):
+        group = column.label.removesuffix(".name")
+        label = group if group != column.label else end if ends.count(end) == 1 else column.label
+        short.append(replace(column, label=label))
+    return short
+
+
+def _short_names(columns: list[Column]) -> list[Column]:
+    """The last folder of a name, the time of a run or the name of a job, where it names one run alone: `run=` takes it."""
+    return [replace(c, cells=short_names(c.cells)) if c.key == "run" else c for c in columns]
+
+
+def short_names(names: list[str]) -> list[str]:
+    """Return the last folder of each name, the whole name where others end so as well."""
+    ends = [name.rpartition("/")[2] for name in names]
+    counts = Counter(ends)
+    return [name if counts[end] > 1 else end for name, end in zip(names, ends, strict=True)]
+
+
+def _without_alike(columns: list[Column]) -> tuple[list[Column], list[str]]:
+    alike = [column for column in columns if column.key in FACTS and len(set(column.cells)) == 1]
+    words = [f"{column.cells[0]}" if column.key == "status" else f"{column.cells[0]} {column.label}" for column in alike]
+    return [column for column in columns if column not in alike], words
+
+
+def _that_fit(columns: list[Column], width: int) -> tuple[list[Column], list[str]]:
+    """Return the columns that fit, the most telling first, and the keys of the others."""
+    config = [column for column in columns if column.key not in ("run", BEST, *FACTS)]
+    first = [column for column in columns if column.key in ("run", BEST)]
+    facts = [column for column in columns if column.key in FACTS]
+    kept: list[Column] = []
+    for column in [*first, *config[:3], *facts, *config[3:]]:
+        if not kept or not _too_wide([*kept, column], width):
+            kept.append(column)
+    return [column for column in columns if column in kept], [column.key for column in columns if column not in kept]
+
+
+def _lines(runs: list[Summary], columns: list[Column]) -> list[str]:
+    best = winners(runs)
+    rows = [["", *(column.label for column in columns)]]
+    for index, run in enumerate(runs):
+        rows.append(["*" if run.name in best else "", *(column.cells[index] for column in columns)])
+    widths = [column.width for column in columns]
+    return ["".join(_padded(row, columns, widths)).rstrip() for row in rows]
+
+
+def _padded(row: list[str], columns: list[Column], widths: list[int]) -> list[str]:
+    parts = [f"{row[0]:<{GAP}}"]
+    for text, column, width in zip(row[1:], columns, widths, strict=True):
+        space = " " * (width - columns_of(text))
+        parts.append((space + text if column.numeric else text + space) + " " * GAP)
+    return parts

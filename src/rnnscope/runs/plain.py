@@ -1,0 +1,41 @@
+"""Files of a run that somebody else may have made: no link is followed, no pipe waited for, nothing huge is read."""
+
+import stat
+from pathlib import Path
+
+from rnnscope.errors import UserError
+
+
+def check_plain(path: Path, limit: int) -> int:
+    """Return the size in bytes of an ordinary file of at most `limit`.
+
+    Raises:
+        UserError: for what is missing, a link, no ordinary file, or larger.
+    """
+    try:
+        found = path.lstat()
+    except FileNotFoundError:
+        raise UserError(f"{path} is missing") from None
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from None
+    if stat.S_ISLNK(found.st_mode):
+        raise UserError(f"{path} is a link: links in a run folder are not followed")
+    if not stat.S_ISREG(found.st_mode):
+        raise UserError(f"{path} is no ordinary file")
+    if found.st_size > limit:
+        raise UserError(f"{path} has {found.st_size:,} bytes, more than the {limit:,} that are read of it")
+    return found.st_size
+
+
+def last_lines(path: Path, most: int, limit: int) -> tuple[list[str], bool]:
+    """Return the whole lines among the last `most` bytes of a file, and whether the file ends with a whole one.
+
+    Raises:
+        UserError: when the file is no plain one of at most `limit` bytes.
+    """
+    size = check_plain(path, limit)
+    with path.open("rb") as file:
+        file.seek(max(0, size - most))
+        read = file.read(most)
+    lines = read.decode("utf-8", "replace").split("\n")
+    return lines[1 if size > most else 0 : -1], not read or read.endswith(b"\n")

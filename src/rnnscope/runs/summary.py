@@ -1,0 +1,165 @@
+"""A run in a line: what can be told of it from run.json and the end of metrics.csv, without opening anything else.
+
+Somebody else may have made the run: whatever is read is checked for its type and size.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rnnscope.errors import UserError
+from rnnscope.runs.curves import newest_rows, number
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.lock import is_locked
+from rnnscope.runs.plain import check_plain
+from rnnscope.runs.record import STATUSES, Record
+
+RECORD_LIMIT = 1_000_000  # bytes of run.json; a usual one has eight thousand
+TEXT_LIMIT = 10_000  # characters of a value
+KEY_LIMIT = 2_000  # config keys; a config has eighty
+KILLED = "killed"  # the status of a run whose record says running while nobody holds its lock
+UNFINISHED = ("running", KILLED)  # whose record does not have the end yet
+
+Value = str | int | float | bool | list | None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One run: `facts` and `config` by column, `text` what it was validated on, `complaint` what is wrong with its files.
+
+    Facts are None where they are not known: `time` in seconds trained, `tokens_per_second` over all of that time, pauses left
+    out, `loss` and `bits_per_character` the best on the validation split, and the newest value of each tag in metrics.csv.
+    """
+
+    folder: RunFolder
+    facts: dict[str, Value]
+    config: dict[str, Value]
+    text: tuple[Value, ...] = ()
+    complaint: str | None = None
+
+    @property
+    def name(self) -> str:
+        return str(self.facts["run"])
+
+    def value(self, column: str) -> Value:
+        """Return what stands in a column, None where the run has no such value."""
+        return self.facts[column] if column in self.facts else self.config.get(column)
+
+
+def summarise(folder: RunFolder, name: str) -> Summary:
+    """Read one run.
+
+    Raises:
+        UserError: when its run.json is missing or not what rnnscope writes.
+    """
+    check_plain(folder.record, RECORD_LIMIT)
+    record = Record.read(folder.record)
+    facts: dict[str, Value] = {"run": name, "status": status_of(record, folder), "steps": _number(record, "progress.step")}
+    facts |= {"total_steps": _number(record, "progress.total"), "time": _number(record, "progress.seconds")}
+    facts |= {"parameters": _number(record, "parameters"), "started": _text(record, "started")}
+    facts |= {key: _text(record, f"resolved.{key}") for key in ("device", "precision")}
+    facts |= {"threads": _number(record, "resolved.threads"), "folder": str(folder.path)}
+    config = _config(record)
+    newest, complaint = _newest(folder, facts, config)
+    tags = _numbers(record.get("last", dict, {}))  # of its last end: what a run that was resumed has done since is newer
+    tags = {**tags, **newest} if facts["status"] in UNFINISHED else {**newest, **tags}
+    facts["bits_per_character"], facts["loss"] = tags.get("best/bits_per_character"), tags.get("best/loss")
+    facts["best_step"] = _number(record, "best.step")
+    facts["tokens_per_second"] = _speed(newest, facts)
+    return Summary(folder, {**tags, **facts}, config, _validated_on(record, config), complaint)
+
+
+def status_of(record: Record, folder: RunFolder) -> str:
+    """Return the status: `killed` where the record says running and no process holds the lock.
+
+    Raises:
+        UserError: for one that rnnscope does not write.
+    """
+    status = record.get("status", str)
+    if status not in STATUSES:
+        raise UserError(f"{record.path}: status is {str(status)[:40]!r}, none of {', '.join(STATUSES)}")
+    if status != "running":
+        return status
+    try:
+        check_plain(folder.lock, RECORD_LIMIT)
+        return status if is_locked(folder.lock) else KILLED
+    except UserError:  # no lock file: nobody trains there
+        return KILLED
+    except OSError:  # somebody else's, which we may not open: the record is all there is to go by
+        return status
+
+
+def _number(record: Record, key: str) -> int | float | None:
+    value = record.get(key, object)
+    if value is None or (type(value) is float and not math.isfinite(value)):
+        return None
+    if type(value) not in (int, float) or abs(value) > 2**63:
+        raise UserError(f"{record.path}: {key} is {str(value)[:40]!r}, no number; this is no record of rnnscope")
+    return value
+
+
+def _text(record: Record, key: str) -> str | None:
+    text = record.get(key, str)
+    return None if text is None else text[:TEXT_LIMIT]
+
+
+def _numbers(values: dict[str, Any]) -> dict[str, Value]:
+    """Return the finite numbers among some values: a run that diverged has others."""
+    kept = ((key, value) for key, value in list(values.items())[:KEY_LIMIT] if type(value) in (int, float))
+    return {key: value for key, value in kept if abs(value) < 2**1000}
+
+
+def _config(record: Record) -> dict[str, Value]:
+    config = record.get("config", dict, {})
+    if len(config) > KEY_LIMIT:
+        raise UserError(f"{record.path}: config has {len(config):,} keys; this is no record of rnnscope")
+    return {key[:TEXT_LIMIT]: _tame(value) for key, value in config.items()}
+
+
+def _tame(value: Any) -> Value:
+    """Return a value of the config as it is, nested ones as text: a page of empty lists fills twenty pages of memory."""
+    if value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 2**1000):
+        return value
+    if isinstance(value, list) and len(value) <= 100 and all(type(item) in (str, int, float, bool) for item in value):
+        return [item[:TEXT_LIMIT] if isinstance(item, str) else item for item in value]
+    return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:TEXT_LIMIT]
+
+
+def _validated_on(record: Record, config: dict[str, Value]) -> tuple[Value, ...]:
+    """Return what has to be the same for two validation losses to be about the same text."""
+    part = (config.get("trainer.val_tokens"), config.get("dataset.level")) if config.get("trainer.val_tokens") else ()
+    return (_text(record, "data.fingerprint.text"), _number(record, "data.splits.val.characters"), *part)
+
+
+def _newest(folder: RunFolder, facts: dict[str, Value], config: dict[str, Value]) -> tuple[dict[str, Value], str | None]:
+    """Return the newest values in metrics.csv up to the last validation, and what is wrong with the file's end."""
+    values: dict[str, Value] = {}
+    try:
+        rows, whole = newest_rows(folder.metrics)
+        for row in rows:
+            values = {key: number(cell) for key, cell in row.items() if cell} | values
+            if "best/loss" in values:
+                break
+    except UserError as error:
+        return values, str(error)
+    return values, _what_lacks(folder, values.get("step"), whole, facts, config)
+
+
+def _what_lacks(folder: RunFolder, last: Value, whole: bool, facts: dict[str, Value], config: dict[str, Value]) -> str | None:
+    """Return how metrics.csv falls short of what run.json says; a process that was killed may leave half a line."""
+    steps, every = facts["steps"], config.get("monitor.scalars_every")
+    if facts["status"] in (*UNFINISHED, "failed") or not isinstance(steps, int | float) or not steps:
+        return None
+    if not whole:
+        return f"{folder.metrics} breaks off in the middle of a line"
+    last = last if isinstance(last, int | float) else 0
+    missing = isinstance(every, int | float) and steps - last >= every
+    return f"{folder.metrics} ends at step {last:.0f}, the run at step {steps:.0f}" if missing else None
+
+
+def _speed(newest: dict[str, Value], facts: dict[str, Value]) -> float | None:
+    """Return the tokens per second of all the time trained: a single interval is slower where it validated."""
+    tokens, at, steps, seconds = newest.get("tokens"), newest.get("step"), facts["steps"], facts["time"]
+    known = [value for value in (tokens, at, steps, seconds) if isinstance(value, int | float) and value > 0]
+    return known[0] / known[1] * known[2] / known[3] if len(known) == 4 else None

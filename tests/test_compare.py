@@ -1,0 +1,434 @@
+"""`rnnscope compare`: what is printed, read back with other means than ours, and what broken or hostile folders do to it."""
+
+import csv
+import fcntl
+import io
+import json
+import os
+import pty
+import shutil
+import struct
+import subprocess
+import sys
+import termios
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rnnscope.cli import main
+
+ESCAPES = "\x1b]0;owned\x07\x1b[31m\x9b2J"
+
+
+def put_run(source: Path, target: Path, **changes: Any) -> Path:
+    """Copy the small files of a run, with `changes` to its run.json: section__key for a nested one, None removes."""
+    target.mkdir(parents=True)
+    for name in ("config.yaml", "metrics.csv", "timings.csv", "samples.jsonl"):
+        shutil.copy(source / name, target / name)
+    record = json.loads((source / "run.json").read_text(encoding="utf-8"))
+    for key, value in changes.items():
+        section, _, inner = key.partition("__")
+        place = record[section] if inner else record
+        if value is None:
+            place.pop(inner or section)
+        else:
+            place[inner or section] = value
+    (target / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    return target
+
+
+def with_result(bits: float, **config: Any) -> dict[str, Any]:
+    """Changes that make a run one with this result and these config keys (a double underscore for a dot)."""
+    return {"last__best/bits_per_character": bits} | {f"config__{key}": value for key, value in config.items()}
+
+
+@pytest.fixture
+def sweep(trained_run, outputs: Path) -> Path:
+    """The outputs folder with four runs that differ in learning rate and seed."""
+    for name, bits, lr, seed in (("a", 2.5, 0.01, 1), ("b", 2.25, 0.003, 1), ("c", 3.5, 0.001, 2), ("d", 3.0, 0.0003, 2)):
+        changes = with_result(bits, **{"optimizer.lr": lr, "seed": seed})
+        put_run(trained_run.path, outputs / "sweeps" / "rates" / name, **changes)
+    return outputs
+
+
+@pytest.fixture
+def said(capsys: pytest.CaptureFixture[str]):
+    """Run `rnnscope compare` with these words and return what it wrote to stdout; nothing may be on stderr."""
+
+    def run(*words: str) -> str:
+        capsys.readouterr()
+        assert main(["compare", *words]) == 0, capsys.readouterr().err
+        printed = capsys.readouterr()
+        assert printed.err == ""
+        return printed.out
+
+    return run
+
+
+@pytest.fixture
+def fails(capsys: pytest.CaptureFixture[str]):
+    """Run `rnnscope compare` with these words, which must fail, and return its one line."""
+
+    def run(*words: str) -> str:
+        capsys.readouterr()
+        assert main(["compare", *words]) == 1
+        error = capsys.readouterr().err
+        assert error.startswith("rnnscope: error: ")
+        assert error.count("\n") == 1
+        return error.removeprefix("rnnscope: error: ").rstrip("\n")
+
+    return run
+
+
+def rows_of(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text)))
+
+
+def test_a_csv_says_what_the_records_say(sweep, said):
+    rows = rows_of(said("format=csv"))
+    assert [row["run"] for row in rows] == ["rates/b", "rates/a", "rates/d", "rates/c"]
+    for row in rows:
+        record = json.loads((sweep / "sweeps" / row["run"] / "run.json").read_text())
+        assert float(row["bits_per_character"]) == record["last"]["best/bits_per_character"]
+        assert float(row["optimizer.lr"]) == record["config"]["optimizer.lr"]
+        assert int(row["seed"]) == record["config"]["seed"]
+        assert (row["status"], row["steps"]) == (record["status"], str(record["progress"]["step"]))
+        assert int(row["parameters"]) == record["parameters"]
+        assert float(row["time"]) == record["progress"]["seconds"]
+        tokens = int((sweep / "sweeps" / row["run"] / "metrics.csv").read_text().splitlines()[-1].split(",")[2])
+        assert float(row["tokens_per_second"]) == pytest.approx(tokens / record["progress"]["seconds"])
+    facts = ["status", "steps", "time", "tokens_per_second", "parameters"]
+    assert list(rows[0]) == ["run", "bits_per_character", "optimizer.lr", "seed", *facts]
+
+
+def test_only_what_differs_is_a_column(sweep, trained_run, said):
+    one_optimizer_has_it = with_result(4.0, **{"optimizer.lr": 0.1, "optimizer.momentum": 0.9, "optimizer.betas": None})
+    put_run(trained_run.path, sweep / "runs" / "x" / "e", **one_optimizer_has_it)
+    head = said("format=csv").splitlines()[0].split(",")
+    assert "optimizer.momentum" not in head
+    assert "model.cell" not in head
+    assert "optimizer.lr" in head
+
+
+def test_json_and_markdown_hold_the_same(sweep, said):
+    values = json.loads(said("format=json", "columns=[run, lr, bits/char]"))
+    assert values[0] == {"run": "rates/b", "optimizer.lr": 0.003, "bits_per_character": 2.25}
+    lines = said("format=markdown", "columns=run,optimizer.lr").splitlines()
+    assert lines == ["| run | optimizer.lr |", "| --- | ---: |"] + [
+        f"| {row['run']} | {row['optimizer.lr']} |" for row in values
+    ]
+
+
+@pytest.mark.parametrize(("name", "start"), [("a.csv", "run,"), ("a b.md", "| run |"), ("x.json", "["), ("t.txt", "4 runs")])
+def test_a_file_gets_the_format_of_its_name(sweep, said, tmp_path, name, start):
+    assert said(f"output={tmp_path / name}") == f"wrote {tmp_path / name}: 4 runs\n"
+    assert (tmp_path / name).read_text().startswith(start)
+
+
+def test_sorting_and_a_limit(sweep, said):
+    def order(*words: str) -> list[str]:
+        return [row["run"][-1] for row in rows_of(said("format=csv", *words))]
+
+    assert order("sort=-bits_per_character") == ["c", "d", "a", "b"]
+    assert order("sort=optimizer.lr") == ["d", "c", "b", "a"]
+    assert order("sort=-lr", "limit=2") == ["a", "b"]
+    assert order("sort=-run") == ["d", "c", "b", "a"]
+
+
+def test_runs_without_a_result_come_last(sweep, trained_run, said):
+    none = put_run(trained_run.path, sweep / "sweeps" / "rates" / "none", best=None, last=None)
+    (none / "metrics.csv").write_text((none / "metrics.csv").read_text().splitlines()[0] + "\n")
+    record = json.loads((none / "run.json").read_text()) | {"status": "running", "progress": {"step": 0, "total": 30}}
+    (none / "run.json").write_text(json.dumps(record))
+    for word in ("sort=bits_per_character", "sort=-bits_per_character"):
+        assert rows_of(said("format=csv", word))[-1]["run"] == "rates/none"
+
+
+@pytest.mark.parametrize(
+    ("condition", "names"),
+    [
+        ("optimizer.lr<0.003", "dc"),
+        ("optimizer.lr<=0.003", "bdc"),
+        ("lr>0.001 seed=1", "ba"),
+        ("lr > 0.001, seed = 1", "ba"),
+        ("seed!=1", "dc"),
+        ("optimizer.lr=1e-2", "a"),
+        ("run=*/b", "b"),
+        ("optimizer=adamw seed=1", "ba"),
+        ("run!=rates/*", ""),
+        ("status=fin*,bits/char<3", "ba"),
+        ("dataset.name='text_files'", "badc"),
+        ('monitor.sample_temperatures="[0.5,0.8,1.0]"', "badc"),
+        ("monitor.sample_temperatures=[0.5, 0.8, 1.0] seed=2", "dc"),
+        ("trainer.max_epochs=null started>2020", "badc"),
+        ("model.bias=true", "badc"),
+        ("dataset.name=text?files", ""),
+    ],
+)
+def test_conditions(sweep, said, fails, condition, names):
+    if names:
+        assert "".join(row["run"][-1] for row in rows_of(said("format=csv", f"filter={condition}"))) == names
+    else:
+        assert fails(f"filter={condition}") == f"filter={condition}: none of the 4 runs fits"
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("filter=optimizer.l<1", "filter=optimizer.l<1: no run has a column optimizer.l: did you mean optimizer.lr?"),
+        ("filter=modle.cell=lstm", "filter=modle.cell=lstm: no run has a column modle.cell: did you mean model.cell?"),
+        ("filter=qqqq=1", "filter=qqqq=1: no run has a column qqqq"),
+        (
+            "filter=seed=1 fast",
+            "filter=seed=1 fast: fast is no condition; write key=value, !=, <, <=, > or >=, spaces in between",
+        ),
+        ("filter=seed<fast", "filter=seed<fast: 'fast' is no number"),
+        (
+            "sort=bits_per_charcter",
+            "sort=bits_per_charcter: no run has a column bits_per_charcter: did you mean bits_per_character?",
+        ),
+        ("sort=dropot", "sort=dropot: no run has a column dropot: did you mean dropout?"),
+        (
+            "sort=weight",
+            "sort=weight: weight is the end of 2 keys: write one of update_size/embedding.weight, update_size/head.weight",
+        ),
+        ("columns=run,sed", "columns=run,sed: no run has a column sed: did you mean seed?"),
+        ("columns=[]", "columns=[] names no column: write columns=run,bits_per_character,optimizer.lr"),
+        ("format=html", "format=html is unknown: choose one of table, csv, markdown, json"),
+        ("limit=0", "limit=0 must be at least 1"),
+        ("limit=many", "limit=many: this is no whole number"),
+        ("folder=/no/such", "folder=/no/such: there is no such folder"),
+        ("output=/no/such/file.csv", "output=/no/such/file.csv cannot be written: No such file or directory"),
+        ("output=/tmp", "output=/tmp cannot be written: it is a folder"),
+        ("html=/no/such/file.html", "html=/no/such/file.html cannot be written: No such file or directory"),
+        ("fliter=x", "there is no key fliter: did you mean filter? (rnnscope compare --cfg job lists them all)"),
+    ],
+)
+def test_mistakes(sweep, fails, word, message):
+    assert fails(word) == message
+
+
+def test_no_runs(outputs, fails, tmp_path):
+    assert fails() == f"there is no run to compare under {outputs}; train one with: rnnscope train"
+    assert fails(f"folder={tmp_path}") == f"folder={tmp_path}: there is no run to compare in it"
+
+
+def test_any_folder_of_runs(trained_run, tmp_path, said):
+    folder = tmp_path / "some one's (runs), [a]"
+    for name in ("x/deep/er/run", "run 2"):
+        put_run(trained_run.path, folder / name)
+    assert [row["run"] for row in rows_of(said("format=csv", f"folder={folder}"))] == ["run 2", "x/deep/er/run"]
+    assert rows_of(said("format=csv", f"folder={folder / 'run 2'}"))[0]["run"] == "run 2"
+
+
+def test_killed_is_not_running(sweep, trained_run, said):
+    for name in ("alive", "dead"):
+        put_run(trained_run.path, sweep / "sweeps" / "rates" / name, status="running", best=None, last=None)
+    (sweep / "sweeps" / "rates" / "dead" / "run.lock").touch()
+    with (sweep / "sweeps" / "rates" / "alive" / "run.lock").open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        rows = {row["run"]: row for row in rows_of(said("format=csv"))}
+    assert (rows["rates/alive"]["status"], rows["rates/dead"]["status"]) == ("running", "killed")
+    metrics = rows_of((trained_run.path / "metrics.csv").read_text())
+    best = min(float(row["val/bits_per_character"]) for row in metrics if row["val/bits_per_character"])
+    assert float(rows["rates/dead"]["bits_per_character"]) == best  # its record has no result yet: metrics.csv has
+
+
+def test_a_run_that_was_resumed_counts_with_what_it_has_done_since(sweep, trained_run, said):
+    put_run(trained_run.path, sweep / "sweeps" / "rates" / "again", status="running", **with_result(99.0))
+    (row,) = rows_of(said("format=csv", "filter=status=killed"))
+    assert float(row["bits_per_character"]) < 99
+
+
+def test_a_lock_that_may_not_be_opened_leaves_what_the_record_says(sweep, trained_run, said, monkeypatch):
+    folder = put_run(trained_run.path, sweep / "sweeps" / "rates" / "theirs", status="running")
+    (folder / "run.lock").touch()
+
+    def refuse(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("rnnscope.runs.summary.is_locked", refuse)
+    assert len(rows_of(said("format=csv", "filter=status=running"))) == 1
+
+
+def on_terminal(columns: int, *words: str) -> list[str]:
+    """Return what `rnnscope compare` shows on a terminal of so many columns."""
+    process, terminal = pty.fork()
+    if process == 0:
+        time.sleep(0.2)  # until the terminal has its size
+        words = (sys.executable, "-m", "rnnscope", "compare", *words)
+        os.execve(sys.executable, words, dict(os.environ))  # without the COLUMNS that readline put into pytest's own
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    shown = b""
+    while True:
+        try:
+            shown += os.read(terminal, 65536)
+        except OSError:
+            break
+    os.close(terminal)
+    assert os.waitpid(process, 0)[1] == 0, shown
+    return shown.decode().replace("\r", "").splitlines()
+
+
+@pytest.mark.parametrize("columns", [80, 140])
+def test_a_table_fits_its_terminal(sweep, trained_run, columns):
+    for second, bits in ((50, 2.0), (51, 2.1)):
+        many = {f"optimizer.a_rather_long_key_{index}": index * second for index in range(9)}
+        put_run(trained_run.path, sweep / "runs" / "a-long-name" / f"2026-11-21_03-05-{second}", **with_result(bits, **many))
+    lines = on_terminal(columns)
+    head = next(index for index, line in enumerate(lines) if line.startswith("  run "))
+    assert all(len(line) <= columns for line in lines[head : head + 7])
+    assert lines[head + 1].startswith("* 2026-11-21_03-05-50 ")
+    assert [line.split()[0] for line in lines[head + 2 : head + 4]] == ["2026-11-21_03-05-51", "b"]
+    assert "2.0000" in lines[head + 1]
+    assert " lr " in lines[head]
+
+
+def test_a_table_says_what_it_has_no_room_for(sweep):
+    lines = on_terminal(24)
+    assert lines[2].startswith("alike in all: finished, 30 steps")
+    assert lines[-1].startswith("no room for ")
+    assert "seed" in lines[-1]
+
+
+def test_jobs_of_a_sweep_go_by_their_own_names(sweep, said):
+    lines = said().splitlines()
+    assert lines[0] == f"4 runs under {sweep}, in rates, by bits_per_character; * the best on the validation text"
+    assert [line.split()[:2] for line in lines[3:]] == [["*", "b"], ["a", "2.5000"], ["d", "3.0000"], ["c", "3.5000"]]
+
+
+def test_the_best_on_each_text(sweep, trained_run, said):
+    fingerprint = {"text": "another"}
+    put_run(trained_run.path, sweep / "sweeps" / "rates" / "e", data={"fingerprint": fingerprint}, **with_result(9.0))
+    lines = said().splitlines()
+    assert "the best on each of 2 validation texts" in lines[0]
+    assert [line.split()[1] for line in lines[3:] if line.startswith("*")] == ["b", "e"]
+
+
+def test_a_broken_run_among_good_ones(sweep, trained_run, capsys):
+    def broken(name: str, text: bytes | None) -> Path:
+        folder = put_run(trained_run.path, sweep / "runs" / "broken" / name)
+        (folder / "run.json").unlink()
+        if text is not None:
+            (folder / "run.json").write_bytes(text)
+        return folder
+
+    whole = (trained_run.path / "run.json").read_bytes()
+    record = json.loads(whole)
+    broken("1-missing", None)
+    broken("2-truncated", whole[: len(whole) // 2])
+    broken("3-schema", json.dumps(record | {"schema": ESCAPES}).encode())
+    broken("4-list", b"[1, 2]")
+    broken("5-nested", b"[" * 100_000)
+    broken("6-size", whole[:-2] + b"," + b" " * 2_000_000 + b'"x": 1}')
+    broken("7-status", json.dumps(record | {"status": ESCAPES}).encode())
+    broken("8-steps", json.dumps(record | {"progress": {"step": "many\nlines" + ESCAPES}}).encode())
+    broken("9-number", whole.replace(b'"parameters": ', b'"parameters": ' + b"9" * 4200))
+    broken("10-keys", json.dumps(record | {"config": {str(key): 0 for key in range(3000)}}).encode())
+    (broken("11-link", None) / "run.json").symlink_to(trained_run.path / "run.json")
+    os.mkfifo(broken("12-pipe", None) / "run.json")
+    (broken("13-bytes", b"\xff\xfe\x00")).touch()
+    assert main(["compare", "format=csv"]) == 0
+    printed = capsys.readouterr()
+    assert [row["run"] for row in rows_of(printed.out)] == ["rates/b", "rates/a", "rates/d", "rates/c"]
+    lines = printed.err.splitlines()
+    assert len(lines) == 13
+    for number in range(1, 14):
+        (line,) = [line for line in lines if f"/broken/{number}-" in line]
+        assert line.startswith("warning: ")
+        assert line.endswith("; the run is left out")
+        assert line.isprintable()
+    reasons = {1: "is missing", 2: "cannot be read", 6: "more than the 1,000,000", 11: "is a link", 12: "no ordinary file"}
+    for number, reason in reasons.items():
+        assert any(f"/broken/{number}-" in line and reason in line for line in lines)
+
+
+def test_only_broken_runs(trained_run, outputs, capsys):
+    folder = put_run(trained_run.path, outputs / "runs" / "broken" / "a")
+    (folder / "run.json").write_text("{")
+    assert main(["compare"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("rnnscope: error: there is no run to compare under ")
+
+
+@pytest.mark.parametrize(
+    ("keep", "reason"),
+    [
+        (lambda text: text[:-10], "breaks off in the middle of a line"),
+        (lambda text: "".join(text.splitlines(keepends=True)[:5]), "ends at step 6, the run at step 30"),
+        (lambda text: "", "ends at step 0, the run at step 30"),
+        (None, "is missing"),
+    ],
+)
+def test_metrics_that_are_cut_off(sweep, capsys, keep, reason):
+    path = sweep / "sweeps" / "rates" / "a" / "metrics.csv"
+    text = path.read_text()
+    path.unlink()
+    if keep:
+        path.write_text(keep(text))
+    assert main(["compare", "format=csv"]) == 0
+    printed = capsys.readouterr()
+    assert printed.err == f"warning: {path} {reason}\n"
+    assert len(rows_of(printed.out)) == 4
+
+
+def test_links_are_not_followed(sweep, trained_run, tmp_path, capsys):
+    put_run(trained_run.path, tmp_path / "elsewhere" / "run")
+    (sweep / "runs").mkdir()
+    (sweep / "runs" / "away").symlink_to(tmp_path / "elsewhere")
+    (sweep / "sweeps" / "rates" / "a" / "metrics.csv").unlink()
+    (sweep / "sweeps" / "rates" / "a" / "metrics.csv").symlink_to("/dev/zero")
+    assert main(["compare", "format=csv", f"html={tmp_path / 'x.html'}", f"output={tmp_path / 'x.csv'}"]) == 0
+    errors = capsys.readouterr().err.splitlines()
+    assert errors[0] == f"warning: {sweep / 'runs' / 'away'} is a link: links to folders are not followed"
+    assert errors[1].endswith("a/metrics.csv is a link: links in a run folder are not followed")
+    assert len(errors) == 2
+    assert len(rows_of((tmp_path / "x.csv").read_text())) == 4
+
+
+def test_hostile_names_reach_no_terminal(sweep, trained_run, said, tmp_path):
+    name = f"=cmd|x{ESCAPES}<b>`*\u202egnp"
+    key = f"model.\x1b[5m{'k' * 20_000}"
+    put_run(trained_run.path, sweep / "sweeps" / "rates" / name, **with_result(1.0, **{key: f"{ESCAPES}\n| x", "seed": 3}))
+    put_run(trained_run.path, sweep / "sweeps" / "rates" / "g", **with_result(1.5, **{key: "y"}))
+    for kind in ("table", "csv", "markdown", "json"):
+        shown = said(f"format={kind}")
+        assert all(line.isprintable() for line in shown.splitlines()), kind
+        said(f"format={kind}", f"output={tmp_path / 'f'}")
+        assert "\x1b" not in (tmp_path / "f").read_text()
+    first = said("format=csv", f"folder={sweep / 'sweeps' / 'rates'}").splitlines()[1]
+    assert first.startswith("'=cmd|x")  # no spreadsheet takes it for a formula
+    assert "&lt;b>\\`\\*" in said("format=markdown")
+    decoded = json.loads(said("format=json", "columns=run"))
+    assert decoded[0]["run"] == f"rates/{name}"  # for a program the name is whole: it finds the folder by it
+
+
+def test_wide_characters_keep_the_columns(sweep, trained_run, said):
+    put_run(trained_run.path, sweep / "sweeps" / "rates" / "日本語", **with_result(1.0))
+    lines = said("columns=run,bits_per_character").splitlines()[2:]
+    assert lines[0].index("bits/char") - 3 == lines[1].index("   1.0000")  # three signs of two columns each
+
+
+def test_reading_runs_loads_nothing_heavy(sweep):
+    code = (
+        "import sys; from rnnscope.cli import main; main(['compare']); main(['compare', 'html=/dev/null']); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {name.split(".")[0] for name in done.stdout.split()} & {"torch", "pytorch_lightning", "tensorboard", "numpy"}
+
+
+@pytest.mark.slow
+def test_five_hundred_runs_in_three_seconds(trained_run, outputs):
+    for index in range(500):
+        changes = with_result(2 + index % 37 / 10, **{"optimizer.lr": 1 / (1 + index % 25), "seed": index % 20})
+        put_run(trained_run.path, outputs / "sweeps" / "big" / f"{index:03}", **changes)
+    taken = []
+    for _ in range(3):  # on a machine that others use too, the fastest is what the command takes
+        began = time.perf_counter()
+        done = subprocess.run([sys.executable, "-m", "rnnscope", "compare"], capture_output=True, text=True, check=True)
+        taken.append(time.perf_counter() - began)
+    assert len(done.stdout.splitlines()) == 503
+    assert min(taken) < 3, taken
