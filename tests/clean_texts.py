@@ -11,6 +11,6 @@ def clean_text(folder: Path, documents: list[str], labelled: dict[str, int] | No
     """The text of `documents` in a file of `folder`."""
     path = folder / "clean"
     path.write_bytes("".join(documents).encode())
-    ends, characters = np.cumsum([len(d.encode()) for d in documents]), np.array([len(d) for d in documents])
-    marks = np.array([[0, *ends], [0, *np.cumsum(characters)]])
-    return CleanText(path, ends, characters, marks, labelled or {"train": len(documents)}, len(documents))
+    ends, characters = np.cumsum([len(d.encode()) for d in documents]), sum(map(len, documents))
+    marks = np.array([[0, ends[-1]], [0, characters]])
+    return CleanText(path, ends, marks, labelled or {"train": len(documents)}, len(documents))

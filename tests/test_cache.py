@@ -1,5 +1,6 @@
 import errno
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -128,8 +129,36 @@ def test_killed_at_many_moments_leaves_nothing_that_counts_as_whole(text, stream
     assert not list((tmp_path / "streams").glob("*.partial"))
 
 
-def test_a_disk_that_fills_up_while_encoding(text, streams, tmp_path):
+def refusal(cache: Path, reason: str) -> str:
+    return (
+        f"rnnscope.errors.UserError: {cache}/streams: the encoded text cannot be written ({reason}): "
+        "free some space or permit writing there, or set RNNSCOPE_OUTPUTS to another place\n"
+    )
+
+
+def test_a_file_that_may_not_grow_while_encoding(text, streams, tmp_path):
     _, errors = start(text, tmp_path, largest_file=3_000_000).communicate(timeout=60)
-    assert f"{tmp_path}/streams: the encoded text cannot be written (File too large): free some space" in errors
+    assert errors.endswith(refusal(tmp_path, "File too large"))
     assert not [path for path in (tmp_path / "streams").iterdir() if path.is_dir()]
     assert start(text, tmp_path).communicate(timeout=60)[0].split("\n")[1] == streams
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A disk of 12 MB, too small for the text and its ids; only root can make one."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=12m", "tmpfs", str(folder)]
+    if not shutil.which("mount") or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no permission to mount a small disk")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_disk_that_fills_up_while_encoding(text, streams, small_disk):
+    assert text.stat().st_size > 9_000_000
+    _, errors = start(text, small_disk).communicate(timeout=60)
+    assert errors.endswith(refusal(small_disk, "No space left on device"))
+    assert not [path for path in (small_disk / "streams").iterdir() if path.is_dir()]
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    assert start(text, small_disk).communicate(timeout=60)[0].split("\n")[1] == streams

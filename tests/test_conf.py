@@ -119,6 +119,19 @@ def test_help_offers_every_choice_and_no_schema(capsys):
         ("rnnscope train optimizer=ada", ["optimizer=adagrad", "optimizer=adam", "optimizer=adamw"]),
         ("rnnscope train trainer.max_s", ["trainer.max_steps="]),
         ("rnnscope sample temp", ["temperature="]),
+        ("rnnscope train te", ["text="]),
+        ("rnnscope train i", ["init_from="]),
+        ("rnnscope train fr", ["from="]),
+        ("rnnscope train monitor.sample_p", ["monitor.sample_prompt="]),
+        ("rnnscope train text=my(book).txt from=a trainer.max_s", ["trainer.max_steps="]),
+        ("rnnscope train hy", []),
+        ("rnnscope sample t", ["temperature=", "top_k=", "top_p="]),
+        ("rnnscope sample m", ["minimum_length="]),
+        ("rnnscope evaluate ", ["checkpoint=", "precision=", "run=", "split=", "text=", "window="]),
+        ("rnnscope compare w", ["with="]),
+        ("rnnscope compare o", ["output="]),
+        ("rnnscope resume ", ["monitor.", "optimizer.", "run=", "schedule.", "text=", "trainer."]),
+        ("rnnscope resume optimizer.l", ["optimizer.lr="]),
         ("rnnscope nosuch x", []),
     ],
 )
@@ -128,6 +141,15 @@ def test_completion(typed, offered, monkeypatch, capsys):
     monkeypatch.setenv("COMP_LINE", typed)
     assert main(["-sc", "query=bash"]) == 0
     assert capsys.readouterr().out.split() == offered
+
+
+@pytest.mark.parametrize("words", [[], ["install"], ["query=tcsh"], ["help"]])
+def test_completion_of_no_shell(words, capsys):
+    from rnnscope.cli import main
+
+    assert main(["-sc", *words]) == 1
+    message = "rnnscope: error: -sc takes install=, uninstall= or query=, and then bash, zsh or fish\n"
+    assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -105,10 +105,13 @@ def test_a_url_without_a_hash(tmp_path):
 
 
 def test_a_file_that_the_server_lacks(server, tmp_path):
-    with pytest.raises(
-        UserError, match=r"no-such\.txt: the download failed \(the server answered 404 File not found\): connect"
-    ):
-        local_file("mine.txt", Remote(server.replace("text.txt", "no-such.txt"), SHA256), tmp_path, print)
+    url = server.replace("text.txt", "no-such.txt")
+    with pytest.raises(UserError) as error:
+        local_file("mine.txt", Remote(url, SHA256), tmp_path, print)
+    assert str(error.value) == (
+        f"{url}: the download failed (the server answered 404 File not found): connect to a network, "
+        f"put the file at {tmp_path}/downloads/mine.txt, or point RNNSCOPE_DATA at a folder with mine.txt"
+    )
 
 
 @pytest.mark.parametrize("path", ["../mine.txt", "/tmp/mine.txt", "a/../../mine.txt"])

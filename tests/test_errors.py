@@ -1,5 +1,7 @@
 """What somebody reads who mistyped: one line that names the key or file, what was found, what to do; and no run folder."""
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
@@ -157,6 +159,23 @@ def test_a_word_that_is_no_override(fails, word, message):
     assert fails("train", word) == message
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--cfg", "foo"], "--cfg takes one of job, hydra, all, not foo"),
+        (["--cfg=foo"], "--cfg takes one of job, hydra, all, not foo"),
+        (["-c"], "-c takes one of job, hydra, all, not nothing"),
+        (
+            ["--info", "model=gru"],
+            "--info takes one of all, aliases, config, defaults, defaults-tree, plugins, searchpath, not model=gru",
+        ),
+        (["--cfg", "job", "-p"], "-p takes the name of a section, such as model"),
+    ],
+)
+def test_an_option_with_a_value_it_does_not_take(fails, words, message):
+    assert fails("train", *words) == message
+
+
 @pytest.mark.parametrize("word", ["schedule=step_map schedule.rates=abc", "schedule=step_map schedule.rates={a: 1}"])
 def test_a_step_map_of_the_wrong_type(fails, word):
     choice, rates = word.split(" ", 1)
@@ -204,6 +223,16 @@ def test_out_of_gpu_memory_before_training(fails, story, monkeypatch):
 
     monkeypatch.setattr("rnnscope.commands.assemble.build_model", no_room)
     assert fails("train", f"text={story}", *TINY).startswith("out of GPU memory (CUDA out of memory. Tried to allocate 9 GiB.)")
+
+
+def test_a_disk_that_is_full_before_training(fails, story, outputs, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("rnnscope.commands.fit.write_snapshot", full)
+    assert fails("train", f"text={story}", *TINY, folder=True) == (
+        f"no space at {outputs} (No space left on device); make room, or set RNNSCOPE_OUTPUTS to another place"
+    )
 
 
 def test_a_traceback_for_who_asks(outputs, monkeypatch):

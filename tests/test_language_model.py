@@ -18,6 +18,7 @@ VARIANTS = [
     {"tied_weights": True},
     {"bias": False},
     {"num_layers": 2, "embedding_size": 3},
+    {"num_layers": 3, "residual": True},
     {"forget_bias": 1.0, "init": "xavier"},
     {"init": "uniform"},
     {"init": "normal", "init_scale": 0.05},
@@ -91,9 +92,10 @@ def plain_step(cell: str, layer, x: Tensor, state):
     return (1 - update) * (xn + reset * hn).tanh() + update * state
 
 
+@pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_fused_kernels_are_the_equations(cell):
-    model = make(cell, num_layers=2).eval()
+def test_the_fused_kernels_are_the_equations(cell, residual):
+    model = make(cell, num_layers=2, residual=residual).eval()
     tokens = torch.randint(0, 7, (3, 6))
     zero = torch.zeros(3, 5)
     states = [(zero, zero) if cell == "lstm" else zero for _ in range(2)]
@@ -102,7 +104,8 @@ def test_the_fused_kernels_are_the_equations(cell):
         x = model.embedding.weight[tokens[:, time]]
         for index, layer in enumerate(model.cells):
             states[index] = plain_step(cell, layer, x, states[index])
-            x = states[index][0] if cell == "lstm" else states[index]
+            written = states[index][0] if cell == "lstm" else states[index]
+            x = x + written if residual and index == 1 else written
         logits.append(x @ model.head.weight.T + model.head.bias)
     torch.testing.assert_close(model(tokens)[0], torch.stack(logits, 1), rtol=1e-4, atol=1e-5)
 

@@ -44,25 +44,27 @@ def test_penn_treebank_has_the_usual_numbers_of_words(shared_data, tmp_path):
     assert text.splits["val"].unknown == words.count("<unk>")
 
 
-@given(st.text(st.characters(exclude_categories=["Cs"]), min_size=30, max_size=120), st.sampled_from(["char", "byte", "word"]))
-@settings(max_examples=30, derandomize=True, deadline=None)
+UNICODE = st.text(st.characters(exclude_categories=["Cs"]) | st.sampled_from("ab é\n\r"), min_size=30, max_size=120)
+
+
+@given(UNICODE, st.sampled_from(["char", "byte", "word"]))
+@settings(max_examples=60, derandomize=True, deadline=None)
 def test_nothing_is_lost_between_the_file_and_the_ids(tmp_path_factory, content, level):
-    folder = tmp_path_factory.mktemp("text")
-    try:
-        text = prepared(folder, content, level=level, newline="keep", strip_bom=False)
-    except UserError:  # no text, or a split without a token
-        return
-    parts = texts(text)
-    assert len("".join(parts)) >= len(content) if level == "word" else True
-    assert sum(info.characters for info in text.splits.values()) == len(content)
-    if level == "byte":
-        assert b"".join(bytes(text.stream(split)[1:]) for split in ("train", "val")) == content.encode()
-    known = text.vocabulary
-    assert parts[0] == content[: text.splits["train"].characters]
-    assert [info.unknown for info in text.splits.values()] == [
-        int((known.encode(part) == known.unk).sum()) if known.unk is not None else 0
-        for part in (content[: len(parts[0])], content[len(parts[0]) :], "")
-    ]
+    content = f"a b {content}"  # never a single token, never only white space
+    text = prepared(tmp_path_factory.mktemp("text"), content, level=level, newline="keep", strip_bom=False)
+    cut = text.splits["train"].characters
+    parts = (content[:cut], content[cut:], "")
+    assert [info.characters for info in text.splits.values()] == list(map(len, parts))
+    for split, part in zip(text.splits, parts, strict=True):
+        ids, known = text.stream(split)[1:], text.vocabulary
+        assert ids.tolist() == known.encode(part).tolist()
+        assert len(ids) == text.splits[split].tokens
+        if split == "train" or level == "byte":
+            assert known.decode(ids) == part
+        assert text.splits[split].unknown == (0 if known.unk is None else int((ids == known.unk).sum()))
+    if level == "char":
+        tokens = [text.vocabulary.tokens[id] for split in text.splits for id in text.stream(split)[1:]]
+        assert all(token in (character, "<unk>") for token, character in zip(tokens, content, strict=True))
 
 
 def test_only_train_makes_the_vocabulary(tmp_path):
@@ -145,10 +147,10 @@ def test_the_report_says_what_was_done(tmp_path):
 
 
 def test_one_very_long_line(tmp_path):
-    content = "ab " * 7_000_000
+    content = b"ab " * 33_400_000  # 100 MB
     text = prepared(tmp_path, content, start_end="line")
     assert sum(info.characters for info in text.splits.values()) == len(content)
-    assert text.splits["train"].tokens == 18_900_000 + 1
+    assert text.splits["train"].tokens == 90_180_000 + 1
     assert text.splits["train"].units == 1
 
 
@@ -176,6 +178,25 @@ def test_warnings(tmp_path):
         assert not any("warning" in line for line in english.report)
 
 
+def test_a_huge_vocabulary_of_words_warns(tmp_path):
+    words = map(str, range(60_000))
+    content = " ".join(words)
+    text = prepared(tmp_path, content, level="word")
+    assert text.report[2] == (
+        f"warning: {len(text.vocabulary):,} words make every step slow and large, and most of them are too rare to be learnt: "
+        "try dataset.vocabulary_size=10000"
+    )
+    capped = prepared(tmp_path, content, level="word", vocabulary_size=10_000)
+    assert not any("warning" in line for line in capped.report)
+
+
+def test_a_word_without_end_is_shown_by_its_beginning(tmp_path):
+    whole = {"train": 1.0, "val": 0.0, "test": 0.0}
+    text = prepared(tmp_path, " a few words" * 1000 + " " + "x" * 1000, level="word", split=whole)
+    assert text.report[1] == f"vocabulary: 7 tokens (level word, no cap); rarest kept ' {'x' * 39}...', 1 times"
+    assert max(map(len, text.report)) < 300
+
+
 def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
     from rnnscope.data import prepare as module
 
@@ -187,8 +208,9 @@ def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
         return text
 
     monkeypatch.setattr(module, "write_text", write_and_change)
-    with pytest.raises(UserError, match="the text changed while it was being read: start again when nothing writes to it"):
+    with pytest.raises(UserError) as error:
         prepared(tmp_path, "some text " * 20)
+    assert str(error.value) == "the text changed while it was being read: start again when nothing writes to it"
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,18 @@
 
 import csv
 import json
+import os
+import re
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from torture import SAMPLES, SMALL, Kill, only_run, rnnscope, said, write_text
 
+ROOT = Path(__file__).parents[1]
 WORDS = [*SMALL, "trainer.max_steps=30", "trainer.checkpoint_every=10", "trainer.val_every=10", "monitor.scalars_every=2"]
 
 
@@ -141,6 +146,51 @@ def test_the_text_may_lie_elsewhere_but_must_be_the_same(parent: Path, tmp_path:
     other.write_text("another text, long enough to be trained on. " * 100, encoding="utf-8")
     assert reproduce(tmp_path, parent, f"text={other}")[0] == 1
     assert "the data changed since the run was trained" in said(tmp_path / "reproduced").splitlines()[-1]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of this checkout's src/ and conf/, to be edited."""
+    for name in ("src", "conf"):
+        shutil.copytree(ROOT / name, tmp_path / "checkout" / name, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path / "checkout"
+
+
+def edit_conf(checkout: Path, name: str, **values: object) -> None:
+    path = checkout / "conf" / name
+    text = path.read_text(encoding="utf-8")
+    for key, value in values.items():
+        text, found = re.subn(rf"^( *{key}:) *[^ \n]+", rf"\1 {value}", text, flags=re.MULTILINE)
+        assert found == 1, (name, key)
+    path.write_text(text, encoding="utf-8")
+
+
+def command(checkout: Path, *words: str) -> subprocess.CompletedProcess:
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src"), "RNNSCOPE_OUTPUTS": str(checkout / "outputs")}
+    words = (sys.executable, "-m", "rnnscope", *words)
+    return subprocess.run(words, env=environment, cwd=checkout, capture_output=True, text=True, timeout=120, check=False)
+
+
+def test_conf_may_have_changed_since(checkout: Path, text: Path) -> None:
+    edit_conf(checkout, "model/lstm.yaml", hidden_size=24, forget_bias=0.5)
+    edit_conf(checkout, "dataset/text_files.yaml", batch_size=4, sequence_length=12)
+    edit_conf(checkout, "trainer/auto.yaml", max_steps=20, val_every=10)
+    words = ["trainer=cpu", "trainer.threads=1", "trainer.precision=float32", "monitor.scalars_every=2"]
+    done = command(checkout, "train", f"text={text}", *words)
+    assert done.returncode == 0, done.stderr
+    run = only_run(checkout / "outputs")
+    assert json.loads((run / "run.json").read_text(encoding="utf-8"))["config"]["model.hidden_size"] == 24
+
+    edit_conf(checkout, "model/lstm.yaml", hidden_size=8, forget_bias=3.0, num_layers=2)
+    edit_conf(checkout, "dataset/text_files.yaml", batch_size=2, sequence_length=5, lower_case="true")
+    edit_conf(checkout, "optimizer/adamw.yaml", lr=7.0, weight_decay=0.9)
+    edit_conf(checkout, "train.yaml", seed=9, sample_length=3)
+    (checkout / "conf/schedule/cosine.yaml").unlink()
+    (checkout / "conf/trainer/cpu.yaml").write_text("nonsense: [", encoding="utf-8")
+    moved = run.rename(checkout / "moved run")
+    done = command(checkout, "reproduce", f"run={moved}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "verdict: bit-identical\n  10 of 10 rows up to step 20, " in done.stdout
 
 
 def test_a_run_that_changed_on_its_way_is_replayed(tmp_path: Path, text: Path) -> None:

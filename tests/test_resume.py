@@ -11,6 +11,8 @@ import pytest
 import torch
 from torture import SAMPLES, SMALL, Kill, checkpoint_step, only_run, rnnscope, said, torture_case, what_differs, write_text
 
+from rnnscope import load
+
 WORDS = [*SMALL, "trainer.max_steps=50", "trainer.checkpoint_every=10", "trainer.val_every=20", "monitor.scalars_every=5"]
 
 
@@ -92,16 +94,54 @@ def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path, text: str, whole
 
 
 def test_damaged_last_checkpoint_falls_back_to_the_one_before(broken: Path, whole: Path) -> None:
-    last = broken / "checkpoints/last.ckpt"
-    contents = bytearray(last.read_bytes())
-    contents[len(contents) // 2] ^= 1
-    last.write_bytes(contents)
+    damage(broken / "checkpoints/last.ckpt")
     folder = broken.parents[2]
     assert rnnscope(folder, "resume") == 0, said(folder)
     assert "last.ckpt is damaged" in said(folder)
     assert "going on from previous.ckpt instead" in said(folder)
     assert record_of(broken)["segments"][1]["from_step"] == 20
     assert what_differs(whole, broken) == []
+
+
+def damage(path: Path) -> None:
+    """Flip a bit in the middle of a file, under all its names."""
+    contents = bytearray(path.read_bytes())
+    contents[len(contents) // 2] ^= 1
+    with path.open("rb+") as file:
+        file.write(contents)
+
+
+def test_a_whole_best_checkpoint_is_newer_than_the_one_before(tmp_path: Path, text: str) -> None:
+    words = [*WORDS, "trainer.val_every=15"]  # of which checkpoint 30 is the best, and 20 the one before
+    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step", 37)) == -signal.SIGKILL, said(tmp_path)
+    checkpoints = only_run(tmp_path) / "checkpoints"
+    contents = (checkpoints / "last.ckpt").read_bytes()
+    (checkpoints / "best.ckpt").unlink()
+    (checkpoints / "best.ckpt").write_bytes(contents)
+    damage(checkpoints / "last.ckpt")
+    assert rnnscope(tmp_path, "resume") == 0, said(tmp_path)
+    assert "going on from best.ckpt instead" in said(tmp_path)
+    assert record_of(only_run(tmp_path))["segments"][1]["from_step"] == 30
+
+
+def test_the_best_weights_are_of_steps_that_the_run_has(tmp_path: Path, text: str) -> None:
+    """Its best checkpoint is of step 30 when it goes back to step 20, and on with a change: no later one beats the best."""
+    words = [*WORDS, "trainer.val_every=15"]
+    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step", 37)) == -signal.SIGKILL, said(tmp_path)
+    run = only_run(tmp_path)
+    abandoned = (run / "model.safetensors").read_bytes()
+    previous = run / "checkpoints/previous.ckpt"
+    state = torch.load(previous, weights_only=True)
+    state["monitors"]["Validation"] |= {"best": 0.001, "best_step": 10}
+    torch.save(state, previous)
+    previous.with_name("previous.ckpt.sha256").unlink()
+    damage(run / "checkpoints/last.ckpt")
+    assert rnnscope(tmp_path, "resume", "optimizer.lr=0.5", "trainer.max_steps=25") == 0, said(tmp_path)
+    assert "best.ckpt is lost as well: until a better one comes, it is the checkpoint of step 20" in said(tmp_path)
+    assert torch.load(run / "checkpoints/best.ckpt", weights_only=True)["task"]["step"] == 20
+    exported = dict(load(str(run)).model.named_parameters())
+    assert all(torch.equal(exported[name], state["state_dict"][name]) for name in exported)
+    assert (run / "model.safetensors").read_bytes() != abandoned
 
 
 def test_no_whole_checkpoint_is_refused_and_nothing_starts_from_scratch(broken: Path) -> None:

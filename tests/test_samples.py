@@ -110,6 +110,7 @@ def test_the_ranks_together_see_what_one_process_would(lengths, batch, time, poo
     for window, *parts in zip(alone, *shares, strict=True):
         assert torch.equal(torch.cat([part.targets for part in parts]), window.targets)
         assert torch.equal(torch.cat([part.inputs for part in parts]), window.inputs)
+        assert {part.count for part in parts} == {window.count}
 
 
 @given(st.lists(st.integers(0, 9), min_size=2, max_size=9), st.integers(1, 4))

@@ -57,7 +57,7 @@ def test_top_k_and_top_p_keep_the_likeliest():
 
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
-@pytest.mark.parametrize("options", [{}, {"bias": False}, {"input": "one_hot"}])
+@pytest.mark.parametrize("options", [{}, {"bias": False}, {"input": "one_hot"}, {"residual": True}])
 def test_stepping_equals_the_fused_kernels(cell, options):
     torch.manual_seed(1)
     model = LanguageModel(11, cell=cell, hidden_size=16, num_layers=2, **options).eval()

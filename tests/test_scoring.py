@@ -1,6 +1,9 @@
 """Scores are sums over counts, whatever windows the text is cut into, and scoring leaves no trace."""
 
 import math
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,3 +70,33 @@ def test_nothing_scored_is_no_number():
     assert math.isnan(Score().accuracy)
     assert math.isnan(Score(1.0, 1).bits_per_character)
     assert Score(10_000.0, 1).perplexity == math.inf
+
+
+GROWTH = """
+import numpy as np
+from rnnscope.data.batches import StreamWindows
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.precision import prepare_torch
+from rnnscope.model.scoring import evaluate
+
+def anonymous():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon"))
+
+def watched(windows):
+    for number, window in enumerate(windows):
+        if number in (20, 200):
+            seen.append(anonymous())
+        yield window
+
+prepare_torch(1, True)
+seen, stream = [], np.random.default_rng(0).integers(0, 2000, 4 * 64 * 201)
+evaluate(LanguageModel(2000, hidden_size=8), watched(StreamWindows(stream, 4, 64)), "float32")
+print(seen[1] - seen[0])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say what a process takes")
+def test_a_long_text_takes_no_more_memory_than_a_short_one():
+    done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
+    assert int(done.stdout) < 50_000  # kB: 180 windows have logits of 2 MB each

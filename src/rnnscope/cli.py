@@ -3,7 +3,10 @@
 Only the one command that runs is imported, and nothing heavy before it.
 """
 
+import contextlib
+import errno
 import importlib
+import io
 import os
 import re
 import sys
@@ -14,6 +17,7 @@ COMMANDS = {
     "reproduce": "train a run again and compare each step    rnnscope reproduce run=latest until=100",
     "sample": "generate text from a run                   rnnscope sample prompt='def main(' temperature=0.7",
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
+    "compare": "runs side by side, the best first          rnnscope compare html=report.html",
     "bench": "how fast this machine trains and samples   rnnscope bench",
 }
 # Keys whose value is a person's text or path: taken as typed, whatever Hydra's grammar would make of it.
@@ -24,12 +28,20 @@ VERBATIM = {
     "reproduce": {"run": "run", "text": "text"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
     "evaluate": {"run": "run", "text": "text"},
+    "compare": {
+        **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
+        "with": "other",
+    },
     "bench": {},
 }
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 SWEEP = ("-m", "--multirun")
 TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # options that a word of their own may follow
+CONFIGS = ("job", "hydra", "all")
+INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 USAGE = """usage: rnnscope <command> [key=value ...]
 
 {commands}
@@ -70,12 +82,14 @@ def run_command(command: str, arguments: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
+    from rnnscope.commands import compose
     from rnnscope.errors import UserError
 
     logging.raiseExceptions = False  # `rnnscope train --info | head`: no traceback for each line that nobody reads
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
     typed = sys.argv
     try:
+        compose.typed = [typed[0], command, *arguments]
         check_arguments(arguments)
         if command == "train" and any(argument.startswith("from=") for argument in arguments):
             command = "train_from"
@@ -105,6 +119,13 @@ def run_command(command: str, arguments: list[str]) -> int:
     except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        if error.errno not in NO_SPACE or os.environ.get("RNNSCOPE_TRACEBACK"):
+            raise
+        from rnnscope.runs.folder import outputs_folder
+
+        place = error.filename or outputs_folder()
+        return complain(f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to another place")
     finally:
         sys.argv = typed
 
@@ -137,6 +158,7 @@ def check_arguments(arguments: list[str]) -> None:
     """
     from rnnscope.errors import UserError
 
+    check_options(arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
         if argument.startswith("-"):
@@ -153,6 +175,25 @@ def check_arguments(arguments: list[str]) -> None:
             )
         elif equals and not re.fullmatch(r"[\w./@$:-]+", key):
             raise UserError(f"{argument}: {key!r} is no key; write key=value")
+
+
+def check_options(arguments: list[str]) -> None:
+    """Refuse an option of Hydra's whose value is missing or none that it takes: it would print its own usage.
+
+    Raises:
+        UserError: naming the values.
+    """
+    from rnnscope.errors import UserError
+
+    for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
+        option, equals, value = argument.partition("=")
+        value = value if equals else after
+        choices = CHOICES.get(option, ())
+        alone = option in ("--info", "-i") and (not value or value.startswith("-"))
+        if choices and value not in choices and not alone:
+            raise UserError(f"{option} takes one of {', '.join(choices)}, not {value or 'nothing'}")
+        if option in ("--package", "-p") and not value:
+            raise UserError(f"{option} takes the name of a section, such as model")
 
 
 def protect(command: str, argument: str) -> str:
@@ -189,19 +230,40 @@ def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
 
 
 def complete(arguments: list[str]) -> int:
-    """Answer the shell's completion script: the command's name is ours to complete, what follows is Hydra's."""
-    query = bool(arguments) and arguments[0].startswith("query=")
-    words = os.environ.get("COMP_LINE", "").split(" ")
-    if query and len(words) < 3:
-        print(" ".join(name for name in COMMANDS if name.startswith(words[-1])))
-        return 0
-    command = words[1] if query else "train"
-    if command not in COMMANDS:
-        return 0
-    if query:
-        os.environ["COMP_LINE"] = " ".join([words[0], *words[2:]])
+    """Print the shell's completion script, or answer it: the command's name is ours to complete, what follows is Hydra's."""
+    what, _, shell = arguments[0].partition("=") if arguments else ("", "", "")
+    if what not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
+        return complain("-sc takes install=, uninstall= or query=, and then bash, zsh or fish")
+    program, *words = os.environ.get("COMP_LINE", "").split(" ")
+    if what != "query":
+        print(ask_hydra("train", arguments), end="")
+    elif len(words) < 2:
+        print(" ".join(name for name in COMMANDS if name.startswith(words[-1] if words else "")))
+    elif words[0] in COMMANDS:
+        print(" ".join(complete_word(program, words[0], words[1:], arguments)))
+    return 0
+
+
+def complete_word(program: str, command: str, words: list[str], arguments: list[str]) -> list[str]:
+    """Return what the last of the words after a command may become."""
+    from rnnscope.commands.completion import offers
+
+    verbatim = VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
+    if command == "resume":
+        verbatim = verbatim | {"text": VERBATIM["train"]["text"]}
+    before = [word for word in words[:-1] if word.partition("=")[0] not in verbatim]
+    os.environ["COMP_LINE"] = " ".join([program, *before, words[-1]])
+    found = ask_hydra("train" if command == "resume" else command, arguments)
+    return offers(command, words[-1], found.split(), verbatim)
+
+
+def ask_hydra(command: str, arguments: list[str]) -> str:
+    """Return what Hydra prints about completion."""
     sys.argv = [sys.argv[0], "--shell-completion", *arguments]
-    return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        importlib.import_module(f"rnnscope.commands.{command}").main()
+    return printed.getvalue()
 
 
 def closest(word: str, right: list[str]) -> str:
@@ -214,5 +276,7 @@ def closest(word: str, right: list[str]) -> str:
 
 def complain(message: str) -> int:
     """Print one line to stderr and return the exit status of a mistake."""
-    print(f"rnnscope: error: {message}", file=sys.stderr)
+    from rnnscope.commands.screen import printable
+
+    print(f"rnnscope: error: {printable(message)}", file=sys.stderr)  # it may quote a name or value from somebody's file
     return 1

@@ -3,12 +3,14 @@
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from rnnscope.commands.init_from import copy_weights, starting_run
-from rnnscope.data.batches import StreamWindows
+from rnnscope.commands.processes import Processes, check_world_size, find_processes
+from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
@@ -18,13 +20,14 @@ from rnnscope.model.sampling import check_temperature
 from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.load import prompt_ids
 from rnnscope.runs.snapshot import build_model
+from rnnscope.training.exchange import Exchange
 from rnnscope.training.optimizers import make_optimizer
-from rnnscope.training.randomness import seed_all
+from rnnscope.training.randomness import seed_all, seed_of_process
 from rnnscope.training.schedules import make_schedule
 from rnnscope.training.task import LanguageModelTask
 
 AT_LEAST_ONE = {
-    "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience"),
+    "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
     "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
 }
 MOST_THREADS = 4096
@@ -32,11 +35,28 @@ ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "c
 
 
 @dataclass(frozen=True)
+class Job:
+    """What a job of a sweep is told, and tells, while it trains.
+
+    Args:
+        folder: its run folder, made exclusively.
+        swept: the keys in which the jobs of the sweep differ, for TensorBoard.
+        asked: what asks it to end, None while nothing does; called after every step.
+        report: told the step and loss of each validation; returns why the run is not worth going on, None where it is.
+    """
+
+    folder: Path
+    swept: tuple[str, ...] = ()
+    asked: Callable[[], str | None] = lambda: None
+    report: Callable[[int, float], str | None] = lambda step, loss: None
+
+
+@dataclass(frozen=True)
 class Terms:
     """What a run that goes on, or is done again, takes from its record where a new run asks machine, clock and config.
 
     Args:
-        resolved: its device, precision and threads, for as far as this machine has them.
+        resolved: its device, precision and threads, for as far as this machine has them, and its number of processes.
         horizon: the budget in steps that its schedule was made for.
         end: the step where it ends, whatever budget its config names.
         pause: the step after which it stops as if interrupted.
@@ -45,6 +65,7 @@ class Terms:
         vocabulary: the one it began with where that was another run's (`init_from`).
         initial: the hash of the weights it began with, where those were another run's.
         going_on: its weights come from a checkpoint of its own.
+        job: of the sweep that the run is a part of.
     """
 
     resolved: dict[str, Any] = field(default_factory=dict)
@@ -56,6 +77,7 @@ class Terms:
     vocabulary: Vocabulary | None = None
     initial: str | None = None
     going_on: bool = False
+    job: Job | None = None
 
 
 @dataclass
@@ -67,9 +89,11 @@ class Training:
     data: TextData
     model: LanguageModel
     task: LanguageModelTask
-    resolved: dict[str, Any]  # what `auto` and null became: device, precision, threads, total_steps, horizon
+    resolved: dict[str, Any]  # what `auto` and null became: device, precision, threads, world_size, total_steps, horizon
     device: torch.device
     initial: str | None  # hash of the weights of the run that this one starts from
+    processes: Processes
+    windows: Windows  # this process's share of those to train on
 
     @property
     def words(self) -> bool:
@@ -126,7 +150,11 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     terms = terms or Terms()
     trainer, model_keys = {**config["trainer"], **recorded_machine(terms.resolved, say)}, config["model"]
     device = resolve_device(trainer["accelerator"])
+    processes = find_processes(trainer, device)
+    check_world_size(terms.resolved, processes, trainer)
+    device = processes.place(device)
     threads = resolve_threads(trainer["threads"])
+    threads = processes.threads(threads) if trainer["threads"] is None else threads
     precision = resolve_precision(trainer["precision"], device, model_keys["cell"], model_keys["hidden_size"])
     prepare_torch(threads, trainer["deterministic"])
     start = None if terms.going_on else starting_run(config)
@@ -139,17 +167,20 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     seed_all(config["seed"])  # after the data, whose preparation must not shift the weights
     model = build_model(config, len(data.vocabulary))
     initial = copy_weights(model, start, terms.initial) if start else terms.initial
+    if processes.rank:
+        seed_all(seed_of_process(config["seed"], processes.rank))  # the same weights, but dropout of its own
     model = model.to(device)
-    total_steps = count_steps(trainer, data.train_dataloader().windows_per_epoch)
+    windows = data.train_windows(processes.rank, processes.world_size)
+    total_steps = count_steps(trainer, windows.windows_per_epoch)
     optimizer = make_optimizer(model.parameters(), **config["optimizer"])
     horizon = terms.horizon or total_steps
     schedule = make_schedule(lr=config["optimizer"]["lr"], total_steps=horizon, **config["schedule"])
-    task = LanguageModelTask(
-        model, optimizer, schedule, precision, trainer["clip_norm"], trainer["clip_value"], trainer["state_reset"]
-    )
-    resolved = {"device": device.type, "precision": precision, "threads": threads}
+    exchange = Exchange(processes.rank, processes.world_size) if processes.together else None
+    clips = trainer["clip_norm"], trainer["clip_value"]
+    task = LanguageModelTask(model, optimizer, schedule, precision, *clips, trainer["state_reset"], exchange)
+    resolved = {"device": device.type, "precision": precision, "threads": threads, "world_size": processes.world_size}
     resolved |= {"total_steps": total_steps, "horizon": horizon}
-    return Training(config, terms, data, model, task, resolved, device, initial)
+    return Training(config, terms, data, model, task, resolved, device, initial, processes, windows)
 
 
 def recorded_machine(resolved: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:

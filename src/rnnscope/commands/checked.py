@@ -38,6 +38,7 @@ LIMITS = {  # far above what anybody trains, and below what exhausts a machine b
     "dataset.sequence_length": 1_000_000,
     "dataset.vocabulary_size": 10_000_000,
     "trainer.threads": 4_096,
+    "trainer.devices": 1_024,
     "monitor.sample_length": 1_000_000,
 }
 WINDOW_LIMIT = 100_000_000  # tokens of one window

@@ -9,6 +9,12 @@ from typing import Any
 from rnnscope.commands import schema
 from rnnscope.errors import UserError
 
+PACKAGES = {  # choices that come with packages of their own -> the extra that installs them
+    "hydra/launcher=joblib": "sweep",
+    "hydra/launcher=submitit_slurm": "slurm",
+    "hydra/launcher=submitit_local": "slurm",
+}
+SWEPT = "values of a sweep are 1,2 or range(1,5) or choice(a,b) or interval(0,1)"
 ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
 
 
@@ -29,9 +35,18 @@ def one_line(error: BaseException, command: str) -> str:
         return f"{typed[1].removeprefix('++')}: {_wrong_value(str(error.__cause__))}"
     if value := re.search(r"Value '(.*?)' of type '\w+' could not be converted to", text, re.DOTALL):
         return f"{_full_key(text) or 'a key'}={value[1]}: {_wrong_value(text)}"
-    if unread := re.search(r"^Error when parsing .* out of \[['\"](.*)['\"]\]\.", text):
-        return f"{unread[1]}: this value cannot be read; a text with such marks needs quotes inside quotes: key='\"some text\"'"
+    if unread := re.search(r"^Error when parsing index: \d+, string: (.*?) out of \[", text):
+        return f"{unread[1]}: {_unreadable(unread[1].partition('=')[2], text)}"
     return _first_lines(text) or type(error).__name__
+
+
+def _unreadable(value: str, text: str) -> str:
+    """Return what is wrong with a value that Hydra's grammar refuses: a sweep's, most likely, or a text's."""
+    if function := re.search(r"HydraException while evaluating .*?: (Unknown function '\w+')", text):
+        return f"{function[1].lower()}; {SWEPT}"
+    if re.match(r"\w+\(", value) or "," in value:
+        return f"this cannot be read; {SWEPT}"
+    return "this value cannot be read; a text with such marks needs quotes inside quotes: key='\"some text\"'"
 
 
 def _full_key(text: str) -> str | None:
@@ -40,6 +55,8 @@ def _full_key(text: str) -> str | None:
 
 
 def _unknown_key(key: str, command: str) -> str:
+    if key.startswith(("hydra.sweeper.", "hydra.launcher.")):
+        return _unknown_setting(key)
     known = sorted(keys_of(ROOTS[command]))
     if key in known:
         group, _, leaf = key.partition(".")
@@ -49,6 +66,17 @@ def _unknown_key(key: str, command: str) -> str:
     near = _near(key, known)
     hint = f": did you mean {near}?" if near else ""
     return f"there is no key {key}{hint} (rnnscope {command.partition('_')[0]} --cfg job lists them all)"
+
+
+def _unknown_setting(key: str) -> str:
+    """Return what is wrong with a setting of the sweeper or launcher: it may be another one's."""
+    _, part, name = key.split(".", 2)
+    kinds = schema.SWEEPERS if part == "sweeper" else {}
+    owners = [f"hydra/sweeper={choice}" for choice, kind in kinds.items() if name in kind.__dataclass_fields__]
+    known = sorted({field for kind in kinds.values() for field in kind.__dataclass_fields__})
+    near = get_close_matches(name, known, n=1)
+    hint = f"; it belongs to {' or '.join(owners)}" if owners else f": did you mean hydra.{part}.{near[0]}?" if near else ""
+    return f"the {part} chosen here has no key {key}{hint} (rnnscope train --cfg hydra -p hydra.{part} lists them)"
 
 
 def _near(key: str, known: list[str]) -> str | None:
@@ -64,6 +92,8 @@ def _near(key: str, known: list[str]) -> str | None:
 def _unknown_choice(group: str, choice: str, text: str) -> str:
     listed = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
     names = listed[1].split() if listed else []
+    if (extra := PACKAGES.get(f"{group}={choice}")) is not None:
+        return f"{group}={choice} needs a package that is not installed: pip install 'rnnscope[{extra}]'"
     near = get_close_matches(choice, names, n=1, cutoff=0.5)
     hint = f": did you mean {near[0]}?" if near else ""
     return (

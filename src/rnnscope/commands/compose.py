@@ -14,6 +14,7 @@ from rnnscope.commands import schema
 from rnnscope.errors import UserError
 
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
+typed: list[str] = []  # the command line as it came, before cli.py made overrides of it
 
 
 def conf_folder() -> Path:
@@ -25,8 +26,10 @@ def conf_folder() -> Path:
     raise FileNotFoundError(f"conf/train.yaml is neither in {package} nor beside src/: reinstall rnnscope")
 
 
-def hydra_main(command: str, run: Callable[[dict[str, Any]], Any]) -> int:
+def hydra_main(command: str, run: Callable[[dict[str, Any]], Any], job: Callable[[DictConfig], Any] | None = None) -> int:
     """Compose the command's config from the command line and call `run` with it as a plain, resolved dict.
+
+    With `job` the command line sweeps, and Hydra's launchers call that instead, wherever they do: it travels by its name.
 
     Returns the exit status that `run` returned, 0 where it returned none. What `run` raises is raised again outside
     of Hydra, which would print lines of its own about it.
@@ -37,7 +40,7 @@ def hydra_main(command: str, run: Callable[[dict[str, Any]], Any]) -> int:
     failures: list[BaseException] = []
 
     def task(cfg: DictConfig) -> None:
-        sys.argv = [sys.argv[0], command, *sys.argv[1:]]  # what was typed: Lightning starts its children with it
+        sys.argv = typed or sys.argv  # run.json records it, and Lightning starts further processes with it
         try:
             result = run(plain(cfg))
             results.append(result if isinstance(result, int) else 0)
@@ -45,7 +48,7 @@ def hydra_main(command: str, run: Callable[[dict[str, Any]], Any]) -> int:
             failures.append(error)
 
     check_choices(sys.argv[1:])
-    hydra.main(config_path=str(conf_folder()), config_name=command)(task)()
+    hydra.main(config_path=str(conf_folder()), config_name=command)(job or task)()
     if failures:
         raise failures[0]
     return max(results, default=0)
@@ -59,8 +62,11 @@ def check_choices(overrides: list[str]) -> None:
     """
     for override in overrides:
         group, _, value = override.partition("=")
-        if group in (*schema.GROUPS, "experiment") and not re.match(r"[A-Za-z_\[{'\"]", value):
-            names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+        if group not in (*schema.GROUPS, "experiment", "sweep", "hydra/sweeper"):
+            continue
+        names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+        other = group == "hydra/sweeper" and value not in names  # Hydra has some that would leave no run folders
+        if other or value == "null" or not re.match(r"[A-Za-z_\[{'\"]", value):
             raise UserError(f"{override} is no choice; there are: {', '.join(names)}")
 
 

@@ -62,6 +62,14 @@ def no_space(training: Training, run: RunFolder, reason: str) -> str:
     )
 
 
+def lost_process(training: Training, run: RunFolder) -> str:
+    """Return what to do when another process of the training is gone."""
+    return (
+        f"at step {training.task.step} one of the {training.processes.world_size} processes ended (killed, or for the reason it"
+        f" gave above); go on from the last checkpoint with: rnnscope resume run={typed_name(run)}"
+    )
+
+
 def out_of_memory(training: Training, reason: str) -> str:
     """Return what to do about a GPU whose memory is full."""
     dataset, model = training.config["dataset"], training.config["model"]

@@ -5,11 +5,13 @@ import warnings
 from typing import Any
 
 from rnnscope.commands.assemble import Terms, Training, assemble
+from rnnscope.commands.follow import follow
+from rnnscope.commands.processes import is_follower, silence
 from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Result, Session
 from rnnscope.runs.environment import environment, git_patch
 from rnnscope.runs.files import replace_file, replace_text
-from rnnscope.runs.folder import RunFolder, create_run_folder
+from rnnscope.runs.folder import RunFolder, create_run_folder, make_run_folder
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import flatten
@@ -23,18 +25,22 @@ def fit(
 
     Args:
         config: the resolved config as plain values.
-        name: of the folder under outputs/runs; None takes dataset-model-optimizer.
+        name: of the folder under outputs/runs; None takes dataset-model-optimizer. A job of a sweep has its own.
         command: Hydra's own record of the command line, kept under .hydra/.
-        terms: of the run that is done again.
+        terms: of the run that is done again, or of a job.
 
     Raises:
         UserError: for anything the user can mend; before training starts, no folder is left.
     """
     quiet_lightning()
-    with Screen() as screen:
+    if is_follower(config):
+        silence()
+        return follow(assemble(config, print, terms))
+    job = terms.job if terms else None
+    with Screen(quiet=job is not None) as screen:
         training = assemble(config, screen.say, terms)
         describe(training, screen)
-        run = create_run_folder(name or run_name(config))
+        run = make_run_folder(job.folder) if job else create_run_folder(name or run_name(config))
         with RunLock(run.lock):
             screen.log_to(run.log)
             record = write_snapshot(run, training, command or {})
@@ -51,7 +57,8 @@ def quiet_lightning() -> None:
     """Keep Lightning's advertisements and hints about options that are ours off the terminal."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    warnings.filterwarnings("ignore", message=".*(GPU available but not used|does not have many workers|isinstance.treespec).*")
+    hints = "GPU available but not used|does not have many workers|isinstance.treespec|The `srun` command is available"
+    warnings.filterwarnings("ignore", message=f".*({hints}).*")
 
 
 def describe(training: Training, screen: Screen) -> None:
@@ -60,12 +67,13 @@ def describe(training: Training, screen: Screen) -> None:
         screen.say(line)
     resolved, tokens = training.resolved, training.data.splits["train"].tokens
     model, steps = training.config["model"], resolved["total_steps"]
-    parameters = training.model.parameter_count()
+    parameters, processes = training.model.parameter_count(), training.processes.world_size
     screen.say(
         f"model        {model['num_layers']} x {model['hidden_size']} {model['cell']}: {parameters:,} parameters for"
         f" {tokens:,} training tokens; {resolved['precision']} on {resolved['device']}, {resolved['threads']} threads"
+        f"{f' in each of {processes} processes' if processes > 1 else ''}"
     )
-    per_epoch = training.data.train_dataloader().windows_per_epoch
+    per_epoch = training.windows.windows_per_epoch
     if steps is None:
         screen.say(f"budget       {training.config['trainer']['max_minutes']} minutes; {per_epoch:,} steps are one epoch")
     else:
@@ -102,4 +110,4 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, Any]) 
 
 def machine(resolved: dict[str, Any]) -> dict[str, Any]:
     """Return the part of the resolved values that decides bits."""
-    return {key: resolved.get(key) for key in ("device", "precision", "threads")}
+    return {key: resolved.get(key) for key in ("device", "precision", "threads", "world_size")}

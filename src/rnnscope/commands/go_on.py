@@ -5,13 +5,15 @@ from dataclasses import replace
 from functools import reduce
 from typing import Any
 
-from rnnscope.commands.assemble import Terms, Training, assemble
+from rnnscope.commands.assemble import Job, Terms, Training, assemble
 from rnnscope.commands.checked import checked, recorded_config
 from rnnscope.commands.fit import machine, quiet_lightning
+from rnnscope.commands.follow import follow
+from rnnscope.commands.processes import is_follower, silence
 from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Result, Session
 from rnnscope.errors import UserError
-from rnnscope.runs.checkpoints import Checkpoints
+from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
 from rnnscope.runs.environment import environment, environment_differences
 from rnnscope.runs.files import remove_temporaries
 from rnnscope.runs.folder import RunFolder, refuse_links
@@ -23,29 +25,32 @@ from rnnscope.runs.snapshot import read_vocabulary, write_config
 OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a checkpoint may have besides last.ckpt
 
 
-def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | None = None) -> Result:
+def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | None = None, job: Job | None = None) -> Result:
     """Train on in `run`, exactly from where its newest whole checkpoint stands, and return how it ended.
 
     Args:
         changes: values of dotted keys that are other from here on.
         terms: of the run that is done again; None takes them from the run's own record.
+        job: of the sweep that the run is a part of, while that does it.
 
     Raises:
         UserError: when it is being trained elsewhere, has ended, or its text or checkpoints are not what they were.
     """
     quiet_lightning()
     refuse_links(run)
-    with RunLock(run.lock), Screen() as screen:
+    if is_follower(recorded_config(run, Record.read(run.record))):
+        return follow_on(run, changes or {}, terms)
+    with RunLock(run.lock), Screen(quiet=job is not None) as screen:
         record = Record.read(run.record)
         screen.log_to(run.log)
         before = recorded_config(run, record)
-        config = checked(reduce(lambda found, item: with_value(found, *item), (changes or {}).items(), before), "changes")
+        config = changed_config(before, changes or {})
         name, saved = start_of(run, record, screen)
         refuse_repetition(run, record, saved, before == config)
         if saved and saved["ended"] and record.values.get("status") == "finished" and before == config:
             screen.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
             return finished_result(run, record)
-        terms = terms or terms_of(record, changes or {})
+        terms = replace(terms or terms_of(record, changes or {}), job=job)
         if config["init_from"] is not None:
             terms = replace(terms, vocabulary=read_vocabulary(run), going_on=saved is not None)
         training = assemble(config, screen.say, terms)
@@ -55,6 +60,25 @@ def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | 
         session = Session(run, record, training, screen, saved)
         begin_segment(run, record, training, name, saved, differences(before, config), screen)
         return session.train()
+
+
+def changed_config(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `config` with other values at dotted keys, checked."""
+    return checked(reduce(lambda found, item: with_value(found, *item), changes.items(), config), "changes")
+
+
+def follow_on(run: RunFolder, changes: dict[str, Any], terms: Terms | None) -> Result:
+    """Follow the process that goes on with `run`: what it needs from the checkpoint, it is told."""
+    silence()
+    record = Record.read(run.record)
+    before = recorded_config(run, record)
+    config = changed_config(before, changes)
+    if record.values.get("status") == "finished" and before == config:  # then the other will find nothing to do either
+        return finished_result(run, record)
+    terms = terms or terms_of(record, changes)
+    if config["init_from"] is not None:
+        terms = replace(terms, vocabulary=read_vocabulary(run), going_on=True)
+    return follow(assemble(config, print, terms))
 
 
 def start_of(run: RunFolder, record: Record, screen: Screen) -> tuple[str, dict[str, Any] | None]:
@@ -69,6 +93,8 @@ def start_of(run: RunFolder, record: Record, screen: Screen) -> tuple[str, dict[
     if found is not None:
         checkpoints.adopt(found[0])
         check_shape(found[1], str(run.checkpoints / found[0]))
+        if found[0] != LAST and not checkpoints.is_whole(BEST):
+            replace_best(found[1], screen)
         return found
     if record.get("progress.step", int, 0) > 0:
         raise UserError(f"{run.checkpoints} has no checkpoint any more; rnnscope reproduce run={run.path} trains it again")
@@ -76,6 +102,15 @@ def start_of(run: RunFolder, record: Record, screen: Screen) -> tuple[str, dict[
     for path in (run.metrics, run.timings, run.samples):
         path.unlink(missing_ok=True)
     return "none", None
+
+
+def replace_best(saved: dict[str, Any], screen: Screen) -> None:
+    """Let the checkpoint that a run goes back to be its best one, where that was damaged too.
+
+    The weights that were exported as the best may be of later steps, which the run does not have any more.
+    """
+    screen.say(f"best.ckpt is lost as well: until a better one comes, it is the checkpoint of step {saved['task']['step']}")
+    saved["names"] = [*saved["names"], BEST]  # which follow when training begins
 
 
 def check_shape(saved: dict[str, Any], source: str) -> None:

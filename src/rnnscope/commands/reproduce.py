@@ -27,6 +27,7 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
         UserError: when the folder does not say how, or its text is not to be had.
     """
     from rnnscope.commands.checked import checked, recorded_config
+    from rnnscope.commands.processes import is_follower
     from rnnscope.commands.screen import printable
     from rnnscope.errors import UserError
     from rnnscope.runs.record import Record
@@ -42,9 +43,12 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
     cut = cut_legs(legs, stop if until is None else until)
     if not cut:
         raise UserError(f"{parent.path} has no trained step to compare with")
-    for line in code_lines(parent, record):
+    follows = is_follower(config)
+    for line in [] if follows else code_lines(parent, record):
         print(printable(line))
     child = train_legs(parent, record, [(leg, checked(at(leg.config, text), str(parent.config))) for leg in cut])
+    if follows:  # the verdict is for process 0 to give
+        raise SystemExit(0)
     whole = cut == legs
     verdict = judge(parent, child, None if whole else cut[-1].stop, config["trainer"]["deterministic"])
     told = Record.read(child.record)

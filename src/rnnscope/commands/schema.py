@@ -21,6 +21,7 @@ class ModelConfig:
     embedding_size: int | None = None
     dropout: float = 0.0
     input_dropout: float = 0.0
+    residual: bool = False
     tied_weights: bool = False
     bias: bool = True
     forget_bias: float = 0.0
@@ -112,6 +113,8 @@ class TrainerConfig:
     checkpoint_minutes: float | None = 10.0
     keep_every: int | None = None
     patience: int | None = None
+    strategy: str = "single"
+    devices: int | None = None
 
 
 @dataclass
@@ -137,6 +140,28 @@ class TrainConfig:
     seed: int = 1
     name: str | None = None
     init_from: str | None = None
+
+
+@dataclass
+class GridConfig:
+    _target_: str = MISSING
+    params: dict[str, str] = field(default_factory=dict)
+    jobs: list[list[str]] = field(default_factory=list)
+    retry_failed: bool = False
+    seconds: float = 10.0
+
+
+@dataclass
+class SearchConfig:
+    _target_: str = MISSING
+    params: dict[str, str] = field(default_factory=dict)
+    n_trials: int = 20
+    at_once: int | None = None
+    sampler: str = "tpe"
+    seed: int = 1
+    pruner: str | None = None
+    retry_failed: bool = False
+    seconds: float = 10.0
 
 
 @dataclass
@@ -185,6 +210,20 @@ class EvaluateConfig:
 
 
 @dataclass
+class CompareConfig:
+    folder: str | None = None
+    sort: str = "bits_per_character"
+    filter: str | None = None
+    columns: str | None = None
+    limit: int | None = None
+    format: str | None = None
+    output: str | None = None
+    html: str | None = None
+    run: str | None = None
+    other: str | None = None
+
+
+@dataclass
 class BenchConfig:
     seconds: float = 15.0
     rounds: int = 3
@@ -200,8 +239,10 @@ COMMANDS = {
     "reproduce": ReproduceConfig,
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
+    "compare": CompareConfig,
     "bench": BenchConfig,
 }
+SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}
 GROUPS = {
     "dataset": {"dataset": DatasetConfig},
     "model": {"model": ModelConfig},
@@ -226,3 +267,5 @@ def register() -> None:
     for group, kinds in {"_global_": COMMANDS, **GROUPS}.items():
         for name, node in kinds.items():
             store.store(group="hydra/schema", name=name, node=node, package=group, replace=True)
+    for name, node in SWEEPERS.items():
+        store.store(group="hydra/schema", name=name, node=node, package="hydra.sweeper", replace=True)

@@ -1,5 +1,8 @@
 """The terminal: lines for everybody, a progress bar where somebody watches, and the same lines in train.log."""
 
+import contextlib
+import errno
+import os
 import sys
 from pathlib import Path
 from typing import IO, Self
@@ -8,10 +11,14 @@ from tqdm import tqdm
 
 
 class Screen:
-    """Prints to stdout unless `quiet`, and to train.log once there is one; lines from before it are kept for it."""
+    """Prints to stdout unless `quiet`, and to train.log once there is one; lines from before it are kept for it.
+
+    Where nobody reads stdout any more (`| head`, a terminal that was closed), lines go to train.log alone.
+    """
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
+        self._heard = not quiet
         self._early: list[str] = []
         self._log: IO[str] | None = None
         self._bar: tqdm | None = None
@@ -30,34 +37,53 @@ class Screen:
 
     def say(self, line: str) -> None:
         """Show one or more lines, above the bar if there is one."""
-        if self._bar is not None:
-            self._bar.clear()
-        if not self._quiet:
-            print(printable(line), flush=True)
-        if self._bar is not None:
-            self._bar.refresh()
+        if self._heard:
+            self._show(line)
         if self._log is None:
             self._early.append(line)
         else:
             self._log.write(line + "\n")
             self._log.flush()
 
+    def _show(self, line: str) -> None:
+        try:
+            if self._bar is not None:
+                self._bar.clear()
+            print(printable(line), flush=True)
+            if self._bar is not None:
+                self._bar.refresh()
+        except OSError as error:
+            self._go_on_unheard(error)
+
+    def _go_on_unheard(self, error: OSError) -> None:
+        """Let what is printed from here on go nowhere, where it cannot fail: a training outlives its terminal."""
+        self._heard = False
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        for stream in (sys.stdout, sys.stderr) if error.errno == errno.EIO else (sys.stdout,):  # EIO: a terminal is gone
+            with contextlib.suppress(OSError, ValueError):  # what is no real file cannot be redirected
+                os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+        self.say(f"(what is printed is read no more, {error.strerror}: from here on it is in this file alone)")
+
     def bar(self, step: int, total: int | None, text: str) -> None:
         """Move the bar; without a terminal there is none."""
         if self._quiet or not sys.stderr.isatty():
             return
-        if self._bar is None:
-            self._bar = tqdm(total=total, initial=step, unit=" steps", dynamic_ncols=True, leave=False)
-        self._bar.set_description_str(text, refresh=False)
-        self._bar.update(step - self._bar.n)
+        try:
+            if self._bar is None:
+                self._bar = tqdm(total=total, initial=step, unit=" steps", dynamic_ncols=True, leave=False)
+            self._bar.set_description_str(text, refresh=False)
+            self._bar.update(step - self._bar.n)
+        except OSError as error:
+            self._go_on_unheard(error)
 
     def close(self) -> None:
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
-        if self._log is not None:
-            self._log.close()
-            self._log = None
+        """Let go of the bar and of train.log. On a full disk its last line was told of when it was written."""
+        for open_end in (self._bar, self._log):
+            if open_end is not None:
+                with contextlib.suppress(OSError):
+                    open_end.close()
+        self._bar = self._log = None
 
 
 def printable(text: str) -> str:

@@ -1,19 +1,18 @@
 """One go at training a run: from its first step, or from a checkpoint, to wherever it ends."""
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
-import pytorch_lightning as pl
 import torch
-from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 
 from rnnscope.commands.assemble import Training
-from rnnscope.commands.farewell import farewell, no_space, out_of_memory
+from rnnscope.commands.farewell import farewell, lost_process, no_space, out_of_memory
+from rnnscope.commands.opening import opening
 from rnnscope.commands.screen import Screen
-from rnnscope.commands.watch import Watch, Writers, make_monitors
+from rnnscope.commands.trainer import run_trainer
+from rnnscope.commands.watch import Watch, Writers, make_monitors, meetings
 from rnnscope.errors import UserError
 from rnnscope.monitor.board import Board
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
@@ -21,7 +20,10 @@ from rnnscope.runs.checkpoints import BEST, Checkpoints
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.record import Record, now
+from rnnscope.runs.segments import flatten
 from rnnscope.runs.weights import hash_weights, save_weights
+from rnnscope.training.exchange import Exchange, Lost
+from rnnscope.training.meetings import Leader
 from rnnscope.training.randomness import random_state, restore_random_state
 
 CHECKPOINT_FORMAT = 1
@@ -46,23 +48,8 @@ class Result:
     weights_hash: str | None
 
 
-STRETCH = 16  # windows that make one batch of Lightning's
-
-
-class Stretches:
-    """Hands endless windows to Lightning a stretch at a time; the position in them is the task's to remember."""
-
-    def __init__(self, windows: Any) -> None:
-        self._windows = windows
-
-    def __iter__(self) -> Iterator[Any]:
-        windows = iter(self._windows)
-        while True:
-            yield islice(windows, STRETCH)
-
-
 class Session:
-    """One go at training a run.
+    """One go at training a run; of several processes that train it together, only the first has one.
 
     Args:
         checkpoint: where to go on, as `Checkpoints.newest` read it; None starts at the first step.
@@ -73,10 +60,10 @@ class Session:
     ) -> None:
         self.run, self.record, self.training, self.screen = run, record, training, screen
         self.checkpoint = checkpoint
-        self.windows = training.data.train_dataloader()
         self.checkpoints = Checkpoints(run.checkpoints)
         self.writers = self._open_writers(0 if checkpoint is None else checkpoint["task"]["step"] + 1)
         self.watch: Watch = make_monitors(training, self.writers, screen, self.begin, self.save)
+        self.leader = self._lead(training.task.exchange) if training.task.exchange else None
         if checkpoint is not None:
             self._restore(checkpoint)
 
@@ -84,13 +71,20 @@ class Session:
         parameters = [name for name, _ in self.training.model.named_parameters()]
         board = Board(str(self.run.path), first_step)
         if not first_step:
-            board.hparams(hparams_of(self.training.config), ["best/loss", "best/bits_per_character"])
+            job = self.training.terms.job
+            listed = hparams_of(self.training.config, job.swept if job else ())
+            board.hparams(listed, ["best/loss", "best/bits_per_character"])
         return Writers(
             CsvJournal(self.run.metrics, metric_columns(parameters, self.training.words)),
             CsvJournal(self.run.timings, TIMING_COLUMNS),
             JsonJournal(self.run.samples),
             board,
         )
+
+    def _lead(self, exchange: Exchange) -> Leader:
+        """Return what lets the other processes follow the monitors of this one."""
+        others = self.checkpoint.get("others", []) if self.checkpoint else []
+        return Leader(exchange, meetings(self.training), self.watch.monitors, lambda: opening(self.training, others))
 
     def _restore(self, saved: dict[str, Any]) -> None:
         """Make everything as it was when `saved` was written.
@@ -99,11 +93,13 @@ class Session:
             UserError: when that does not fit the run.
         """
         try:
+            if len(saved.get("others", [])) != self.training.processes.world_size - 1:
+                raise ValueError("it is of another number of processes")
             self.training.model.load_state_dict(saved["state_dict"])
             self.training.task.restore(saved["task"])
             self.watch.monitors.restore(saved["monitors"])
             if self.training.task.position:
-                self.windows.load_state_dict(self.training.task.position)
+                self.training.windows.load_state_dict(self.training.task.position)
             restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more
             self.writers.truncate(saved["offsets"])
         except UserError:
@@ -124,10 +120,13 @@ class Session:
         """Train to the end and record how it went, whatever way it went."""
         status, error = "failed", None
         try:
-            self._run_trainer()
+            run_trainer(self.training, self.leader or self.watch.monitors)
             status = self._status()
         except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
             status = "interrupted"
+        except Lost as exception:
+            error = f"another process is gone ({exception})"
+            raise UserError(lost_process(self.training, self.run)) from exception
         except torch.OutOfMemoryError as exception:
             error = str(exception).splitlines()[0]
             raise UserError(out_of_memory(self.training, error)) from exception
@@ -141,41 +140,28 @@ class Session:
             raise
         finally:
             self.watch.budget.restore_handlers()
-            self._close_writers()
+            self._close_writers(status)
             result = self._finish(status, error)
         self._say_farewell(result)
+        if self.leader:
+            self.leader.dismiss({"run": str(self.run.path), "status": result.status, "step": result.step})
         return result
 
     def end(self) -> Result:
         """Record the end of a run that had trained all it should when its process was killed."""
-        self._close_writers()
+        self._close_writers("finished")
         self._derive(self.checkpoint["names"] if self.checkpoint else [])
         result = self._finish("finished", None)
         self._say_farewell(result)
         return result
 
-    def _close_writers(self) -> None:
+    def _close_writers(self, status: str) -> None:
         try:
+            if status != "interrupted":  # TensorBoard believes the first end of a run that it is told
+                self.writers.board.end(status == "finished")
             self.writers.close()
         except OSError as error:  # a full disk, most likely: what the checkpoint counts on was written before it
             self.screen.say(f"warning: the last lines could not be written ({error.strerror})")
-
-    def _run_trainer(self) -> None:
-        trainer = pl.Trainer(
-            accelerator="gpu" if self.training.device.type == "cuda" else "cpu",
-            devices=1,
-            max_epochs=1,  # the data counts its own epochs: to Lightning the windows never end
-            max_steps=-1,
-            plugins=[LightningEnvironment()],  # else Lightning takes over any Slurm allocation it finds itself in
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            limit_val_batches=0,
-        )
-        self.training.task.watcher = self.watch.monitors
-        trainer.fit(self.training.task, train_dataloaders=Stretches(self.windows))
 
     def save(self, is_best: bool, kept: int | None) -> None:
         """Write a checkpoint of this very moment, under every name that it deserves."""
@@ -201,6 +187,7 @@ class Session:
             "task": self.training.task.capture(),
             "monitors": self.watch.monitors.state(),
             "random": random_state(),
+            "others": self.leader.gather() if self.leader else [],  # the parts of the other processes
             "offsets": self.writers.offsets(),
         }
 
@@ -221,7 +208,7 @@ class Session:
         self._update_record(
             status=status,
             ended=now(),
-            reason=error or task.diverged or self.watch.budget.signal,
+            reason=error or task.diverged or validation.reason or self.watch.budget.signal,
             stopped_early=validation.stopped_early,
             progress=self._progress(),
             best={
@@ -246,11 +233,10 @@ class Session:
             self.screen.say(line)
 
 
-def hparams_of(config: dict[str, Any]) -> dict[str, bool | str | float | int]:
-    """Return the few flat keys that the HParams tab lists, None as text."""
-    found: dict[str, bool | str | float | int] = {"seed": config["seed"]}
-    for group, keys in HPARAMS.items():
-        for key in keys:
-            value = config[group].get(key)
-            found[f"{group}.{key}"] = "none" if value is None else value
-    return found
+def hparams_of(config: dict[str, Any], swept: Iterable[str] = ()) -> dict[str, bool | str | float | int]:
+    """Return the few flat keys that the HParams tab lists, and those of a sweep's keys that are no groups; None as text."""
+    listed = ["seed", *(f"{group}.{key}" for group, keys in HPARAMS.items() for key in keys)]
+    listed += [key for key in swept if key not in listed and "." in key]
+    flat = flatten(config)
+    values = {key: "none" if flat.get(key) is None else flat[key] for key in listed}
+    return {key: value if isinstance(value, (bool, int, float)) else str(value) for key, value in values.items()}

@@ -19,6 +19,7 @@ from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.load import drawing, first_id, prompt_ids
+from rnnscope.training.meetings import Meetings
 
 
 @dataclass
@@ -68,7 +69,17 @@ def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
         return Budget(terms.end, None, seconds, terms.pause)
     if terms.pause is not None:  # an earlier run got this far, whatever the clock says now
         return Budget(training.resolved["total_steps"], None, seconds, terms.pause)
-    return Budget(training.resolved["total_steps"], training.config["trainer"]["max_minutes"], seconds)
+    limits = training.resolved["total_steps"], training.config["trainer"]["max_minutes"]
+    return Budget(*limits, seconds, asked=terms.job.asked) if terms.job else Budget(*limits, seconds)
+
+
+def meetings(training: Training) -> Meetings:
+    """Return when the processes of a training meet: for all that is logged, validated or saved, and where it may end."""
+    monitor, trainer, terms = training.config["monitor"], training.config["trainer"], training.terms
+    every = (monitor["scalars_every"], monitor["samples_every"])
+    every += (trainer["val_every"], trainer["checkpoint_every"], trainer["keep_every"])
+    last = (training.resolved["total_steps"], terms.end, terms.pause)
+    return Meetings(monitor["scalars_every"], tuple(filter(None, every)), tuple(filter(None, last)))
 
 
 def make_monitors(
@@ -92,6 +103,7 @@ def make_monitors(
         training.tokens_per_character("val"),
         training.words,
         trainer["patience"],
+        training.terms.job.report if training.terms.job else None,
     )
     lines = (monitor["scalars_every"], monitor["lines_every"], training.resolved["total_steps"])
     monitors: list[Monitor] = [

@@ -18,8 +18,8 @@ IGNORE = -100  # the target of padding: torch's cross_entropy leaves it out by d
 class Window:
     """`inputs` and `targets`: (batch, time) int64, targets are IGNORE in padding.
 
-    `count` is the number of real targets, `fresh` says that the state starts from zero, `position` is what
-    `load_state_dict` of the source takes to go on after this window.
+    `count` is the number of real targets, those of all processes where several share the window's rows; `fresh` says that
+    the state starts from zero, `position` is what `load_state_dict` of the source takes to go on after this window.
     """
 
     inputs: torch.Tensor
@@ -40,9 +40,14 @@ class Window:
 
 
 def cut(
-    stream: np.ndarray, first: np.ndarray, length: np.ndarray | None, time: int, given: int | None = None
+    stream: np.ndarray,
+    first: np.ndarray,
+    length: np.ndarray | None,
+    time: int,
+    given: int | None = None,
+    share: slice = slice(None),
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Rows of a stream as (inputs, targets, count); both (rows, time).
+    """Rows of a stream as (inputs, targets, count); both (rows, time). All rows are counted, `share` of them are returned.
 
     Row r has the inputs stream[first[r] : first[r] + length[r]] and the targets one further on, then padding: input 0,
     target IGNORE. The token `given` (START) is an input but never a target. `first`, `length`: (rows,) int64; no `length`
@@ -59,7 +64,7 @@ def cut(
     hidden = int(np.count_nonzero(masked))
     if hidden:
         targets = np.where(masked, IGNORE, targets)
-    return torch.from_numpy(inputs), torch.from_numpy(targets), targets.size - hidden
+    return torch.from_numpy(inputs[share]), torch.from_numpy(targets[share]), targets.size - hidden
 
 
 class Windows:
@@ -75,7 +80,7 @@ class Windows:
         if batch_size < 1 or sequence_length < 1:
             raise UserError(f"batch_size={batch_size} and sequence_length={sequence_length} must be at least 1")
         if batch_size % world_size:
-            raise UserError(f"batch_size={batch_size} does not divide among {world_size} processes: use a multiple")
+            raise UserError(f"dataset.batch_size={batch_size} does not divide among {world_size} processes: use a multiple")
         self.batch_size, self.sequence_length, self.endless = batch_size, sequence_length, endless
         rows = batch_size // world_size
         self._rows = slice(rank * rows, (rank + 1) * rows)
@@ -155,8 +160,8 @@ class StreamWindows(Windows):
         short, longer = divmod(tokens, batch_size)
         lengths = np.full(batch_size, short, dtype=np.int64)
         lengths[:longer] += 1
-        self._first = (np.cumsum(lengths) - lengths)[self._rows]
-        self._length, self._shortest = lengths[self._rows], short
+        self._first = np.cumsum(lengths) - lengths
+        self._length, self._shortest = lengths, short
         self.windows_per_epoch = -(-int(lengths[0]) // sequence_length)
         self.tokens_per_epoch = tokens - count_given(stream, given)
 
@@ -164,7 +169,8 @@ class StreamWindows(Windows):
         begin = number * self.sequence_length
         full = begin + self.sequence_length <= self._shortest
         length = None if full else np.clip(self._length - begin, 0, self.sequence_length)
-        inputs, targets, count = cut(self._stream, self._first + begin, length, self.sequence_length, self._given)
+        first, time = self._first + begin, self.sequence_length
+        inputs, targets, count = cut(self._stream, first, length, time, self._given, self._rows)
         return Window(inputs, targets, count, number == 0, epoch)
 
 
@@ -190,10 +196,9 @@ class ZeroStateWindows(Windows):
         self.tokens_per_epoch = self._tokens - count_given(stream, given)
 
     def window(self, epoch: int, number: int) -> Window:
-        rows = number * self.batch_size + np.arange(self.batch_size)[self._rows]
-        first = rows * self.sequence_length
+        first = (number * self.batch_size + np.arange(self.batch_size)) * self.sequence_length
         length = np.clip(self._tokens - first, 0, self.sequence_length)
-        inputs, targets, count = cut(self._stream, first, length, self.sequence_length, self._given)
+        inputs, targets, count = cut(self._stream, first, length, self.sequence_length, self._given, self._rows)
         return Window(inputs, targets, count, True, epoch)
 
 

@@ -74,6 +74,9 @@ def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:
     try:
         pooch.retrieve(remote.url, known_hash, place.name, place.parent, progressbar=sys.stderr.isatty())
     except (requests.RequestException, OSError) as error:
+        answer = getattr(error, "response", None)
+        if answer is not None:
+            answer.close()  # pooch leaves one that it refuses open
         raise UserError(_unreachable(remote, place, error, corrupt)) from None
     except ValueError as error:
         if "hash" not in str(error).lower():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.metadata
 import json
@@ -121,6 +122,7 @@ def prepare(settings: TextSettings, cache_dir: Path, vocabulary: Vocabulary | No
         return _encode(settings, corpus, found, vocabulary, partial)
 
     manifest = cached(folder, fill, say)
+    _return_freed_memory()
     splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
     fingerprint = {
         "text": text_digest,
@@ -171,6 +173,13 @@ def _keep_freed_memory() -> None:
     mallopt(3)). Encoding takes a fifth less time; with another allocator this does nothing.
     """
     np.empty((1 << 25) - (1 << 16), dtype=np.uint8)
+
+
+def _return_freed_memory() -> None:
+    """Make glibc return what was kept, before training takes memory of its own; with another allocator this does nothing."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim:
+        trim(0)
 
 
 def _split_lines(

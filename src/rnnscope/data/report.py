@@ -10,15 +10,16 @@ from rnnscope.data.text import CleanText
 from rnnscope.data.vocabulary import SPECIALS, Vocabulary
 
 MANY_CHARACTERS = 5000  # Chinese and Japanese texts have up to about this many distinct ones
+MANY_WORDS = 50_000  # of a vocabulary: from here on the head takes most of the time and memory of a step
 FEW_SPACES = 0.02  # spaces per character; English has 0.18
 LONG_WORDS = 12  # characters per word; English has 5
 SHOWN = 60  # characters of the example
+LONG = 40  # characters of a token that are shown: a word can be as long as a text without spaces
 
 
 def text_lines(text: CleanText, counts: Counter[str] | None, level: str, words: str) -> list[str]:
     """What the text is made of. `counts`: how often each token occurs in train, None where nobody counted."""
-    characters = int(text.characters.sum())
-    line = f"text: {text.files:,} files, {len(text.ends):,} documents, {characters:,} characters"
+    line = f"text: {text.files:,} files, {len(text.ends):,} documents, {text.characters:,} characters"
     if counts is None:
         return [line]
     kind = "words" if level == "word" else "characters"
@@ -55,12 +56,22 @@ def vocabulary_lines(vocabulary: Vocabulary, counts: Counter[str] | None, cap: i
     dropped = [(token, count) for token, count in counts.most_common() if token not in kept]
     line = (
         f"vocabulary: {len(vocabulary):,} tokens (level {vocabulary.level}, {limits}); "
-        f"rarest kept {rarest!r}, {counts[rarest]:,} times"
+        f"rarest kept {_quoted(rarest)}, {counts[rarest]:,} times"
     )
-    if not dropped:
-        return [line]
-    shown = ", ".join(f"{token!r} {count:,}" for token, count in dropped[:8])
-    return [line, f"left to UNK: {len(dropped):,} distinct tokens, most often {shown}"]
+    lines = [line]
+    if dropped:
+        shown = ", ".join(f"{_quoted(token)} {count:,}" for token, count in dropped[:8])
+        lines.append(f"left to UNK: {len(dropped):,} distinct tokens, most often {shown}")
+    if vocabulary.level == "word" and len(vocabulary) > MANY_WORDS:
+        lines.append(
+            f"warning: {len(vocabulary):,} words make every step slow and large, and most of them are too rare to be learnt: "
+            "try dataset.vocabulary_size=10000"
+        )
+    return lines
+
+
+def _quoted(token: str) -> str:
+    return repr(token if len(token) <= LONG else f"{token[:LONG]}...")
 
 
 def split_line(split: str, info: Mapping[str, Any]) -> str:

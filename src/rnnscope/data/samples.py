@@ -139,7 +139,7 @@ class SampleWindows(Windows):
         first[:used] = plan.first[rows] + step * self.sequence_length
         length[:used] = np.clip(plan.length[rows] - step * self.sequence_length, 0, self.sequence_length)
         time = int(self._rounded(length.max()))
-        inputs, targets, count = cut(self._stream, first[self._rows], length[self._rows], time)
+        inputs, targets, count = cut(self._stream, first, length, time, share=self._rows)
         return Window(inputs, targets, count, step == 0, epoch)
 
 

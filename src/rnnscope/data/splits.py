@@ -52,7 +52,7 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
     for name in expected:
         if ranges[name][0] >= ranges[name][1]:
             raise UserError(
-                f"the {name} split has no token: the text has {int(text.characters.sum())} characters in "
+                f"the {name} split has no token: the text has {text.characters} characters in "
                 f"{len(text.ends)} document(s): change dataset.split or give a longer text"
             )
     return ranges
@@ -61,7 +61,7 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
 def _wanted(text: CleanText, split: Mapping[str, float | None]) -> tuple[int, int, bool]:
     """The two cuts that `split` asks for, in bytes (True) or characters (False) from the start."""
     in_bytes = check_split(split)
-    total = int(text.ends[-1]) if in_bytes else int(text.characters.sum())
+    total = int(text.ends[-1]) if in_bytes else text.characters
     known = sum(split.get(name) or 0.0 for name in SPLITS)
     whole = total if in_bytes else 1.0
     rest = max(whole - known, 0.0)
@@ -74,18 +74,24 @@ def _wanted(text: CleanText, split: Mapping[str, float | None]) -> tuple[int, in
 
 def _between_documents(text: CleanText, first: int, second: int, in_bytes: bool) -> tuple[int, int]:
     """The ends of documents nearest to the two cuts, with a document on each side of a cut inside the text."""
-    sizes = text.ends if in_bytes else np.cumsum(text.characters)
-    total, count = int(sizes[-1]), len(sizes)
-    train = _nearest(sizes, first, 1, count - 1) if 0 < first < total else count * (first >= total)
+    count = len(text.ends)
+    total = int(text.ends[-1]) if in_bytes else text.characters
+    train = _nearest(text, first, in_bytes, 1) if 0 < first < total else count * (first >= total)
     left = train + 1 if first < second else train
-    val = _nearest(sizes, second, min(left, count - 1), count - 1) if second < total else count
+    val = _nearest(text, second, in_bytes, min(left, count - 1)) if second < total else count
     val = max(val, train)
     return _byte_end(text, train), _byte_end(text, val)
 
 
-def _nearest(sizes: np.ndarray, wanted: int, low: int, high: int) -> int:
-    """How many documents, from `low` to `high`, come nearest to `wanted`."""
-    return low + int(np.argmin(np.abs(sizes[low - 1 : high] - wanted)))
+def _nearest(text: CleanText, wanted: int, in_bytes: bool, low: int) -> int:
+    """How many documents, `low` or more and not all of them, come nearest to `wanted` bytes or characters."""
+
+    def distance(documents: int) -> int:
+        end = _byte_end(text, documents)
+        return abs((end if in_bytes else text.count(0, end)) - wanted)
+
+    below = int(np.searchsorted(text.ends, wanted if in_bytes else text.byte_of_character(wanted)))
+    return min((min(max(documents, low), len(text.ends) - 1) for documents in (below, below + 1)), key=distance)
 
 
 def _byte_end(text: CleanText, documents: int) -> int:

@@ -24,17 +24,21 @@ BLOCK = 1 << 18  # bytes read at a time: with all that becomes of them they stay
 class CleanText:
     """A cleaned text on disk.
 
-    `ends`: the byte after each document, `characters`: how long each is, both (documents,) int64. `marks`: (2, n) int64,
-    places where it is known how many characters (row 1) lie before a byte (row 0), at least at all ends of documents.
+    `ends`: (documents,) int64, the byte after each document. `marks`: (2, n) int64, places where it is known how many
+    characters (row 1) lie before a byte (row 0): the beginning, the end, and some every `BLOCK` bytes or so between them.
     `labelled`: how many documents come from the files of each split.
     """
 
     path: Path
     ends: np.ndarray
-    characters: np.ndarray
     marks: np.ndarray
     labelled: dict[str, int]
     files: int
+
+    @property
+    def characters(self) -> int:
+        """How many characters the whole text has."""
+        return int(self.marks[1, -1])
 
     def blocks(self, start: int, end: int) -> Iterator[str]:
         """The text between two byte positions (both at the start of a character) in blocks of `BLOCK` bytes."""

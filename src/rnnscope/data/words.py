@@ -21,7 +21,7 @@ UNKNOWN = "\n unknown"  # the model's own name for UNK: white space and letters 
 # white space is the tokeniser's, which is not Python's.
 SPACES = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 STRETCH = re.compile(f" ?[^{SPACES}]+|[{SPACES}]+")
-KEPT = 1 << 20  # different stretches counted before their words are: most of a text is the same few stretches
+KEPT = 1 << 19  # different stretches counted before their words are: most of a text is the same few stretches
 REMEMBERED = 1 << 18  # different stretches whose ids are remembered
 
 Splitter = Callable[[str], list[str]]

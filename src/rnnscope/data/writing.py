@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterator
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -15,7 +15,7 @@ from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.corpus import Corpus
 from rnnscope.data.output import Output
 from rnnscope.data.sources import Source
-from rnnscope.data.text import CleanText
+from rnnscope.data.text import BLOCK, CleanText
 from rnnscope.errors import UserError
 
 
@@ -46,7 +46,7 @@ def write_text(
 class _Writer:
     def __init__(self, separator: str) -> None:
         self._separator, self._tail = separator, separator.encode("utf-8", "surrogatepass")
-        self.ends, self._characters, self._marks = array("q"), array("q"), array("q", (0, 0))
+        self.ends, self._marks = array("q"), array("q", (0, 0))  # 8 bytes a document: a text may have millions
         self._total = self.empty = 0
         self.visible = False
 
@@ -58,25 +58,24 @@ class _Writer:
                 continue
             if self._total == begin and not new_split:
                 self.ends[-1] += file.write(self._tail)
-                self._characters[-1] += len(self._separator)
-                begin = self._add(file.size, len(self._separator))
+                self._total += len(self._separator)
+                begin = self._total
             file.write(block.encode("utf-8", "surrogatepass"))
-            self._add(file.size, len(block))
+            self._total += len(block)
+            if file.size - self._marks[-2] >= BLOCK:
+                self._marks.extend((file.size, self._total))
             self.visible = self.visible or not block.isspace()
         if self._total == begin:
             self.empty += 1
             return
         self.ends.append(file.size)
-        self._characters.append(self._total - begin)
-
-    def _add(self, size: int, characters: int) -> int:
-        self._total += characters
-        self._marks.extend((size, self._total))
-        return self._total
 
     def text(self, path: Path, labelled: dict[str, int], files: int) -> CleanText:
-        ends, characters, marks = (np.array(values, np.int64) for values in (self.ends, self._characters, self._marks))
-        return CleanText(path, ends, characters, marks.reshape(-1, 2).T.copy(), labelled, files)
+        size = self.ends[-1] if self.ends else 0
+        if self._marks[-2] < size:
+            self._marks.extend((size, self._total))
+        ends, marks = np.frombuffer(self.ends, np.int64), np.array(self._marks).reshape(-1, 2).T
+        return CleanText(path, ends, marks, labelled, files)
 
 
 def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
@@ -84,26 +83,26 @@ def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
 
     `separator` stands after each document but the last of a split, before and after. The old file is removed.
     """
-    tail = separator.encode("utf-8", "surrogatepass")
-    starts = np.concatenate([[0], text.ends[:-1]])
-    lasts = np.cumsum(list(text.labelled.values())) - 1
-    tails = np.ones(len(starts), dtype=np.int64)
-    tails[lasts[lasts >= 0]] = 0
-    ends = text.ends - tails * len(tail)
-    order = array("q")
-    with text.path.open("rb") as old, path.open("wb") as new:
-        for first, last in pairwise([-1, *lasts.tolist()]):
-            some = range(first + 1, last + 1)
-            order.extend(sorted(some, key=lambda i: hashlib.sha256(_bytes(old, starts[i], ends[i])).digest()))
-        for place, i in enumerate(order):
-            new.write(_bytes(old, starts[i], ends[i]) + tail * int(tails[place]))
+    writer, first = _Writer(separator), 0
+    with text.path.open("rb") as old, Output(path, hashed=False) as new:
+        for documents in text.labelled.values():
+            last = first + documents - 1
+            read = partial(_document, text, old, last, len(separator.encode("utf-8", "surrogatepass")))
+            keys = np.fromiter((_key(read(i)) for i in range(first, last + 1)), np.uint64, documents)
+            for place, i in enumerate(np.argsort(keys)):
+                writer.write(new, iter((read(first + i).decode("utf-8", "surrogatepass"),)), new_split=place == 0)
+            first = last + 1
     text.path.unlink()
-    characters = (text.characters - tails * len(separator))[order] + tails * len(separator)
-    ends = np.cumsum((ends - starts)[order] + tails * len(tail))
-    marks = np.concatenate([[[0], [0]], np.stack([ends, np.cumsum(characters)])], axis=1)
-    return CleanText(path, ends, characters, marks, text.labelled, text.files)
+    return writer.text(path, text.labelled, text.files)
 
 
-def _bytes(file: BinaryIO, start: int, end: int) -> bytes:
+def _document(text: CleanText, file: BinaryIO, last: int, tail: int, i: int) -> bytes:
+    """Document `i` without the separator at its end, `tail` bytes, which all but the `last` of a split have."""
+    start = int(text.ends[i - 1]) if i else 0
     file.seek(start)
-    return file.read(end - start)
+    return file.read(int(text.ends[i]) - start - tail * (i < last))
+
+
+def _key(document: bytes) -> int:
+    """The first 8 bytes of its sha256."""
+    return int.from_bytes(hashlib.sha256(document).digest()[:8], "big")

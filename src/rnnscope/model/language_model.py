@@ -23,6 +23,8 @@ class LanguageModel(nn.Module):
         embedding_size: features of the embedding; None makes it `hidden_size`.
         dropout: share of units dropped after each layer while training.
         input_dropout: the same for the embedding.
+        residual: each layer above the first adds what it reads to what it writes (between LSTM layers: Wu et al. 2016, section
+            3.1): the layers below keep a short way to the head.
         tied_weights: the head reads out with the embedding's matrix (Press & Wolf 2017).
         bias: whether cells and head have biases.
         forget_bias: added to the LSTM's forget gate at the start; 0 leaves it as initialised.
@@ -43,6 +45,7 @@ class LanguageModel(nn.Module):
         embedding_size: int | None = None,
         dropout: float = 0.0,
         input_dropout: float = 0.0,
+        residual: bool = False,
         tied_weights: bool = False,
         bias: bool = True,
         forget_bias: float = 0.0,
@@ -53,7 +56,7 @@ class LanguageModel(nn.Module):
         features = vocabulary_size if input == "one_hot" else embedding_size or hidden_size
         check_model(cell, hidden_size, num_layers, input, features, dropout, input_dropout, tied_weights, init, init_scale)
         self.vocabulary_size, self.hidden_size, self.num_layers = vocabulary_size, hidden_size, num_layers
-        self.cell, self.dropout, self.input_dropout = cell, dropout, input_dropout
+        self.cell, self.dropout, self.input_dropout, self.residual = cell, dropout, input_dropout, residual
         self.embedding = nn.Embedding(vocabulary_size, features) if input == "embedding" else None
         self.cells = make_cells(cell, features, hidden_size, num_layers, bias)
         self.head = nn.Linear(hidden_size, vocabulary_size, bias=bias)
@@ -80,9 +83,9 @@ class LanguageModel(nn.Module):
         hidden = self._drop(self.embed(tokens.t()), self.input_dropout)  # (time, batch, features)
         after: State = []
         for index, layer in enumerate(self.cells):
-            hidden, layer_state = layer(hidden, None if state is None else state[index])
+            written, layer_state = layer(hidden, None if state is None else state[index])
             after.append(layer_state)
-            hidden = self._drop(hidden, self.dropout)
+            hidden = self._drop(self.join(index, hidden, written), self.dropout)
         return self.head(hidden).transpose(0, 1), after
 
     def embed(self, tokens: Tensor) -> Tensor:
@@ -90,6 +93,10 @@ class LanguageModel(nn.Module):
         if self.embedding is not None:
             return self.embedding(tokens)
         return F.one_hot(tokens, self.vocabulary_size).to(self.head.weight.dtype)
+
+    def join(self, index: int, read: Tensor, written: Tensor) -> Tensor:
+        """Return what layer `index` hands on, of what it read and wrote."""
+        return read + written if self.residual and index else written
 
     def _drop(self, hidden: Tensor, share: float) -> Tensor:
         return drop(hidden, share) if share and self.training else hidden  # a share of 0 would still copy it all

@@ -84,17 +84,16 @@ def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, ch
     device = next(model.parameters()).device
     was_training = model.training
     model.eval()
-    nats: list[Tensor] = []
-    correct: list[Tensor] = []
+    # sums in place: a small tensor kept from each window would split the heap, and no window's memory be used again
+    nats, correct = (torch.zeros((), dtype=kind, device=device) for kind in (torch.float64, torch.int64))
     tokens, state = 0, None
     for window in windows:
         score, hits, state = _score(model, window, state, device, precision)
-        nats.append(score)
-        correct.append(hits)
+        nats += score
+        correct += hits
         tokens += window.count
     model.train(was_training)
-    total = float(torch.stack(nats).double().sum()) if nats else 0.0
-    return Score(total, tokens, int(torch.stack(correct).sum()) if correct else 0, characters)
+    return Score(float(nats), tokens, int(correct), characters)
 
 
 def _score(

@@ -35,7 +35,7 @@ class Stepper:
         hidden = self.model.embed(ids)
         for index, weights in enumerate(self._layers):
             self.state[index] = self._step(hidden, self.state[index], weights)
-            hidden = self.state[index][0]
+            hidden = self.model.join(index, hidden, self.state[index][0])
         return self.model.head(hidden)
 
 

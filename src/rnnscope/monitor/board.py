@@ -79,8 +79,21 @@ class Board:
         """Fill the HParams tab: the same flat keys in every run, and the tags whose last value it lists."""
         from torch.utils.tensorboard.summary import hparams
 
-        for summary in hparams(values, dict.fromkeys(metrics, 0.0)):
-            self._event(summary, None)
+        experiment, start, _ = hparams(values, dict.fromkeys(metrics, 0.0))  # the third is the end, a success already
+        self._event(experiment, None)
+        self._event(start, None)
+
+    def end(self, finished: bool) -> None:
+        """Tell the HParams tab how the run ended: success or failure; what is told after that it does not hear."""
+        from tensorboard.plugins.hparams.api_pb2 import Status  # type: ignore[attr-defined]
+        from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION, PLUGIN_NAME, SESSION_END_INFO_TAG
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo  # type: ignore[attr-defined]
+
+        status = Status.Value("STATUS_SUCCESS" if finished else "STATUS_FAILURE")
+        content = HParamsPluginData(session_end_info=SessionEndInfo(status=status), version=PLUGIN_DATA_VERSION)
+        data = SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME, content=content.SerializeToString())
+        value = Summary.Value(tag=SESSION_END_INFO_TAG, metadata=SummaryMetadata(plugin_data=data))
+        self._event(Summary(value=[value]), None)
 
     def _event(self, summary: "Summary", step: int | None) -> None:
         writer = self._writer.file_writer or self._writer._get_file_writer()

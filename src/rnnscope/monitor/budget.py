@@ -9,19 +9,24 @@ from typing import Any
 from rnnscope.monitor.monitors import Monitor
 from rnnscope.training.task import LanguageModelTask
 
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
 
 class Budget(Monitor):
     """Stops at step `total_steps`, after `max_minutes` of training, or at the end of the step in which a signal came.
 
     A signal, or `pause_at`, interrupts: the run could go on. At the last step of its budget a run ends all the same.
 
-    SIGINT (Ctrl-C) and SIGTERM finish the step, save and leave; a second Ctrl-C leaves at once.
+    SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) finish the step, save and leave; a second Ctrl-C leaves at
+    once. Under `nohup`, which ignores SIGHUP, it stays ignored. Whoever handled signals before, a sweep for one, hears of
+    them too.
 
     Args:
         total_steps: None for no such limit.
         max_minutes: None for no such limit; counted over all sessions of the run.
         seconds: how long the run has trained, earlier sessions included.
         pause_at: leave after this step as if interrupted; None for never.
+        asked: what else asks to leave, a sweep that was stopped for one; None while nothing does.
     """
 
     def __init__(
@@ -30,25 +35,32 @@ class Budget(Monitor):
         max_minutes: float | None,
         seconds: Callable[[], float],
         pause_at: int | None = None,
+        asked: Callable[[], str | None] = lambda: None,
     ) -> None:
+        self.asked = asked
         self.total_steps, self.max_minutes, self.seconds, self.pause_at = total_steps, max_minutes, seconds, pause_at
         self.signal: str | None = None
         self._handlers: dict[int, Any] = {}
 
     def start(self, task: LanguageModelTask) -> None:
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
-                self._handlers[number] = signal.signal(number, self._on_signal)
+            for number in SIGNALS:
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number).name
+        before = self._handlers.get(number)
+        if callable(before) and before is not signal.default_int_handler:
+            before(number, frame)
 
     def after_step(self, task: LanguageModelTask) -> None:
+        self.signal = self.signal or self.asked()
         over_steps = self.total_steps is not None and task.step >= self.total_steps
-        over_time = self.max_minutes is not None and self.seconds() >= 60 * self.max_minutes
-        if over_steps or over_time or self.signal or task.step == self.pause_at:
+        over_time = self.max_minutes is not None and task.meeting and self.seconds() >= 60 * self.max_minutes
+        if over_steps or over_time or (self.signal and task.meeting) or task.step == self.pause_at:
             task.ending, task.interrupted = True, not (over_steps or over_time)
 
     def restore_handlers(self) -> None:

@@ -48,6 +48,6 @@ class Saving(Monitor):
 
     def _overdue(self, task: LanguageModelTask) -> bool:
         """Whether the clock asks for a checkpoint, and the sums since the last look are numbers worth one."""
-        if time.monotonic() - self._saved < self.seconds:
+        if not task.meeting or time.monotonic() - self._saved < self.seconds:
             return False
         return task.tally.nats is None or math.isfinite(float(task.tally.nats))

@@ -26,6 +26,7 @@ class Validation(Monitor):
         tokens_per_character: of the val split.
         words: whether perplexity is worth a curve.
         patience: stop after so many validations without a new best; None never does.
+        report: told the step and loss of each; returns why the run is not worth going on, None where it is.
     """
 
     def __init__(
@@ -36,7 +37,9 @@ class Validation(Monitor):
         tokens_per_character: float,
         words: bool,
         patience: int | None,
+        report: Callable[[int, float], str | None] | None = None,
     ) -> None:
+        self.report, self.reason = report, None
         self.recorder, self.every, self.windows = recorder, every, windows
         self.tokens_per_character, self.words, self.patience = tokens_per_character, words, patience
         self.best, self.best_step, self.bad_looks = math.inf, 0, 0
@@ -54,7 +57,9 @@ class Validation(Monitor):
         self._compare(score.loss, task.step)
         if isinstance(task.schedule, Plateau):
             task.schedule.observe({"val/loss": score.loss, "train/loss": task.watched.take()})
-        if self.patience is not None and self.bad_looks >= self.patience:
+        if self.report is not None and not task.ending:
+            self.reason = self.report(task.step, score.loss)
+        if self.reason or (self.patience is not None and self.bad_looks >= self.patience):
             self.stopped_early = task.ending = True
             task.interrupted = False  # whatever signal came in this step: the run has come to its end
 

@@ -2,7 +2,9 @@
 
 import hashlib
 import io
+import math
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from rnnscope.errors import UserError
 from rnnscope.runs.files import remove_temporaries, replace_file, replace_text, sha256_of
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
+KEPT = re.compile(r"step_(\d{1,18})\.ckpt")
 
 
 class Checkpoints:
@@ -74,27 +77,53 @@ class Checkpoints:
         Raises:
             UserError: when there are checkpoints and none of them is whole.
         """
-        damaged = []
+        found: tuple[str, dict[str, Any]] | None = None
+        damaged: list[str] = []
         for path in self._newest_first():
+            if found and (not damaged or _kept_step(path.name) <= step_of(found[1])):
+                break
             try:
                 state = load_checkpoint(path)
             except UserError as error:
                 damaged.append(path.name)
                 say(f"warning: {error}")
                 continue
-            if damaged:
-                say(f"going on from {path.name} instead")
-            return path.name, state
-        if damaged:
+            if found is None or step_of(state) > step_of(found[1]):
+                found = path.name, state
+        if damaged and found is None:
             raise UserError(f"{self.folder}: no checkpoint is whole ({', '.join(damaged)}); rnnscope reproduce trains it again")
-        return None
+        if damaged and found:
+            say(f"going on from {found[0]} instead")
+        return found
+
+    def is_whole(self, name: str) -> bool:
+        """Whether there is a checkpoint `name` that can be read."""
+        try:
+            load_checkpoint(self.folder / name)
+        except (UserError, FileNotFoundError):
+            return False
+        return True
 
     def _newest_first(self) -> Iterator[Path]:
-        kept = [path for path in self.folder.glob("step_*.ckpt") if path.stem[5:].isdecimal()]
-        kept.sort(key=lambda path: -int(path.stem[5:]))
+        """Yield last.ckpt, then what may be the newest of the others, then the kept ones from the newest on."""
+        kept = [path for path in self.folder.glob("step_*.ckpt") if KEPT.fullmatch(path.name)]
+        kept.sort(key=lambda path: -_kept_step(path.name))
         for path in (*(self.folder / name for name in (LAST, PREVIOUS, BEST)), *kept):
             if path.is_file():
                 yield path
+
+
+def step_of(state: dict[str, Any]) -> int:
+    """Return the step that a checkpoint was written after, -1 where it does not say."""
+    task = state.get("task")
+    step = task.get("step") if isinstance(task, dict) else None
+    return step if type(step) is int else -1
+
+
+def _kept_step(name: str) -> float:
+    """Return the step in the name of a kept checkpoint; for one of another name infinity: it may be of any step."""
+    found = KEPT.fullmatch(name)
+    return int(found[1]) if found else math.inf
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

@@ -25,7 +25,8 @@ def find_run(run: str, outputs: Path | None = None) -> RunFolder:
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"run={run}: this folder is no run (it has no config.yaml)")
     runs = list(iterate_runs(root))
-    matches = [found for found in runs if _matches(found, run, root)]
+    whole = [found for found in runs if run in (name_of(found, root), found.path.name)]  # lr-0.1 is no lr-0.15
+    matches = whole or [found for found in runs if _matches(found, run, root)]
     if len(matches) == 1:
         return matches[0]
     if matches:

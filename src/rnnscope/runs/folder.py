@@ -81,14 +81,23 @@ def refuse_links(run: RunFolder) -> None:
                 raise UserError(f"{path} is a link or no ordinary file: a run folder holds its own files; copy it first")
 
 
+def check_run_name(name: str) -> None:
+    """Refuse a name that no folder can have.
+
+    Raises:
+        UserError: saying so.
+    """
+    if name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
+        raise UserError(f"name={name!r} cannot be the name of a run folder: leave out slashes and dots alone")
+
+
 def create_run_folder(name: str, outputs: Path | None = None) -> RunFolder:
     """Make outputs/runs/<name>/<time>/, with -2, -3 ... where that second is taken already, and return it.
 
     Raises:
         UserError: where the folder cannot be made.
     """
-    if name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
-        raise UserError(f"name={name!r} cannot be the name of a run folder: leave out slashes and dots alone")
+    check_run_name(name)
     parent = (outputs or outputs_folder()) / "runs" / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for attempt in range(1, 1000):
@@ -101,3 +110,16 @@ def create_run_folder(name: str, outputs: Path | None = None) -> RunFolder:
             raise UserError(f"{path}: the run folder cannot be made ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
         return RunFolder(path)
     raise UserError(f"{parent}: a thousand runs began in the same second; set name=")
+
+
+def make_run_folder(path: Path) -> RunFolder:
+    """Make exactly this folder for a run and return it.
+
+    Raises:
+        UserError: where it exists already, or cannot be made.
+    """
+    try:
+        path.mkdir(parents=True)
+    except OSError as error:
+        raise UserError(f"{path}: the run folder cannot be made ({error.strerror})") from error
+    return RunFolder(path)

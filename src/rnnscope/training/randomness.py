@@ -14,6 +14,11 @@ def seed_all(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def seed_of_process(seed: int, rank: int) -> int:
+    """Return what seeds one of several processes: the seed itself for the first, numbers of its own for each other."""
+    return seed if not rank else int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
 def random_state() -> dict[str, Any]:
     """Return all states as plain tensors and containers, which load with `weights_only=True`."""
     version, internal, gauss = random.getstate()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from rnnscope.model.language_model import LanguageModel, State, detach, drop_columns
 from rnnscope.model.precision import autocast
 from rnnscope.model.scoring import Window, count_correct, sum_of_nats
+from rnnscope.training.exchange import Exchange
 from rnnscope.training.schedules import Plateau, Schedule
 
 
@@ -77,6 +78,7 @@ class LanguageModelTask(pl.LightningModule):
         clip_norm: the gradient is scaled down to this norm when longer; None leaves it.
         clip_value: every element of the gradient is clamped to +- this; None leaves it.
         state_reset: share of columns whose carried state is set to zero before each window.
+        exchange: with the other processes that train the same model; None where this is the only one.
     """
 
     def __init__(
@@ -88,11 +90,13 @@ class LanguageModelTask(pl.LightningModule):
         clip_norm: float | None = None,
         clip_value: float | None = None,
         state_reset: float = 0.0,
+        exchange: Exchange | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.schedule, self.precision = model, schedule, precision
         self.clip_norm, self.clip_value, self.state_reset = clip_norm, clip_value, state_reset
+        self.exchange = exchange
         self._optimizer = optimizer
         self._parameters_list = list(model.parameters())
         self.watcher = Watcher()
@@ -104,6 +108,7 @@ class LanguageModelTask(pl.LightningModule):
         self.tally = Tally()  # since the last point of the curves
         self.watched = Tally()  # since the last validation: what a plateau schedule looks at
         self.look = False  # a monitor sets it to have the next step's accuracy and norm
+        self.meeting = True  # whether all processes meet after this step: else no monitor may end the run, nor save it
         self.ending = False  # a monitor sets it: this step is the last
         self.interrupted = False  # by a signal: then it leaves without looking once more
         self.diverged: str | None = None  # what was not finite, once something was not
@@ -143,14 +148,23 @@ class LanguageModelTask(pl.LightningModule):
             self.correct = count_correct(logits.detach(), window.targets)
         optimizer.zero_grad()
         (nats / window.count).backward()  # Lightning's manual_backward adds hooks that nothing here listens to
+        nats = nats.detach()
+        if self.exchange is not None:
+            self._add_up(self.exchange, nats)
         clipped = self._clip()
         optimizer.step()
         self.step, self.epoch, self.position = self.step + 1, window.epoch, window.position
         self.last_count = window.count
         self.tokens_seen += window.count
-        self.tally.add(nats.detach(), window.count, clipped)
+        self.tally.add(nats, window.count, clipped)
         if isinstance(self.schedule, Plateau):
-            self.watched.add(nats.detach(), window.count)
+            self.watched.add(nats, window.count)
+
+    def _add_up(self, exchange: Exchange, nats: Tensor) -> None:
+        """Make sums over all processes of what this one found: each has divided by the targets of the whole window."""
+        exchange.add_up([*self._gradients(), nats])
+        if self.look and self.correct is not None:
+            exchange.add_up([self.correct])
 
     def _carried_state(self) -> State | None:
         """Return the state to start from; with `state_reset` the model also learns to start from nothing."""

@@ -1,0 +1,30 @@
+"""What a shell offers after a command: of Hydra's keys and choices those that the command has, and what cli.py takes itself."""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+
+from rnnscope.commands import schema
+from rnnscope.commands.changes import ON_THE_WAY
+
+GROUPS_OF_TRAIN = {"experiment", "sweep"}  # groups that are no key of the composed config
+
+
+def offers(command: str, word: str, found: Iterable[str], verbatim: Mapping[str, str]) -> list[str]:
+    """Return what completes `word`.
+
+    Args:
+        found: what Hydra offers, which for any command are the groups in conf/ too; for resume, what it offers to train.
+        verbatim: keys that are read before Hydra, and the ones that it knows them by.
+    """
+    kept = [offer for offer in found if _has_key(command, offer, verbatim)]
+    typed = [f"{key}=" for key in verbatim if f"{key}=".startswith(word) and ("." in word or "." not in key)]
+    return sorted({*kept, *typed})
+
+
+def _has_key(command: str, offer: str, verbatim: Mapping[str, str]) -> bool:
+    first = re.split(r"[.=]", offer)[0]
+    if command == "resume":
+        return first in verbatim or offer.startswith(tuple(f"{section}." for section in ON_THE_WAY))
+    known = {field.name for field in fields(schema.COMMANDS[command])} - set(verbatim.values())
+    return first in known | set(verbatim) or (command == "train" and first in GROUPS_OF_TRAIN)

@@ -1,0 +1,47 @@
+"""What every process of a training but the first does: it starts where process 0 is, and does what that decides."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from rnnscope.commands.assemble import Training
+from rnnscope.commands.opening import join
+from rnnscope.commands.session import Result
+from rnnscope.commands.trainer import run_trainer
+from rnnscope.runs.folder import RunFolder
+from rnnscope.training.exchange import Lost
+from rnnscope.training.meetings import Follower
+
+
+def follow(training: Training) -> Result:
+    """Train along with process 0, print nothing, and return how it ended there.
+
+    Raises:
+        UserError: when this process would train something else.
+        SystemExit: when process 0 is gone; it has said why.
+    """
+    threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
+    exchange = training.task.exchange
+    assert exchange is not None
+
+    def start(told: dict[str, Any]) -> None:
+        join(training, told)
+        for number in (signal.SIGINT, signal.SIGTERM):  # process 0 gets them too, and decides for all
+            signal.signal(number, signal.SIG_IGN)
+
+    try:
+        run_trainer(training, Follower(exchange, start))
+        ended = exchange.hear()
+    except Lost:
+        raise SystemExit(1) from None
+    return Result(RunFolder(Path(ended["run"])), ended["status"], ended["step"], {}, None)
+
+
+def leave_with(parent: int) -> None:
+    """End this process when the one that started it is gone: it could wait for it forever."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)

@@ -1,0 +1,39 @@
+"""One GPU for each process that does jobs, where there are several; with more processes than GPUs they share evenly."""
+
+import os
+import tempfile
+from itertools import count
+from pathlib import Path
+
+from rnnscope.errors import UserError
+from rnnscope.runs.lock import RunLock
+
+mine: list[RunLock] = []  # held until the process ends: CUDA cannot change its GPU
+
+
+def take_gpu() -> str | None:
+    """Let this process see one GPU only, the least used, and return which; None where there is no choice."""
+    import torch
+
+    if mine or torch.cuda.is_initialized() or torch.cuda.device_count() < 2:
+        return None
+    names = visible(torch.cuda.device_count())
+    folder = Path(tempfile.gettempdir()) / f"rnnscope-gpus-{os.getuid()}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    for level in count():
+        for name in names:
+            lock = RunLock(folder / f"{name}.{level}.lock")
+            try:
+                lock.acquire()
+            except UserError:
+                continue
+            mine.append(lock)
+            os.environ["CUDA_VISIBLE_DEVICES"] = name
+            return name
+    return None
+
+
+def visible(number: int) -> list[str]:
+    """Return the names of the GPUs that this process may use."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES")
+    return [name.strip() for name in given.split(",")][:number] if given else [str(index) for index in range(number)]

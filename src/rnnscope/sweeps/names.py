@@ -1,0 +1,80 @@
+"""Names that say what a job is, `model-lstm_lr-0.001`: the same values give the same name, other values another."""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+LENGTH = 80  # characters of a name at most
+DIGITS = 8  # characters of a number at most; a longer one is shortened to three digits
+STRANGE = re.compile(r"[^A-Za-z0-9.-]+")
+
+
+def short_keys(keys: Iterable[str]) -> dict[str, str]:
+    """Return what each dotted key is called: its last part, and more of it where two keys would be called the same."""
+    keys, short = list(keys), {}
+    for key in keys:
+        parts, count = key.split("."), 1
+        while any(other != key and _tail(other, count) == _tail(key, count) for other in keys) and count < len(parts):
+            count += 1
+        short[key] = _tail(key, count)
+    return short
+
+
+def _tail(key: str, count: int) -> str:
+    return ".".join(key.split(".")[-count:])
+
+
+def job_name(values: dict[str, Any], keys: Iterable[str]) -> str:
+    """Return the name of a job.
+
+    Args:
+        values: of the swept keys that this job sets, as the config has them: 1e-3 and 0.001 are the same.
+        keys: all swept keys of the sweep.
+    """
+    short = short_keys(keys)
+    parts, exact = [], True
+    for key in sorted(values):
+        text = value_text(values[key])
+        clean = _clean(text)
+        readable = clean == text and not any(f"_{label}-" in f"_{clean}" for label in short.values())
+        exact = exact and readable and _is_exact(values[key])
+        parts.append(f"{_clean(short[key])}-{clean}")
+    name = "_".join(parts)
+    return name if exact and len(name) <= LENGTH else hashed(name, values)
+
+
+def hashed(name: str, values: dict[str, Any]) -> str:
+    """Return `name`, cut where it is long, with a short hash of the exact values behind it."""
+    exact = json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
+    digest = hashlib.sha256(exact.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+    return f"{name[: LENGTH - 9].rstrip('-_.')}_{digest}"
+
+
+def value_text(value: Any) -> str:
+    """Return a value for people: floats without needless digits, lists and maps without their brackets."""
+    if isinstance(value, dict):
+        return "-".join(f"{value_text(key)}-{value_text(inner)}" for key, inner in value.items())
+    if isinstance(value, (list, tuple)):
+        return "-".join(map(value_text, value))
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, float):
+        text = f"{value:g}"
+        return text if float(text) == value and len(text) <= DIGITS else f"{value:.3g}"
+    return str(value)
+
+
+def _is_exact(value: Any) -> bool:
+    """Whether the text of a value says all of it."""
+    return not isinstance(value, (dict, list, tuple)) and (not isinstance(value, float) or float(value_text(value)) == value)
+
+
+def _clean(text: str) -> str:
+    return "_".join(STRANGE.sub("-", part) for part in text.split("_"))
+
+
+def sweep_name(keys: Iterable[str]) -> str:
+    """Return what a sweep over these keys is called where nobody names it."""
+    return "_".join(_clean(label) for _, label in sorted(short_keys(keys).items()))[:LENGTH]

@@ -1,0 +1,92 @@
+"""The sweeper behind `hydra/sweeper=optuna`: each trial is a job; the study lies in the sweep's folder and survives with it."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from rnnscope.sweeps.jobs import Composer, Job
+from rnnscope.sweeps.optuna_package import choice, optuna_package
+from rnnscope.sweeps.plan import Plan, read_plan
+from rnnscope.sweeps.pruning import PRUNERS
+from rnnscope.sweeps.space import examples_of
+from rnnscope.sweeps.study import SAMPLERS, Study
+from rnnscope.sweeps.sweeper import GridSweeper
+from rnnscope.sweeps.sweeping import Sweeping
+
+
+class SearchSweeper(GridSweeper):
+    """Lets Optuna choose the values of the next job from the results so far.
+
+    Args:
+        params, retry_failed, seconds: as of a grid.
+        n_trials: of the whole study, over all the times it is started.
+        at_once: trials chosen before any of them is known; None for as many as the launcher does at the same time.
+        sampler: tpe or random.
+        seed: of the sampler.
+        pruner: what ends unpromising trials early: median or halving; None for nothing.
+    """
+
+    kind = "optuna"
+
+    def __init__(
+        self,
+        params: dict[str, str],
+        retry_failed: bool,
+        seconds: float,
+        n_trials: int,
+        at_once: int | None,
+        sampler: str,
+        seed: int,
+        pruner: str | None,
+    ) -> None:
+        super().__init__(params, [], retry_failed, seconds)
+        self.n_trials, self.at_once, self.sampler, self.seed, self.pruner = n_trials, at_once, sampler, seed, pruner
+
+    def sweep(self, arguments: list[str]) -> Any:
+        """Do the trials that are missing, and print the table of all.
+
+        Raises:
+            UserError: for what cannot be searched, and when a job has not finished.
+        """
+        self._check()
+        plan = read_plan(self.params, [], arguments, self.context.config_loader)
+        composer = Composer(self.context.config_loader, self.master, plan)
+        first, *_ = [composer.job(words) for words in example_words(plan)]  # each of them composes, or nothing begins
+        with self._sweeping(plan, first) as sweeping:
+            study = Study(sweeping.folder, plan.swept, self.sampler, self.seed)
+            if self.retry_failed:
+                study.do_again()
+            with sweeping.interruptible():
+                for batch in self._batches(study, sweeping, self.at_once or sweeping.at_once(self.n_trials)):
+                    self._do(study, sweeping, {number: composer.job(words) for number, words in batch})
+            sweeping.finish()
+
+    def _check(self) -> None:
+        optuna_package()
+        choice("sampler", self.sampler, SAMPLERS)
+        if self.pruner is not None:
+            choice("pruner", self.pruner, PRUNERS)
+
+    def _batches(self, study: Study, sweeping: Sweeping, size: int) -> Iterator[list[tuple[int, list[str]]]]:
+        """Yield trials to do together: first those that were begun before, then new ones, up to `n_trials`."""
+        left = study.begun()
+        while not sweeping.stopped:
+            batch, left = left[:size], left[size:]
+            while len(batch) < size and study.count() < self.n_trials:
+                batch.append(study.ask())
+            if not batch:
+                return
+            yield batch
+
+    def _do(self, study: Study, sweeping: Sweeping, jobs: dict[int, Job]) -> None:
+        for number, job in jobs.items():
+            study.name(number, job.name)
+        sweeping.run(list({job.name: job for job in jobs.values()}.values()), self.n_trials)
+        for number, job in jobs.items():
+            study.tell(number, sweeping.place(job.name).state(alive=False))
+
+
+def example_words(plan: Plan) -> Iterator[list[str]]:
+    """Yield words of jobs that show whether all that may be drawn composes."""
+    examples = {key: examples_of(word) for key, word in plan.swept.items()}
+    for index in range(max(map(len, examples.values()))):
+        yield [f"{key}={values[min(index, len(values) - 1)]}" for key, values in examples.items()]

@@ -1,0 +1,221 @@
+"""Two processes that train one model, started by the real command: the losses of one process, and resumed bit by bit."""
+
+import csv
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY, train
+from torture import SAMPLES, what_differs
+
+from rnnscope.cli import main
+from rnnscope.commands.processes import count_devices, find_processes
+from rnnscope.training.meetings import Meetings
+from rnnscope.training.randomness import seed_of_process
+
+DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", *TINY[1:]]
+SCRIPT = Path(sys.executable).with_name("rnnscope")  # as a person types it
+MODULE = [sys.executable, "-m", "rnnscope"]
+LONG = [  # a second or two, in which signals arrive
+    "dataset.batch_size=8",
+    "trainer.max_steps=450",
+    "trainer.val_every=150",
+    "trainer.checkpoint_every=50",
+    "monitor.lines_every=50",
+    "model.dropout=0.2",
+    "trainer.state_reset=0.2",
+    "schedule=plateau",
+]
+
+
+def words_of(text: Path) -> list[str]:
+    return ["train", f"text={text}", *DDP]
+
+
+def start(outputs: Path, *words: str) -> subprocess.Popen:
+    environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs)}
+    command = [str(SCRIPT)] if SCRIPT.exists() and words[0] == "train" else MODULE
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*command, *words], env=environment, text=True, **pipes)
+
+
+def end(process: subprocess.Popen) -> tuple[int, str, str]:
+    """Wait for a command and all that it started; return its exit status and what they printed."""
+    said, errors = process.communicate(timeout=100)
+    return process.returncode, said, errors
+
+
+def run(outputs: Path, *words: str) -> str:
+    """Run a command that must succeed, and return what it printed."""
+    status, said, errors = end(start(outputs, *words))
+    assert (status, errors) == (0, ""), errors
+    return said
+
+
+def runs_in(outputs: Path) -> list[Path]:
+    return sorted(path.parent for path in outputs.glob("runs/*/*/run.json"))
+
+
+def record_of(folder: Path) -> dict:
+    return json.loads((folder / "run.json").read_text(encoding="utf-8"))
+
+
+def wait_for_step(process: subprocess.Popen, step: int) -> None:
+    assert process.stdout
+    assert any(line.startswith(f"step {step}/") for line in process.stdout), process.communicate()
+
+
+WINDOWS = {
+    "stream": ["dataset.batch_size=10", "dataset.sequence_length=64"],
+    "samples": [*SAMPLES, "dataset.batch_size=10", "dataset.sequence_length=40"],
+}
+
+
+@pytest.mark.parametrize("words", WINDOWS.values(), ids=WINDOWS.keys())
+def test_two_processes_have_the_losses_of_one(words, story, outputs):
+    words = [*words, "trainer.state_reset=0", "optimizer.lr=0.01"]
+    said = run(outputs, *words_of(story), *words)
+    assert said.count("finished at step 30") == 1  # the other process says nothing
+    (folder,) = runs_in(outputs)
+    assert record_of(folder)["resolved"]["world_size"] == 2
+    alone = train("dataset=text_files", f"dataset.corpus.path={story}", *words)
+    tables = [csv.DictReader((run / "metrics.csv").read_text("utf-8").splitlines()) for run in (folder, alone.run.path)]
+    rows = list(zip(*tables, strict=True))
+    assert [int(row["step"]) for row, _ in rows][-1] == 30
+    assert int(rows[-1][0]["epoch"]) >= 1
+    for together, one in rows:
+        assert together["tokens"] == one["tokens"]  # padding is no token: this counts those of both
+        for key in ("train/loss", "train/accuracy", "gradient_norm/all", "gradient_norm/clipped_fraction", "val/loss"):
+            assert bool(together[key]) == bool(one[key])
+            assert float(together[key] or 0) == pytest.approx(float(one[key] or 0), abs=1e-5)
+
+
+@pytest.fixture(scope="module")
+def whole(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of two processes that nothing disturbed."""
+    outputs = tmp_path_factory.mktemp("whole")
+    run(outputs, *words_of(story), *LONG)
+    return runs_in(outputs)[0]
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc says which processes a process started")
+def test_interrupted_and_killed_and_resumed_is_bit_identical(story, whole, tmp_path):
+    process = start(tmp_path, *words_of(story), *LONG)
+    wait_for_step(process, 50)
+    process.send_signal(signal.SIGTERM)
+    assert end(process)[0] == 130
+    (folder,) = runs_in(tmp_path)
+    assert record_of(folder)["status"] == "interrupted"
+    assert record_of(folder)["progress"]["step"] % 2 == 0  # they meet every other step
+
+    process = start(tmp_path, "resume")
+    wait_for_step(process, 150)
+    (other,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    os.kill(int(other), signal.SIGKILL)
+    status, _, errors = end(process)
+    assert status == 1
+    assert len(errors.splitlines()) == 1
+    assert "one of the 2 processes ended" in errors
+    assert record_of(folder)["status"] == "failed"
+
+    run(tmp_path, "resume")
+    assert what_differs(whole, folder) == []
+    parts = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
+    assert len(parts["others"]) == 1
+    assert not torch.equal(parts["others"][0]["random"]["torch"], parts["random"]["torch"])
+
+
+def test_a_run_of_two_processes_is_reproduced_by_two(whole, tmp_path):
+    said = run(tmp_path, "reproduce", f"run={whole}", "until=40")
+    assert re.search(r"verdict: bit-identical\n  (\d+) of \1 rows up to step 40, ", said)
+    assert said.count("verdict") == 1
+
+
+def test_another_number_of_processes_cannot_go_on(whole, capsys):
+    for word, number in (("trainer.devices=3", 3), ("trainer.devices=1", 1)):
+        assert main(["resume", f"run={whole}", word]) == 1
+        assert f"{word} and trainer.strategy=ddp make {number} process(es) here" in capsys.readouterr().err
+    assert main(["resume", f"run={whole}", "trainer.strategy=single", "trainer.devices=null"]) == 1
+    assert "but the run was trained by 2: only as many can go on" in capsys.readouterr().err
+    assert len(record_of(whole)["segments"]) == 1
+
+
+REFUSED = {
+    "dataset.batch_size=5": "dataset.batch_size=5 does not divide among 2 processes",
+    "trainer.devices=0": "trainer.devices=0 must be at least 1",
+    "trainer.devices=null": "trainer.devices=null is one process for each GPU, and here is none",
+    "trainer.strategy=fsdp": "trainer.strategy=fsdp is unknown: choose one of single, ddp",
+    "trainer.strategy=single": "trainer.devices=2 needs trainer=ddp",
+}
+
+
+@pytest.mark.parametrize("word", REFUSED)
+def test_what_cannot_be_is_refused_in_one_line_before_anything_starts(word, story, outputs, capsys):
+    assert main([*words_of(story), word]) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert REFUSED[word] in line
+    assert runs_in(outputs) == []
+    assert not list(outputs.glob("runs/*/*"))
+
+
+def test_a_sweep_is_refused(story, outputs, capsys):
+    assert main([*words_of(story), "-m", "seed=1,2"]) == 1
+    assert "cannot be swept" in capsys.readouterr().err
+    assert runs_in(outputs) == []
+
+
+def test_more_processes_than_gpus_are_refused(monkeypatch):
+    from rnnscope.errors import UserError
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    cuda = torch.device("cuda")
+    assert count_devices(None, cuda, None) == 2
+    assert count_devices(1, cuda, None) == 1
+    with pytest.raises(UserError, match=r"trainer\.devices=4 is more than the 2 GPU"):
+        count_devices(4, cuda, None)
+    with pytest.raises(UserError, match=r"trainer\.devices=1, but 2 processes were started on this machine"):
+        count_devices(1, cuda, 2)
+
+
+STARTED = {
+    "torchrun": {"TORCHELASTIC_RUN_ID": "x", "RANK": "5", "LOCAL_RANK": "1", "WORLD_SIZE": "8", "LOCAL_WORLD_SIZE": "4"},
+    "slurm": {"SLURM_NTASKS": "8", "SLURM_NTASKS_PER_NODE": "4", "SLURM_PROCID": "5", "SLURM_LOCALID": "1"},
+}
+
+
+@pytest.mark.parametrize("variables", STARTED.values(), ids=STARTED.keys())
+def test_processes_that_something_else_started(variables, monkeypatch):
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    found = find_processes({"strategy": "ddp", "devices": None}, torch.device("cpu"))
+    assert (found.rank, found.local_rank, found.devices, found.nodes, found.world_size) == (5, 1, 4, 2, 8)
+    alone = find_processes({"strategy": "single", "devices": None}, torch.device("cpu"))
+    assert (alone.rank, alone.world_size, alone.together) == (0, 1, False)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
+def test_one_process_that_adds_up_alone_on_a_gpu_is_the_usual_one(story, outputs):
+    words = ["dataset=text_files", f"dataset.corpus.path={story}", *TINY[1:]]
+    run(outputs, "train", *words, "trainer=ddp", "trainer.devices=1")
+    together = record_of(runs_in(outputs)[0])
+    assert together["resolved"]["device"] == "cuda"
+    assert together["weights_sha256"] == train(*words, "trainer.accelerator=gpu").weights_hash
+
+
+def test_processes_meet_where_something_is_due():
+    meetings = Meetings(look_every=4, every=(4, 6), last=(11,))
+    assert [step for step in range(1, 14) if meetings.at(step)] == [4, 6, 8, 11, 12]
+
+
+def test_every_process_has_random_numbers_of_its_own():
+    seeds = [seed_of_process(7, rank) for rank in range(4)] + [seed_of_process(8, rank) for rank in range(4)]
+    assert seeds[0] == 7
+    assert len(set(seeds)) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)

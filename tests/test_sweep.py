@@ -1,0 +1,231 @@
+"""A grid of tiny runs: what it leaves, what it skips, resumes and does again, and what it says of jobs that fail."""
+
+import signal
+
+import pytest
+from sweep_tools import JOBS, NAMES, contents, folder_of, manifest, records, statuses, sweep, weights
+
+from rnnscope.cli import main
+
+
+def error(capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line of an error, without its prefix."""
+    (line,) = capsys.readouterr().err.splitlines()
+    return line.removeprefix("rnnscope: error: ")
+
+
+def test_a_grid_leaves_a_run_folder_for_each_job(story, outputs, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert sweep(story, *JOBS) == 0
+    folder = folder_of(outputs)
+    assert folder.name == "model_lr"
+    assert sorted(path.name for path in folder.iterdir()) == [".jobs", *NAMES, "sweep.yaml"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["outputs"]  # Hydra left nothing of its own
+    for name, found in records(folder).items():
+        assert found["status"] == "finished"
+        assert found["name"] == "model_lr"
+        assert found["config"]["model.cell"] == name[6 : name.index("_")]
+        assert found["command"][1:3] == ["train", "dataset=text_files"]
+        assert {"config.yaml", "metrics.csv", "model.safetensors", "train.log"} <= {path.name for path in (folder / name).iterdir()}
+    said = capsys.readouterr().out
+    assert "model_lr: 4 jobs" in said
+    table = said[said.index("job  ") :].splitlines()
+    losses = [float(line.split()[2]) for line in table[1:5]]
+    assert losses == sorted(losses)
+    assert f"rnnscope sample run=model_lr/{table[1].split()[0]}" in said
+    assert main(["sample", f"run=model_lr/{NAMES[0]}", "length=5", "seed=1"]) == 0
+
+
+def test_the_manifest_says_what_is_fixed_and_what_is_swept(story, outputs):
+    assert sweep(story, *JOBS) == 0
+    found = manifest(folder_of(outputs))
+    assert (found["name"], found["kind"]) == ("model_lr", "grid")
+    assert found["swept"] == {"model": "lstm,gru", "optimizer.lr": "1e-3,3e-3"}
+    assert found["fixed"]["trainer.max_steps"] == 30
+    assert found["fixed"]["model.hidden_size"] == 16  # typed, though model= is swept
+    assert not {"model.cell", "optimizer.lr"} & found["fixed"].keys()
+    assert sorted(found["jobs"]) == NAMES
+    job = found["jobs"]["model-gru_lr-0.003"]
+    assert job["overrides"] == ["model=gru", "optimizer.lr=0.003"]
+    assert job["best_loss"] == records(folder_of(outputs))["model-gru_lr-0.003"]["best"]["loss"]
+
+
+def test_started_again_it_does_nothing_twice_and_adds_what_is_new(story, outputs, capsys):
+    assert sweep(story, "model=lstm", "optimizer.lr=1e-3,3e-3", "name=rates") == 0
+    folder = folder_of(outputs)
+    before = {path: contents(path) for path in folder.glob("lr-*")}
+    capsys.readouterr()
+    assert sweep(story, "optimizer.lr=0.001,0.003", "model=lstm", "name=rates") == 0
+    assert "2 finished before" in capsys.readouterr().out
+    assert sweep(story, "model=lstm", "optimizer.lr=3e-3,1e-2", "name=rates") == 0
+    assert {path: contents(path) for path in before} == before
+    assert statuses(folder) == dict.fromkeys(["lr-0.001", "lr-0.003", "lr-0.01"], "finished")
+    said = capsys.readouterr().out
+    assert all(name in said for name in statuses(folder))  # the table has all of the sweep
+    assert main(["sample", "run=rates/lr-0.01", "length=5"]) == 0
+
+
+def test_the_name_is_the_users_else_the_experiments_else_made_of_the_keys(story, outputs, shared_data, monkeypatch):
+    monkeypatch.setenv("RNNSCOPE_DATA", str(shared_data))
+    assert sweep(story, "seed=1,2") == 0
+    assert sweep(story, "seed=1,2", "name=my sweep") == 0
+    assert sweep(story, "seed=1,2", "experiment=tiny_shakespeare_quick", "dataset=text_files") == 0
+    assert sorted(path.name for path in (outputs / "sweeps").iterdir()) == ["my sweep", "seed", "tiny_shakespeare_quick"]
+
+
+def test_a_job_that_fails_or_diverges_is_recorded_and_the_rest_go_on(story, outputs, capsys):
+    words = ["optimizer=sgd", "optimizer.lr=0.1,1e30", "trainer.clip_norm=null", "dataset.batch_size=4,4000", "name=some"]
+    assert sweep(story, *words) == 1
+    folder = folder_of(outputs)
+    found = statuses(folder)
+    assert found == {
+        "batch_size-4_lr-0.1": "finished",
+        "batch_size-4_lr-1e+30": "diverged",
+        "batch_size-4000_lr-0.1": "failed",
+        "batch_size-4000_lr-1e+30": "failed",
+    }
+    jobs = manifest(folder)["jobs"]
+    assert "fewer than one window" in jobs["batch_size-4000_lr-0.1"]["reason"]
+    assert "is nan" in jobs["batch_size-4_lr-1e+30"]["reason"]
+    assert not (folder / "batch_size-4000_lr-0.1").exists()
+    said = capsys.readouterr()
+    assert said.err == (
+        "rnnscope: error: 3 of 4 jobs failed or diverged: batch_size-4_lr-1e+30, batch_size-4000_lr-0.1,"
+        " batch_size-4000_lr-1e+30; hydra.sweeper.retry_failed=true does them again\n"
+    )
+    assert "batch_size-4000_lr-0.1    failed" in said.out
+    before = contents(folder / "batch_size-4_lr-1e+30")
+    assert sweep(story, *words) == 1  # not tried again unless asked
+    assert contents(folder / "batch_size-4_lr-1e+30") == before
+    assert sweep(story, *words, "hydra.sweeper.retry_failed=true") == 1
+    aside = folder / "batch_size-4_lr-1e+30.diverged-1"
+    assert {path.rpartition("/")[2]: found for path, found in contents(aside).items()} == {
+        path.rpartition("/")[2]: found for path, found in before.items()
+    }
+    assert statuses(folder) == found
+
+
+def test_a_defect_leaves_its_traceback(story, outputs, monkeypatch, capsys):
+    from rnnscope.monitor.samples import Samples
+
+    def broken(self, task):
+        raise ZeroDivisionError("a defect")
+
+    monkeypatch.setattr(Samples, "after_step", broken)
+    assert sweep(story, "seed=1,2") == 1
+    folder = folder_of(outputs)
+    assert statuses(folder) == {"seed-1": "failed", "seed-2": "failed"}
+    log = (folder / "seed-1" / "train.log").read_text()
+    assert "ZeroDivisionError: a defect" in log
+    assert "Traceback (most recent call last)" in log
+    monkeypatch.undo()
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(outputs))
+    assert sweep(story, "seed=1,2", "hydra.sweeper.retry_failed=true") == 0
+    assert sorted(path.name for path in folder.iterdir()) == [
+        ".jobs",
+        *("seed-1", "seed-1.failed-1", "seed-2", "seed-2.failed-1"),
+        "sweep.yaml",
+    ]
+
+
+def test_where_no_job_can_begin_nothing_is_left(story, outputs, capsys, tmp_path):
+    assert sweep(tmp_path / "none.txt", *JOBS) == 1
+    assert error(capsys).startswith("no job could begin: dataset.corpus.path=")
+    assert list((outputs / "sweeps").iterdir()) == []
+
+
+def test_an_interrupted_job_goes_on_exactly_and_no_other_begins(story, outputs, monkeypatch, capsys):
+    from rnnscope.monitor.throughput import Throughput
+
+    assert sweep(story, *JOBS, "name=whole") == 0
+    whole = weights(outputs / "sweeps/whole")
+    looked = Throughput.after_step
+
+    def interrupted(self, task):
+        looked(self, task)
+        if task.step == 17:
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(Throughput, "after_step", interrupted)
+    capsys.readouterr()
+    for count in range(1, 5):  # each go ends in the step 17 of another job
+        assert sweep(story, *JOBS, "name=broken") == 130
+        broken = outputs / "sweeps/broken"
+        assert len(records(broken)) == count
+        assert sorted(statuses(broken).values()) == sorted(
+            ["finished"] * (count - 1) + ["interrupted"] + ["waiting"] * (4 - count)
+        )
+    assert "stopped; the same command goes on from here" in capsys.readouterr().out
+    monkeypatch.undo()
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(outputs))
+    assert sweep(story, *JOBS, "name=broken") == 0
+    assert weights(broken) == whole
+
+
+def test_other_fixed_settings_are_another_sweep(story, outputs, capsys):
+    assert sweep(story, "seed=1,2", "name=x") == 0
+    capsys.readouterr()
+    before = contents(outputs / "sweeps")
+    for words, message in (
+        (["seed=3,4", "trainer.max_steps=31"], "the sweep x exists with other settings: trainer.max_steps was 30 and is 31."),
+        (["seed=1,2", "trainer.max_steps=31,32"], "trainer.max_steps was 30 and is swept."),
+        (["seed=1,2", "optimizer=adam"], "optimizer.name was adamw and is adam; optimizer.betas was [0.9, 0.99] and is [0.9, 0.999]"),
+        (["optimizer.lr=1e-3,1e-2"], "seed was swept and is 1; optimizer.lr was 0.004 and is swept."),
+    ):
+        assert sweep(story, *words, "name=x") == 1
+        said = error(capsys)
+        assert message in said
+        assert "name=..." in said
+    assert contents(outputs / "sweeps") == before
+
+
+def test_a_folder_that_is_another_job_is_refused(story, outputs, capsys):
+    assert sweep(story, "model=lstm,gru", "name=x") == 0
+    path = folder_of(outputs) / "model-gru" / "run.json"
+    path.write_text(path.read_text().replace('"model.forget_bias": 0.0', '"model.forget_bias": 0.5'))
+    capsys.readouterr()
+    assert sweep(story, "model=lstm,gru", "name=x") == 1
+    assert error(capsys).startswith("the job model-gru exists with model.forget_bias=0.5, and here it is 0.0: give a new sweep")
+
+
+def test_a_start_that_was_killed_before_run_json_is_begun_anew(story, outputs, capsys):
+    assert sweep(story, "seed=1,2") == 0
+    job = folder_of(outputs) / "seed-2"
+    whole = weights(folder_of(outputs))
+    for path in job.rglob("*"):
+        if path.is_file() and path.name not in ("config.yaml", "vocabulary.json"):
+            path.unlink()
+    (job / "checkpoints").rmdir()
+    assert sweep(story, "seed=1,2") == 0
+    assert weights(folder_of(outputs)) == whole
+    capsys.readouterr()
+    (job / "run.json").unlink()
+    assert sweep(story, "seed=1,2") == 1  # it holds a training: not ours to remove
+    assert "seed-2 is in the way: it has no run.json, but" in error(capsys)
+    assert (job / "checkpoints").is_dir()
+
+
+def test_the_same_value_twice_is_one_job(story, outputs):
+    assert sweep(story, "optimizer.lr=1e-3,0.001,0.002") == 0
+    assert sorted(records(folder_of(outputs))) == ["lr-0.001", "lr-0.002"]
+
+
+def test_jobs_that_change_several_keys_together(story, outputs):
+    jobs = "hydra.sweeper.jobs=[[model=gru,model.num_layers=2],[model=rnn]]"
+    assert sweep(story, jobs, "optimizer.lr=1e-3,2e-3") == 0
+    folder = folder_of(outputs)
+    assert folder.name == "model_num_layers_lr"
+    assert sorted(records(folder)) == [
+        *("lr-0.001_model-rnn", "lr-0.002_model-rnn"),
+        *("model-gru_num_layers-2_lr-0.001", "model-gru_num_layers-2_lr-0.002"),
+    ]
+
+
+def test_a_sweep_from_a_run_takes_the_run_of_its_beginning(story, outputs, tiny_run):
+    parent = f"init_from={tiny_run.run.path}"
+    words = ["dataset.split.train=0.8", "dataset.split.val=0.1", "dataset.split.test=0.1", "optimizer.lr=1e-3,2e-3", "name=x"]
+    assert sweep(story, parent, *words) == 0
+    found = records(folder_of(outputs))
+    assert {values["parent"]["weights_sha256"] for values in found.values()} == {tiny_run.weights_hash}
+    assert sweep(story, parent, *words) == 0
+    assert manifest(folder_of(outputs))["fixed"]["init_from"] == str(tiny_run.run.path.resolve())
