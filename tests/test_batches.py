@@ -169,12 +169,12 @@ def test_cutting_rows(size, rows, time, data):
     stream = np.random.default_rng(size).integers(0, 5, size).astype(np.uint16)
     length = np.array([data.draw(st.integers(0, min(time, size - 1))) for _ in range(rows)])
     first = np.array([data.draw(st.integers(0, size - 1 - n)) for n in length])
-    inputs, targets, count = cut(stream, first, length, time, given=2)
+    inputs, targets, counts = cut(stream, first, length, time, given=2)
     for r in range(rows):
         source = stream[first[r] : first[r] + length[r] + 1].tolist() if length[r] else [0]
         assert inputs[r].tolist() == source[:-1] + [0] * (time - length[r])
         assert targets[r].tolist() == [IGNORE if t == 2 else t for t in source[1:]] + [IGNORE] * (time - length[r])
-    assert count == int((targets != IGNORE).sum())
+    assert counts.tolist() == (targets != IGNORE).sum(0).tolist()
 
 
 def test_moving_a_window_keeps_all_of_it():

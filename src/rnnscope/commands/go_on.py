@@ -1,6 +1,5 @@
 """Going on with a run in its own folder: `resume`, and the later stretches of a run that `reproduce` does again."""
 
-import re
 from dataclasses import replace
 from functools import reduce
 from typing import Any
@@ -21,8 +20,7 @@ from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import differences, flatten, segments_of, with_value
 from rnnscope.runs.snapshot import read_vocabulary, write_config
-
-OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a checkpoint may have besides last.ckpt
+from rnnscope.runs.whole import check_fit, check_whole
 
 
 def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | None = None, job: Job | None = None) -> Result:
@@ -54,6 +52,9 @@ def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | 
         if config["init_from"] is not None:
             terms = replace(terms, vocabulary=read_vocabulary(run), going_on=saved is not None)
         training = assemble(config, screen.say, terms)
+        if saved:
+            columns = config["dataset"]["batch_size"] // training.processes.world_size
+            check_fit(saved, training.model, columns, str(run.checkpoints / name))
         if saved and saved["ended"] and before == config:
             return Session(run, record, training, screen, saved).end()
         refuse_spent_budget(training, saved)
@@ -92,7 +93,7 @@ def start_of(run: RunFolder, record: Record, screen: Screen) -> tuple[str, dict[
     found = checkpoints.newest(screen.say)
     if found is not None:
         checkpoints.adopt(found[0])
-        check_shape(found[1], str(run.checkpoints / found[0]))
+        check_whole(found[1], str(run.checkpoints / found[0]))
         if found[0] != LAST and not checkpoints.is_whole(BEST):
             replace_best(found[1], screen)
         return found
@@ -111,20 +112,6 @@ def replace_best(saved: dict[str, Any], screen: Screen) -> None:
     """
     screen.say(f"best.ckpt is lost as well: until a better one comes, it is the checkpoint of step {saved['task']['step']}")
     saved["names"] = [*saved["names"], BEST]  # which follow when training begins
-
-
-def check_shape(saved: dict[str, Any], source: str) -> None:
-    """Refuse a checkpoint that lacks what is read of it here.
-
-    Raises:
-        UserError: naming the file.
-    """
-    task = saved.get("task")
-    whole = isinstance(task, dict) and type(task.get("step")) is int and isinstance(saved.get("ended"), bool)
-    names = saved.get("names")
-    whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
-    if not whole or not all(isinstance(saved.get(key), dict) for key in ("monitors", "random", "offsets")):
-        raise UserError(f"{source} is no checkpoint that training can go on from: another version of rnnscope wrote it")
 
 
 def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | None, unchanged: bool) -> None:

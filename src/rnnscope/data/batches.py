@@ -11,6 +11,7 @@ import torch
 
 from rnnscope.errors import UserError
 
+TOGETHER = 1 << 15  # tokens of a stream that are cut into windows at once
 IGNORE = -100  # the target of padding: torch's cross_entropy leaves it out by default
 
 
@@ -46,25 +47,27 @@ def cut(
     time: int,
     given: int | None = None,
     share: slice = slice(None),
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """Rows of a stream as (inputs, targets, count); both (rows, time). All rows are counted, `share` of them are returned.
+) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
+    """Rows of a stream as (inputs, targets, counts); inputs and targets: (rows, time), counts: (time,).
 
     Row r has the inputs stream[first[r] : first[r] + length[r]] and the targets one further on, then padding: input 0,
     target IGNORE. The token `given` (START) is an input but never a target. `first`, `length`: (rows,) int64; no `length`
-    says that all rows are full.
+    says that all rows are full. `share` of the rows is returned; `counts` are real targets of all rows, step by step. In
+    memory time comes first, as the model reads it.
     """
-    index = first[:, None] + np.arange(time + 1)
-    block = stream.take(index, mode="clip").astype(np.int64)  # (rows, time + 1)
-    inputs, targets = block[:, :-1], block[:, 1:]  # views of the same ids, unless something has to be masked
-    masked = np.zeros(0, bool) if given is None else targets == given
+    index = first + np.arange(time + 1)[:, None]
+    block = stream.take(index, mode="clip").astype(np.int64)  # (time + 1, rows)
+    inputs, targets = block[:-1], block[1:]  # views of the same ids, unless something has to be masked
+    masked = None if given is None else targets == given
     if length is not None and int(length.min()) < time:
-        padding = np.arange(time) >= length[:, None]
+        padding = np.arange(time)[:, None] >= length
         inputs = np.where(padding, 0, inputs)
-        masked = padding | masked if masked.size else padding
-    hidden = int(np.count_nonzero(masked))
-    if hidden:
+        masked = padding if masked is None else padding | masked
+    counts = np.full(time, len(first))
+    if masked is not None and masked.any():
         targets = np.where(masked, IGNORE, targets)
-    return torch.from_numpy(inputs[share]), torch.from_numpy(targets[share]), targets.size - hidden
+        counts -= np.count_nonzero(masked, axis=1)
+    return torch.from_numpy(inputs[:, share]).t(), torch.from_numpy(targets[:, share]).t(), counts
 
 
 class Windows:
@@ -164,14 +167,25 @@ class StreamWindows(Windows):
         self._length, self._shortest = lengths, short
         self.windows_per_epoch = -(-int(lengths[0]) // sequence_length)
         self.tokens_per_epoch = tokens - count_given(stream, given)
+        self._cut = range(0)  # the windows whose ids are at hand
+        self._ids: tuple[torch.Tensor, torch.Tensor, np.ndarray]
 
     def window(self, epoch: int, number: int) -> Window:
+        if number not in self._cut:
+            self._cut, self._ids = self._cut_from(number)
+        inputs, targets, counts = self._ids
+        begin = (number - self._cut.start) * self.sequence_length
+        part = slice(begin, begin + self.sequence_length)
+        return Window(inputs[:, part], targets[:, part], int(counts[part].sum()), number == 0, epoch)
+
+    def _cut_from(self, number: int) -> tuple[range, tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+        """Cut window `number` and, while the columns are full, those after it: a dozen together cost little more than one."""
         begin = number * self.sequence_length
-        full = begin + self.sequence_length <= self._shortest
-        length = None if full else np.clip(self._length - begin, 0, self.sequence_length)
-        first, time = self._first + begin, self.sequence_length
-        inputs, targets, count = cut(self._stream, first, length, time, self._given, self._rows)
-        return Window(inputs, targets, count, number == 0, epoch)
+        full = (self._shortest - begin) // self.sequence_length
+        length = None if full > 0 else np.clip(self._length - begin, 0, self.sequence_length)
+        windows = max(1, min(full, TOGETHER // (self.batch_size * self.sequence_length)))
+        time = windows * self.sequence_length
+        return range(number, number + windows), cut(self._stream, self._first + begin, length, time, self._given, self._rows)
 
 
 class ZeroStateWindows(Windows):
@@ -198,8 +212,8 @@ class ZeroStateWindows(Windows):
     def window(self, epoch: int, number: int) -> Window:
         first = (number * self.batch_size + np.arange(self.batch_size)) * self.sequence_length
         length = np.clip(self._tokens - first, 0, self.sequence_length)
-        inputs, targets, count = cut(self._stream, first, length, self.sequence_length, self._given, self._rows)
-        return Window(inputs, targets, count, True, epoch)
+        inputs, targets, counts = cut(self._stream, first, length, self.sequence_length, self._given, self._rows)
+        return Window(inputs, targets, int(counts.sum()), True, epoch)
 
 
 def count_given(stream: np.ndarray, given: int | None) -> int:

@@ -139,8 +139,8 @@ class SampleWindows(Windows):
         first[:used] = plan.first[rows] + step * self.sequence_length
         length[:used] = np.clip(plan.length[rows] - step * self.sequence_length, 0, self.sequence_length)
         time = int(self._rounded(length.max()))
-        inputs, targets, count = cut(self._stream, first, length, time, share=self._rows)
-        return Window(inputs, targets, count, step == 0, epoch)
+        inputs, targets, counts = cut(self._stream, first, length, time, share=self._rows)
+        return Window(inputs, targets, int(counts.sum()), step == 0, epoch)
 
 
 def sample_starts(stream: np.ndarray, start: int, every: int = 1) -> np.ndarray:

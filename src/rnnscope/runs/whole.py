@@ -1,0 +1,94 @@
+"""Whether a training can go on from a checkpoint that somebody else may have written: all is there, of its kind and size."""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from torch import Tensor
+
+from rnnscope.errors import UserError
+from rnnscope.model.language_model import LanguageModel
+
+OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a checkpoint may have besides last.ckpt
+
+
+def check_whole(saved: dict[str, Any], source: str) -> None:
+    """Refuse a checkpoint that lacks something, or has it in another form.
+
+    Raises:
+        UserError: naming the file.
+    """
+    task, names = saved.get("task"), saved.get("names")
+    whole = isinstance(task, dict) and isinstance(saved.get("ended"), bool)
+    whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
+    whole = whole and all(isinstance(saved.get(key), dict) for key in ("monitors", "random", "offsets"))
+    if not whole or not _is_task(task) or not all(type(value) in (int, float) for value in leaves(saved["monitors"])):
+        raise UserError(f"{source} is no checkpoint that training can go on from: another version of rnnscope wrote it")
+
+
+def _is_task(task: Any) -> bool:
+    counts = [task.get(key) for key in ("step", "epoch", "tokens_seen")]
+    numbers = leaves(task.get("schedule"))
+    return (
+        all(type(count) is int and count >= 0 for count in counts)
+        and _is_tally(task.get("tally"))
+        and _is_tally(task.get("watched"))
+        and all(type(value) in (int, float) for value in numbers)
+        and isinstance(task.get("optimizer"), dict)
+    )
+
+
+def _is_tally(value: Any) -> bool:
+    """Whether this is what `Tally.state` gives: a sum, two counts, a sum; the sums None where nothing was summed."""
+    if not isinstance(value, list) or [type(count) for count in value[1:3]] != [int, int] or len(value) != 4:
+        return False
+    return all(sum is None or (isinstance(sum, Tensor) and sum.numel() == 1) for sum in (value[0], value[3]))
+
+
+def leaves(value: Any) -> Iterator[Any]:
+    """Yield what nested mappings hold."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from leaves(inner)
+    else:
+        yield value
+
+
+def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, source: str) -> None:
+    """Refuse a checkpoint whose carried state or optimizer is not of this model's size: training would break on it later.
+
+    Args:
+        batch_size: columns of this process.
+
+    Raises:
+        UserError: naming the file.
+    """
+    task, parameters = saved["task"], list(model.parameters())
+    states = task["optimizer"].get("state")
+    fits = isinstance(states, dict) and set(states) <= set(range(len(parameters)))
+    fits = fits and all(_fits_parameter(state, parameters[index]) for index, state in states.items())
+    if not fits or not _fits_cells(task.get("carried"), model, batch_size):
+        raise UserError(f"{source} does not fit config.yaml: its optimizer or its carried state is another model's")
+
+
+def _fits_parameter(state: Any, parameter: Tensor) -> bool:
+    """Whether an optimizer can go on with this: counts, and values of the size of the parameter."""
+    if not isinstance(state, dict):
+        return False
+    return all(
+        value is None or (isinstance(value, Tensor) and (value.numel() == 1 or value.shape == parameter.shape))
+        for value in state.values()
+    )
+
+
+def _fits_cells(carried: Any, model: LanguageModel, batch_size: int) -> bool:
+    if carried is None:
+        return True
+    if not isinstance(carried, list) or len(carried) != model.num_layers:
+        return False
+    parts = [layer if isinstance(layer, (tuple, list)) else (layer,) for layer in carried]
+    shape = (1, batch_size, model.hidden_size)
+    wanted = 2 if model.cell == "lstm" else 1
+    return all(
+        len(layer) == wanted and all(isinstance(part, Tensor) and part.shape == shape for part in layer) for layer in parts
+    )
