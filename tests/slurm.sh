@@ -3,7 +3,7 @@
 # an end to both. It changes nothing under /etc: the cluster's configuration, key, logs and state lie in a folder of its own.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-BIN="$PWD/.venv/bin"
+BIN="$PWD/.venv/bin"  # else an environment that is active
 [ -x "$BIN/rnnscope" ] || BIN="$(dirname "$(command -v rnnscope)")"
 
 if ! command -v slurmctld >/dev/null || ! command -v munged >/dev/null; then

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from conftest import TINY
@@ -21,6 +22,12 @@ def sweep(name: str, folder: Path, *words: str) -> dict[str, dict]:
     return {path.parent.name: json.loads(path.read_text(encoding="utf-8")) for path in records}
 
 
+def cluster_jobs() -> list[str]:
+    """Return what Slurm knows of each job that it was given."""
+    command = ["scontrol", "--oneliner", "show", "jobs"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+
+
 def test_four_jobs_on_the_cluster_train_what_they_train_here(story, tmp_path):
     text = f"text={story}"
     here = sweep("here", tmp_path, text)
@@ -30,7 +37,8 @@ def test_four_jobs_on_the_cluster_train_what_they_train_here(story, tmp_path):
     assert {name: record["weights_sha256"] for name, record in there.items()} == {
         name: record["weights_sha256"] for name, record in here.items()
     }
-    finished = subprocess.run(
-        ["scontrol", "--oneliner", "show", "jobs"], capture_output=True, text=True, check=True
-    ).stdout.splitlines()
-    assert sum("JobState=COMPLETED" in line for line in finished) == 4  # the cluster did them, not this process
+    assert len(cluster_jobs()) == 4  # the cluster did them, not this process
+    deadline = time.monotonic() + 30
+    while not all("JobState=COMPLETED" in job for job in cluster_jobs()):  # it notices the end of a job a moment later
+        assert time.monotonic() < deadline, cluster_jobs()
+        time.sleep(0.5)

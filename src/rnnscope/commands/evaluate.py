@@ -79,10 +79,10 @@ def _split_tokens(loaded: Any, split: str) -> tuple[np.ndarray, int, int | None,
     data = _prepare(loaded, {})
     if not data.splits[split].tokens:
         raise UserError(f"split={split}: this run's data has no {split} split (dataset.split in {loaded.folder.config})")
-    recorded = Record.read(loaded.folder.record).values if loaded.folder.record.exists() else {}
-    if recorded and recorded["data"]["fingerprint"]["text"] != data.fingerprint["text"]:
+    record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
+    if record and record.get("data.fingerprint.text", str) != data.fingerprint["text"]:
         print("warning: the text is not the one this run was trained on; it has changed since", file=sys.stderr)
-    return data.stream(split), data.splits[split].characters, data.given, f"{split} split of {loaded.config['dataset']['name']}"
+    return data.stream(split), data.splits[split].characters, data.given, f"{split} split of {data.name}"
 
 
 def _text_tokens(loaded: Any, path: str) -> tuple[np.ndarray, int, int | None, str]:
@@ -94,11 +94,12 @@ def _text_tokens(loaded: Any, path: str) -> tuple[np.ndarray, int, int | None, s
 
 def _prepare(loaded: Any, other: dict[str, Any]) -> Any:
     """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
+    from rnnscope.commands.checked import checked
     from rnnscope.data.module import TextData
     from rnnscope.runs.folder import outputs_folder
 
-    config, cache = loaded.config["dataset"] | other, outputs_folder() / "cache"
-    data = TextData(**config, seed=loaded.config["seed"], cache_dir=cache, vocabulary=loaded.vocabulary)
+    config, cache = checked(loaded.config, str(loaded.folder.config)), outputs_folder() / "cache"
+    data = TextData(**config["dataset"] | other, seed=config["seed"], cache_dir=cache, vocabulary=loaded.vocabulary)
     return data.prepare()
 
 
@@ -122,11 +123,13 @@ def table(report: Report, words: bool) -> list[str]:
 
 def run(config: dict[str, Any]) -> None:
     """Print the report."""
+    from rnnscope.commands.screen import printable
+
     loaded, report = evaluate_run(config)
     score = report.carried
     print(f"run      {loaded.folder.path}, checkpoint {config['checkpoint']}")
     unknown = f"{100 * report.unknown:.2f} % unknown"
-    print(f"scored   {report.source}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
+    print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
     print("\n".join(table(report, loaded.vocabulary.level == "word")))
 
 

@@ -19,6 +19,7 @@ def run(config: dict[str, Any]) -> int:
     from rnnscope.commands.fit import fit
     from rnnscope.commands.init_from import adopt
     from rnnscope.commands.processes import is_follower
+    from rnnscope.commands.screen import printable
     from rnnscope.commands.train import status_of
     from rnnscope.runs.find import find_run
     from rnnscope.runs.record import Record, parent_entry
@@ -33,7 +34,7 @@ def run(config: dict[str, Any]) -> int:
         new, _ = adopt(new, changes)
     changed = differences(old, new)
     if not is_follower(new):
-        print(difference_lines(str(parent.path), changed))
+        print(printable(difference_lines(str(parent.path), changed)))
     return status_of(fit(new, terms=Terms(parent=parent_entry(record, changed=changed))))
 
 

@@ -1,5 +1,6 @@
 """Whether a training can go on from a checkpoint that somebody else may have written: all is there, of its kind and size."""
 
+import math
 import re
 from collections.abc import Iterator
 from typing import Any
@@ -22,7 +23,7 @@ def check_whole(saved: dict[str, Any], source: str) -> None:
     whole = isinstance(task, dict) and isinstance(saved.get("ended"), bool)
     whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
     whole = whole and all(isinstance(saved.get(key), dict) for key in ("monitors", "random", "offsets"))
-    if not whole or not _is_task(task) or not all(type(value) in (int, float) for value in leaves(saved["monitors"])):
+    if not whole or not _is_task(task) or not _are_monitors(saved["monitors"]):
         raise UserError(f"{source} is no checkpoint that training can go on from: another version of rnnscope wrote it")
 
 
@@ -33,7 +34,7 @@ def _is_task(task: Any) -> bool:
         all(type(count) is int and count >= 0 for count in counts)
         and _is_tally(task.get("tally"))
         and _is_tally(task.get("watched"))
-        and all(type(value) in (int, float) for value in numbers)
+        and all(map(_is_number, numbers))
         and isinstance(task.get("optimizer"), dict)
     )
 
@@ -43,6 +44,15 @@ def _is_tally(value: Any) -> bool:
     if not isinstance(value, list) or [type(count) for count in value[1:3]] != [int, int] or len(value) != 4:
         return False
     return all(sum is None or (isinstance(sum, Tensor) and sum.numel() == 1) for sum in (value[0], value[3]))
+
+
+def _are_monitors(states: dict[str, Any]) -> bool:
+    times = states.get("Throughput", {})
+    return all(map(_is_number, leaves(states))) and isinstance(times, dict) and all(map(math.isfinite, times.values()))
+
+
+def _is_number(value: Any) -> bool:
+    return type(value) in (int, float) and not math.isnan(value)
 
 
 def leaves(value: Any) -> Iterator[Any]:
