@@ -3,6 +3,7 @@
 import os
 import random
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,17 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("story") / "story.txt"
     path.write_text("".join(lines), encoding="utf-8")
     return path
+
+
+@contextmanager
+def nobody() -> Iterator[None]:
+    """Root may read everything: be nobody for a while."""
+    user = os.geteuid()
+    os.seteuid(65534 if user == 0 else user)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 def train(*words: str) -> Any:

@@ -15,7 +15,9 @@ GRID = ["model=lstm,gru", "optimizer.lr=1e-3,3e-3"]
 def sweep(name: str, folder: Path, *words: str) -> dict[str, dict]:
     """Run a sweep and return what run.json says of each job."""
     command = [sys.executable, "-m", "rnnscope", "train", "-m", *TINY, f"name={name}", *GRID, *words]
-    done = subprocess.run(command, cwd=folder, env={**os.environ, "RNNSCOPE_OUTPUTS": "outputs"}, capture_output=True, text=True)
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "RNNSCOPE_OUTPUTS": "outputs"}, capture_output=True, text=True
+    )
     print(done.stdout, done.stderr)
     assert done.returncode == 0
     records = (folder / "outputs" / "sweeps" / name).glob("*/run.json")

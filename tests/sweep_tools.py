@@ -29,9 +29,9 @@ def command(text: Path, *words: str) -> list[str]:
 
 def start(outputs: Path, text: Path, *words: str) -> "subprocess.Popen[str]":
     """Start `rnnscope train -m` as a process of its own, what it says going to a file beside `outputs`."""
-    said = outputs.with_name(f"{outputs.name}.txt").open("a")
     environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs), "PYTHONUNBUFFERED": "1"}
-    return subprocess.Popen(command(text, *words), env=environment, stdout=said, stderr=subprocess.STDOUT, text=True)
+    with outputs.with_name(f"{outputs.name}.txt").open("a") as said:
+        return subprocess.Popen(command(text, *words), env=environment, stdout=said, stderr=subprocess.STDOUT, text=True)
 
 
 def said(outputs: Path) -> str:

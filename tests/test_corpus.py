@@ -2,8 +2,10 @@ import os
 import sysconfig
 import zipfile
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from conftest import nobody
 
 from rnnscope.data.corpus import Corpus, content_digest, package_path
 from rnnscope.errors import UserError
@@ -43,6 +45,16 @@ def test_a_name_with_spaces_and_brackets_is_a_name(tmp_path):
 
 def test_a_file_that_is_named_is_taken_whatever_include_says(tree):
     assert names(Corpus(str(tree / "a.c"), include=["*.h"])) == ["a.c"]
+
+
+def test_a_folder_of_one_file_is_looked_through_all_the_same(tmp_path):
+    (tmp_path / "a.py").write_text("text")
+    assert names(Corpus(str(tmp_path), include=["*.py"])) == ["a.py"]
+    message = "no file in it matches: include=['*.c'] exclude=[] (hidden files are never taken): change dataset.corpus.include"
+    assert refused(Corpus(str(tmp_path), include=["*.c"])) == f"dataset.corpus.path={tmp_path}: {message} or exclude"
+    with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
+        pass
+    assert "no file in it matches" in refused(Corpus(str(tmp_path / "empty.zip")))
 
 
 def test_shuffled_files_are_the_same_files_in_another_order_on_every_machine(tmp_path):
@@ -133,6 +145,16 @@ def test_bad_paths(tmp_path, monkeypatch):
         f"dataset.corpus.path={tmp_path}: no file in it matches: include=['*'] exclude=[]"
         " (hidden files are never taken): change dataset.corpus.include or exclude"
     )
+
+
+def test_an_unreadable_folder():
+    with TemporaryDirectory() as folder:  # pytest's own are shut for others
+        os.chmod(folder, 0o755)
+        shut = Path(folder, "shut")
+        shut.mkdir(0)
+        with nobody():
+            message = refused(Corpus(folder))
+    assert message == f"{shut}: cannot be read (Permission denied): change its permissions or exclude it"
 
 
 def test_bad_packages():

@@ -83,6 +83,7 @@ def test_a_text_that_cannot_be_trained_on(fails, tmp_path, contents, message):
             " or null for no limit",
         ),
         ("optimizer.lr=-0.1", "optimizer.lr=-0.1 must be above 0"),
+        ("optimizer.betas=[0.9]", "optimizer.betas=[0.9] must be two numbers, as in [0.9, 0.99]"),
         ("trainer.max_steps=0", "trainer.max_steps=0 must be at least 1"),
         ("trainer.accelerator=tpu", "trainer.accelerator=tpu is unknown: choose one of auto, cpu, gpu"),
         ("trainer.precision=fp8", "trainer.precision=fp8 is unknown: choose one of auto, float32, bf16"),

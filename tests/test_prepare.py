@@ -146,6 +146,15 @@ def test_the_report_says_what_was_done(tmp_path):
     ]
 
 
+def test_what_is_strange_in_a_text_is_said(tmp_path):
+    text = prepared(tmp_path, "one\rtwo \ufeff inside, and a \0 in the middle of a line\n" * 30)
+    assert [line for line in text.report if line.startswith("changed: ")] == [
+        "changed: NUL characters kept: 30",
+        "changed: U+FEFF (byte order marks) inside the text kept: 30",
+        "changed: lone CR line ends changed to LF: 30",
+    ]
+
+
 def test_one_very_long_line(tmp_path):
     content = b"ab " * 33_400_000  # 100 MB
     text = prepared(tmp_path, content, start_end="line")

@@ -16,6 +16,8 @@ from torture import SAMPLES, SMALL, Kill, only_run, rnnscope, said, write_text
 ROOT = Path(__file__).parents[1]
 WORDS = [*SMALL, "trainer.max_steps=30", "trainer.checkpoint_every=10", "trainer.val_every=10", "monitor.scalars_every=2"]
 
+TRAINED_IN_A_MOMENT = [*SMALL, "trainer.max_steps=3", "trainer.val_every=3"]
+
 
 @pytest.fixture(scope="module")
 def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -124,6 +126,22 @@ def test_small_drift_on_another_machine_is_tolerated(
     assert "different: torch 1.0 ->" in verdict
 
 
+@pytest.mark.parametrize(("deterministic", "status"), [("true", 1), ("false", 3)])
+def test_only_kernels_that_may_vary_are_allowed_to_drift_here(
+    parent: Path, tmp_path: Path, deterministic: str, status: int
+) -> None:
+    def drift(rows: list[dict[str, str]]) -> None:
+        for row in rows:
+            row["train/loss"] = repr(float(row["train/loss"]) + 5e-5)
+
+    edit_rows(parent, drift)
+    edit_record(parent, weights_sha256="0" * 64)
+    config = (parent / "config.yaml").read_text(encoding="utf-8")
+    changed = re.sub(r"(?m)^  deterministic: .*", f"  deterministic: {deterministic}", config)
+    (parent / "config.yaml").write_text(changed, encoding="utf-8")
+    assert reproduce(tmp_path, parent)[0] == status
+
+
 def test_the_likeliest_cause_comes_first(parent: Path, tmp_path: Path) -> None:
     record = json.loads((parent / "run.json").read_text(encoding="utf-8"))
     edit_record(parent, packages={**record["packages"], "numpy": "0", "torch": "1.0"}, git_commit="0" * 40)
@@ -191,6 +209,36 @@ def test_conf_may_have_changed_since(checkout: Path, text: Path) -> None:
     done = command(checkout, "reproduce", f"run={moved}")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "verdict: bit-identical\n  10 of 10 rows up to step 20, " in done.stdout
+
+
+def git(checkout: Path, *words: str) -> str:
+    who = ["-c", "user.name=me", "-c", "user.email=me@example.com"]
+    return subprocess.run(["git", *who, *words], cwd=checkout, capture_output=True, text=True, check=True).stdout
+
+
+def test_other_code_is_said_and_the_way_back_leads_back(checkout: Path, text: Path) -> None:
+    changed, added = checkout / "src/rnnscope/errors.py", checkout / "src/rnnscope/my idea.py"
+    (checkout / ".gitignore").write_text("outputs/\n__pycache__/\n", encoding="utf-8")
+    for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "one"]):
+        git(checkout, *words)
+    changed.write_text(changed.read_text(encoding="utf-8") + "\n# changed, ünd not committed\n", encoding="utf-8")
+    added.write_text("IDEA = 1\n", encoding="utf-8")
+    sizes = [*TRAINED_IN_A_MOMENT, f"text={text}"]
+    assert command(checkout, "train", *sizes).returncode == 0
+    run, then = only_run(checkout / "outputs"), changed.read_bytes()
+
+    git(checkout, "add", ".")
+    git(checkout, "commit", "-qm", "two")
+    changed.write_bytes(then + b"# and more\n")
+    done = command(checkout, "reproduce", f"run={run}", "until=2")
+    assert done.returncode == 0, done.stdout + done.stderr
+    said = done.stdout.splitlines()
+    begin = said.index("this code is not the run's; to bring that back, keeping your own changes in git stash:")
+    commands = [line for line in said[begin + 1 :] if line.startswith("  git ")]
+    assert len(commands) == 3
+    subprocess.run(" && ".join(commands), shell=True, check=True, capture_output=True)
+    assert (changed.read_bytes(), added.read_text(encoding="utf-8")) == (then, "IDEA = 1\n")
+    assert "this code is not the run's" not in command(checkout, "reproduce", f"run={run}", "until=2").stdout
 
 
 def test_a_run_that_changed_on_its_way_is_replayed(tmp_path: Path, text: Path) -> None:

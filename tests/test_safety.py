@@ -242,6 +242,15 @@ def test_a_checkpoint_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Pa
     for change in (
         {"task": {"step": 3}},
         {"task": 5},
+        *({"task": {**saved["task"], key: "1"}} for key in ("step", "epoch", "tokens_seen", "carried", "tally", "schedule")),
+        {"task": {**saved["task"], "carried": [1]}},
+        {"task": {**saved["task"], "carried": [(torch.zeros(1, 4, 15), torch.zeros(1, 4, 15))]}},
+        {"task": {**saved["task"], "tally": [torch.zeros(2), 1, 1, None]}},
+        {"task": {**saved["task"], "optimizer": {**saved["task"]["optimizer"], "state": {0: {"exp_avg": torch.zeros(3)}}}}},
+        {"task": {**saved["task"], "optimizer": {**saved["task"]["optimizer"], "state": {99: {}}}}},
+        {"monitors": {**saved["monitors"], "Throughput": {"seconds": float("nan")}}},
+        {"monitors": {**saved["monitors"], "Throughput": {"seconds": float("inf")}}},
+        {"monitors": {**saved["monitors"], "Validation": {"best": "low", "best_step": 0, "bad_looks": 0}}},
         {"ended": "yes"},
         {"state_dict": {"head.weight": torch.zeros(2)}},
         {"task": {**saved["task"], "optimizer": {}}},
@@ -257,6 +266,13 @@ def test_a_checkpoint_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Pa
         torch.save({**saved, "ended": False, **change}, run / "checkpoints" / "last.ckpt")
         assert rnnscope(tmp_path, "resume", f"run={run}", "trainer.max_steps=9") == 1, change
         assert said(tmp_path).splitlines()[-1].startswith("rnnscope: error: "), said(tmp_path)
+
+
+def test_a_config_of_100_megabytes_is_not_opened(run: Path, tmp_path: Path) -> None:
+    size = 100_000_000
+    os.truncate(run / "config.yaml", size)
+    message = f"{run}/config.yaml has {size} bytes, more than a config.yaml may have (1000000); not opened\n"
+    assert refused(tmp_path, run) == 4 * f"rnnscope: error: {message}"
 
 
 def test_a_vocabulary_without_end_is_refused(run: Path) -> None:
@@ -294,6 +310,63 @@ def test_a_record_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Path) 
 
 def test_text_cannot_steer_the_terminal() -> None:
     assert printable("a\x1b[2J\x07\r\x9b0m\x7fb\n\tc") == "a\u241b[2J\u2407\u240d\ufffd0m\u2421b\n\tc"
+
+
+CONTROL = "\x1b[2J\x1b]0;owned\x07\r\x9b1m"
+
+
+def test_a_text_full_of_controls_is_shown_and_not_obeyed(tmp_path: Path) -> None:
+    (tmp_path / "text.txt").write_text(f"<script>{CONTROL}" * 300, encoding="utf-8")
+    words = [*SMALL, f"text={tmp_path / 'text.txt'}", "dataset.newline=keep", "trainer.max_steps=2"]
+    assert rnnscope(tmp_path, "train", *words) == 0, said(tmp_path)
+    run = only_run(tmp_path)
+    written = "".join(json.loads(line)["text"] for line in (run / "samples.jsonl").read_text(encoding="utf-8").splitlines())
+    assert "\x1b" in written
+    for shown in (said(tmp_path), (run / "train.log").read_text(encoding="utf-8")):
+        assert "--- sample at step 2" in shown
+        assert not set(CONTROL.replace("[2J", "")) & set(shown) - set("owned01;]m")
+    assert rnnscope(tmp_path, "reproduce", f"run={run}") == 0
+    assert "\x1b" not in said(tmp_path)
+
+
+def test_names_in_somebodys_config_are_shown_and_not_obeyed(run: Path, tmp_path: Path) -> None:
+    edit(run, lambda config: config["dataset"].update(name=CONTROL))
+    assert rnnscope(tmp_path, "evaluate", f"run={run}") == 0, said(tmp_path)
+    assert rnnscope(tmp_path, "train", f"from={run}", "dataset.name=mine", "name=mine") == 0, said(tmp_path)
+    assert rnnscope(tmp_path, "sample", f"run={run}", "length=3") == 0
+    assert "val split of \u241b[2J\u241b]0;owned\u2407\u240d\ufffd1m: " in said(tmp_path)
+    assert "dataset.name: \u241b[2J" in said(tmp_path)
+    assert not {"\x1b", "\x07", "\x9b"} & set(said(tmp_path))
+
+
+def test_generated_text_cannot_steer_the_terminal_that_it_is_sampled_on(run: Path, tmp_path: Path) -> None:
+    vocabulary = json.loads((run / "vocabulary.json").read_text(encoding="utf-8"))
+    vocabulary["tokens"][3:8] = list("\x1b\x07\x9b\r\x08")
+    (run / "vocabulary.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    words = [sys.executable, "-m", "rnnscope", "sample", f"run={run}", "length=500", "seed=1", "temperature=2"]
+    piped = subprocess.run(words, capture_output=True, check=True).stdout
+    terminal, end = os.openpty()
+    with subprocess.Popen(words, stdout=end, stderr=subprocess.PIPE, env={**os.environ, "TERM": "xterm"}) as process:
+        os.close(end)
+        shown = read_all(terminal)
+    assert process.returncode == 0
+    assert piped.count(b"\x1b") > 10  # a file gets what was generated
+    assert shown.count("\u241b".encode()) == piped.count(b"\x1b")
+    assert not {0x1B, 0x07, 0x08} & set(shown)
+
+
+def read_all(terminal: int) -> bytes:
+    """Return what is written on a terminal until the last writer is gone."""
+    found = b""
+    while True:
+        try:
+            piece = os.read(terminal, 10_000)
+        except OSError:  # so Linux says it
+            piece = b""
+        if not piece:
+            os.close(terminal)
+            return found
+        found += piece
 
 
 EXPORT = """

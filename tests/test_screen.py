@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -45,6 +46,25 @@ def test_a_training_goes_on_when_its_reader_has_seen_enough(story, outputs):
     assert log.count("(what is printed is read no more, Broken pipe: from here on it is in this file alone)\n") == 1
     assert all(f"\nstep {step}/30 " in log for step in (10, 20, 30))
     assert "\nfinished at step 30 " in log
+
+
+def test_a_verdict_is_the_exit_status_whoever_reads_it(tiny_run, tmp_path):
+    """`rnnscope reproduce | true`: every line meets a closed pipe, the first and the verdict's too."""
+    run = shutil.copytree(tiny_run.run.path, tmp_path / "run")
+    words = [sys.executable, "-m", "rnnscope", "reproduce", f"run={run}", "until=4"]
+    environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(tmp_path / "outputs")}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    verdict = record_of(only_run(tmp_path / "outputs"))["verdict"]
+    assert (verdict["kind"], verdict["until"]) == ("bit-identical", 4)
+    rows = (run / "metrics.csv").read_text(encoding="utf-8").replace("\n4,", "\n4,1", 1)  # its epoch is another
+    (run / "metrics.csv").write_text(rows, encoding="utf-8")
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
 
 
 def on_a_terminal_that_closes(words: list[str], outputs: Path, prepare: Callable[[], object]) -> int:
@@ -94,7 +114,7 @@ def test_lines_from_before_there_is_a_log_are_kept_for_it(tmp_path, capsys):
         screen.say("before")
         screen.log_to(tmp_path / "train.log")
         screen.say("after \x1b[2J")
-    assert (tmp_path / "train.log").read_text(encoding="utf-8") == "before\nafter \x1b[2J\n"
+    assert (tmp_path / "train.log").read_text(encoding="utf-8") == "before\nafter \u241b[2J\n"
     assert capsys.readouterr().out == "before\nafter \u241b[2J\n"
 
 

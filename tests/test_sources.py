@@ -1,11 +1,14 @@
 import bz2
 import gzip
 import lzma
+import os
 import zipfile
 from collections import Counter
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from conftest import nobody
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -147,16 +150,14 @@ def test_what_is_no_text_encoding(encoding):
     )
 
 
-def test_an_unreadable_file(tmp_path, monkeypatch):
-    path = tmp_path / "text.txt"
-    path.write_text("text")
-
-    def refuse(*arguments):
-        raise PermissionError(13, "Permission denied", str(path))
-
-    monkeypatch.setattr("rnnscope.data.sources.open", refuse, raising=False)
-    with pytest.raises(UserError) as error:
-        read(path)
+def test_an_unreadable_file():
+    with TemporaryDirectory() as folder:  # pytest's own are shut for others
+        os.chmod(folder, 0o755)
+        path = Path(folder, "text.txt")
+        path.write_text("text")
+        path.chmod(0)
+        with nobody(), pytest.raises(UserError) as error:
+            read(path)
     assert str(error.value) == f"{path}: cannot be read (Permission denied): check the file and its permissions"
 
 

@@ -26,7 +26,9 @@ def test_a_grid_leaves_a_run_folder_for_each_job(story, outputs, capsys, monkeyp
         assert found["name"] == "model_lr"
         assert found["config"]["model.cell"] == name[6 : name.index("_")]
         assert found["command"][1:3] == ["train", "dataset=text_files"]
-        assert {"config.yaml", "metrics.csv", "model.safetensors", "train.log"} <= {path.name for path in (folder / name).iterdir()}
+        assert {"config.yaml", "metrics.csv", "model.safetensors", "train.log"} <= {
+            path.name for path in (folder / name).iterdir()
+        }
     said = capsys.readouterr().out
     assert "model_lr: 4 jobs" in said
     table = said[said.index("job  ") :].splitlines()
@@ -74,31 +76,31 @@ def test_the_name_is_the_users_else_the_experiments_else_made_of_the_keys(story,
 
 
 def test_a_job_that_fails_or_diverges_is_recorded_and_the_rest_go_on(story, outputs, capsys):
-    words = ["optimizer=sgd", "optimizer.lr=0.1,1e30", "trainer.clip_norm=null", "dataset.batch_size=4,4000", "name=some"]
+    words = ["optimizer=sgd", "optimizer.lr=0.1,1e38", "trainer.clip_norm=null", "dataset.batch_size=4,4000", "name=some"]
     assert sweep(story, *words) == 1
     folder = folder_of(outputs)
     found = statuses(folder)
     assert found == {
         "batch_size-4_lr-0.1": "finished",
-        "batch_size-4_lr-1e+30": "diverged",
+        "batch_size-4_lr-1e38": "diverged",
         "batch_size-4000_lr-0.1": "failed",
-        "batch_size-4000_lr-1e+30": "failed",
+        "batch_size-4000_lr-1e38": "failed",
     }
     jobs = manifest(folder)["jobs"]
     assert "fewer than one window" in jobs["batch_size-4000_lr-0.1"]["reason"]
-    assert "is nan" in jobs["batch_size-4_lr-1e+30"]["reason"]
+    assert "is inf" in jobs["batch_size-4_lr-1e38"]["reason"]
     assert not (folder / "batch_size-4000_lr-0.1").exists()
     said = capsys.readouterr()
     assert said.err == (
-        "rnnscope: error: 3 of 4 jobs failed or diverged: batch_size-4_lr-1e+30, batch_size-4000_lr-0.1,"
-        " batch_size-4000_lr-1e+30; hydra.sweeper.retry_failed=true does them again\n"
+        "rnnscope: error: 3 of 4 jobs failed or diverged: batch_size-4000_lr-0.1, batch_size-4_lr-1e38,"
+        " batch_size-4000_lr-1e38; hydra.sweeper.retry_failed=true does them again\n"
     )
-    assert "batch_size-4000_lr-0.1    failed" in said.out
-    before = contents(folder / "batch_size-4_lr-1e+30")
+    assert "batch_size-4000_lr-0.1   failed" in said.out
+    before = contents(folder / "batch_size-4_lr-1e38")
     assert sweep(story, *words) == 1  # not tried again unless asked
-    assert contents(folder / "batch_size-4_lr-1e+30") == before
+    assert contents(folder / "batch_size-4_lr-1e38") == before
     assert sweep(story, *words, "hydra.sweeper.retry_failed=true") == 1
-    aside = folder / "batch_size-4_lr-1e+30.diverged-1"
+    aside = folder / "batch_size-4_lr-1e38.diverged-1"
     assert {path.rpartition("/")[2]: found for path, found in contents(aside).items()} == {
         path.rpartition("/")[2]: found for path, found in before.items()
     }
@@ -169,8 +171,8 @@ def test_other_fixed_settings_are_another_sweep(story, outputs, capsys):
     for words, message in (
         (["seed=3,4", "trainer.max_steps=31"], "the sweep x exists with other settings: trainer.max_steps was 30 and is 31."),
         (["seed=1,2", "trainer.max_steps=31,32"], "trainer.max_steps was 30 and is swept."),
-        (["seed=1,2", "optimizer=adam"], "optimizer.name was adamw and is adam; optimizer.betas was [0.9, 0.99] and is [0.9, 0.999]"),
-        (["optimizer.lr=1e-3,1e-2"], "seed was swept and is 1; optimizer.lr was 0.004 and is swept."),
+        (["seed=1,2", "optimizer=adam"], "optimizer.name was adamw and is adam; optimizer.lr was 0.004 and is 0.002; "),
+        (["optimizer.lr=1e-3,1e-2"], "optimizer.lr was 0.004 and is swept; seed was swept and is 1."),
     ):
         assert sweep(story, *words, "name=x") == 1
         said = error(capsys)
@@ -211,13 +213,13 @@ def test_the_same_value_twice_is_one_job(story, outputs):
 
 
 def test_jobs_that_change_several_keys_together(story, outputs):
-    jobs = "hydra.sweeper.jobs=[[model=gru,model.num_layers=2],[model=rnn]]"
+    jobs = 'hydra.sweeper.jobs=[["model=gru","model.num_layers=2"],["model=rnn"]]'
     assert sweep(story, jobs, "optimizer.lr=1e-3,2e-3") == 0
     folder = folder_of(outputs)
     assert folder.name == "model_num_layers_lr"
     assert sorted(records(folder)) == [
-        *("lr-0.001_model-rnn", "lr-0.002_model-rnn"),
         *("model-gru_num_layers-2_lr-0.001", "model-gru_num_layers-2_lr-0.002"),
+        *("model-rnn_lr-0.001", "model-rnn_lr-0.002"),
     ]
 
 

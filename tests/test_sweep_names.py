@@ -17,6 +17,7 @@ LR = {"optimizer.lr": 1e-3}
         ({"model": "lstm", "optimizer.lr": 1e-3}, "model-lstm_lr-0.001"),
         ({"optimizer.lr": 0.001, "model": "lstm"}, "model-lstm_lr-0.001"),
         ({"optimizer.lr": 1e-5, "model.hidden_size": 512}, "hidden_size-512_lr-1e-05"),
+        ({"optimizer.lr": 1e30}, "lr-1e30"),
         ({"model.dropout": 0.0}, "dropout-0"),
         ({"model.tied_weights": True, "trainer.patience": None}, "tied_weights-true_patience-null"),
         ({"dataset": "tiny_shakespeare"}, "dataset-tiny_shakespeare"),

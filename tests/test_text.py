@@ -97,6 +97,12 @@ def test_a_text_of_nothing(tmp_path, content):
     assert str(error.value) == f"{tmp_path}/source/a: no text, only white space: give another text"
 
 
+def test_a_column_of_nothing(tmp_path):
+    with pytest.raises(UserError) as error:
+        write(tmp_path, {"a.csv": "id,body\n1,\n2,\n"}, column="body")
+    assert str(error.value) == f"{tmp_path}/source/a.csv: no text in column 'body', only white space: give another text"
+
+
 def test_files_of_nothing(tmp_path):
     with pytest.raises(UserError) as error:
         write(tmp_path, {"a": "", "b": "\n"})

@@ -122,10 +122,9 @@ def run_command(command: str, arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in NO_SPACE or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
-        from rnnscope.runs.folder import outputs_folder
+        from rnnscope.commands.complaint import no_space
 
-        place = error.filename or outputs_folder()
-        return complain(f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to another place")
+        return complain(no_space(error))
     finally:
         sys.argv = typed
 

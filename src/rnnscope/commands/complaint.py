@@ -8,6 +8,7 @@ from typing import Any
 
 from rnnscope.commands import schema
 from rnnscope.errors import UserError
+from rnnscope.runs.folder import outputs_folder
 
 PACKAGES = {  # choices that come with packages of their own -> the extra that installs them
     "hydra/launcher=joblib": "sweep",
@@ -38,6 +39,12 @@ def one_line(error: BaseException, command: str) -> str:
     if unread := re.search(r"^Error when parsing index: \d+, string: (.*?) out of \[", text):
         return f"{unread[1]}: {_unreadable(unread[1].partition('=')[2], text)}"
     return _first_lines(text) or type(error).__name__
+
+
+def no_space(error: OSError) -> str:
+    """Return what to do when a disk is full."""
+    place = error.filename or outputs_folder()
+    return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to another place"
 
 
 def _unreadable(value: str, text: str) -> str:

@@ -9,14 +9,14 @@ from rnnscope.commands.compose import hydra_main
 
 def run(config: dict[str, Any]) -> int:
     """Reproduce and print the verdict; the exit status says it too: 0, 3 or 1."""
-    from rnnscope.commands.screen import printable
+    from rnnscope.commands.screen import Screen
     from rnnscope.runs.find import find_run
 
     parent = find_run(config["run"])
     child, verdict = reproduce(parent, config["until"], config["text"])
-    print()
-    for line in [*verdict.lines, f"  recorded     {parent.path}", f"  trained now  {child.path}"]:
-        print(printable(line))
+    with Screen() as screen:
+        for line in ["", *verdict.lines, f"  recorded     {parent.path}", f"  trained now  {child.path}"]:
+            screen.say(line)
     return verdict.status
 
 
@@ -28,7 +28,7 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
     """
     from rnnscope.commands.checked import checked, recorded_config
     from rnnscope.commands.processes import is_follower
-    from rnnscope.commands.screen import printable
+    from rnnscope.commands.screen import Screen
     from rnnscope.errors import UserError
     from rnnscope.runs.record import Record
     from rnnscope.runs.segments import cut_legs, legs_of
@@ -44,8 +44,9 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
     if not cut:
         raise UserError(f"{parent.path} has no trained step to compare with")
     follows = is_follower(config)
-    for line in [] if follows else code_lines(parent, record):
-        print(printable(line))
+    with Screen(quiet=follows) as screen:
+        for line in code_lines(parent, record):
+            screen.say(line)
     child = train_legs(parent, record, [(leg, checked(at(leg.config, text), str(parent.config))) for leg in cut])
     if follows:  # the verdict is for process 0 to give
         raise SystemExit(0)

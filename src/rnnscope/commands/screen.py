@@ -39,6 +39,7 @@ class Screen:
         """Show one or more lines, above the bar if there is one."""
         if self._heard:
             self._show(line)
+        line = visible(line)
         if self._log is None:
             self._early.append(line)
         else:
@@ -87,11 +88,16 @@ class Screen:
 
 
 def printable(text: str) -> str:
-    """Return text that cannot steer a terminal: control characters are shown, not obeyed."""
-    shown = "".join(character if character in "\n\t" or character.isprintable() else _visible(character) for character in text)
-    return shown.encode(sys.stdout.encoding or "utf-8", "replace").decode(sys.stdout.encoding or "utf-8", "replace")
+    """Return text that cannot steer a terminal, nor break the encoding of this one."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return visible(text).encode(encoding, "replace").decode(encoding, "replace")
 
 
-def _visible(character: str) -> str:
+def visible(text: str) -> str:
+    """Return text whose control characters are shown, not obeyed."""
+    return "".join(character if character in "\n\t" or character.isprintable() else _sign(character) for character in text)
+
+
+def _sign(character: str) -> str:
     code = ord(character)
     return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd" if 0x80 <= code < 0xA0 else character

@@ -77,11 +77,13 @@ class Corpus:
         path, member = _archive_and_member(path)
         root = local_file(path, remote, self.cache_dir, self.say)
         if root.is_file():
-            return self._selected(members(root, root.name), member, f"{key}={root}")
-        found = self._walk(root) if root.is_dir() else _globbed(path)
-        if not found and not root.is_dir():
+            found = members(root, root.name)
+            itself = [source for source in found if source.member is None]  # a file that is named is always taken
+            return itself or self._selected(found, member, f"{key}={root}")
+        files = self._walk(root) if root.is_dir() else _globbed(path)
+        if not files and not root.is_dir():
             raise UserError(f"{key}={path}: {_missing(root)}: give an existing file, folder or glob")
-        return self._selected([source for file, name in found for source in members(file, name)], None, f"{key}={root}")
+        return self._selected([source for file, name in files for source in members(file, name)], None, f"{key}={root}")
 
     def _packages(self) -> list[Source]:
         sources = []
@@ -109,10 +111,9 @@ class Corpus:
         return found
 
     def _selected(self, sources: list[Source], member: str | None, where: str) -> list[Source]:
-        """The sources that include and exclude let through; a file that is named itself is always taken."""
+        """The sources that include and exclude let through, in order."""
         include = [f"*/{member}"] if member else self.include or ["*"]
-        if len(sources) != 1 or sources[0].member:
-            sources = [source for source in sources if _chosen(source.name, include, self.exclude)]
+        sources = [source for source in sources if _chosen(source.name, include, self.exclude)]
         if not sources:
             raise UserError(
                 f"{where}: no file in it matches: include={include} exclude={self.exclude}"

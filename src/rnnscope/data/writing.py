@@ -39,7 +39,9 @@ def write_text(
     files = sum(map(len, found.values()))
     if not writer.visible:
         first = next(iter(found.values()))[0].path
-        raise UserError(f"{first}{' and the others' if files > 1 else ''}: no text, only white space: give another text")
+        where = f" in column {corpus.column!r}" if corpus.column else ""
+        others = " and the others" if files > 1 else ""
+        raise UserError(f"{first}{others}: no text{where}, only white space: give another text")
     return writer.text(path, labelled, files)
 
 

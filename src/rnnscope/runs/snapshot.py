@@ -94,14 +94,15 @@ def read_vocabulary(folder: RunFolder) -> Vocabulary:
 
 def _read(path: Path, limit: int, parse: Any) -> Any:
     try:
-        if path.stat().st_size > limit:
-            raise UserError(f"{path} has {path.stat().st_size} bytes, more than a {path.name} may have ({limit}); not opened")
-        return parse(path.read_text(encoding="utf-8"))
+        size = path.stat().st_size
+        if size <= limit:
+            return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: {path.parent} is not a whole run folder") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} cannot be read ({first})") from error
+    raise UserError(f"{path} has {size} bytes, more than a {path.name} may have ({limit}); not opened")
 
 
 def build_model(config: dict[str, Any], vocabulary_size: int, source: str = "model") -> LanguageModel:

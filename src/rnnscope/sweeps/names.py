@@ -62,7 +62,8 @@ def value_text(value: Any) -> str:
         return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float):
         text = f"{value:g}"
-        return text if float(text) == value and len(text) <= DIGITS else f"{value:.3g}"
+        short = text if float(text) == value and len(text) <= DIGITS else f"{value:.3g}"
+        return short.replace("e+", "e")  # a name has no plus sign
     return str(value)
 
 

@@ -38,7 +38,9 @@ def row(name: str, state: State) -> tuple[str, ...]:
 
 def number(value: object) -> str:
     """Return a loss for people; nothing where there is none."""
-    return f"{value:.4f}" if isinstance(value, (int, float)) and math.isfinite(value) else ""
+    if not isinstance(value, (int, float)) or not math.isfinite(value):
+        return ""
+    return f"{value:.4f}" if abs(value) < 1e6 else f"{value:.4g}"
 
 
 def shortened(text: str) -> str:

@@ -31,6 +31,8 @@ def make_optimizer(parameters: Iterable[nn.Parameter], name: str, lr: float, **o
     kind, fused = OPTIMIZERS[name]
     if "betas" in options:
         options["betas"] = tuple(options["betas"])
+        if len(options["betas"]) != 2:
+            raise UserError(f"optimizer.betas={list(options['betas'])} must be two numbers, as in [0.9, 0.99]")
     speed = {"fused": True} if fused else {"foreach": True}
     try:
         return kind(list(parameters), lr=lr, **options, **speed)  # type: ignore[arg-type]

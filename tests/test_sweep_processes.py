@@ -1,0 +1,74 @@
+"""Sweeps as processes: killed and started again, started twice, and with several jobs at once."""
+
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from sweep_tools import JOBS, NAMES, contents, folder_of, record, records, said, start, statuses, sweep, weights
+
+LONG = ["trainer.max_steps=120", "trainer.val_every=40", "trainer.checkpoint_every=10"]  # long enough to be killed in
+
+
+@pytest.fixture(scope="module")
+def unbroken(story: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str | None]:
+    """The weights of a sweep that nothing happened to."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path_factory.mktemp("unbroken")))
+        assert sweep(story, *JOBS, *LONG, "name=s") == 0
+        return weights(Path(tmp_path_factory.getbasetemp()) / "unbroken0/sweeps/s")
+
+
+def wait_for(condition, process, seconds: float = 90) -> None:
+    """Wait until `condition` holds; the process must not end before."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert process.poll() is None, "the sweep ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def finished(folder: Path) -> list[str]:
+    return [name for name, values in records(folder).items() if values["status"] == "finished"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_sweep_loses_nothing_and_goes_on_exactly(story, tmp_path, unbroken, number, launcher):
+    outputs = tmp_path / "outputs"
+    words = (*JOBS, *LONG, "name=s", f"hydra/launcher={launcher}")
+    folder = outputs / "sweeps/s"
+    for jobs in (1, 3):  # killed twice, each time in the middle of a job
+        process = start(outputs, story, *words)
+        wait_for(lambda least=jobs: len(list(folder.glob("*/checkpoints/last.ckpt"))) >= least, process)
+        process.send_signal(number)
+        process.wait(60)
+        assert process.returncode == (130 if number == signal.SIGTERM else -number), said(outputs)
+    done = {name: contents(folder / name) for name in finished(folder)}
+    process = start(outputs, story, *words)
+    assert process.wait(180) == 0, said(outputs)
+    assert weights(folder) == unbroken
+    assert statuses(folder) == dict.fromkeys(NAMES, "finished")
+    assert {name: contents(folder / name) for name in done} == done  # nobody touched what was finished
+
+
+@pytest.mark.slow
+def test_a_sweep_started_twice_at_once_does_nothing_twice(story, tmp_path, unbroken):
+    outputs = tmp_path / "outputs"
+    both = [start(outputs, story, *JOBS, *LONG, "name=s") for _ in range(2)]
+    assert [process.wait(180) for process in both] == [0, 0], said(outputs)
+    assert said(outputs).count("is being worked on by another process: waiting until it ends") == 1
+    assert said(outputs).count("  finished at step 120") == 4
+    assert weights(folder_of(outputs)) == unbroken
+    assert all(len(record(job.parent)["segments"]) == 1 for job in folder_of(outputs).glob("*/run.json"))
+
+
+@pytest.mark.slow
+def test_jobs_side_by_side_share_the_cores(story, tmp_path, monkeypatch):
+    from rnnscope.sweeps.launch import cores
+
+    outputs = tmp_path / "outputs"
+    process = start(outputs, story, *JOBS, "name=s", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.threads=null")
+    assert process.wait(180) == 0, said(outputs)
+    assert {values["resolved"]["threads"] for values in records(folder_of(outputs)).values()} == {max(1, cores() // 2)}

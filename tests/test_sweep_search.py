@@ -1,0 +1,94 @@
+"""Sweeps in which Optuna chooses: trials up to a number, also after a stop; bad values; unpromising ones ended early."""
+
+import signal
+
+import optuna
+import pytest
+from sweep_tools import manifest, record, records, statuses, sweep, weights
+
+SEARCH = ("hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.hidden_size=choice(8,16)", "name=s")
+
+
+@pytest.fixture(autouse=True)
+def quiet():
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+
+def study_of(folder) -> optuna.Study:
+    return optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'study.db'}")
+
+
+def test_it_does_the_trials_that_are_missing_and_repeats_none(story, outputs):
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=3") == 0
+    folder = outputs / "sweeps/s"
+    first = weights(folder)
+    assert len(first) == 3
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=3") == 0  # nothing is missing
+    assert weights(folder) == first
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=5") == 0
+    assert len(weights(folder)) == 5
+    assert weights(folder).items() >= first.items()
+    trials = study_of(folder).get_trials()
+    assert [trial.state.name for trial in trials] == ["COMPLETE"] * 5
+    assert sorted(trial.value for trial in trials) == sorted(values["best"]["loss"] for values in records(folder).values())
+    drawn = {(values["config"]["optimizer.lr"], values["config"]["model.hidden_size"]) for values in records(folder).values()}
+    assert drawn == {(trial.params["optimizer.lr"], int(trial.params["model.hidden_size"])) for trial in trials}
+
+
+def test_a_search_is_the_same_again(story, outputs):
+    for name in ("a", "b"):
+        assert sweep(story, *SEARCH[:3], f"name={name}", "hydra.sweeper.n_trials=3") == 0
+    assert weights(outputs / "sweeps/a") == weights(outputs / "sweeps/b")
+
+
+def test_a_diverged_trial_is_a_bad_value_and_not_the_end(story, outputs):
+    words = ("hydra/sweeper=optuna", "optimizer=sgd", "optimizer.lr=choice(1e-2,1e38)", "trainer.clip_norm=null", "name=s")
+    assert sweep(story, *words, "hydra.sweeper.n_trials=4", "hydra.sweeper.sampler=random") == 1
+    folder = outputs / "sweeps/s"
+    found = {values["config"]["optimizer.lr"]: values["status"] for values in records(folder).values()}
+    assert found == {0.01: "finished", 1e38: "diverged"}
+    states = {float(trial.params["optimizer.lr"]): trial for trial in study_of(folder).get_trials()}
+    assert states[0.01].state.name == states[1e38].state.name == "COMPLETE"
+    assert states[1e38].value == 100.0 > states[0.01].value
+
+
+def test_a_trial_whose_process_died_goes_on(story, outputs, monkeypatch):
+    from rnnscope.monitor.throughput import Throughput
+
+    looked = Throughput.after_step
+
+    def killed(self, task):
+        looked(self, task)
+        if task.step == 14:
+            signal.raise_signal(signal.SIGTERM)
+
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=1") == 0
+    monkeypatch.setattr(Throughput, "after_step", killed)
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=3") == 130
+    folder = outputs / "sweeps/s"
+    assert sorted(statuses(folder).values()) == ["finished", "interrupted"]
+    monkeypatch.setattr(Throughput, "after_step", looked)
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=3") == 0
+    assert [trial.state.name for trial in study_of(folder).get_trials()].count("COMPLETE") == 3
+    assert len(records(folder)) == 3
+    assert sorted(len(values["segments"]) for values in records(folder).values()) == [1, 1, 2]
+
+
+def test_unpromising_trials_end_early_when_asked(story, outputs):
+    rates = "optimizer.lr=choice(1e-2,1e-6,1e-7,1e-8,1e-9,1e-10)"
+    words = ("hydra/sweeper=optuna", rates, "trainer.val_every=5", "schedule=constant", "name=s")
+    assert sweep(story, *words, "hydra.sweeper.n_trials=12", "hydra.sweeper.pruner=median") == 0
+    folder = outputs / "sweeps/s"
+    pruned = [trial for trial in study_of(folder).get_trials() if trial.state.name == "PRUNED"]
+    assert pruned
+    early = [values for values in records(folder).values() if values["progress"]["step"] < 30]
+    assert early
+    assert all(values["status"] == "finished" and values["reason"] for values in early)
+
+
+def test_the_manifest_keeps_the_search_space(story, outputs):
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=1") == 0
+    found = manifest(outputs / "sweeps/s")
+    assert found["kind"] == "optuna"
+    assert found["swept"] == {"optimizer.lr": "tag(log,interval(1e-4,1e-1))", "model.hidden_size": "choice(8,16)"}
+    assert record(next((outputs / "sweeps/s").glob("*/run.json")).parent)["status"] == "finished"
