@@ -168,24 +168,24 @@ class StreamWindows(Windows):
         self.windows_per_epoch = -(-int(lengths[0]) // sequence_length)
         self.tokens_per_epoch = tokens - count_given(stream, given)
         self._cut = range(0)  # the windows whose ids are at hand
-        self._ids: tuple[torch.Tensor, torch.Tensor, np.ndarray]
+        self._ids: list[tuple[torch.Tensor, torch.Tensor, int]]
 
     def window(self, epoch: int, number: int) -> Window:
         if number not in self._cut:
             self._cut, self._ids = self._cut_from(number)
-        inputs, targets, counts = self._ids
-        begin = (number - self._cut.start) * self.sequence_length
-        part = slice(begin, begin + self.sequence_length)
-        return Window(inputs[:, part], targets[:, part], int(counts[part].sum()), number == 0, epoch)
+        return Window(*self._ids[number - self._cut.start], number == 0, epoch)
 
-    def _cut_from(self, number: int) -> tuple[range, tuple[torch.Tensor, torch.Tensor, np.ndarray]]:
+    def _cut_from(self, number: int) -> tuple[range, list[tuple[torch.Tensor, torch.Tensor, int]]]:
         """Cut window `number` and, while the columns are full, those after it: a dozen together cost little more than one."""
         begin = number * self.sequence_length
         full = (self._shortest - begin) // self.sequence_length
         length = None if full > 0 else np.clip(self._length - begin, 0, self.sequence_length)
         windows = max(1, min(full, TOGETHER // (self.batch_size * self.sequence_length)))
         time = windows * self.sequence_length
-        return range(number, number + windows), cut(self._stream, self._first + begin, length, time, self._given, self._rows)
+        inputs, targets, counts = cut(self._stream, self._first + begin, length, time, self._given, self._rows)
+        sums = counts.reshape(windows, self.sequence_length).sum(1).tolist()
+        parts = (ids.split(self.sequence_length, dim=1) for ids in (inputs, targets))
+        return range(number, number + windows), list(zip(*parts, sums, strict=True))
 
 
 class ZeroStateWindows(Windows):

@@ -126,10 +126,12 @@ def detach(state: State) -> State:
 
 
 def drop_columns(state: State, share: float) -> State:
-    """Return the state with about this share of its columns, drawn anew, set to zero in all layers alike."""
-    first = state[0][0] if isinstance(state[0], tuple) else state[0]
-    kept = (torch.rand(1, first.shape[1], 1, device=first.device) >= share).to(first.dtype)
-    return [tuple(part * kept for part in layer) if isinstance(layer, tuple) else layer * kept for layer in state]
+    """Set about this share of the columns of a detached state, drawn anew, to zero, in all layers alike; return the state."""
+    parts = [part for layer in state for part in (layer if isinstance(layer, tuple) else (layer,))]
+    kept = torch.rand(1, parts[0].shape[1], 1, device=parts[0].device).ge_(share)
+    for part in parts:
+        part.mul_(kept)  # in place, and so a third of the time
+    return state
 
 
 def check_model(

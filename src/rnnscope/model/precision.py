@@ -13,7 +13,7 @@ from rnnscope.errors import UserError
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "float32", "bf16")
 BF16_CPU_HIDDEN = {"lstm": 1, "gru": 256, "rnn": 256}  # units from which bf16 is faster on cores with AMX (measured)
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # names of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of malloc.h
 CUDNN_WITH_BF16 = 91300  # cuDNN 9.13: the first whose recurrent kernels take bf16
 
 
@@ -80,12 +80,13 @@ def prepare_torch(threads: int, deterministic: bool) -> None:
 def keep_freed_memory() -> None:
     """Make glibc keep what a step frees for the next one, where it would give it back and fetch it again page by page.
 
-    A step of 2 x 128 units met 6,000 page faults after any larger piece had been freed: a third of its time. 32 MB is the
-    largest threshold glibc takes (mallopt(3)); with another allocator this does nothing.
+    oneDNN's workspace of a window is one piece of 34 MB (1 x 512 units, 32 x 64 tokens), which glibc maps and unmaps at each
+    step: 8,800 page faults, a fifth of the step; a third with 2 x 512 and 64 x 64. So no piece is mapped on its own, and a
+    gigabyte may lie free (mallopt(3)). With another allocator this does nothing.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (AttributeError, OSError, TypeError):
         return
-    mallopt(M_MMAP_THRESHOLD, 32 << 20)
+    mallopt(M_MMAP_MAX, 0)
     mallopt(M_TRIM_THRESHOLD, 1 << 30)

@@ -39,7 +39,7 @@ class Tally:
         self.nats = nats if self.nats is None else self.nats + nats
         self.tokens, self.steps = self.tokens + tokens, self.steps + 1
         if clipped is not None:
-            self.clipped = clipped if self.clipped is None else self.clipped + clipped
+            self.clipped = clipped.float() if self.clipped is None else self.clipped + clipped
 
     def take(self) -> float:
         """Return the mean loss since the last look, NaN if there was no step, and begin anew."""
@@ -147,7 +147,8 @@ class LanguageModelTask(pl.LightningModule):
         if self.look:
             self.correct = count_correct(logits.detach(), window.targets)
         optimizer.zero_grad()
-        (nats / window.count).backward()  # Lightning's manual_backward adds hooks that nothing here listens to
+        # of the mean: dividing first would cost two more operations; Lightning's manual_backward adds hooks for nobody
+        nats.backward(nats.new_full((), 1 / window.count))
         nats = nats.detach()
         if self.exchange is not None:
             self._add_up(self.exchange, nats)
@@ -183,7 +184,7 @@ class LanguageModelTask(pl.LightningModule):
             return self._clip_by_value(self.clip_value)
         if self.clip_norm is not None:
             self.gradient_norm = nn.utils.clip_grad_norm_(self._parameters_list, self.clip_norm, foreach=True)
-            return (self.gradient_norm > self.clip_norm).float()
+            return self.gradient_norm > self.clip_norm
         if self.look:
             self.gradient_norm = nn.utils.get_total_norm(self._gradients(), foreach=True)
         return None
