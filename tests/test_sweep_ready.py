@@ -1,4 +1,4 @@
-"""The ready sweeps of conf/sweep: each is one command that does what its comment says; and what TensorBoard lists of a sweep."""
+"""The ready sweeps of conf/sweep: each is one command that does what its comment says; what TensorBoard lists of a sweep."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_a_ready_sweep(story: Path, outputs: Path, name: str):
         assert {values["config"]["schedule.name"] for values in found.values()} == {"constant", "step_map"}
     if name == "cell_types":
         sizes = [values["parameters"] for values in found.values()]
-        assert max(sizes) <= 1.02 * min(sizes)
+        assert max(sizes) <= 1.04 * min(sizes)  # 1.01 with the vocabulary that the sizes are made for
 
 
 def hparams_of(run: Path) -> tuple[dict[str, object], set[str], list[int]]:
@@ -54,7 +54,9 @@ def hparams_of(run: Path) -> tuple[dict[str, object], set[str], list[int]]:
             data = plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
             kind = data.WhichOneof("data")
             if kind == "session_start_info":
-                values = {key: getattr(found, found.WhichOneof("kind")) for key, found in data.session_start_info.hparams.items()}
+                values = {
+                    key: getattr(found, found.WhichOneof("kind")) for key, found in data.session_start_info.hparams.items()
+                }
             elif kind == "session_end_info":
                 ends.append(data.session_end_info.status)
             elif kind == "experiment":

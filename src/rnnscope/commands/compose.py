@@ -12,8 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.commands import schema
 from rnnscope.errors import UserError
+from rnnscope.sweeps.words import replacing
 
-MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
 typed: list[str] = []  # the command line as it came, before cli.py made overrides of it
 
 
@@ -78,15 +78,6 @@ def compose_train(overrides: list[str]) -> dict[str, Any]:
         return plain(hydra.compose("train", overrides))
     with hydra.initialize_config_dir(str(conf_folder())):
         return plain(hydra.compose("train", overrides))
-
-
-def replacing(overrides: list[str]) -> list[str]:
-    """Return the overrides such that a map given replaces the one in conf/; Hydra would keep the keys of both, or refuse."""
-    found: list[str] = []
-    for override in overrides:
-        key = override.partition("=")[0]
-        found += [f"{key}=null", f"++{override}"] if key in MAPS else [override]
-    return found
 
 
 def plain(cfg: DictConfig) -> dict[str, Any]:

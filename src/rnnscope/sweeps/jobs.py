@@ -14,7 +14,8 @@ from rnnscope.runs.segments import flatten
 from rnnscope.sweeps.manifest import is_under
 from rnnscope.sweeps.names import job_name, sweep_name
 from rnnscope.sweeps.place import State
-from rnnscope.sweeps.plan import Plan, quoted
+from rnnscope.sweeps.plan import Plan
+from rnnscope.sweeps.words import quoted
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rnnscope.errors import UserError
 from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.jobs import Job
 from rnnscope.sweeps.place import PATIENCE, Place
-from rnnscope.sweeps.plan import quoted
+from rnnscope.sweeps.words import quoted
 
 DEATHS = 2  # of a job's process, after which the job counts as failed
 SHARING = 4  # jobs at once on one GPU

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, Quote, QuotedString
+from hydra.core.override_parser.types import Override
 
 from rnnscope.errors import UserError
+from rnnscope.sweeps.words import replacing
 
 
 @dataclass(frozen=True)
@@ -64,11 +65,12 @@ def read_plan(params: dict[str, str], jobs: list[list[str]], arguments: list[str
         UserError: when it sweeps over nothing, or sets what a job of the ready sweep sets.
     """
     parser = OverridesParser.create(config_loader=loader)
-    words = {_element(word): word for word in parser.parse_overrides([f"{key}={value}" for key, value in params.items()])}
+    ready = replacing([f"{key}={value}" for key, value in params.items()])
+    words = {_element(word): word for word in parser.parse_overrides(ready)}
     for word in parser.parse_overrides(arguments):
         words.pop(_element(word), None)  # it stands where the command line has it
         words[_element(word)] = word
-    together = [parser.parse_overrides(entry) for entry in jobs] or [[]]
+    together = [parser.parse_overrides(replacing(entry)) for entry in jobs] or [[]]
     _check_jobs(together, words.values())
     swept = {key: word for key, word in words.items() if word.is_sweep_override()}
     _check_swept(swept)
@@ -110,8 +112,3 @@ def _values(word: Override) -> list[str]:
     if not values:
         raise UserError(f"{_text(word)}: this gives no value at all")
     return values
-
-
-def quoted(text: str) -> str:
-    """Return `text` as a string of Hydra's grammar."""
-    return QuotedString(text=text.replace("${", "\\${"), quote=Quote.single).with_quotes()

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
+from rnnscope.errors import UserError
 from rnnscope.sweeps.jobs import Composer, Job
 from rnnscope.sweeps.optuna_package import choice, optuna_package
 from rnnscope.sweeps.plan import Plan, read_plan
@@ -63,6 +64,10 @@ class SearchSweeper(GridSweeper):
     def _check(self) -> None:
         optuna_package()
         choice("sampler", self.sampler, SAMPLERS)
+        if self.n_trials < 1:
+            raise UserError(f"hydra.sweeper.n_trials={self.n_trials} must be at least 1")
+        if self.at_once is not None and self.at_once < 1:
+            raise UserError(f"hydra.sweeper.at_once={self.at_once} must be at least 1, or null for what the launcher does")
         if self.pruner is not None:
             choice("pruner", self.pruner, PRUNERS)
 
