@@ -41,7 +41,7 @@ evaluate: $(READY) ## score the latest run
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest $(ARGS)
 
-torture: $(READY) ## kill sixty trainings, resume them, compare with unbroken ones (two minutes)
+torture: $(READY) ## kill sixty trainings, resume them, compare with unbroken ones (three minutes)
 	$(BIN)/python tests/torture.py
 
 test-slurm: $(READY) ## a sweep of four jobs on a Slurm cluster of this one machine (root; installs slurm-wlm, munge)

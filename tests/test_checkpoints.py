@@ -1,5 +1,6 @@
 """At any moment of a save, one whole checkpoint is found; a damaged one is not taken for whole."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -93,3 +94,37 @@ def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
     (tmp_path / "checkpoints/.notes").write_bytes(b"mine")
     checkpoints.adopt("last.ckpt")
     assert {path.name for path in (tmp_path / "checkpoints").iterdir()} == {"last.ckpt", "last.ckpt.sha256", ".notes"}
+
+
+def test_stopped_while_a_name_follows_the_file_before_is_still_known_for_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    for step in (1, 2, 3, 4, 5):
+        checkpoints.save(state(step))
+        if step == 1:
+            checkpoints.keep(["best.ckpt"])
+
+    def die(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "replace_file", die)  # announced, and not moved
+        with pytest.raises(KeyboardInterrupt):
+            checkpoints.keep(["best.ckpt"])
+    assert load_checkpoint(checkpoints.path("best"))["step"] == 1
+
+
+def test_the_name_of_a_checkpoint_is_on_disk_when_it_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rename outlives a power cut only when its folder was synced: then the journals may be counted on, too."""
+    events: list[str] = []
+    fsync = os.fsync
+
+    def noted(descriptor: int) -> None:
+        events.append(os.path.basename(os.readlink(f"/proc/self/fd/{descriptor}")).partition(".ckpt")[0])
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    checkpoints.save(state(1))
+    assert events[-2:] == [".last", "checkpoints"]

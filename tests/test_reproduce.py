@@ -99,6 +99,26 @@ def test_one_altered_row_is_a_divergence_there(parent: Path, tmp_path: Path, row
     assert "was a file of the run changed?" in verdict
 
 
+def test_a_row_that_is_gone_is_a_divergence_there(parent: Path, tmp_path: Path) -> None:
+    edit_rows(parent, lambda rows: rows.pop(4))
+    status, verdict = reproduce(tmp_path, parent)
+    assert status == 1
+    assert verdict.startswith("verdict: diverged at step 10\n  a row: none recorded, there now; 14 of 15 rows are the same")
+
+
+def test_what_cannot_be_compared_is_refused_before_it_trains(parent: Path, tmp_path: Path) -> None:
+    edit_rows(parent, lambda rows: rows[3].update({"step": "eight"}))
+    assert reproduce(tmp_path, parent)[0] == 1
+    (parent / "metrics.csv").unlink()
+    os.mkfifo(parent / "metrics.csv")  # to open it would be to wait for ever
+    assert reproduce(tmp_path, parent)[0] == 1
+    complaints = said(tmp_path / "reproduced").splitlines()
+    assert len(complaints) == 2
+    assert "metrics.csv cannot be compared (ValueError: invalid literal for int() with base 10: 'eight')" in complaints[0]
+    assert complaints[1].endswith("metrics.csv is no ordinary file")
+    assert not (tmp_path / "reproduced/runs").exists()
+
+
 def test_an_altered_sample_is_a_divergence(parent: Path, tmp_path: Path) -> None:
     lines = (parent / "samples.jsonl").read_text(encoding="utf-8").splitlines()
     lines[4] = json.dumps({**json.loads(lines[4]), "text": "something else"})
@@ -151,6 +171,16 @@ def test_the_likeliest_cause_comes_first(parent: Path, tmp_path: Path) -> None:
     causes = [line.split()[1] for line in verdict.splitlines() if line.startswith("  different: ")]
     assert causes[:3] == ["git_commit", "torch", "numpy"]
     assert f"checkout {'0' * 40}" in said(tmp_path / "reproduced")
+
+
+def test_what_a_run_went_on_with_is_a_cause_as_well(parent: Path, tmp_path: Path) -> None:
+    record = json.loads((parent / "run.json").read_text(encoding="utf-8"))
+    resumed = {**record["segments"][0], "from_step": 20, "changed": {}, "environment": ["torch 1.0 -> 2.0"]}
+    edit_record(parent, segments=[*record["segments"], resumed], weights_sha256="0" * 64)
+    edit_rows(parent, lambda rows: [row.update({"train/loss": repr(float(row["train/loss"]) + 5e-5)}) for row in rows[10:]])
+    status, verdict = reproduce(tmp_path, parent)
+    assert status == 3
+    assert "different: torch 1.0 -> 2.0, when the recorded run went on from step 20" in verdict
 
 
 def test_the_text_may_lie_elsewhere_but_must_be_the_same(parent: Path, tmp_path: Path, text: Path) -> None:

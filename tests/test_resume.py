@@ -12,6 +12,7 @@ import torch
 from torture import SAMPLES, SMALL, Kill, checkpoint_step, only_run, rnnscope, said, torture_case, what_differs, write_text
 
 from rnnscope import load
+from rnnscope.runs.journal import read_csv
 
 WORDS = [*SMALL, "trainer.max_steps=50", "trainer.checkpoint_every=10", "trainer.val_every=20", "monitor.scalars_every=5"]
 
@@ -103,6 +104,25 @@ def test_damaged_last_checkpoint_falls_back_to_the_one_before(broken: Path, whol
     assert what_differs(whole, broken) == []
 
 
+def test_the_time_trained_goes_on_from_the_checkpoint(broken: Path) -> None:
+    state = torch.load(broken / "checkpoints/last.ckpt", weights_only=True)
+    state["monitors"]["Throughput"]["seconds"] = 3600.0
+    torch.save(state, broken / "checkpoints/last.ckpt")
+    (broken / "checkpoints/last.ckpt.sha256").unlink()
+    words = ["trainer.max_steps=null", "trainer.max_minutes=60.001", "schedule.horizon=50"]
+    assert rnnscope(broken.parents[2], "resume", *words, after=60.0) == 0, said(broken.parents[2])  # and not an hour
+    assert 3600 < record_of(broken)["progress"]["seconds"] < 3700
+    assert record_of(broken)["status"] == "finished"
+
+
+def test_looks_without_a_new_best_are_counted_through_a_kill(tmp_path: Path, text: str) -> None:
+    words = [*WORDS, "optimizer.lr=1e-30", "trainer.patience=3", "trainer.val_every=10", "schedule=constant"]
+    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step", 33)) == -signal.SIGKILL, said(tmp_path)
+    assert rnnscope(tmp_path, "resume") == 0, said(tmp_path)
+    record = record_of(only_run(tmp_path))
+    assert (record["stopped_early"], record["progress"]["step"]) == (True, 40)
+
+
 def damage(path: Path) -> None:
     """Flip a bit in the middle of a file, under all its names."""
     contents = bytearray(path.read_bytes())
@@ -154,7 +174,13 @@ def test_no_whole_checkpoint_is_refused_and_nothing_starts_from_scratch(broken: 
         path.unlink()
     assert rnnscope(folder, "resume", f"run={broken}") == 1
     assert "has no checkpoint any more" in said(folder)
-    assert record_of(broken)["status"] == "running"
+    record = record_of(broken)
+    assert record["status"] == "running"
+    rows = (broken / "metrics.csv").read_bytes()
+    record["progress"]["step"] = 0  # as it is before the second checkpoint
+    (broken / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    assert rnnscope(folder, "resume", f"run={broken}") == 1
+    assert (broken / "metrics.csv").read_bytes() == rows
 
 
 def test_killed_before_its_first_checkpoint_it_begins_and_says_so(tmp_path: Path, text: str, whole: Path) -> None:
@@ -181,6 +207,11 @@ def test_a_larger_budget_goes_on_with_the_recorded_schedule(tmp_path: Path, text
     assert group["lr"] == pytest.approx(record["config"]["optimizer.lr"] * record["config"]["schedule.final_fraction"])
     assert rnnscope(tmp_path, "resume", "trainer.max_steps=35") == 1
     assert "used up at step 40" in said(tmp_path)
+    assert rnnscope(tmp_path, "resume", "trainer.max_steps=60", "schedule.horizon=60") == 0, said(tmp_path)
+    (last,) = torch.load(run / "checkpoints/last.ckpt", weights_only=True)["task"]["optimizer"]["param_groups"]
+    rates = [float(row["learning_rate"]) for row in read_csv(run / "metrics.csv") if int(row["step"]) in (40, 45)]
+    assert rates[1] > 1.2 * rates[0]  # at its lowest under the old horizon, on its way down again under the new one
+    assert last["lr"] == pytest.approx(group["lr"], rel=0.01)
 
 
 def test_a_diverged_run_goes_on_with_a_change_only(tmp_path: Path, text: str) -> None:
@@ -216,8 +247,44 @@ def test_a_changed_text_is_refused(broken: Path, text: str, tmp_path: Path) -> N
     other.write_text(Path(text[5:]).read_text(encoding="utf-8") + "one line more\n", encoding="utf-8")
     assert rnnscope(tmp_path, "resume", f"text={other}") == 1
     assert "the data changed since the run was trained: the text itself" in said(tmp_path)
-    other.write_bytes(Path(text[5:]).read_bytes())
+    own = Path(text[5:])
+    contents = own.read_bytes()
+    try:
+        own.write_bytes(contents.replace(b"a", b"b", 1))
+        assert rnnscope(tmp_path, "resume") == 1
+        assert f"the text itself of {own} differs (train split); put the text back" in said(tmp_path).splitlines()[-1]
+        own.rename(own.with_name("moved.txt"))
+        assert rnnscope(tmp_path, "resume") == 1
+        assert "if the run's text lies elsewhere now: text=..." in said(tmp_path).splitlines()[-1]
+    finally:
+        own.write_bytes(contents)
+    other.write_bytes(contents)
     assert rnnscope(tmp_path, "resume", f"text={other}") == 0, said(tmp_path)
+
+
+def test_other_code_and_packages_are_noticed(broken: Path) -> None:
+    record = record_of(broken)
+    record["packages"]["torch"] = "1.0"
+    (broken / "run.json").write_text(json.dumps(record), encoding="utf-8")
+    with (broken / "code.patch").open("a", encoding="utf-8") as file:
+        file.write("# another idea\n")
+    folder = broken.parents[2]
+    assert rnnscope(folder, "resume") == 0, said(folder)
+    other = record_of(broken)["segments"][1]["environment"]
+    assert f"torch 1.0 -> {torch.__version__}" in other
+    assert f"  changed since: torch 1.0 -> {torch.__version__}" in said(folder)
+    assert ("the uncommitted changes of the code (code.patch)" in other) == (record["git_commit"] is not None)
+
+
+def test_what_an_older_version_did_not_record_is_said_and_kept(broken: Path) -> None:
+    config = (broken / "config.yaml").read_text(encoding="utf-8")
+    older = "".join(line for line in config.splitlines(keepends=True) if "state_reset" not in line)
+    (broken / "config.yaml").write_text(older, encoding="utf-8")
+    folder = broken.parents[2]
+    assert load(str(broken)).sample("", 5, seed=1)
+    assert rnnscope(folder, "resume") == 0, said(folder)
+    assert "\nconfig.yaml has no trainer.state_reset: 0.05 is taken\n" in said(folder)
+    assert sorted((broken / "config.yaml").read_text(encoding="utf-8")) == sorted(config)
 
 
 def test_a_run_in_progress_is_left_alone(broken: Path) -> None:

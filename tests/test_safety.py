@@ -1,5 +1,7 @@
 """Run folders get shared: opening a hostile one never runs its code, never writes outside, never exhausts the machine."""
 
+import ast
+import io
 import json
 import os
 import pickle
@@ -7,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +19,7 @@ import torch
 import yaml
 from torture import SMALL, only_run, rnnscope, said, write_text
 
+import rnnscope as rnnscope_package
 from rnnscope.commands.assemble import check_config
 from rnnscope.commands.checked import checked
 from rnnscope.commands.screen import printable
@@ -24,6 +28,7 @@ from rnnscope.runs.checkpoints import load_checkpoint
 from rnnscope.runs.folder import RunFolder, create_run_folder
 from rnnscope.runs.load import load
 from rnnscope.runs.record import Record
+from rnnscope.runs.segments import with_value
 from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
 
 
@@ -69,8 +74,46 @@ def test_a_target_is_refused_by_name_and_never_called(run: Path, section: str, t
 
 
 def test_every_command_refuses_a_target(run: Path, tmp_path: Path) -> None:
-    edit(run, lambda config: config["model"].update(_target_="os.system"))
-    assert "_target_" in refused(tmp_path, run)
+    edit(run, lambda config: config["optimizer"].update(_target_="os.system"))  # which sampling has no use for
+    assert refused(tmp_path, run).count("config.yaml: optimizer._target_ is no key of rnnscope") == 4
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        ("_target_", "os.system", "_target_"),
+        ("schedule.rates", {"_target_": "os.system"}, "schedule.rates._target_"),
+        ("dataset.corpus.include", [{"_target_": "os.system"}], "dataset.corpus.include.0._target_"),
+    ],
+)
+def test_a_target_is_refused_wherever_it_stands(run: Path, place: str, value: Any, named: str) -> None:
+    config = with_value(read_config(RunFolder(run)), place, value)
+    (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"config\.yaml: {named} is no key of rnnscope"):
+        load(str(run))
+
+
+RUNNING = {"eval", "exec", "compile", "__import__", "instantiate", "get_class", "get_method", "get_object"}
+UNPICKLING = {"pickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"}
+
+
+@pytest.mark.parametrize("path", sorted(Path(rnnscope_package.__file__).parent.rglob("*.py")), ids=lambda path: path.name)
+def test_nothing_in_the_source_builds_what_data_names(path: Path) -> None:
+    """No function that runs or builds what a text names is called; torch and YAML are read in their safe ways only."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.Import, ast.ImportFrom)):
+            names = [getattr(node, "module", None) or "", *(alias.name for alias in node.names)]
+            assert not UNPICKLING & {name.partition(".")[0] for name in names}, ast.unparse(node)
+        if not isinstance(node, ast.Call):
+            continue
+        called = ast.unparse(node.func)
+        words = {word.arg: ast.unparse(word.value) for word in node.keywords}
+        assert called not in RUNNING, ast.unparse(node)
+        assert called.rpartition(".")[2] not in RUNNING - {"compile", "eval"}, ast.unparse(node)  # re's and a model's
+        if called == "torch.load":
+            assert words.get("weights_only") == "True", ast.unparse(node)
+        if called in ("yaml.load", "yaml.parse"):
+            assert words.get("Loader") == "yaml.CSafeLoader", ast.unparse(node)
 
 
 def test_resolvers_stay_text(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,6 +263,37 @@ def test_damaged_checkpoints_are_refused_or_right(run: Path) -> None:
         assert isinstance(loaded["state_dict"], dict)
 
 
+@pytest.mark.slow
+def test_checkpoints_with_flipped_bits_are_refused_or_trained_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No checksum tells, neither torch's nor ours: what is left of a checkpoint is resumed, or refused in one line."""
+    from rnnscope.commands.go_on import go_on
+
+    monkeypatch.setattr("rnnscope.commands.session.run_trainer", lambda *arguments: None)
+    checkpoints, draw, outcomes = run / "checkpoints", random.Random(5), []
+    kept = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
+    whole = zipfile.ZipFile(io.BytesIO((checkpoints / "last.ckpt").read_bytes()))
+    parts = {part.filename: whole.read(part) for part in whole.infolist()}
+    (name,) = (name for name in parts if name.endswith("data.pkl"))
+    for _ in range(60):
+        for path in checkpoints.iterdir():
+            path.unlink()
+        for path, contents in kept.items():
+            path.write_bytes(contents)
+        damaged = bytearray(parts[name])
+        place = draw.randrange(len(damaged))
+        damaged[place] = draw.choice([damaged[place] ^ 1 << draw.randrange(8), draw.randrange(256)])
+        with zipfile.ZipFile(checkpoints / "last.ckpt", "w") as file:
+            for part, contents in {**parts, name: bytes(damaged)}.items():
+                file.writestr(zipfile.ZipInfo(part), contents)
+        try:
+            go_on(RunFolder(run), {"trainer.max_steps": 8})
+            outcomes.append("opened")
+        except UserError as error:
+            outcomes.append(str(error))
+    assert not [outcome for outcome in outcomes if "\n" in outcome]
+    assert 5 < outcomes.count("opened") < 55
+
+
 @pytest.mark.parametrize("name", ["model.safetensors", "vocabulary.json", "config.yaml"])
 def test_damaged_exports_are_refused_or_load(run: Path, name: str) -> None:
     contents, draw, refusals = (run / name).read_bytes(), random.Random(7), 0
@@ -260,12 +334,39 @@ def test_a_checkpoint_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Pa
         {"monitors": {}},
         {"names": ["../../evil"], "ended": False},
         {"random": {}},
+        {"random": {**saved["random"], "python": [3, [-1] * 625, None]}},
     ):
         for path in (run / "checkpoints").iterdir():
             path.unlink()
         torch.save({**saved, "ended": False, **change}, run / "checkpoints" / "last.ckpt")
         assert rnnscope(tmp_path, "resume", f"run={run}", "trainer.max_steps=9") == 1, change
         assert said(tmp_path).splitlines()[-1].startswith("rnnscope: error: "), said(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("config.yaml", {"model": {"cell": "lstm", "attention": 4}}, "model: attention; known: bias, cell"),
+        ("vocabulary.json", {"version": 2}, "version"),
+        ("run.json", {"schema": 2}, "schema 2 is not one this rnnscope reads (1); use the version that wrote it"),
+    ],
+)
+def test_a_folder_of_another_version_says_in_one_line_why_not(
+    run: Path, tmp_path: Path, name: str, change: dict[str, Any], message: str
+) -> None:
+    values = yaml.safe_load((run / name).read_text(encoding="utf-8"))
+    (run / name).write_text(json.dumps({**values, **change}), encoding="utf-8")
+    assert message in refused(tmp_path, run, "resume" if name == "run.json" else "sample").splitlines()[-1]
+
+
+def test_a_checkpoint_of_another_version_says_in_one_line_why_not(run: Path, tmp_path: Path) -> None:
+    path = run / "checkpoints" / "last.ckpt"
+    torch.save({**torch.load(path, weights_only=True), "format": 2}, path)
+    path.with_name("last.ckpt.sha256").unlink()
+    assert rnnscope(tmp_path, "resume", f"run={run}", "trainer.max_steps=9") == 1
+    assert said(tmp_path).count("\n") == 1
+    assert "last.ckpt: format 2 is not one this rnnscope reads (1); use the version that wrote it" in said(tmp_path)
+    assert load(str(run), "last").sample("", 3, seed=1)  # the weights are where they were
 
 
 def test_a_config_of_100_megabytes_is_not_opened(run: Path, tmp_path: Path) -> None:

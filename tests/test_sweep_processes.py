@@ -72,3 +72,22 @@ def test_jobs_side_by_side_share_the_cores(story, tmp_path, monkeypatch):
     process = start(outputs, story, *JOBS, "name=s", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.threads=null")
     assert process.wait(180) == 0, said(outputs)
     assert {values["resolved"]["threads"] for values in records(folder_of(outputs)).values()} == {max(1, cores() // 2)}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["basic", "joblib"])
+def test_a_killed_search_goes_on_as_if_it_had_not_been(story, tmp_path, launcher):
+    search = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.n_trials=4", "name=s"]
+    search += [*LONG, "hydra.sweeper.at_once=2", "hydra.sweeper.pruner=median", f"hydra/launcher={launcher}"]
+    whole, broken = tmp_path / "whole", tmp_path / "broken"
+    assert start(whole, story, *search).wait(180) == 0, said(whole)
+    folder = broken / "sweeps/s"
+    process = start(broken, story, *search)
+    wait_for(lambda: len(list(folder.glob("*/checkpoints/last.ckpt"))) >= 2, process)
+    process.kill()
+    process.wait(60)
+    done = {name: contents(folder / name) for name in finished(folder)}
+    assert start(broken, story, *search).wait(180) == 0, said(broken)
+    assert weights(folder) == weights(whole / "sweeps/s")
+    assert {name: contents(folder / name) for name in done} == done
+    assert len(weights(folder)) == 4

@@ -370,7 +370,7 @@ def cases() -> Iterator[tuple[str, list[str], list[Kill | float]]]:
 
 
 def main() -> int:
-    """Run all cases, print the table, and return 0 if every run is bit-identical."""
+    """Run all cases, print the table, and return 0 if every run is bit-identical, and enough were killed where it hurts."""
     rows: list[Row] = []
     with tempfile.TemporaryDirectory() as folder:
         text = Path(folder, "text.txt")
@@ -386,7 +386,7 @@ def main() -> int:
     writing = sum("checkpoint" in row.place for row in rows)
     print(f"\n{len(rows)} kills, {late} of them after the first checkpoint, {writing} in the writing of one:", end="")
     print(f" {good} bit-identical")
-    return 0 if good == len(rows) else 1
+    return 0 if good == len(rows) >= 50 and late >= 40 and writing >= 5 else 1
 
 
 if __name__ == "__main__":

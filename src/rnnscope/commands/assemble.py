@@ -161,7 +161,7 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     vocabulary = terms.vocabulary or (start.vocabulary if start else None)
     places = {"cache_dir": outputs_folder() / "cache", "say": say}
     data = TextData(**config["dataset"], seed=config["seed"], vocabulary=vocabulary, **places)
-    data.prepare()
+    prepare(data, terms, config["dataset"]["corpus"])
     check_data(data.fingerprint, terms.fingerprint, config["dataset"]["corpus"])
     prompt_ids(data.vocabulary, config["monitor"]["sample_prompt"])  # raises now, not at the first sample
     seed_all(config["seed"])  # after the data, whose preparation must not shift the weights
@@ -193,6 +193,20 @@ def recorded_machine(resolved: dict[str, Any], say: Callable[[str], None]) -> di
     if resolved.get("device") is not None:
         keys["accelerator"] = "gpu" if resolved["device"] == "cuda" and torch.cuda.is_available() else "cpu"
     return keys
+
+
+def prepare(data: TextData, terms: Terms, corpus: dict[str, Any]) -> None:
+    """Read the text; where that of an earlier run is not to be had, say that it may lie elsewhere.
+
+    Raises:
+        UserError: for anything in it that cannot be trained on.
+    """
+    try:
+        data.prepare()
+    except UserError as error:
+        if not terms.fingerprint or corpus["path"] is None:
+            raise
+        raise UserError(f"{error}; if the run's text lies elsewhere now: text=...") from None
 
 
 def check_data(found: dict[str, Any], recorded: dict[str, Any], corpus: dict[str, Any]) -> None:

@@ -76,6 +76,7 @@ def measure(config: dict[str, Any]) -> None:
                 f"{name + ' ' + case if name == 'train' else name:<15} {statistics.median(side):>12,.0f} tokens/s"
                 f"   {turns.ratio(side):.3f} of the bare loop, {precision}"
             )
+        print(f"{'  deterministic':<15} {turns.deterministic:>12.3f} of the speed with trainer.deterministic=false")
     for line in chain(sampling_lines(), encoding_lines()):
         print(line, flush=True)
 

@@ -75,6 +75,12 @@ def recorded_config(run: RunFolder, record: Record) -> dict[str, Any]:
     return checked(config_in_force(read_config(run), record), str(run.config))
 
 
+def filled_in(run: RunFolder, record: Record) -> list[str]:
+    """Return a line for each key that an older rnnscope did not know: what is taken for it is today's default."""
+    old, new = flatten(config_in_force(read_config(run), record)), flatten(recorded_config(run, record))
+    return [f"config.yaml has no {key}: {value} is taken" for key, value in new.items() if key not in old]
+
+
 def sections(config: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of the sections whose keys depend on their `name`."""
     for key in SECTIONS:

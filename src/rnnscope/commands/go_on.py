@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 from functools import reduce
+from itertools import islice
 from typing import Any
 
 from rnnscope.commands.assemble import Job, Terms, Training, assemble
-from rnnscope.commands.checked import checked, recorded_config
+from rnnscope.commands.checked import checked, filled_in, recorded_config
 from rnnscope.commands.fit import machine, quiet_lightning
 from rnnscope.commands.follow import follow
 from rnnscope.commands.processes import is_follower, silence
@@ -13,13 +14,14 @@ from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Result, Session
 from rnnscope.errors import UserError
 from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
-from rnnscope.runs.environment import environment, environment_differences
+from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch
 from rnnscope.runs.files import remove_temporaries
 from rnnscope.runs.folder import RunFolder, refuse_links
+from rnnscope.runs.journal import whole_lines
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import differences, flatten, segments_of, with_value
-from rnnscope.runs.snapshot import read_vocabulary, write_config
+from rnnscope.runs.snapshot import read_config, read_vocabulary, write_config
 from rnnscope.runs.whole import check_fit, check_whole
 
 
@@ -42,6 +44,8 @@ def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | 
         record = Record.read(run.record)
         screen.log_to(run.log)
         before = recorded_config(run, record)
+        for line in filled_in(run, record):
+            screen.say(line)
         config = changed_config(before, changes or {})
         name, saved = start_of(run, record, screen)
         refuse_repetition(run, record, saved, before == config)
@@ -97,12 +101,17 @@ def start_of(run: RunFolder, record: Record, screen: Screen) -> tuple[str, dict[
         if found[0] != LAST and not checkpoints.is_whole(BEST):
             replace_best(found[1], screen)
         return found
-    if record.get("progress.step", int, 0) > 0:
+    if record.get("progress.step", int, 0) > 0 or has_rows(run):
         raise UserError(f"{run.checkpoints} has no checkpoint any more; rnnscope reproduce run={run.path} trains it again")
     screen.say("there is no checkpoint yet: the run was stopped before its first step, and begins now")
     for path in (run.metrics, run.timings, run.samples):
         path.unlink(missing_ok=True)
     return "none", None
+
+
+def has_rows(run: RunFolder) -> bool:
+    """Whether the run has logged a step: a checkpoint was written before that, whatever has become of it."""
+    return run.metrics.is_file() and len(list(islice(whole_lines(run.metrics), 2))) == 2
 
 
 def replace_best(saved: dict[str, Any], screen: Screen) -> None:
@@ -162,7 +171,7 @@ def begin_segment(
 ) -> None:
     """Say and record where the run goes on and what is other from there; run.json first, then config.yaml follows."""
     step = saved["task"]["step"] if saved else 0
-    other = environment_differences(record.values, environment())
+    other = [*code_changed(run, record), *environment_differences(record.values, environment())]
     segment = {"from_step": step, "started": now(), "checkpoint": name, "after_end": bool(saved and saved["ended"])}
     segment |= {"changed": changed, "resolved": machine(training.resolved), "environment": other}
     earlier = [rewound(segment, step) for segment in segments_of(record)]
@@ -176,11 +185,21 @@ def begin_segment(
         ended=None,
         reason=None,
     )
-    if changed:
+    if changed or flatten(read_config(run)).keys() != flatten(training.config).keys():  # or an older rnnscope's
         write_config(run, training.config)
     screen.say(f"going on in {run.path} from step {step} ({name})")
     for what in (*(f"{key}: {old} -> {new}" for key, (old, new) in changed.items()), *other):
         screen.say(f"  changed since: {what}")
+
+
+def code_changed(run: RunFolder, record: Record) -> list[str]:
+    """Return a line where the code has other uncommitted changes than code.patch holds, on the same commit."""
+    commit = record.values.get("git_commit")
+    if commit is None or commit != git_commit():
+        return []
+    recorded = run.patch.read_bytes() if run.patch.is_file() else b""
+    same = recorded == git_patch().encode("utf-8", "surrogateescape")
+    return [] if same else ["the uncommitted changes of the code (code.patch)"]
 
 
 def rewound(segment: dict[str, Any], step: int) -> dict[str, Any]:

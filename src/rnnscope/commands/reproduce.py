@@ -26,16 +26,17 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
     Raises:
         UserError: when the folder does not say how, or its text is not to be had.
     """
-    from rnnscope.commands.checked import checked, recorded_config
+    from rnnscope.commands.checked import checked, filled_in, recorded_config
     from rnnscope.commands.processes import is_follower
     from rnnscope.commands.screen import Screen
     from rnnscope.errors import UserError
     from rnnscope.runs.record import Record
     from rnnscope.runs.segments import cut_legs, legs_of
-    from rnnscope.runs.verdict import judge
+    from rnnscope.runs.verdict import check_comparable, judge
 
     record = Record.read(parent.record)
     config = recorded_config(parent, record)
+    check_comparable(parent)
     stop, looked = end_of(parent, record)
     if until is not None and until < 1:
         raise UserError(f"until={until} must be at least 1")
@@ -45,7 +46,7 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
         raise UserError(f"{parent.path} has no trained step to compare with")
     follows = is_follower(config)
     with Screen(quiet=follows) as screen:
-        for line in code_lines(parent, record):
+        for line in [*code_lines(parent, record), *filled_in(parent, record)]:
             screen.say(line)
     child = train_legs(parent, record, [(leg, checked(at(leg.config, text), str(parent.config))) for leg in cut])
     if follows:  # the verdict is for process 0 to give

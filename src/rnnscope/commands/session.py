@@ -22,11 +22,11 @@ from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import flatten
 from rnnscope.runs.weights import hash_weights, save_weights
+from rnnscope.runs.whole import FORMAT
 from rnnscope.training.exchange import Exchange, Lost
 from rnnscope.training.meetings import Leader
 from rnnscope.training.randomness import random_state, restore_random_state
 
-CHECKPOINT_FORMAT = 1
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 HPARAMS = {  # what the HParams tab lists: the same keys in every run, or TensorBoard loses columns
     "dataset": ("name", "level", "batch_size", "sequence_length"),
@@ -65,7 +65,11 @@ class Session:
         self.watch: Watch = make_monitors(training, self.writers, screen, self.begin, self.save)
         self.leader = self._lead(training.task.exchange) if training.task.exchange else None
         if checkpoint is not None:
-            self._restore(checkpoint)
+            try:
+                self._restore(checkpoint)
+            except UserError:
+                self.writers.close()
+                raise
 
     def _open_writers(self, first_step: int) -> Writers:
         parameters = [name for name, _ in self.training.model.named_parameters()]
@@ -104,7 +108,7 @@ class Session:
             self.writers.truncate(saved["offsets"])
         except UserError:
             raise
-        except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"{self.run.checkpoints}: the checkpoint does not fit config.yaml ({reason})") from error
 
@@ -180,7 +184,7 @@ class Session:
     def _capture(self, names: list[str]) -> dict[str, Any]:
         task = self.training.task
         return {
-            "format": CHECKPOINT_FORMAT,
+            "format": FORMAT,
             "names": names,
             "ended": task.ending and not task.interrupted,
             "state_dict": self.training.model.state_dict(),

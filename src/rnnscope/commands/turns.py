@@ -31,6 +31,7 @@ class Turns:
     bare: list[float] = field(default_factory=list)
     watched: list[float] = field(default_factory=list)
     everything: list[float] = field(default_factory=list)
+    deterministic: float | None = None  # speed with kernels that repeat their bits, against that with any
 
     def ratio(self, side: list[float]) -> float:
         """Return the median of each turn against the mean of the bare turns before and after it."""
@@ -47,10 +48,22 @@ def train_case(overrides: list[str], seconds: float, rounds: int) -> Turns:
     run = create_run_folder("bench")
     session = Session(run, write_snapshot(run, training, {}), training, screen)
     turns = Turns(precision=training.resolved["precision"])
-    take = TakeTurns(turns, bare_loop(training), seconds, rounds, session.watch.validation)
-    session.watch.monitors.monitors.append(take)
+    bare = bare_loop(training)
+    session.watch.monitors.monitors.append(TakeTurns(turns, bare, seconds, rounds, session.watch.validation))
     session.train()
+    turns.deterministic = deterministic_ratio(bare, seconds / 5, rounds)
     return turns
+
+
+def deterministic_ratio(bare: BareLoop, seconds: float, rounds: int) -> float:
+    """Return how fast the bare loop is under trainer.deterministic=true, as a ratio of false; the two take turns."""
+    ratios = []
+    for _ in range(rounds):
+        torch.use_deterministic_algorithms(False)
+        free = bare.train(seconds)
+        torch.use_deterministic_algorithms(True)
+        ratios.append(bare.train(seconds) / free)
+    return statistics.median(ratios)
 
 
 def bare_loop(training: Any) -> BareLoop:

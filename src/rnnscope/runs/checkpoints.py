@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from rnnscope.errors import UserError
-from rnnscope.runs.files import remove_temporaries, replace_file, replace_text, sha256_of
+from rnnscope.runs.files import remove_temporaries, replace_file, replace_text, sha256_of, sync_folder
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 KEPT = re.compile(r"step_(\d{1,18})\.ckpt")
@@ -41,6 +41,7 @@ class Checkpoints:
             announce(last, [hashlib.sha256(buffer.getbuffer()).hexdigest()])
 
         replace_file(last, write)
+        sync_folder(self.folder)
 
     def keep(self, names: list[str]) -> None:
         """Give last.ckpt each of `names` as well."""
@@ -49,7 +50,7 @@ class Checkpoints:
 
     def _link(self, source: Path, target: Path) -> None:
         """Give `source` a second name: no bytes are copied where the file system can link."""
-        announce(target, digests(source) or [sha256_of(source)])
+        announce(target, digests(source)[:2] or [sha256_of(source)])
         replace_file(target, lambda temporary: _link_or_copy(source, temporary))
 
     def adopt(self, name: str) -> None:
@@ -139,6 +140,8 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
+        if type(error).__name__ == "UnpicklingError":  # torch's words for it advise to open the file unsafely
+            reason = "it is damaged, or holds something else"
         raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({reason})") from error
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
         raise UserError(f"{path} is no checkpoint of rnnscope: it holds no state_dict")
@@ -154,9 +157,9 @@ def announce(path: Path, coming: list[str]) -> None:
 
 
 def digests(path: Path) -> list[str]:
-    """Return the checksums beside `path`, the newest first; none where there is no such file."""
+    """Return the checksums beside `path`, the newest first: two that may be coming, and the one from before."""
     checksum = _checksum_path(path)
-    return checksum.read_text(encoding="utf-8", errors="replace").split()[:2] if checksum.is_file() else []
+    return checksum.read_text(encoding="utf-8", errors="replace").split()[:3] if checksum.is_file() else []
 
 
 def _checksum_path(path: Path) -> Path:

@@ -21,6 +21,18 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
         temporary.unlink(missing_ok=True)
 
 
+def sync_folder(folder: Path) -> None:
+    """Make sure that the names of the files in `folder` are on disk: a rename is not, by itself, after a power cut."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:  # Windows opens no folders
+        return
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def replace_text(path: Path, text: str) -> None:
     """Write `text` as UTF-8 in one step."""
     replace_file(path, lambda temporary: temporary.write_bytes(text.encode()))

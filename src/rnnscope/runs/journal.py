@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.errors import UserError
+from rnnscope.runs.plain import check_plain
+
+FILE_LIMIT = 10_000_000_000  # bytes
+LINE_LIMIT = 20_000_000  # characters: a generated text has at most a million tokens
 
 
 class Journal:
@@ -84,14 +88,19 @@ def _text(value: Any) -> str:
 
 
 def whole_lines(path: Path) -> Iterator[str]:
-    """Yield the lines of a journal, leaving out a last one that was cut short by the end of its process."""
+    """Yield the lines of a journal, leaving out a last one that was cut short by the end of its process.
+
+    Raises:
+        UserError: where it is no plain file, or has a line that fills the memory: somebody else may have made it.
+    """
+    check_plain(path, FILE_LIMIT)
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        for line in file:
-            if line.endswith("\n"):
-                yield line
+        while (line := file.readline(LINE_LIMIT)).endswith("\n"):
+            yield line
+        if len(line) == LINE_LIMIT:
+            raise UserError(f"{path}: a line has more than {LINE_LIMIT:,} characters; rnnscope writes none that long")
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the rows of a CSV as dicts of text."""
-    with path.open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
+    """Return the whole rows of a CSV as dicts of text."""
+    return list(csv.DictReader(whole_lines(path)))

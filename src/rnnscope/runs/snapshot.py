@@ -43,6 +43,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     loaded = _read(folder.config, CONFIG_LIMIT, _parse_yaml)
     if not isinstance(loaded, dict):
         raise UserError(f"{folder.config} is no config: it holds a {type(loaded).__name__}, not keys and values")
+    check_keys(loaded, folder.config)
     check_places(loaded, folder.config)
     return loaded
 
@@ -55,6 +56,19 @@ def _parse_yaml(text: str) -> Any:
         if isinstance(event, yaml.AliasEvent) or depth > DEPTH_LIMIT:
             raise ValueError("it has an alias, or is nested too deeply: rnnscope writes neither")
     return yaml.load(text, Loader=yaml.CSafeLoader)
+
+
+def check_keys(value: Any, source: Path, name: str = "") -> None:
+    """Refuse what tells Hydra to build or call something, such as `_target_`: rnnscope writes no such key, nor obeys one.
+
+    Raises:
+        UserError: naming the key.
+    """
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, found in inner:
+        if isinstance(key, str) and key.startswith("_"):
+            raise UserError(f"{source}: {name}{key} is no key of rnnscope, which builds nothing that a config names")
+        check_keys(found, source, f"{name}{key}.")
 
 
 def check_places(config: dict[str, Any], source: Path) -> None:

@@ -14,6 +14,7 @@ from rnnscope.runs.files import sha256_of
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import whole_lines
 from rnnscope.runs.record import Record
+from rnnscope.runs.segments import segments_of
 
 IDENTICAL, TOLERATED, DIVERGED = "bit-identical", "equal within tolerance", "diverged"
 STATUS = {IDENTICAL: 0, TOLERATED: 3, DIVERGED: 1}  # exit statuses
@@ -83,13 +84,27 @@ def _same_weights(parent: Record, child: Record) -> bool | None:
     return old == new
 
 
+def check_comparable(run: RunFolder) -> None:
+    """Read what a run will be compared by, before any time is spent on training it again.
+
+    Raises:
+        UserError: when a file is missing or not what rnnscope writes.
+    """
+    for _ in read_rows(run, None):
+        pass
+    for _ in read_samples(run, None):
+        pass
+
+
 def read_rows(run: RunFolder, until: int | None) -> Iterator[dict[str, str]]:
-    """Yield the rows of metrics.csv up to step `until`."""
+    """Yield the rows of metrics.csv up to step `until`; `step` is a number in each."""
     try:
         for row in csv.DictReader(whole_lines(run.metrics), restval=""):
-            if until is not None and int(row["step"]) > until:
+            if int(row["step"]) > (math.inf if until is None else until):
                 return
             yield row
+    except UserError:
+        raise
     except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
         raise UserError(f"{run.metrics} cannot be compared ({type(error).__name__}: {error})") from error
 
@@ -104,13 +119,15 @@ def read_samples(run: RunFolder, until: int | None) -> Iterator[dict[str, Any]]:
             if until is not None and int(sample["step"]) > until:
                 return
             yield {"step": int(sample["step"]), "temperature": str(sample["temperature"]), "text": str(sample["text"])}
+    except UserError:
+        raise
     except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
         raise UserError(f"{run.samples} cannot be compared ({type(error).__name__}: {error})") from error
 
 
 def _compare_rows(found: Comparison, recorded: Iterator[dict[str, str]], now: Iterator[dict[str, str]]) -> None:
     losses, best = 0, None
-    for old, new in zip_longest(recorded, now):
+    for old, new in _by_step(recorded, now):
         found.rows += 1
         if old is None or new is None:
             found.differences.append(_missing_row(old, new))
@@ -128,6 +145,17 @@ def _compare_rows(found: Comparison, recorded: Iterator[dict[str, str]], now: It
         if old.get("best/loss"):
             best = Difference(found.steps, "best/loss", old["best/loss"], new.get("best/loss") or "")
     found.losses += [best] if best else []
+
+
+def _by_step(
+    recorded: Iterator[dict[str, str]], now: Iterator[dict[str, str]]
+) -> Iterator[tuple[dict[str, str] | None, dict[str, str] | None]]:
+    """Yield the rows of both side by side, None where one has no row of that step: a row that is gone shifts no other."""
+    old, new = next(recorded, None), next(now, None)
+    while old or new:
+        before, after = (int(row["step"]) if row else math.inf for row in (old, new))
+        yield old if before <= after else None, new if after <= before else None
+        old, new = next(recorded, None) if before <= after else old, next(now, None) if after <= before else new
 
 
 def _first_difference(old: dict[str, str], new: dict[str, str]) -> Difference | None:
@@ -211,7 +239,18 @@ def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
         before, after = old.get("resolved", dict, {}).get(key), new.get("resolved", dict, {}).get(key)
         if before != after:
             causes.append(f"{key} {before} -> {after}")
-    return [f"  different: {cause}" for cause in [*causes, *environment_differences(old.values, new.values)]]
+    causes += environment_differences(old.values, new.values)
+    return [f"  different: {cause}" for cause in [*causes, *_changed_on_the_way(old)]]
+
+
+def _changed_on_the_way(record: Record) -> list[str]:
+    """Return what a run went on with that it had not begun with: other code or packages, another machine."""
+    found = []
+    for segment in segments_of(record):
+        other = segment.get("environment")
+        where = f"when the recorded run went on from step {segment['from_step']}"
+        found += [f"{what}, {where}" for what in (other if isinstance(other, list) else [])]
+    return found
 
 
 def _patch_hash(run: RunFolder) -> str:

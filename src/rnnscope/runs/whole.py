@@ -10,6 +10,7 @@ from torch import Tensor
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 
+FORMAT = 1  # version of what a checkpoint holds; another one is refused
 OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a checkpoint may have besides last.ckpt
 
 
@@ -19,6 +20,9 @@ def check_whole(saved: dict[str, Any], source: str) -> None:
     Raises:
         UserError: naming the file.
     """
+    if saved.get("format") != FORMAT:
+        found = str(saved.get("format"))[:40]
+        raise UserError(f"{source}: format {found} is not one this rnnscope reads ({FORMAT}); use the version that wrote it")
     task, names = saved.get("task"), saved.get("names")
     whole = isinstance(task, dict) and isinstance(saved.get("ended"), bool)
     whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
