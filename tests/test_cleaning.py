@@ -68,6 +68,7 @@ def test_remove_cuts_and_counts():
     assert cleaner.changes["matches of dataset.remove cut"] == 3
     assert cleaner.changes["characters cut by dataset.remove"] == len("(laughter) (laughter)2015-08-01")
     assert cleaner.removed["0"] == 3
+    assert cleaner.matched == {r"\(laughter\) ?", r"\d+-\d+-\d+"}
 
 
 def test_gutenberg_header_and_footer():

@@ -43,6 +43,15 @@ def test_a_name_with_spaces_and_brackets_is_a_name(tmp_path):
     assert [source.path for source in Corpus(str(path)).find()["train"]] == [path]
 
 
+def test_a_folder_with_brackets_in_a_glob_is_a_folder(tmp_path):
+    (tmp_path / "notes [a] (1)").mkdir()
+    for name in ("one.txt", "two.txt", "two.c"):
+        (tmp_path / "notes [a] (1)" / name).write_text("text")
+    folder = f"{tmp_path}/notes [a] (1)"
+    assert names(Corpus(f"{folder}/*.txt")) == [f"{folder}/one.txt", f"{folder}/two.txt"]
+    assert names(Corpus(f"{tmp_path}/notes*/t[w]o.*")) == [f"{folder}/two.c", f"{folder}/two.txt"]
+
+
 def test_a_file_that_is_named_is_taken_whatever_include_says(tree):
     assert names(Corpus(str(tree / "a.c"), include=["*.h"])) == ["a.c"]
 

@@ -1,4 +1,5 @@
 import hashlib
+import sys
 import threading
 from functools import partial
 from http.server import HTTPServer, SimpleHTTPRequestHandler
@@ -40,6 +41,13 @@ def test_downloaded_once_and_verified(server, tmp_path):
     dead = Remote("http://127.0.0.1:9/text.txt", SHA256)
     assert local_file("mine.txt", dead, tmp_path, said.append) == path
     assert len(said) == 1
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_shown_on_a_terminal_only(server, tmp_path, monkeypatch, capsys, terminal):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    local_file("mine.txt", Remote(server, SHA256), tmp_path, print)
+    assert ("100%" in capsys.readouterr().err) == terminal
 
 
 def test_md5_where_there_is_no_sha256(server, tmp_path):

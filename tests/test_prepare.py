@@ -146,6 +146,21 @@ def test_the_report_says_what_was_done(tmp_path):
     ]
 
 
+@pytest.mark.parametrize(("level", "words"), [("byte", ""), ("word", ", 5 distinct words")])
+def test_distinct_characters_are_said_at_every_level(tmp_path, level, words):
+    whole = {"train": 1.0, "val": 0.0, "test": 0.0}
+    text = prepared(tmp_path, "two lines of été\n" * 30, level=level, split=whole)
+    assert text.report[0] == f"text: 1 files, 1 documents, 510 characters; 12 distinct characters{words} in train"
+
+
+def test_a_pattern_that_cuts_nothing_is_said(tmp_path):
+    text = prepared(tmp_path, "a speech (applause) goes on\n" * 30, remove=[r"\(applause\)", r"\\(applause\\)", "x*"])
+    assert [line for line in text.report if line.startswith("warning: ")] == [
+        r"warning: dataset.remove has a pattern that matches nothing in this text: \\(applause\\)",
+        "warning: dataset.remove has a pattern that matches nothing in this text: x*",
+    ]
+
+
 def test_what_is_strange_in_a_text_is_said(tmp_path):
     text = prepared(tmp_path, "one\rtwo \ufeff inside, and a \0 in the middle of a line\n" * 30)
     assert [line for line in text.report if line.startswith("changed: ")] == [

@@ -1,3 +1,4 @@
+import tracemalloc
 from itertools import islice
 
 import numpy as np
@@ -7,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_batches import drawing
 
+from rnnscope.data import samples
 from rnnscope.data.batches import IGNORE
-from rnnscope.data.samples import SampleWindows, sample_starts, window_shapes
+from rnnscope.data.samples import SampleWindows, find_pools, window_shapes
 from rnnscope.errors import UserError
 
 START, END = 1, 2
@@ -45,7 +47,7 @@ def trained_samples(windows) -> list[list[int]]:
 @settings(max_examples=120, derandomize=True, deadline=None)
 def test_every_sample_once_an_epoch_whole_and_from_a_zero_state(lengths, batch, time, pool, epoch):
     stream = stream_of(lengths)
-    source = SampleWindows(stream, batch, time, START, pool=pool)
+    source = SampleWindows(stream, batch, time, START, pools=find_pools(stream, START, pool))
     for _ in range(epoch + 1):
         windows = list(source)
     assert len(windows) == source.windows_per_epoch
@@ -89,8 +91,10 @@ def test_order_is_decided_by_seed_and_epoch():
 @given(**OPTIONS, steps=st.integers(0, 30))
 @settings(max_examples=50, derandomize=True, deadline=None)
 def test_going_on_from_any_position(lengths, batch, time, pool, steps):
+    stream = stream_of(lengths)
+
     def new():
-        return SampleWindows(stream_of(lengths), batch, time, START, endless=True, pool=pool)
+        return SampleWindows(stream, batch, time, START, endless=True, pools=find_pools(stream, START, pool))
 
     windows = list(islice(new(), steps + 4))
     again = new()
@@ -105,8 +109,9 @@ def test_going_on_from_any_position(lengths, batch, time, pool, steps):
 @settings(max_examples=40, derandomize=True, deadline=None)
 def test_the_ranks_together_see_what_one_process_would(lengths, batch, time, pool, world):
     sizes = (stream_of(lengths), batch * world, time, START)
-    alone = list(SampleWindows(*sizes, pool=pool))
-    shares = [list(SampleWindows(*sizes, pool=pool, rank=rank, world_size=world)) for rank in range(world)]
+    pools = find_pools(sizes[0], START, pool)
+    alone = list(SampleWindows(*sizes, pools=pools))
+    shares = [list(SampleWindows(*sizes, pools=pools, rank=rank, world_size=world)) for rank in range(world)]
     for window, *parts in zip(alone, *shares, strict=True):
         assert torch.equal(torch.cat([part.targets for part in parts]), window.targets)
         assert torch.equal(torch.cat([part.inputs for part in parts]), window.inputs)
@@ -131,17 +136,32 @@ def test_the_shapes_waste_least(pieces, shapes):
     assert waste(found) == min(map(waste, every))
 
 
-@given(st.lists(st.sampled_from([1, 5]), max_size=40), st.integers(1, 5))
-@settings(max_examples=40, derandomize=True, deadline=None)
-def test_starts_across_blocks(ids, every):
-    from rnnscope.data import samples
-
-    saved, samples.SCAN = samples.SCAN, 3
+@given(LENGTHS | st.just([]), st.integers(1, 5), st.integers(1, 9))
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_pools_whatever_the_blocks(lengths, size, scan):
+    stream = stream_of(lengths)
+    saved, samples.SCAN = samples.SCAN, scan
     try:
-        found = sample_starts(np.array(ids, dtype=np.uint8), START, every).tolist()
+        pools = find_pools(stream, START, size)
     finally:
         samples.SCAN = saved
-    assert found == [*[i for i, id in enumerate(ids) if id == START][::every], len(ids)]
+    assert pools.begins.tolist() == [*np.flatnonzero(stream == START)[::size].tolist(), len(stream)]
+    found = [list(np.repeat(*pool)) for pool in pools.lengths]
+    targets = [length + 1 for length in lengths]
+    assert found == [sorted(targets[begin : begin + size]) for begin in range(0, len(targets), size)]
+
+
+def test_a_very_long_sample_takes_no_more_memory_than_a_short_one():
+    stream = np.full(40_000_000, 5, dtype=np.uint8)
+    stream[0] = START
+    tracemalloc.start()
+    try:
+        source = SampleWindows(stream, 2, 4, START)
+        assert source.windows_per_epoch == 10_000_000
+        assert source.window(0, 9_999_999).count == 3
+        assert tracemalloc.get_traced_memory()[1] < 40_000_000  # one pass compares 4 MB at a time
+    finally:
+        tracemalloc.stop()
 
 
 def test_names_waste_little(shared_data):

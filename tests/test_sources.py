@@ -2,6 +2,7 @@ import bz2
 import gzip
 import lzma
 import os
+import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -159,6 +160,19 @@ def test_an_unreadable_file():
         with nobody(), pytest.raises(UserError) as error:
             read(path)
     assert str(error.value) == f"{path}: cannot be read (Permission denied): check the file and its permissions"
+
+
+@given(st.lists(st.text(st.sampled_from("ab\n"), max_size=6), max_size=9))
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_lines_whatever_the_blocks(blocks):
+    assert list(sources._split_lines(blocks)) == "".join(blocks).splitlines(keepends=True)
+
+
+def test_a_line_as_long_as_the_text_is_joined_once():
+    block = "x" * 1000
+    begin = time.process_time()
+    assert len(next(sources._split_lines(block for _ in range(100_000)))) == 100_000_000
+    assert time.process_time() - begin < 20  # joined block by block it would be a thousand seconds
 
 
 CSV = 'id,body\n1,"two\nlines, one ""quote"""\n2,\n3\n4,plain\n'

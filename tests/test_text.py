@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 from clean_texts import clean_text
@@ -88,6 +90,17 @@ def test_shuffling_keeps_documents_and_separators(tmp_path):
     assert new.characters == sum(map(len, found))
     assert new.ends.tolist() == np.cumsum([len(document.encode()) for document in found]).tolist()
     assert not text.path.exists() or text.path != new.path
+
+
+def test_shuffling_millions_of_documents_takes_a_few_bytes_for_each(tmp_path):
+    documents = 60_000
+    text = write(tmp_path, {"a": "".join(f"{i:099}\n" for i in range(documents))}, lines=True)
+    tracemalloc.start()
+    try:
+        shuffled(text, "", tmp_path / "shuffled")
+        assert tracemalloc.get_traced_memory()[1] < 20 * documents + 1_100_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("content", ["", " \n\t \n", "\ufeff"])

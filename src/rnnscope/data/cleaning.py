@@ -60,7 +60,8 @@ def cut_blocks(texts: Iterable[str], size: int = BLOCK) -> Iterator[str]:
 
 @dataclass
 class Cleaner:
-    """The options that change a text, applied block by block; `changes` counts what each of them did.
+    """The options that change a text, applied block by block; `changes` counts what each of them did, `removed` the
+    characters that were cut, and `matched` has the patterns of `remove` that cut something.
 
     `newline`: 'universal' turns CR LF and lone CR into LF, 'keep' leaves them. `remove`: regular expressions whose
     matches are cut, within a block of about a million characters that ends at a line end. Errors: `UserError` for a
@@ -75,6 +76,7 @@ class Cleaner:
     lower_case: bool = False
     changes: Counter[str] = field(default_factory=Counter)
     removed: Counter[str] = field(default_factory=Counter)
+    matched: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         if self.newline not in ("universal", "keep"):
@@ -151,6 +153,7 @@ class Cleaner:
             self.changes["matches of dataset.remove cut"] += 1
             self.changes["characters cut by dataset.remove"] += len(match.group())
             self.removed.update(match.group())
+            self.matched.add(match.re.pattern)
         return ""
 
 

@@ -167,7 +167,8 @@ def _archive_and_member(path: str) -> tuple[str, str | None]:
 
 
 def _globbed(pattern: str) -> list[tuple[Path, str]]:
-    names = glob.glob(os.path.expanduser(pattern), recursive=True)
+    pattern = os.path.expanduser(pattern)
+    names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # or part of a name
     return [(Path(name), name) for name in names if os.path.isfile(name)]
 
 

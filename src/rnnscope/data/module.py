@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
 from rnnscope.data.prepare import PreparedText, TextSettings, prepare
-from rnnscope.data.samples import SampleWindows
+from rnnscope.data.samples import Pools, SampleWindows, find_pools
 from rnnscope.data.stream import SplitInfo
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
@@ -50,6 +50,7 @@ class TextData(pl.LightningDataModule):
         self._frozen = vocabulary
         self._text: PreparedText | None = None
         self._train: Windows | None = None
+        self._pools: dict[str, Pools] = {}
         self._samples_line: str | None = None
 
     def prepare(self) -> TextData:
@@ -110,9 +111,10 @@ class TextData(pl.LightningDataModule):
 
     def train_windows(self, rank: int = 0, world_size: int = 1) -> Windows:
         """The endless windows of training: the share of one process."""
-        stream, batch, length = self.stream("train"), self.batch_size, self.sequence_length
+        batch, length = self.batch_size, self.sequence_length
         if self.kind == "samples":
-            return SampleWindows(stream, batch, length, self.vocabulary.start, True, True, self.seed, rank, world_size)
+            return self._sample_windows("train", batch, length, True, True, self.seed, rank, world_size)
+        stream = self.stream("train")
         return StreamWindows(stream, batch, length, True, rank, world_size, self.given)
 
     def train_dataloader(self) -> Windows:
@@ -137,14 +139,21 @@ class TextData(pl.LightningDataModule):
         A dataset of samples gives them in order of length, each from a zero state, in both cases.
         """
         batch, length = batch_size or self.val_batch_size, sequence_length or self.sequence_length
-        stream = self.stream(split)
         if not self.splits[split].tokens:
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
         if self.kind == "samples":
-            return SampleWindows(stream, batch, length, self.vocabulary.start, False, False, 0, rank, world_size)
+            return self._sample_windows(split, batch, length, False, False, 0, rank, world_size)
+        stream = self.stream(split)
         if carried:
             return StreamWindows(stream, batch, length, False, rank, world_size, self.given)
         return ZeroStateWindows(stream, batch, length, rank, world_size, self.given)
+
+    def _sample_windows(self, split: str, batch_size: int, sequence_length: int, *rest: Any) -> SampleWindows:
+        """Windows over the samples of a split, which are looked for only the first time: a long text takes a while."""
+        stream, start = self.stream(split), self.vocabulary.start
+        if split not in self._pools:
+            self._pools[split] = find_pools(stream, start)
+        return SampleWindows(stream, batch_size, sequence_length, start, *rest, pools=self._pools[split])
 
 
 def check_length(tokens: int, batch_size: int, sequence_length: int) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 
 from rnnscope.data import report
 from rnnscope.data.cache import cached
+from rnnscope.data.characters import CharacterCounts
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
 from rnnscope.data.sources import Source, text_decoder
@@ -148,15 +149,18 @@ def _encode(
     text = write_text(corpus, found, cleaner, encoding=settings.encoding, separate=kind is None, path=folder / "text")
     if corpus.shuffle and len(text.ends) > text.files:
         text = shuffled(text, corpus.separator if kind is None else "", folder / "shuffled")
+        _return_freed_memory()  # three numbers for each document, of which there may be millions
     ranges = divide(text, settings.split, divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
     counts = None if frozen or settings.level == "byte" else _count(text, ranges["train"], settings)
+    characters = None if frozen else len(counts or ()) if settings.level == "char" else _distinct(text, ranges["train"])
     vocabulary = frozen or _build(counts or Counter(), settings)
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
         raise UserError("the text changed while it was being read: start again when nothing writes to it")
     lines = [
-        *report.text_lines(text, counts, settings.level, settings.words),
+        *report.text_lines(text, characters, counts, settings.level, settings.words),
         *report.change_lines(corpus.changes + cleaner.changes, cleaner.removed),
+        *report.idle_lines(pattern for pattern in settings.remove if pattern not in cleaner.matched),
         *report.vocabulary_lines(vocabulary, counts, settings.vocabulary_size, settings.minimum_count),
         *_split_lines(text, ranges, splits, settings, vocabulary),
         report.example_line(next(text.blocks(0, int(text.ends[0]))), vocabulary),
@@ -209,6 +213,14 @@ def _count(text: CleanText, span: tuple[int, int], settings: TextSettings) -> Co
         token, char = next(iter(counts), "")[:20], " or dataset.level=char" if settings.level == "word" else ""
         raise UserError(f"the train split has one distinct token, {token!r}: nothing can be learnt, give another text{char}")
     return counts
+
+
+def _distinct(text: CleanText, span: tuple[int, int]) -> int:
+    """How many different characters a part of the text has."""
+    tally = CharacterCounts()
+    for block in text.blocks(*span):
+        tally.add([block])
+    return len(tally.counts())
 
 
 def _build(counts: Counter[str], settings: TextSettings) -> Vocabulary:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rnnscope.data.text import CleanText
@@ -17,13 +17,15 @@ SHOWN = 60  # characters of the example
 LONG = 40  # characters of a token that are shown: a word can be as long as a text without spaces
 
 
-def text_lines(text: CleanText, counts: Counter[str] | None, level: str, words: str) -> list[str]:
-    """What the text is made of. `counts`: how often each token occurs in train, None where nobody counted."""
+def text_lines(text: CleanText, characters: int | None, counts: Counter[str] | None, level: str, words: str) -> list[str]:
+    """What the text is made of, where that was counted: how many distinct `characters` train has, and which tokens."""
     line = f"text: {text.files:,} files, {len(text.ends):,} documents, {text.characters:,} characters"
+    if characters is None:
+        return [line]
+    line += f"; {characters:,} distinct characters"
+    line += f", {len(counts):,} distinct words in train" if level == "word" and counts else " in train"
     if counts is None:
         return [line]
-    kind = "words" if level == "word" else "characters"
-    line += f"; {len(counts):,} distinct {kind} in train"
     if level == "char" and len(counts) > MANY_CHARACTERS:
         return [
             line,
@@ -105,3 +107,9 @@ def change_lines(changes: Counter[str], removed: Counter[str]) -> list[str]:
         shown = ", ".join(f"{character!r} {count:,}" for character, count in removed.most_common(8))
         lines.append(f"changed: characters cut most: {shown}")
     return lines
+
+
+def idle_lines(patterns: Iterable[str]) -> Iterator[str]:
+    """A warning for each of the `patterns` of dataset.remove that cut nothing: a backslash too many, most often."""
+    for pattern in patterns:
+        yield f"warning: dataset.remove has a pattern that matches nothing in this text: {pattern}"

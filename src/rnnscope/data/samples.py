@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -15,17 +17,29 @@ POOL = 1 << 18  # samples shuffled and grouped together: a larger text takes one
 
 
 @dataclass(frozen=True)
+class Pools:
+    """The samples of a stream, pool by pool: all that windows of any size have to know of them before the first one.
+
+    `begins`: (pools + 1,) where each pool begins, and the end of the stream. `lengths`: for each pool the different
+    lengths of its samples, in order, and how many samples have each of them; a length is the number of targets.
+    """
+
+    begins: np.ndarray
+    lengths: list[tuple[np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
 class _Plan:
     """Which samples the windows of one pool hold.
 
-    `first`, `length`: (samples,) of the samples in the order in which they are used, `batch_size` of them a group;
-    `group`, `step`: (windows,) which group a window belongs to and how many windows of it came before.
+    `first`, `length`: (samples,) of the samples by group, `batch_size` of them each; `group`: (groups,) the groups in the
+    order of use; `end`: (groups,) how many windows the groups have up to this one in that order.
     """
 
     first: np.ndarray
     length: np.ndarray
     group: np.ndarray
-    step: np.ndarray
+    end: np.ndarray
 
 
 class SampleWindows(Windows):
@@ -56,12 +70,12 @@ class SampleWindows(Windows):
         seed: int = 0,
         rank: int = 0,
         world_size: int = 1,
-        pool: int = POOL,
+        pools: Pools | None = None,
     ) -> None:
         super().__init__(batch_size, sequence_length, endless=endless, rank=rank, world_size=world_size)
         self._stream, self._start, self._seed, self._shuffle = np.asarray(stream), start, seed, shuffle
-        self._pools = sample_starts(self._stream, start, pool)  # (pools + 1,)
-        if len(self._pools) < 2:
+        self._pools = find_pools(self._stream, start) if pools is None else pools
+        if not self._pools.lengths:
             raise UserError("there is no sample to make windows of: give a longer text")
         self._measure()
         self._plan_of: tuple[int, int] | None = None
@@ -70,25 +84,34 @@ class SampleWindows(Windows):
         """The shapes of the windows, and how many windows each pool has: the same in all epochs."""
         pieces = np.zeros(self.sequence_length + 1, dtype=np.int64)
         self.samples = self.tokens_per_epoch = self.long_samples = 0
-        for pool in range(len(self._pools) - 1):
-            lengths = self._samples(pool)[1]
-            pieces += np.bincount((lengths - 1) % self.sequence_length + 1, minlength=self.sequence_length + 1)
-            self.samples, self.tokens_per_epoch = self.samples + len(lengths), self.tokens_per_epoch + int(lengths.sum())
-            self.long_samples += int(np.count_nonzero(lengths > self.sequence_length))
+        for length, count in self._pools.lengths:
+            np.add.at(pieces, (length - 1) % self.sequence_length + 1, count)
+            self.samples, self.tokens_per_epoch = self.samples + int(count.sum()), self.tokens_per_epoch + int(length @ count)
+            self.long_samples += int(count[length > self.sequence_length].sum())
         self._shapes = window_shapes(pieces)
-        plans = (self._make_plan(pool, None) for pool in range(len(self._pools) - 1))
-        sizes = [(len(plan.group), self._places(plan)) for plan in plans]
+        sizes = [self._windows_and_places(length, count) for length, count in self._pools.lengths]
         self._pool_windows = np.array([windows for windows, _ in sizes])
         self.windows_per_epoch = int(self._pool_windows.sum())
         self.padding = 1 - self.tokens_per_epoch / sum(places for _, places in sizes)  # share of all targets
+
+    def _windows_and_places(self, length: np.ndarray, count: np.ndarray) -> tuple[int, int]:
+        """How many windows a pool needs, and how many targets they have, padding included.
+
+        Groups are made in the order of the classes, so the last sample of a group says how long its windows are.
+        """
+        ends = np.cumsum(count)
+        last = np.minimum(np.arange(self.batch_size, ends[-1] + self.batch_size, self.batch_size), ends[-1]) - 1
+        full, shape = np.divmod(self._shape_class(length)[np.searchsorted(ends, last, side="right")], len(self._shapes))
+        steps = full * self.sequence_length + self._shapes[shape]
+        return int((full + 1).sum()), int(steps.sum()) * self.batch_size
 
     def _layout(self) -> dict[str, int]:
         return {**super()._layout(), "seed": self._seed}
 
     def _samples(self, pool: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the samples of a pool begin, and how many targets they have: both (samples,)."""
-        begin, end = int(self._pools[pool]), int(self._pools[pool + 1])
-        starts = sample_starts(self._stream[begin:end], self._start)
+        begin, end = self._pools.begins[pool : pool + 2].tolist()
+        starts = np.concatenate([*sample_starts(self._stream[begin:end], self._start), [end - begin]])
         return starts[:-1] + begin, np.diff(starts) - 1
 
     def _make_plan(self, pool: int, random: np.random.Generator | None) -> _Plan:
@@ -99,9 +122,7 @@ class SampleWindows(Windows):
         first, length = first[order], length[order]
         steps = -(-np.maximum.reduceat(length, np.arange(0, len(length), self.batch_size)) // self.sequence_length)
         turns = np.arange(len(steps)) if random is None else random.permutation(len(steps))
-        begins = np.cumsum(steps[turns]) - steps[turns]
-        group = np.repeat(turns, steps[turns])
-        return _Plan(first, length, group, np.arange(len(group)) - np.repeat(begins, steps[turns]))
+        return _Plan(first, length, turns, np.cumsum(steps[turns]))
 
     def _shape_class(self, length: np.ndarray) -> np.ndarray:
         """The same number for samples that need windows of the same shapes, larger for longer ones."""
@@ -110,12 +131,6 @@ class SampleWindows(Windows):
 
     def _rounded(self, length: np.ndarray) -> np.ndarray:
         return self._shapes[np.searchsorted(self._shapes, length)]
-
-    def _places(self, plan: _Plan) -> int:
-        """How many targets, padding included, the windows of a pool have."""
-        longest = np.maximum.reduceat(plan.length, np.arange(0, len(plan.length), self.batch_size))
-        last = (longest - 1) % self.sequence_length + 1
-        return int((longest - last + self._rounded(last)).sum()) * self.batch_size
 
     def _find(self, epoch: int, number: int) -> tuple[_Plan, int]:
         """The plan that holds window `number` of an epoch, and the window's number in it."""
@@ -132,7 +147,8 @@ class SampleWindows(Windows):
 
     def window(self, epoch: int, number: int) -> Window:
         plan, number = self._find(epoch, number)
-        group, step = int(plan.group[number]), int(plan.step[number])
+        turn = int(np.searchsorted(plan.end, number, side="right"))
+        group, step = int(plan.group[turn]), number - (int(plan.end[turn - 1]) if turn else 0)
         rows = slice(group * self.batch_size, (group + 1) * self.batch_size)
         first, length = np.zeros((2, self.batch_size), dtype=np.int64)
         used = len(plan.first[rows])
@@ -143,14 +159,31 @@ class SampleWindows(Windows):
         return Window(inputs, targets, int(counts.sum()), step == 0, epoch)
 
 
-def sample_starts(stream: np.ndarray, start: int, every: int = 1) -> np.ndarray:
-    """Where each sample (or each `every`-th one) begins, and the end of the stream: (samples + 1,) int64."""
-    found, seen = [np.zeros(0, dtype=np.int64)], 0
+def sample_starts(stream: np.ndarray, start: int) -> Iterator[np.ndarray]:
+    """Where samples begin, block by block of the stream: each (samples,) int64."""
     for begin in range(0, len(stream), SCAN):
-        starts = np.flatnonzero(stream[begin : begin + SCAN] == start)
-        found.append(starts[-seen % every :: every] + begin)
-        seen += len(starts)
-    return np.concatenate([*found, [len(stream)]])
+        yield np.flatnonzero(stream[begin : begin + SCAN] == start) + begin
+
+
+def find_pools(stream: np.ndarray, start: int, size: int = POOL) -> Pools:
+    """The samples of a stream, `size` of them a pool. The stream is read once from end to end."""
+    begins, lengths = [], []
+    for starts in _pool_starts(stream, start, size):
+        begins.append(int(starts[0]))
+        lengths.append(np.unique(np.diff(starts) - 1, return_counts=True))
+    return Pools(np.array([*begins, len(stream)]), lengths)
+
+
+def _pool_starts(stream: np.ndarray, start: int, size: int) -> Iterator[np.ndarray]:
+    """Where the samples of each pool begin, and where the last of them ends: each (samples + 1,) int64."""
+    rest = np.zeros(0, dtype=np.int64)
+    for found in chain(sample_starts(stream, start), [[len(stream)]]):
+        rest = np.concatenate([rest, found])
+        while len(rest) > size:
+            yield rest[: size + 1]
+            rest = rest[size:]
+    if len(rest) > 1:
+        yield rest
 
 
 def window_shapes(pieces: np.ndarray, shapes: int = SHAPES) -> np.ndarray:

@@ -209,9 +209,13 @@ def _line_fed(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def _split_lines(blocks: Iterable[str]) -> Iterator[str]:
-    rest = ""
+    rest: list[str] = []  # of a line that goes on: joined once, as it may be as long as the text
     for block in blocks:
-        *lines, rest = (rest + block).split("\n")
-        yield from (line + "\n" for line in lines)
-    if rest:
-        yield rest
+        *lines, last = block.split("\n")
+        if lines:
+            yield "".join([*rest, lines[0], "\n"])
+            yield from (line + "\n" for line in lines[1:])
+            rest = []
+        rest.append(last)
+    if any(rest):
+        yield "".join(rest)

@@ -90,8 +90,9 @@ def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
         for documents in text.labelled.values():
             last = first + documents - 1
             read = partial(_document, text, old, last, len(separator.encode("utf-8", "surrogatepass")))
-            keys = np.fromiter((_key(read(i)) for i in range(first, last + 1)), np.uint64, documents)
-            for place, i in enumerate(np.argsort(keys)):
+            keys = (_key(read(i)) for i in range(first, last + 1))
+            order = np.argsort(np.fromiter(keys, np.uint64, documents))  # whose memory is free again before the writing
+            for place, i in enumerate(order):
                 writer.write(new, iter((read(first + i).decode("utf-8", "surrogatepass"),)), new_split=place == 0)
             first = last + 1
     text.path.unlink()
