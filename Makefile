@@ -39,7 +39,7 @@ evaluate: $(READY) ## score the latest run
 	$(BIN)/rnnscope evaluate $(ARGS)
 
 test: $(READY) ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
 torture: $(READY) ## kill sixty trainings, resume them, compare with unbroken ones (three minutes)
 	$(BIN)/python tests/torture.py

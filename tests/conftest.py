@@ -8,6 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    torch.set_num_threads(1)  # several processes run the tests side by side
 
 AWKWARD = "(brackets), [more], {and}; 'quotes' \"too\" = # $HOME ${HOME} \\ % ~ ! * _ - 日本語 0123456789 <pre> a:b/c?\n"
 TINY = [  # a training of a second

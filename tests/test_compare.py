@@ -255,20 +255,20 @@ def test_a_lock_that_may_not_be_opened_leaves_what_the_record_says(sweep, traine
 
 def on_terminal(columns: int, *words: str) -> list[str]:
     """Return what `rnnscope compare` shows on a terminal of so many columns."""
-    process, terminal = pty.fork()
-    if process == 0:
-        time.sleep(0.2)  # until the terminal has its size
-        words = (sys.executable, "-m", "rnnscope", "compare", *words)
-        os.execve(sys.executable, words, dict(os.environ))  # without the COLUMNS that readline put into pytest's own
-    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
-    shown = b""
-    while True:
-        try:
-            shown += os.read(terminal, 65536)
-        except OSError:
-            break
-    os.close(terminal)
-    assert os.waitpid(process, 0)[1] == 0, shown
+    terminal, end = pty.openpty()
+    fcntl.ioctl(end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+    environment = {key: value for key, value in os.environ.items() if key != "COLUMNS"}  # readline puts it into pytest's own
+    command = [sys.executable, "-m", "rnnscope", "compare", *words]
+    with subprocess.Popen(command, stdin=end, stdout=end, stderr=end, env=environment) as process:
+        os.close(end)
+        shown = b""
+        while True:
+            try:
+                shown += os.read(terminal, 65536)
+            except OSError:  # so Linux says that nobody writes any more
+                break
+        os.close(terminal)
+    assert process.returncode == 0, shown
     return shown.decode().replace("\r", "").splitlines()
 
 

@@ -33,8 +33,7 @@ def finished(folder: Path) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(("number", "launcher"), [(signal.SIGKILL, "joblib"), (signal.SIGTERM, "basic")])
 def test_a_killed_sweep_loses_nothing_and_goes_on_exactly(story, tmp_path, unbroken, number, launcher):
     outputs = tmp_path / "outputs"
     words = (*JOBS, *LONG, "name=s", f"hydra/launcher={launcher}")
@@ -75,10 +74,9 @@ def test_jobs_side_by_side_share_the_cores(story, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("launcher", ["basic", "joblib"])
-def test_a_killed_search_goes_on_as_if_it_had_not_been(story, tmp_path, launcher):
+def test_a_killed_search_goes_on_as_if_it_had_not_been(story, tmp_path):
     search = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.n_trials=4", "name=s"]
-    search += [*LONG, "hydra.sweeper.at_once=2", "hydra.sweeper.pruner=median", f"hydra/launcher={launcher}"]
+    search += [*LONG, "hydra.sweeper.at_once=2", "hydra.sweeper.pruner=median"]
     whole, broken = tmp_path / "whole", tmp_path / "broken"
     assert start(whole, story, *search).wait(180) == 0, said(whole)
     folder = broken / "sweeps/s"
