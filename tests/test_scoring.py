@@ -76,7 +76,7 @@ GROWTH = """
 import numpy as np
 from rnnscope.data.batches import StreamWindows
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.precision import prepare_torch
+from rnnscope.model.precision import keep_freed_memory, prepare_torch
 from rnnscope.model.scoring import evaluate
 
 def anonymous():
@@ -90,6 +90,7 @@ def watched(windows):
         yield window
 
 prepare_torch(1, True)
+keep_freed_memory()
 seen, stream = [], np.random.default_rng(0).integers(0, 2000, 4 * 64 * 201)
 evaluate(LanguageModel(2000, hidden_size=8), watched(StreamWindows(stream, 4, 64)), "float32")
 print(seen[1] - seen[0])

@@ -15,7 +15,7 @@ from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.precision import prepare_torch, resolve_device, resolve_precision, resolve_threads
+from rnnscope.model.precision import keep_freed_memory, prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.model.sampling import check_temperature
 from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.load import prompt_ids
@@ -162,6 +162,7 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     places = {"cache_dir": outputs_folder() / "cache", "say": say}
     data = TextData(**config["dataset"], seed=config["seed"], vocabulary=vocabulary, **places)
     prepare(data, terms, config["dataset"]["corpus"])
+    keep_freed_memory()  # after the text, whose pieces are better given back
     check_data(data.fingerprint, terms.fingerprint, config["dataset"]["corpus"])
     prompt_ids(data.vocabulary, config["monitor"]["sample_prompt"])  # raises now, not at the first sample
     seed_all(config["seed"])  # after the data, whose preparation must not shift the weights

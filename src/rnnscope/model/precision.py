@@ -67,7 +67,6 @@ def resolve_threads(threads: int | None) -> int:
 
 def prepare_torch(threads: int, deterministic: bool) -> None:
     """Set torch's threads and determinism for this process, before the first tensor is made."""
-    keep_freed_memory()
     torch.set_num_threads(threads)
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with a fixed workspace
