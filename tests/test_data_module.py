@@ -106,7 +106,7 @@ print(text.report, max(seen) - seen[0])
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="the system does not say what a process takes")
-@pytest.mark.parametrize(("level", "windows"), [("char", "samples"), ("char", "stream"), ("word", "samples")])
+@pytest.mark.parametrize(("level", "windows"), [("char", "samples"), ("word", "samples")])
 def test_preparing_a_long_text_takes_little_memory(tmp_path, level, windows):
     path = tmp_path / "text.txt"
     path.write_text("".join(f"{i % 1000} words in a line\n" for i in range(2_000_000)))  # 38 MB
