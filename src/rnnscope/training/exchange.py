@@ -1,8 +1,9 @@
 """What the processes of one training send each other: gradients at every step, messages now and then."""
 
+import atexit
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
@@ -11,6 +12,12 @@ import torch.distributed
 from torch import Tensor
 
 LONGEST_WAIT = timedelta(days=7)  # of the others while process 0 validates; a process that is gone is noticed at once
+
+
+def _disconnect() -> None:
+    """Join the threads behind the groups: one that outlives Python can abort the process at its very end."""
+    with suppress(Exception):
+        torch.distributed.destroy_process_group()
 
 
 class Lost(RuntimeError):
@@ -28,6 +35,7 @@ class Exchange:
         """Open a way for messages beside the gradients' own: on a GPU they would wait there for all work queued before."""
         with _reaching():
             self._messages = torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
+        atexit.register(_disconnect)
 
     def add_up(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in one go.
