@@ -357,9 +357,9 @@ def cases() -> Iterator[tuple[str, list[str], list[Kill | float]]]:
     writes = ("in a checkpoint's file", "before a checkpoint moves", "after a checkpoint moved")
     others = ("in validation", "in sampling", "in run.json")
     for index, (optimizer, windows) in enumerate(itertools.product(OPTIMIZERS, ("stream", "samples"))):
-        words = [*SMALL, f"optimizer={optimizer}", "trainer.max_steps=1300", *(SAMPLES if windows == "samples" else [])]
+        words = [*SMALL, f"optimizer={optimizer}", "trainer.max_steps=1500", *(SAMPLES if windows == "samples" else [])]
         kills: list[Kill | float] = [
-            Kill("in a step", draw.randint(260, 380)),
+            Kill("in a step", draw.randint(310, 450)),
             draw.uniform(0.5, 1.0),
             Kill(writes[index % 3], draw.randint(1, 2)),
             Kill(others[index % 3], 1),

@@ -25,15 +25,15 @@ class BareLoop:
         self.state: list = [None] * layers
         self.step = 0
 
-    def train(self, seconds: float) -> float:
-        """Train for about `seconds` and return tokens per second."""
+    def train(self, seconds: float) -> tuple[int, float]:
+        """Train for about `seconds`; return how many tokens it was, and the exact seconds."""
         steps, begin = 0, time.perf_counter()
         while time.perf_counter() - begin < seconds:
             self.train_step()
             steps += 1
             if self.device.type == "cuda" and steps % 10 == 0:
                 torch.cuda.synchronize()  # the clock has to see the work, as the pipeline's does at its points
-        return steps * self.time_steps * self.columns.shape[1] / (time.perf_counter() - begin)
+        return steps * self.time_steps * self.columns.shape[1], time.perf_counter() - begin
 
     def train_step(self) -> None:
         """One window: forward, backward, clip, update."""

@@ -7,7 +7,6 @@ then slows both.
 
 import os
 import platform
-import statistics
 import tempfile
 import time
 from itertools import chain
@@ -15,11 +14,18 @@ from typing import Any
 
 from rnnscope.commands.compose import hydra_main
 
-CASES = {  # name: overrides of the default experiment
-    "1x512": ["model.num_layers=1", "model.hidden_size=512", "dataset.batch_size=32", "dataset.sequence_length=64"],
+CASES = {  # name: overrides of the default experiment; embeddings as wide as the layers
+    "1x512": [
+        "model.num_layers=1",
+        "model.hidden_size=512",
+        "model.embedding_size=null",
+        "dataset.batch_size=32",
+        "dataset.sequence_length=64",
+    ],
     "2x128": [  # char-rnn's shape, and its interval between validations
         "model.num_layers=2",
         "model.hidden_size=128",
+        "model.embedding_size=null",
         "dataset.batch_size=50",
         "dataset.sequence_length=50",
         "trainer.val_every=1000",
@@ -67,14 +73,14 @@ def measure(config: dict[str, Any]) -> None:
 
     overrides = [f"trainer.accelerator={config['accelerator']}", f"trainer.precision={config['precision']}"]
     for case in config["cases"]:
-        turns = train_case([*CASES[case], *overrides], config["seconds"], config["rounds"])
-        bare, precision = statistics.median(turns.bare), turns.precision
+        turns = train_case([*CASES[case], *overrides], config["seconds"])
+        bare, precision = turns.bare.speed, turns.precision
         if case == YARDSTICK:
             print(f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}")
         for name, side in (("train", turns.watched), ("  + validation", turns.everything)):
             print(
-                f"{name + ' ' + case if name == 'train' else name:<15} {statistics.median(side):>12,.0f} tokens/s"
-                f"   {turns.ratio(side):.3f} of the bare loop, {precision}"
+                f"{name + ' ' + case if name == 'train' else name:<15} {side.speed:>12,.0f} tokens/s"
+                f"   {side.speed / bare:.3f} of the bare loop, {precision}"
             )
         print(f"{'  deterministic':<15} {turns.deterministic:>12.3f} of the speed with trainer.deterministic=false")
     for line in chain(sampling_lines(), encoding_lines()):

@@ -107,9 +107,9 @@ class TrainerConfig:
     clip_norm: float | None = 1.0
     clip_value: float | None = None
     state_reset: float = 0.05
-    val_every: int = 250
+    val_every: int = 300
     val_tokens: int | None = None
-    checkpoint_every: int = 250
+    checkpoint_every: int = 300
     checkpoint_minutes: float | None = 10.0
     keep_every: int | None = None
     patience: int | None = None
@@ -225,8 +225,7 @@ class CompareConfig:
 
 @dataclass
 class BenchConfig:
-    seconds: float = 15.0
-    rounds: int = 3
+    seconds: float = 40.0
     accelerator: str = "auto"
     precision: str = "auto"
     cases: list[str] = field(default_factory=lambda: ["1x512", "2x128"])

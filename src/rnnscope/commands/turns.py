@@ -1,9 +1,7 @@
 """The pipeline and a bare loop of the same work, taking turns in one process."""
 
-import statistics
 import time
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,31 +14,47 @@ from rnnscope.commands.fit import quiet_lightning, write_snapshot
 from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Session
 from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.validation import Validation
 from rnnscope.runs.folder import create_run_folder
 from rnnscope.training.task import LanguageModelTask
 
 WARM_UP_STEPS = 20
 WINDOWS = 200  # of the training text, over and over, in the bare loop
+TURN = 5.0  # seconds: short enough that whatever else the machine does slows both sides alike
+
+
+@dataclass
+class Side:
+    """How much one side has trained, and in what time."""
+
+    tokens: int = 0
+    seconds: float = 0.0
+
+    def add(self, tokens: int, seconds: float) -> None:
+        self.tokens, self.seconds = self.tokens + tokens, self.seconds + seconds
+
+    @property
+    def speed(self) -> float:
+        """Tokens per second."""
+        return self.tokens / self.seconds
 
 
 @dataclass
 class Turns:
-    """Tokens per second of every turn. `watched` leaves the time of validation out, `everything` leaves nothing out."""
+    """What each side did in all its turns. `watched` leaves the time of validation out, `everything` leaves nothing out."""
 
     precision: str
-    bare: list[float] = field(default_factory=list)
-    watched: list[float] = field(default_factory=list)
-    everything: list[float] = field(default_factory=list)
+    bare: Side = field(default_factory=Side)
+    watched: Side = field(default_factory=Side)
+    everything: Side = field(default_factory=Side)
     deterministic: float | None = None  # speed with kernels that repeat their bits, against that with any
 
-    def ratio(self, side: list[float]) -> float:
-        """Return the median of each turn against the mean of the bare turns before and after it."""
-        around = [(before + after) / 2 for before, after in pairwise(self.bare)]
-        return statistics.median(own / other for own, other in zip(side, around, strict=True))
 
+def train_case(overrides: list[str], seconds: float) -> Turns:
+    """Alternate turns of the pipeline and of the bare loop until each had `seconds` at least.
 
-def train_case(overrides: list[str], seconds: float, rounds: int) -> Turns:
-    """Alternate turns of the pipeline and of the bare loop."""
+    It ends as many steps after a validation as it began: what happens seldom, samples and checkpoints, has its true share.
+    """
     quiet_lightning()
     config = compose_train([*overrides, "trainer.max_steps=1000000000", "schedule=constant"])
     screen = Screen(quiet=True)
@@ -49,21 +63,21 @@ def train_case(overrides: list[str], seconds: float, rounds: int) -> Turns:
     session = Session(run, write_snapshot(run, training, {}), training, screen)
     turns = Turns(precision=training.resolved["precision"])
     bare = bare_loop(training)
-    session.watch.monitors.monitors.append(TakeTurns(turns, bare, seconds, rounds, session.watch.validation))
+    session.watch.monitors.monitors.append(TakeTurns(turns, bare, seconds, session.watch.validation))
     session.train()
-    turns.deterministic = deterministic_ratio(bare, seconds / 5, rounds)
+    turns.deterministic = deterministic_ratio(bare, seconds / 3)
     return turns
 
 
-def deterministic_ratio(bare: BareLoop, seconds: float, rounds: int) -> float:
+def deterministic_ratio(bare: BareLoop, seconds: float) -> float:
     """Return how fast the bare loop is under trainer.deterministic=true, as a ratio of false; the two take turns."""
-    ratios = []
-    for _ in range(rounds):
+    free, repeating = Side(), Side()
+    while repeating.seconds < seconds:
         torch.use_deterministic_algorithms(False)
-        free = bare.train(seconds)
+        free.add(*bare.train(TURN))
         torch.use_deterministic_algorithms(True)
-        ratios.append(bare.train(seconds) / free)
-    return statistics.median(ratios)
+        repeating.add(*bare.train(TURN))
+    return repeating.speed / free.speed
 
 
 def bare_loop(training: Any) -> BareLoop:
@@ -77,13 +91,12 @@ def bare_loop(training: Any) -> BareLoop:
 
 
 class TakeTurns(Monitor):
-    """Lets the bare loop run while the pipeline stands still: bare, pipeline, bare, pipeline, ..., bare."""
+    """Lets the bare loop run while the pipeline stands still, after each turn of the pipeline."""
 
-    def __init__(self, turns: Turns, bare: BareLoop, seconds: float, rounds: int, validation: Any) -> None:
-        self.turns, self.bare, self.seconds, self.rounds = turns, bare, seconds, rounds
-        self._validating, self._look = 0.0, validation.after_step
-        validation.after_step = self._timed
-        self._began: float | None = None
+    def __init__(self, turns: Turns, bare: BareLoop, seconds: float, validation: Validation) -> None:
+        self.turns, self.bare, self.seconds = turns, bare, seconds
+        self._every, self._validating, self._look = validation.every, 0.0, validation.after_step
+        validation.after_step = self._timed  # type: ignore[method-assign]
 
     def _timed(self, task: LanguageModelTask) -> None:
         begin = time.perf_counter()
@@ -91,19 +104,20 @@ class TakeTurns(Monitor):
         self._validating += time.perf_counter() - begin
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if self._began is None:
-            if task.step == WARM_UP_STEPS:
-                self.bare.train(1.0)
-                self._take(task)
+        if task.step == WARM_UP_STEPS:
+            self.bare.train(TURN)
+            self._go_on(task)
+        if task.step <= WARM_UP_STEPS:
             return
-        if time.perf_counter() - self._began >= self.seconds:
-            took, tokens = time.perf_counter() - self._began, task.tokens_seen - self._tokens
-            self.turns.everything.append(tokens / took)
-            self.turns.watched.append(tokens / (took - self._validating))
-            self._take(task)
-            task.ending = task.interrupted = len(self.turns.everything) == self.rounds
+        took, tokens = time.perf_counter() - self._began, task.tokens_seen - self._tokens
+        period_ends = (task.step - WARM_UP_STEPS) % self._every == 0
+        if took < TURN and not period_ends:
+            return
+        self.turns.everything.add(tokens, took)
+        self.turns.watched.add(tokens, took - self._validating)
+        self.turns.bare.add(*self.bare.train(took))
+        task.ending = task.interrupted = period_ends and self.turns.everything.seconds >= self.seconds
+        self._go_on(task)
 
-    def _take(self, task: LanguageModelTask) -> None:
-        """Give the bare loop its turn, then start the pipeline's clock."""
-        self.turns.bare.append(self.bare.train(self.seconds))
+    def _go_on(self, task: LanguageModelTask) -> None:
         self._began, self._tokens, self._validating = time.perf_counter(), task.tokens_seen, 0.0

@@ -163,5 +163,6 @@ def check_model(
         raise UserError("model.tied_weights=true needs model.input=embedding: a one-hot input has no matrix to share")
     if tied_weights and features != hidden_size:
         raise UserError(
-            f"model.tied_weights=true needs model.embedding_size ({features}) equal to model.hidden_size ({hidden_size})"
+            f"model.tied_weights=true needs model.embedding_size ({features}) equal to model.hidden_size ({hidden_size}): "
+            "model.embedding_size=null makes it so"
         )
