@@ -166,7 +166,7 @@ def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, ca
     assert rows["windows of 32 from a zero state"] == round(run.score(val, carried=False, window=32).loss, 4)
     counts = [val.count(character) for character in set(val)]
     entropy = -sum(count / len(val) * math.log(count / len(val)) for count in counts)
-    assert rows["guessing by token frequency (unigram)"] == round(entropy, 4)
+    assert rows["guessing by this text's frequencies"] == round(entropy, 4)
     size = len(run.vocabulary)
     assert rows[f"guessing blindly, ln({size})"] == round(math.log(size), 4)
     assert f"{len(val):,} tokens, {len(val):,} characters, 0.00 % unknown" in out
@@ -175,6 +175,34 @@ def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, ca
     assert table_of(capsys.readouterr().out) == rows
     assert main(["evaluate", "precision=float32", "split=test"]) == 0
     assert "test split of text_files" in capsys.readouterr().out
+
+
+def test_samples_are_scored_one_by_one(tmp_path, monkeypatch, capsys):
+    """A run of names knows nothing of the line before: a row for each line, from a zero state, in float64."""
+    names = [f"{first}{last}" for first in ("an", "be", "cor", "dem", "el") for last in ("na", "rt", "inda", "o", "lia")]
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
+    text = tmp_path / "names.txt"
+    text.write_text("\n".join(names * 8) + "\n", encoding="utf-8")
+    words = ["dataset.windows=samples", "dataset.start_end=line", "dataset.batch_size=4"]
+    assert main(["train", f"text={text}", *TINY, *words, "trainer.max_steps=5"]) == 0, capsys.readouterr().err
+    best = float(re.findall(r"best val/loss ([\d.]+)", capsys.readouterr().out)[-1])
+    assert main(["evaluate"]) == 0
+    assert table_of(capsys.readouterr().out)["each sample from a zero state"] == best
+    assert main(["evaluate", "precision=float32", f"text={text}"]) == 0
+    run, nats, count = rnnscope.load(), 0.0, 0
+    for name in names:
+        ids = torch.tensor([[run.vocabulary.start, *run.vocabulary.encode(name), run.vocabulary.end]])
+        with torch.no_grad():
+            logits, _ = run.model(ids[:, :-1])
+        nats -= float(logits.double().log_softmax(-1).gather(-1, ids[:, 1:, None]).sum())
+        count += ids.shape[1] - 1
+    assert table_of(capsys.readouterr().out)["each sample from a zero state"] == pytest.approx(nats / count, abs=1e-4)
+
+
+def test_a_window_longer_than_the_text_is_the_text(trained, capsys):
+    assert main(["evaluate", f"run={trained}", "precision=float32", "window=1000000000000"]) == 0
+    rows = list(table_of(capsys.readouterr().out).values())
+    assert rows[0] == pytest.approx(rows[1], abs=1e-4)
 
 
 def test_a_score_is_a_sum_by_hand(trained):

@@ -307,6 +307,16 @@ def test_the_best_on_each_text(sweep, trained_run, said):
     assert [line.split()[1] for line in lines[3:] if line.startswith("*")] == ["b", "e"]
 
 
+def test_a_text_of_unknown_words_is_another_text(sweep, trained_run, said):
+    """A third of UNK is easily guessed: what it saves does not make a run the best one."""
+    splits = json.loads((trained_run.path / "run.json").read_text(encoding="utf-8"))["data"]["splits"]
+    splits["val"] |= {"unknown": splits["val"]["tokens"] // 3}
+    put_run(trained_run.path, sweep / "sweeps" / "rates" / "e", data__splits=splits, **with_result(1.0))
+    lines = said().splitlines()
+    assert [line.split()[1] for line in lines if line.startswith("*")] == ["e", "b"]
+    assert "the best on each of 2 validation texts" in lines[0]
+
+
 def test_a_broken_run_among_good_ones(sweep, trained_run, capsys):
     def broken(name: str, text: bytes | None) -> Path:
         folder = put_run(trained_run.path, sweep / "runs" / "broken" / name)

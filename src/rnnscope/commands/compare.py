@@ -95,7 +95,10 @@ def headline(runs: list[Summary], config: dict[str, Any], total: int) -> list[st
     where = f"{counted} under {config['folder'] or outputs_folder()}{f', in {shared}' if shared else ''}, by {config['sort']}"
     if texts_of(runs) < 2:
         return [f"{where}; * the best on the validation text" if winners(runs) else where]
-    return [f"{where}; * the best on each of {texts_of(runs)} validation texts: bits compare within one, not between them"]
+    return [
+        f"{where}; * the best on each of {texts_of(runs)} validation texts (one with another share of UNK is another): "
+        "bits compare within one, not between them"
+    ]
 
 
 def deliver(lines: list[str], output: str | None, what: str) -> None:

@@ -15,13 +15,11 @@ BATCH = 32  # independent windows scored at a time
 
 @dataclass
 class Report:
-    """Two protocols and two baselines over the same tokens; `unknown` is the share of UNK among them."""
+    """Scores by protocol and two baselines over the same tokens; `unknown` is the share of UNK among them."""
 
     source: str
-    carried: Any  # Score: the state carried over all of it, one column
-    windows: Any  # Score: independent windows of `window` tokens from a zero state, tiling it
-    window: int
-    unigram: float  # nats per token of guessing by the text's own token frequencies
+    scores: dict[str, Any]  # protocol: Score
+    unigram: float  # nats per token of guessing by the text's own token frequencies: its unigram entropy
     vocabulary_size: int
     unknown: float
 
@@ -33,47 +31,60 @@ class Report:
 
 def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
     """Score the run that `config` names; return it and the report."""
-    from rnnscope.data.batches import StreamWindows, ZeroStateWindows
     from rnnscope.model.precision import resolve_device, resolve_precision
     from rnnscope.model.scoring import evaluate
     from rnnscope.runs.load import entropy, load
 
     loaded = load(config["run"], config["checkpoint"])
-    stream, characters, given, source = _tokens(loaded, config)
+    data, split, source = _scored(loaded, config)
+    stream, characters = data.stream(split), data.splits[split].characters
     device = resolve_device("auto")
     model = loaded.model.to(device)
     precision = resolve_precision(config["precision"], device, model.cell, model.hidden_size)
-    one_column = StreamWindows(stream, batch_size=1, sequence_length=min(1024, len(stream) - 1), given=given)
-    tiles = ZeroStateWindows(stream, batch_size=BATCH, sequence_length=config["window"], given=given)
     counts = np.bincount(stream[1:], minlength=len(loaded.vocabulary))
-    if given is not None:
-        counts[given] = 0
+    if data.given is not None:
+        counts[data.given] = 0
     unk = loaded.vocabulary.unk
+    protocols = _protocols(data, split, config["window"])
     return loaded, Report(
         source,
-        evaluate(model, one_column, precision, characters),
-        evaluate(model, tiles, precision, characters),
-        config["window"],
+        {name: evaluate(model, windows, precision, characters) for name, windows in protocols.items()},
         entropy(counts.tolist()),
         len(loaded.vocabulary),
         0.0 if unk is None else float(counts[unk] / counts.sum()),
     )
 
 
-def _tokens(loaded: Any, config: dict[str, Any]) -> tuple[np.ndarray, int, int | None, str]:
-    """Return the ids to score with START in front, the characters they stand for, the id that is given, what it is."""
+def _protocols(data: Any, split: str, window: int) -> dict[str, Any]:
+    """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
+    from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+
+    if data.kind == "samples":
+        return {"each sample from a zero state": data.windows(split)}
+    stream, given = data.stream(split), data.given
+    window = min(window, len(stream) - 1)
+    rows = min(BATCH, -(-(len(stream) - 1) // window))
+    return {
+        "state carried over all of it": StreamWindows(stream, 1, min(1024, len(stream) - 1), given=given),
+        f"windows of {window} from a zero state": ZeroStateWindows(stream, rows, window, given=given),
+    }
+
+
+def _scored(loaded: Any, config: dict[str, Any]) -> tuple[Any, str, str]:
+    """Return the data to score, which split of it, and what it is."""
     from rnnscope.errors import UserError
 
     if config["window"] < 1:
         raise UserError(f"window={config['window']} must be at least 1")
     if config["text"] is not None:
-        return _text_tokens(loaded, config["text"])
+        return _text(loaded, config["text"]), "train", config["text"]
     if config["split"] not in ("train", "val", "test"):
         raise UserError(f"split={config['split']} is unknown: choose train, val or test")
-    return _split_tokens(loaded, config["split"])
+    data = _own_data(loaded, config["split"])
+    return data, config["split"], f"{config['split']} split of {data.name}"
 
 
-def _split_tokens(loaded: Any, split: str) -> tuple[np.ndarray, int, int | None, str]:
+def _own_data(loaded: Any, split: str) -> Any:
     from rnnscope.errors import UserError
 
     data = _prepare(loaded, {})
@@ -82,14 +93,14 @@ def _split_tokens(loaded: Any, split: str) -> tuple[np.ndarray, int, int | None,
     record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
     if record and record.get("data.fingerprint.text", str) != data.fingerprint["text"]:
         print("warning: the text is not the one this run was trained on; it has changed since", file=sys.stderr)
-    return data.stream(split), data.splits[split].characters, data.given, f"{split} split of {data.name}"
+    return data
 
 
-def _text_tokens(loaded: Any, path: str) -> tuple[np.ndarray, int, int | None, str]:
+def _text(loaded: Any, path: str) -> Any:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
     whole = {"corpus": {"path": path}, "split": {"train": 1.0, "val": 0.0, "test": 0.0}}
-    data = _prepare(loaded, whole | {"batch_size": 1, "sequence_length": 1})
-    return data.stream("train"), data.splits["train"].characters, data.given, path
+    short = {} if loaded.config["dataset"]["windows"] == "samples" else {"sequence_length": 1}  # any text is long enough
+    return _prepare(loaded, whole | {"batch_size": 1} | short)
 
 
 def _prepare(loaded: Any, other: dict[str, Any]) -> Any:
@@ -105,11 +116,11 @@ def _prepare(loaded: Any, other: dict[str, Any]) -> Any:
 
 def table(report: Report, words: bool) -> list[str]:
     """Return the report as lines: a row for each protocol and baseline."""
-    scale = report.carried.tokens / report.carried.characters / math.log(2)
+    first = next(iter(report.scores.values()))
+    scale = first.tokens / first.characters / math.log(2)
     rows = [
-        ("state carried over all of it", report.carried.loss, report.carried.accuracy),
-        (f"windows of {report.window} from a zero state", report.windows.loss, report.windows.accuracy),
-        ("guessing by token frequency (unigram)", report.unigram, None),
+        *((name, score.loss, score.accuracy) for name, score in report.scores.items()),
+        ("guessing by this text's frequencies", report.unigram, None),
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]
     head = f"{'':<38} {'nats/token':>10} {'bits/character':>14} {'accuracy':>9}" + (f" {'perplexity':>11}" if words else "")
@@ -126,7 +137,7 @@ def run(config: dict[str, Any]) -> None:
     from rnnscope.commands.screen import printable
 
     loaded, report = evaluate_run(config)
-    score = report.carried
+    score = next(iter(report.scores.values()))
     print(f"run      {loaded.folder.path}, checkpoint {config['checkpoint']}")
     unknown = f"{100 * report.unknown:.2f} % unknown"
     print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")

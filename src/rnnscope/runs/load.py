@@ -234,4 +234,4 @@ def entropy(counts: Iterable[int]) -> float:
     """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
     found = [count for count in counts if count]
     total = sum(found)
-    return -sum(count / total * math.log(count / total) for count in found) if total else math.nan
+    return sum(count / total * math.log(total / count) for count in found) if total else math.nan

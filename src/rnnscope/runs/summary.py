@@ -18,6 +18,7 @@ from rnnscope.runs.record import STATUSES, Record
 RECORD_LIMIT = 1_000_000  # bytes of run.json; a usual one has eight thousand
 TEXT_LIMIT = 10_000  # characters of a value
 KEY_LIMIT = 2_000  # config keys; a config has eighty
+MOST_UNKNOWN = 0.01  # share of UNK up to which a validation text counts as the same as one without: UNK is easily guessed
 KILLED = "killed"  # the status of a run whose record says running while nobody holds its lock
 UNFINISHED = ("running", KILLED)  # whose record does not have the end yet
 
@@ -127,8 +128,10 @@ def _tame(value: Any) -> Value:
 
 
 def _validated_on(record: Record, config: dict[str, Value]) -> tuple[Value, ...]:
-    """Return what has to be the same for two validation losses to be about the same text."""
+    """Return what has to be the same for two validation losses to be about the same text, as far as it is not UNK."""
     part = (config.get("trainer.val_tokens"), config.get("dataset.level")) if config.get("trainer.val_tokens") else ()
+    unknown, tokens = (_number(record, f"data.splits.val.{key}") or 0 for key in ("unknown", "tokens"))
+    part += (unknown, tokens) if unknown > MOST_UNKNOWN * tokens else ()
     return (_text(record, "data.fingerprint.text"), _number(record, "data.splits.val.characters"), *part)
 
 
