@@ -26,6 +26,7 @@ TINY = [  # a training of a second
     "trainer.val_every=10",
     "trainer.checkpoint_every=10",
     "model.hidden_size=16",
+    "model.embedding_size=16",
     "dataset.batch_size=4",
     "dataset.sequence_length=12",
     "dataset.val_batch_size=2",

@@ -17,7 +17,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnnscope
-from rnnscope.cli import main, protect, quote
+from rnnscope.cli import COMMANDS, main, protect, quote
+from rnnscope.commands import schema
+from rnnscope.commands.complaint import keys_of
 
 
 def run_command(*words: str, **options) -> subprocess.CompletedProcess:
@@ -175,6 +177,35 @@ def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, ca
     assert table_of(capsys.readouterr().out) == rows
     assert main(["evaluate", "precision=float32", "split=test"]) == 0
     assert "test split of text_files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train"])
+def test_help_explains_each_key(command, capsys):
+    assert main([command, "--help"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    for key in keys_of(schema.COMMANDS[command]):
+        assert any(re.match(rf"{key}: .*  # \w", line) for line in lines), key
+    assert f"    rnnscope {command}" in "\n".join(lines)
+
+
+def test_a_key_without_its_section_is_found(trained, capsys):
+    assert main(["resume", f"run={trained}", "max_steps=500"]) == 1
+    assert "did you mean trainer.max_steps?" in capsys.readouterr().err
+    assert main(["resume", f"run={trained}", "model.hidden_size=5"]) == 1
+    assert f"a new run with it: rnnscope train from={trained} model.hidden_size=..." in capsys.readouterr().err
+
+
+def test_a_bad_name_is_refused_before_the_text_is_read(story, capsys):
+    assert main(["train", f"text={story}", *TINY, "name=a/b"]) == 1
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "name='a/b' cannot be the name" in printed.err
+
+
+def test_a_loaded_run_prints_in_a_line(trained):
+    assert re.fullmatch(
+        rf"<run {re.escape(str(trained))}: 1 x \d+ lstm, \d+ tokens of level char>", repr(rnnscope.load(trained))
+    )
 
 
 def test_samples_are_scored_one_by_one(tmp_path, monkeypatch, capsys):

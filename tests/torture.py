@@ -29,6 +29,7 @@ SMALL = [
     "trainer.threads=1",
     "trainer.precision=float32",
     "model.hidden_size=16",
+    "model.embedding_size=16",
     "model.dropout=0.2",
     "dataset.batch_size=4",
     "dataset.sequence_length=12",

@@ -91,6 +91,9 @@ def run_command(command: str, arguments: list[str]) -> int:
     try:
         compose.typed = [typed[0], command, *arguments]
         check_arguments(arguments)
+        if command != "train" and {"-h", "--help"} & set(arguments):
+            print(compose.help_page(command))
+            return 0
         if command == "train" and any(argument.startswith("from=") for argument in arguments):
             command = "train_from"
         if command in CHANGING:

@@ -6,7 +6,8 @@ from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from rnnscope.commands.schema import GROUPS
+from rnnscope.commands.complaint import keys_of, unknown_key
+from rnnscope.commands.schema import GROUPS, TrainConfig
 from rnnscope.errors import UserError
 
 ON_THE_WAY = ("trainer", "monitor", "optimizer", "schedule")  # sections that may change in the course of a run
@@ -48,7 +49,10 @@ def check_on_the_way(changes: dict[str, Any], run: str) -> None:
     Raises:
         UserError: naming the key, and the command that takes it.
     """
+    known = set(keys_of(TrainConfig))
     for key in changes:
+        if key not in known and not key.startswith("schedule.rates."):
+            raise UserError(unknown_key(key, "train"))
         group, _, name = key.partition(".")
         if key not in PLACES and (group not in ON_THE_WAY or name in ("", "name")):
             raise UserError(

@@ -46,27 +46,28 @@ TEMPERATURES = 100  # samples at each look
 DEPTH = 8  # of nesting; the schema has three
 
 
-def checked(config: dict[str, Any], source: str) -> dict[str, Any]:
+def checked(config: dict[str, Any], source: str | None) -> dict[str, Any]:
     """Return `config` with the type of every key checked and what an older rnnscope did not know filled in.
 
     Args:
-        source: the file, for messages.
+        source: the file, for messages; None where the config came from the command line.
 
     Raises:
         UserError: for a key that training does not have (a `_target_`, say), a value of the wrong type, and sizes that
             would only exhaust the machine; it names the key.
     """
     texts: list[str] = []
+    where = f"{source}: " if source else ""
     try:
         merged = OmegaConf.merge(OmegaConf.structured(schema.TrainConfig), sections(config), hide(config, texts, DEPTH))
         plain = OmegaConf.to_container(merged, resolve=False, throw_on_missing=True)
     except OmegaConfBaseException as error:
         message, key = one_line(error, "train"), str(getattr(error, "full_key", None) or "")
-        raise UserError(f"{source}: {message if key in message else f'{key}: {message}'}") from error
+        raise UserError(f"{where}{message if key in message else f'{key}: {message}'}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{source}: this is no config of rnnscope ({error})") from error
+        raise UserError(f"{where}this is no config of rnnscope ({error})") from error
     found = show(plain, texts)
-    check_limits(found, source)
+    check_limits(found, where)
     return found
 
 
@@ -125,14 +126,14 @@ def show(value: Any, texts: list[str]) -> Any:
     return texts[int(value[1:])] if isinstance(value, str) and value.startswith("\0") else value
 
 
-def check_limits(config: dict[str, Any], source: str) -> None:
+def check_limits(config: dict[str, Any], where: str) -> None:
     """Refuse sizes that no machine holds, naming the key."""
     flat = flatten(config)
     for key, limit in LIMITS.items():
         if flat[key] is not None and flat[key] > limit:
-            raise UserError(f"{source}: {key}={flat[key]} is more than {limit}")
+            raise UserError(f"{where}{key}={flat[key]} is more than {limit}")
     for key in ("batch_size", "val_batch_size"):
         if flat[f"dataset.{key}"] * flat["dataset.sequence_length"] > WINDOW_LIMIT:
-            raise UserError(f"{source}: dataset.{key} times dataset.sequence_length is more than {WINDOW_LIMIT} tokens")
+            raise UserError(f"{where}dataset.{key} times dataset.sequence_length is more than {WINDOW_LIMIT} tokens")
     if len(flat["monitor.sample_temperatures"]) > TEMPERATURES:
-        raise UserError(f"{source}: monitor.sample_temperatures has more than {TEMPERATURES} values")
+        raise UserError(f"{where}monitor.sample_temperatures has more than {TEMPERATURES} values")

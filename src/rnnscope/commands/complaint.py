@@ -25,7 +25,7 @@ def one_line(error: BaseException, command: str) -> str:
     if isinstance(error, UserError):
         return " ".join(text.split("\n"))
     if unknown := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is not in struct|not in)", text):
-        return _unknown_key(_full_key(text) or unknown[1] or unknown[2], command)
+        return unknown_key(_full_key(text) or unknown[1] or unknown[2], command)
     if ambiguous := re.search(r"Ambiguous value for argument '([^']*)'", text):
         return f"{ambiguous[1]}: a comma makes a sweep, which needs -m; a text with a comma needs quotes inside quotes"
     if missing := re.search(r"Missing mandatory value: (\S+)|Structured config .*MISSING.*?'(\S+)'", text):
@@ -61,7 +61,8 @@ def _full_key(text: str) -> str | None:
     return found[1] if found else None
 
 
-def _unknown_key(key: str, command: str) -> str:
+def unknown_key(key: str, command: str) -> str:
+    """Return that a command has no such key, and which one was likely meant."""
     if key.startswith(("hydra.sweeper.", "hydra.launcher.")):
         return _unknown_setting(key)
     known = sorted(keys_of(ROOTS[command]))

@@ -26,6 +26,15 @@ def conf_folder() -> Path:
     raise FileNotFoundError(f"conf/train.yaml is neither in {package} nor beside src/: reinstall rnnscope")
 
 
+def help_page(command: str) -> str:
+    """Return what conf/<command>.yaml says of a command that composes nothing, and of each of its keys."""
+    lines = (conf_folder() / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
+    kept = [line.removeprefix("# ") for line in lines if not line.startswith("defaults:")]
+    return "\n".join(
+        [*kept, "", f"rnnscope {command} key=value ...; rnnscope {command} --cfg job shows what it would run with"]
+    )
+
+
 def hydra_main(command: str, run: Callable[[dict[str, Any]], Any], job: Callable[[DictConfig], Any] | None = None) -> int:
     """Compose the command's config from the command line and call `run` with it as a plain, resolved dict.
 

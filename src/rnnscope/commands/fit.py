@@ -11,7 +11,7 @@ from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Result, Session
 from rnnscope.runs.environment import environment, git_patch
 from rnnscope.runs.files import replace_file, replace_text
-from rnnscope.runs.folder import RunFolder, create_run_folder, make_run_folder
+from rnnscope.runs.folder import RunFolder, check_run_name, create_run_folder, make_run_folder
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import flatten
@@ -37,6 +37,8 @@ def fit(
         silence()
         return follow(assemble(config, print, terms))
     job = terms.job if terms else None
+    if job is None:
+        check_run_name(name or run_name(config))  # before the text is read, which may take minutes
     with Screen(quiet=job is not None) as screen:
         training = assemble(config, screen.say, terms)
         describe(training, screen)

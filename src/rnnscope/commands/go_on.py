@@ -69,7 +69,7 @@ def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | 
 
 def changed_config(config: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return `config` with other values at dotted keys, checked."""
-    return checked(reduce(lambda found, item: with_value(found, *item), changes.items(), config), "changes")
+    return checked(reduce(lambda found, item: with_value(found, *item), changes.items(), config), None)
 
 
 def follow_on(run: RunFolder, changes: dict[str, Any], terms: Terms | None) -> Result:

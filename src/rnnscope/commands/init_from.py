@@ -26,7 +26,7 @@ def adopt(config: dict[str, Any], typed: Iterable[str]) -> tuple[dict[str, Any],
     if config["init_from"] is None:
         return config, None
     try:
-        parent = find_run(config["init_from"])
+        parent = find_run(config["init_from"], "init_from")
     except UserError as error:
         raise UserError(str(error).replace("run=", "init_from=", 1)) from None
     record = Record.read(parent.record)

@@ -25,11 +25,11 @@ def run(config: dict[str, Any]) -> int:
     from rnnscope.runs.record import Record, parent_entry
     from rnnscope.runs.segments import differences, with_value
 
-    parent = find_run(config["parent"])
+    parent = find_run(config["parent"], "from")
     record = Record.read(parent.record)
     old = recorded_config(parent, record)
     changes = complete(parse_changes(config["changes"], groups=True))
-    new = checked(reduce(lambda found, item: with_value(found, *item), changes.items(), old), "changes")
+    new = checked(reduce(lambda found, item: with_value(found, *item), changes.items(), old), None)
     if "init_from" in changes:
         new, _ = adopt(new, changes)
     changed = differences(old, new)

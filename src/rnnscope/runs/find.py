@@ -8,22 +8,23 @@ from rnnscope.runs.folder import RunFolder, outputs_folder
 from rnnscope.runs.record import Record
 
 
-def find_run(run: str, outputs: Path | None = None) -> RunFolder:
+def find_run(run: str, key: str = "run") -> RunFolder:
     """Return the run that `run` names: a folder, `latest` (the newest with weights), or a unique prefix of its name.
 
-    A run's name is its path under outputs/runs or outputs/sweeps; a prefix may leave out folders in front.
+    A run's name is its path under outputs/runs or outputs/sweeps; a prefix may leave out folders in front. `key` is what it was
+    given as, for messages.
 
     Raises:
         UserError: when it names no run, or more than one.
     """
-    root = outputs or outputs_folder()
+    root = outputs_folder()
     if run == "latest":
-        return _latest(root)
+        return _latest(root, key)
     folder = Path(run)
     if (folder / "config.yaml").is_file():
         return RunFolder(folder)
     if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"run={run}: this folder is no run (it has no config.yaml)")
+        raise UserError(f"{key}={run}: this folder is no run (it has no config.yaml)")
     runs = list(iterate_runs(root))
     whole = [found for found in runs if run in (name_of(found, root), found.path.name)]  # lr-0.1 is no lr-0.15
     matches = whole or [found for found in runs if _matches(found, run, root)]
@@ -32,9 +33,9 @@ def find_run(run: str, outputs: Path | None = None) -> RunFolder:
     if matches:
         names = ", ".join(name_of(found, root) for found in matches[:3])
         raise UserError(
-            f"run={run} fits {len(matches)} runs ({names}{', ...' if len(matches) > 3 else ''}): write more of the name"
+            f"{key}={run} fits {len(matches)} runs ({names}{', ...' if len(matches) > 3 else ''}): write more of the name"
         )
-    raise UserError(f"run={run}: neither a run folder nor the name of one of the {len(runs)} runs under {root}")
+    raise UserError(f"{key}={run}: neither a run folder nor the name of one of the {len(runs)} runs under {root}")
 
 
 def iterate_runs(root: Path) -> Iterator[RunFolder]:
@@ -54,10 +55,10 @@ def _matches(folder: RunFolder, prefix: str, root: Path) -> bool:
     return name.startswith(prefix) or folder.path.name.startswith(prefix)
 
 
-def _latest(root: Path) -> RunFolder:
+def _latest(root: Path, key: str) -> RunFolder:
     able = [run for run in iterate_runs(root) if run.weights.exists() or any(run.checkpoints.glob("*.ckpt"))]
     if not able:
-        raise UserError(f"run=latest: there is no run with a checkpoint under {root}; train one with: rnnscope train")
+        raise UserError(f"{key}=latest: there is no run with a checkpoint under {root}; train one with: rnnscope train")
     return max(able, key=_started)
 
 

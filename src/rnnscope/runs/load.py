@@ -29,7 +29,7 @@ from rnnscope.runs.weights import fill_model, load_weights
 UNKNOWN = ("refuse", "skip", "replace")
 
 
-@dataclass
+@dataclass(repr=False)
 class LoadedRun:
     """A trained model with the vocabulary it was trained on.
 
@@ -40,6 +40,10 @@ class LoadedRun:
     config: dict[str, Any]
     vocabulary: Vocabulary
     model: LanguageModel
+
+    def __repr__(self) -> str:
+        model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell}"
+        return f"<run {self.folder.path}: {model}, {len(self.vocabulary)} tokens of level {self.vocabulary.level}>"
 
     def sample(self, prompt: str = "", length: int = 500, **how: Any) -> str:
         """Return generated text, the prompt in front. `how` is what `stream` takes."""
