@@ -1,6 +1,8 @@
 """Sweeps in which Optuna chooses: trials up to a number, also after a stop; bad values; unpromising ones ended early."""
 
 import signal
+import threading
+import time
 
 import optuna
 import pytest
@@ -39,6 +41,28 @@ def test_a_search_is_the_same_again(story, outputs):
     for name in ("a", "b"):
         assert sweep(story, *SEARCH[:3], f"name={name}", "hydra.sweeper.n_trials=3") == 0
     assert weights(outputs / "sweeps/a") == weights(outputs / "sweeps/b")
+
+
+def test_the_manifest_has_one_writer_at_a_time(story, outputs, monkeypatch):
+    """The thread that prints writes it too, beside the one that begins trials: both would fill the same temporary file."""
+    from rnnscope.sweeps.manifest import Manifest
+
+    writing, write, beside, threads = threading.Lock(), Manifest.write, [], set()
+
+    def slow(self):
+        threads.add(threading.get_ident())
+        if not writing.acquire(blocking=False):
+            beside.append(threading.get_ident())
+            return
+        time.sleep(0.3)
+        write(self)
+        writing.release()
+
+    monkeypatch.setattr(Manifest, "write", slow)
+    monkeypatch.setattr("rnnscope.sweeps.lines.EVERY", 0.001)
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=4", "trainer.max_steps=3") == 0
+    assert len(threads) == 2
+    assert beside == []
 
 
 def test_a_diverged_trial_is_a_bad_value_and_not_the_end(story, outputs):

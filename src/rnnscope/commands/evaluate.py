@@ -40,7 +40,8 @@ def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
     stream, characters = data.stream(split), data.splits[split].characters
     device = resolve_device("auto")
     model = loaded.model.to(device)
-    precision = resolve_precision(config["precision"], device, model.cell, model.hidden_size)
+    asked = loaded.config["trainer"]["precision"] if config["precision"] == "auto" else config["precision"]
+    precision = resolve_precision(asked, device, model.cell, model.hidden_size)
     counts = np.bincount(stream[1:], minlength=len(loaded.vocabulary))
     if data.given is not None:
         counts[data.given] = 0

@@ -1,6 +1,7 @@
 """A sweep at work in its folder: locked against another process, its manifest kept, signals heard, its lines printed."""
 
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Self
@@ -50,6 +51,9 @@ class Sweeping:
         self.manifest = Manifest(self.folder / "sweep.yaml", self.name, kind, swept, fixed_settings(first, plan))
         self.stop = Stop(self.folder, self._on_signal)
         self.lines = Lines(self._changed, seconds)
+        self._writing = (
+            threading.Lock()
+        )  # of the manifest: the lines are printed from a thread of their own, which brings it up to date
         self._launching = Launching(context, config, task, self.folder, lambda: self.stopped)
         self._open, self._wanted, self._made = ExitStack(), dict[str, None](), False
 
@@ -96,8 +100,9 @@ class Sweeping:
         self.lines.say(f"{name}: what is running saves and ends, and no other job begins (Ctrl-C again leaves at once)")
 
     def _changed(self, place: Place, state: State) -> None:
-        if self.manifest.show(place.name, state):
-            self.manifest.write()
+        with self._writing:
+            if self.manifest.show(place.name, state):
+                self.manifest.write()
 
     def at_once(self, jobs: int) -> int:
         """Return how many of so many jobs run at the same time."""
@@ -117,11 +122,12 @@ class Sweeping:
         if not self._wanted:
             self._say_plan(total)
         todo = [job for job in jobs if self._is_to_do(job)]
-        for job in jobs:
-            self._wanted[job.name] = None
-            self.manifest.note(job.name, job.words)
-            self.manifest.show(job.name, self.place(job.name).state(alive=False))
-        self.manifest.write()
+        with self._writing:
+            for job in jobs:
+                self._wanted[job.name] = None
+                self.manifest.note(job.name, job.words)
+                self.manifest.show(job.name, self.place(job.name).state(alive=False))
+            self.manifest.write()
         self.lines.follow(self.place(job.name) for job in jobs)
         if todo:
             todo.sort(key=lambda job: is_locked(self.place(job.name).run.lock))  # what an orphan still does comes last
