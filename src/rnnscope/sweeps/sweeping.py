@@ -51,9 +51,7 @@ class Sweeping:
         self.manifest = Manifest(self.folder / "sweep.yaml", self.name, kind, swept, fixed_settings(first, plan))
         self.stop = Stop(self.folder, self._on_signal)
         self.lines = Lines(self._changed, seconds)
-        self._writing = (
-            threading.Lock()
-        )  # of the manifest: the lines are printed from a thread of their own, which brings it up to date
+        self._writing = threading.Lock()  # of the manifest: what the thread of the lines sees goes there, too
         self._launching = Launching(context, config, task, self.folder, lambda: self.stopped)
         self._open, self._wanted, self._made = ExitStack(), dict[str, None](), False
 
