@@ -114,7 +114,8 @@ def test_decoding_one_at_a_time_is_decoding_all(text, level):
 
 def test_generated_bytes_are_always_valid_text():
     vocabulary = built([], "byte")
-    vocabulary.decode(np.random.default_rng(0).integers(0, 256, 1000)).encode("utf-8")
+    text = vocabulary.decode(np.random.default_rng(0).integers(0, 256, 1000))
+    assert text.encode("utf-8").decode("utf-8") == text
 
 
 @pytest.mark.parametrize("words", ["penn", "space"])

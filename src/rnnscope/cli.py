@@ -88,20 +88,15 @@ def run_command(command: str, arguments: list[str]) -> int:
     logging.raiseExceptions = False  # `rnnscope train --info | head`: no traceback for each line that nobody reads
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
     typed = sys.argv
+    if command == "train" and any(argument.startswith("from=") for argument in arguments):
+        command = "train_from"
     try:
-        compose.typed = [typed[0], command, *arguments]
+        compose.typed = [typed[0], command.partition("_")[0], *arguments]
         check_arguments(arguments)
-        if command != "train" and {"-h", "--help"} & set(arguments):
+        if not command.startswith("train") and {"-h", "--help"} & set(arguments):
             print(compose.help_page(command))
             return 0
-        if command == "train" and any(argument.startswith("from=") for argument in arguments):
-            command = "train_from"
-        if command in CHANGING:
-            arguments = collect_changes(command, arguments)
-        overrides = [protect(command, argument) for argument in arguments]
-        if command == "train":
-            overrides = select_text_files(arguments, overrides)
-        sys.argv = [typed[0], *overrides]
+        sys.argv = [typed[0], *overrides_of(command, arguments)]
         return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
     except (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError) as error:
         if os.environ.get("RNNSCOPE_TRACEBACK"):
@@ -130,6 +125,14 @@ def run_command(command: str, arguments: list[str]) -> int:
         return complain(no_space(error))
     finally:
         sys.argv = typed
+
+
+def overrides_of(command: str, arguments: list[str]) -> list[str]:
+    """Return what Hydra reads: each word as it was meant, whatever Hydra's grammar would make of it."""
+    if command in CHANGING:
+        arguments = collect_changes(command, arguments)
+    overrides = [protect(command, argument) for argument in arguments]
+    return select_text_files(arguments, overrides) if command == "train" else overrides
 
 
 def collect_changes(command: str, arguments: list[str]) -> list[str]:

@@ -31,16 +31,18 @@ class Report:
 
 def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
     """Score the run that `config` names; return it and the report."""
+    from rnnscope.commands.checked import checked
     from rnnscope.model.precision import resolve_device, resolve_precision
     from rnnscope.model.scoring import evaluate
     from rnnscope.runs.load import entropy, load
 
     loaded = load(config["run"], config["checkpoint"])
-    data, split, source = _scored(loaded, config)
+    recorded = checked(loaded.config, str(loaded.folder.config))
+    data, split, source = _scored(loaded, recorded, config)
     stream, characters = data.stream(split), data.splits[split].characters
     device = resolve_device("auto")
     model = loaded.model.to(device)
-    asked = loaded.config["trainer"]["precision"] if config["precision"] == "auto" else config["precision"]
+    asked = recorded["trainer"]["precision"] if config["precision"] == "auto" else config["precision"]
     precision = resolve_precision(asked, device, model.cell, model.hidden_size)
     counts = np.bincount(stream[1:], minlength=len(loaded.vocabulary))
     if data.given is not None:
@@ -71,24 +73,24 @@ def _protocols(data: Any, split: str, window: int) -> dict[str, Any]:
     }
 
 
-def _scored(loaded: Any, config: dict[str, Any]) -> tuple[Any, str, str]:
+def _scored(loaded: Any, recorded: dict[str, Any], config: dict[str, Any]) -> tuple[Any, str, str]:
     """Return the data to score, which split of it, and what it is."""
     from rnnscope.errors import UserError
 
     if config["window"] < 1:
         raise UserError(f"window={config['window']} must be at least 1")
     if config["text"] is not None:
-        return _text(loaded, config["text"]), "train", config["text"]
+        return _text(loaded, recorded, config["text"]), "train", config["text"]
     if config["split"] not in ("train", "val", "test"):
         raise UserError(f"split={config['split']} is unknown: choose train, val or test")
-    data = _own_data(loaded, config["split"])
+    data = _own_data(loaded, recorded, config["split"])
     return data, config["split"], f"{config['split']} split of {data.name}"
 
 
-def _own_data(loaded: Any, split: str) -> Any:
+def _own_data(loaded: Any, recorded: dict[str, Any], split: str) -> Any:
     from rnnscope.errors import UserError
 
-    data = _prepare(loaded, {})
+    data = _prepare(loaded, recorded, {})
     if not data.splits[split].tokens:
         raise UserError(f"split={split}: this run's data has no {split} split (dataset.split in {loaded.folder.config})")
     record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
@@ -97,21 +99,20 @@ def _own_data(loaded: Any, split: str) -> Any:
     return data
 
 
-def _text(loaded: Any, path: str) -> Any:
+def _text(loaded: Any, recorded: dict[str, Any], path: str) -> Any:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
     whole = {"corpus": {"path": path}, "split": {"train": 1.0, "val": 0.0, "test": 0.0}}
-    short = {} if loaded.config["dataset"]["windows"] == "samples" else {"sequence_length": 1}  # any text is long enough
-    return _prepare(loaded, whole | {"batch_size": 1} | short)
+    short = {} if recorded["dataset"]["windows"] == "samples" else {"sequence_length": 1}  # any text is long enough
+    return _prepare(loaded, recorded, whole | {"batch_size": 1} | short)
 
 
-def _prepare(loaded: Any, other: dict[str, Any]) -> Any:
+def _prepare(loaded: Any, recorded: dict[str, Any], other: dict[str, Any]) -> Any:
     """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
-    from rnnscope.commands.checked import checked
     from rnnscope.data.module import TextData
     from rnnscope.runs.folder import outputs_folder
 
-    config, cache = checked(loaded.config, str(loaded.folder.config)), outputs_folder() / "cache"
-    data = TextData(**config["dataset"] | other, seed=config["seed"], cache_dir=cache, vocabulary=loaded.vocabulary)
+    places = {"cache_dir": outputs_folder() / "cache", "vocabulary": loaded.vocabulary}
+    data = TextData(**recorded["dataset"] | other, seed=recorded["seed"], **places)
     return data.prepare()
 
 
