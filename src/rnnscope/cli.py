@@ -93,7 +93,7 @@ def run_command(command: str, arguments: list[str]) -> int:
     try:
         compose.typed = [typed[0], command.partition("_")[0], *arguments]
         check_arguments(arguments)
-        if not command.startswith("train") and {"-h", "--help"} & set(arguments):
+        if command != "train" and {"-h", "--help"} & set(arguments):
             print(compose.help_page(command))
             return 0
         sys.argv = [typed[0], *overrides_of(command, arguments)]
