@@ -30,9 +30,8 @@ def help_page(command: str) -> str:
     """Return what conf/<command>.yaml says of a command that composes nothing, and of each of its keys."""
     lines = (conf_folder() / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
     kept = [line.removeprefix("# ") for line in lines if not line.startswith("defaults:")]
-    return "\n".join(
-        [*kept, "", f"rnnscope {command} key=value ...; rnnscope {command} --cfg job shows what it would run with"]
-    )
+    typed_as = command.partition("_")[0]  # train_from is typed train from=
+    return "\n".join([*kept, "", f"rnnscope {typed_as} key=value ...; --cfg job shows the config it would run with"])
 
 
 def hydra_main(command: str, run: Callable[[dict[str, Any]], Any], job: Callable[[DictConfig], Any] | None = None) -> int:
