@@ -73,7 +73,7 @@ class Session:
 
     def _open_writers(self, first_step: int) -> Writers:
         parameters = [name for name, _ in self.training.model.named_parameters()]
-        board = Board(str(self.run.path), first_step)
+        board = Board(self.run.path, first_step)
         if not first_step:
             job = self.training.terms.job
             listed = hparams_of(self.training.config, job.swept if job else ())

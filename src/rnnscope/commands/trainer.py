@@ -17,7 +17,7 @@ from pytorch_lightning.strategies import DDPStrategy, Strategy
 from rnnscope.commands.assemble import Training
 from rnnscope.training.task import Watcher
 
-STRETCH = 16  # windows that make one batch of Lightning's
+STRETCH = 128  # windows that make one batch of Lightning's
 
 
 class Stretches:

@@ -44,7 +44,6 @@ class Writers:
         """Put on disk what a checkpoint is about to count on."""
         for writer in (self.metrics, self.timings, self.samples):
             writer.sync()
-        self.board.flush()
 
     def close(self) -> None:
         for writer in (self.metrics, self.timings, self.samples, self.board):

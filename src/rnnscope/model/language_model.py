@@ -80,13 +80,18 @@ class LanguageModel(nn.Module):
 
         `state` is what an earlier call returned for the same columns; None starts from zero.
         """
-        hidden = self._drop(self.embed(tokens.t()), self.input_dropout)  # (time, batch, features)
-        after: State = []
+        logits, after = self.read(tokens.t(), state)
+        return logits.transpose(0, 1), after
+
+    def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Do as `forward` with time first, as the kernels work: `tokens` (time, batch), logits (time, batch, V)."""
+        hidden = self._drop(self.embed(tokens), self.input_dropout)  # (time, batch, features)
+        after = []
         for index, layer in enumerate(self.cells):
             written, layer_state = layer(hidden, None if state is None else state[index])
             after.append(layer_state)
             hidden = self._drop(self.join(index, hidden, written), self.dropout)
-        return self.head(hidden).transpose(0, 1), after
+        return self.head(hidden), after
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return what the first layer reads: (..., features) for ids of any shape."""
@@ -120,18 +125,25 @@ def drop(hidden: Tensor, share: float) -> Tensor:
     return hidden * kept.to(hidden.dtype).mul_(65536 / (65536 - level))
 
 
-def detach(state: State) -> State:
-    """Cut the state off from the steps that made it: gradients of the next window stop here."""
-    return [tuple(part.detach() for part in layer) if isinstance(layer, tuple) else layer.detach() for layer in state]
+@torch.no_grad()
+def pack(state: State) -> Tensor:
+    """Return a state as one tensor (parts, 1, batch, hidden_size), cut off from the steps that made it.
+
+    The gradients of the next window stop there. One tensor, as each operation costs as much as it touches little: after a
+    backward pass its code lies in no cache.
+    """
+    return torch.stack([part for layer in state for part in (layer if isinstance(layer, tuple) else (layer,))])
 
 
-def drop_columns(state: State, share: float) -> State:
-    """Set about this share of the columns of a detached state, drawn anew, to zero, in all layers alike; return the state."""
-    parts = [part for layer in state for part in (layer if isinstance(layer, tuple) else (layer,))]
-    kept = torch.rand(1, parts[0].shape[1], 1, device=parts[0].device).ge_(share)
-    for part in parts:
-        part.mul_(kept)  # in place, and so a third of the time
-    return state
+def unpack(packed: Tensor, cell: str) -> State:
+    """Return the state that was packed, as `LanguageModel.forward` takes it."""
+    parts = packed.unbind()
+    return list(zip(parts[::2], parts[1::2], strict=True)) if cell == "lstm" else list(parts)
+
+
+def drop_columns(packed: Tensor, share: float) -> None:
+    """Set about this share of the columns of a packed state, drawn anew, to zero, in all layers alike."""
+    packed.mul_(torch.rand(packed.shape[2], 1, device=packed.device) >= share)
 
 
 def check_model(

@@ -33,11 +33,10 @@ def sum_of_nats(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the sum of -log p(target) over the real targets, a scalar in float32.
 
     Args:
-        logits: (batch, time, V), a transposed view of what the head made as (time, batch, V).
-        targets: (batch, time) ids, `IGNORE` where padded.
+        logits: (time, batch, V), or with batch first.
+        targets: ids in the same order, `IGNORE` where padded.
     """
-    flat = logits.transpose(0, 1).flatten(0, 1)  # back to the order in memory: flattening costs no copy
-    return F.cross_entropy(flat.float(), targets.t().flatten(), ignore_index=IGNORE, reduction="sum")
+    return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
 
 
 def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
@@ -99,7 +98,7 @@ def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, ch
 def _score(
     model: LanguageModel, window: Window, state: State | None, device: torch.device, precision: str
 ) -> tuple[Tensor, Tensor, State]:
-    inputs, targets = window.inputs.to(device), window.targets.to(device)
+    inputs, targets = window.inputs.to(device).t(), window.targets.to(device).t()
     with autocast(device.type, precision):
-        logits, after = model(inputs, None if window.fresh else state)
+        logits, after = model.read(inputs, None if window.fresh else state)
     return sum_of_nats(logits, targets), count_correct(logits, targets), after

@@ -1,15 +1,17 @@
 """Writing TensorBoard events: all scalars of a step as one event, each chart with its meaning, text that stays verbatim."""
 
 import math
+from pathlib import Path
 
 import torch
 from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata  # type: ignore[attr-defined]
 from tensorboard.compat.proto.tensor_pb2 import TensorProto  # type: ignore[attr-defined]
 from torch import Tensor
-from torch.utils.tensorboard.summary import histogram_raw, hparams
-from torch.utils.tensorboard.writer import SummaryWriter
+from torch.utils.tensorboard.summary import custom_scalars, histogram_raw, hparams
+from torch.utils.tensorboard.summary import text as text_summary
 
 from rnnscope.monitor.charts import layout, meaning
+from rnnscope.monitor.events import EventFile
 
 BINS = 30  # as many as TensorBoard draws
 MOST = 1 << 14  # values a histogram counts: more would cost time and show the same shape
@@ -25,15 +27,15 @@ class Board:
             wrote from there on. A new run says 0: TensorBoard takes a session for a restart only if it has seen a start.
     """
 
-    def __init__(self, folder: str, first_step: int = 0) -> None:
-        self._writer = SummaryWriter(folder, purge_step=first_step)
+    def __init__(self, folder: Path, first_step: int = 0) -> None:
+        self._events = EventFile(folder, first_step)
         self._described: set[str] = set()
         if not first_step:
-            self._writer.add_custom_scalars(layout())
+            self._events.append(custom_scalars(layout()))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write all `values` of a step."""
-        self._event(Summary(value=[self._scalar(tag, value) for tag, value in values.items()]), step)
+        self._events.append(Summary(value=[self._scalar(tag, value) for tag, value in values.items()]), step)
 
     def _scalar(self, tag: str, value: float) -> "Summary.Value":
         number = TensorProto(dtype="DT_FLOAT", float_val=[value])  # simple_value would lose its description on the way
@@ -46,11 +48,11 @@ class Board:
 
     def text(self, step: int, tag: str, text: str) -> None:
         """Write text so that Markdown leaves it alone."""
-        self._writer.add_text(tag, verbatim(text), step)
+        self._events.append(text_summary(tag, verbatim(text)), step)
 
     def histograms(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Write a histogram of each tensor's finite values, of every k-th where there are more than `MOST` of them."""
-        found = Summary()  # all in one event: each is handed to a thread that writes
+        found = Summary()  # all in one event
         for tag, values in tensors.items():
             flat = values.detach().flatten().float().cpu()  # counted on the CPU: on a GPU counting is not repeatable
             low, high = (float(bound) for bound in torch.aminmax(flat))
@@ -61,13 +63,13 @@ class Board:
                 found.MergeFrom(
                     histogram(tag, flat[:: -(-len(flat) // MOST) | 1], low, high)
                 )  # odd: in every column of a matrix
-        self._event(found, step)
+        self._events.append(found, step)
 
     def hparams(self, values: dict[str, bool | str | float | int], metrics: list[str]) -> None:
         """Fill the HParams tab: the same flat keys in every run, and the tags whose last value it lists."""
         experiment, start, _ = hparams(values, dict.fromkeys(metrics, 0.0))  # the third is the end, a success already
-        self._event(experiment, None)
-        self._event(start, None)
+        self._events.append(experiment)
+        self._events.append(start)
 
     def end(self, finished: bool) -> None:
         """Tell the HParams tab how the run ended: success or failure; what is told after that it does not hear."""
@@ -79,17 +81,10 @@ class Board:
         content = HParamsPluginData(session_end_info=SessionEndInfo(status=status), version=PLUGIN_DATA_VERSION)
         data = SummaryMetadata.PluginData(plugin_name=PLUGIN_NAME, content=content.SerializeToString())
         value = Summary.Value(tag=SESSION_END_INFO_TAG, metadata=SummaryMetadata(plugin_data=data))
-        self._event(Summary(value=[value]), None)
-
-    def _event(self, summary: "Summary", step: int | None) -> None:
-        writer = self._writer.file_writer or self._writer._get_file_writer()
-        writer.add_summary(summary, step)
-
-    def flush(self) -> None:
-        self._writer.flush()
+        self._events.append(Summary(value=[value]))
 
     def close(self) -> None:
-        self._writer.close()
+        self._events.close()
 
 
 def histogram(tag: str, values: Tensor, low: float, high: float) -> "Summary":

@@ -17,7 +17,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.language_model import LanguageModel, State, detach, drop_columns
+from rnnscope.model.language_model import LanguageModel, State, drop_columns, pack, unpack
 from rnnscope.model.precision import autocast
 from rnnscope.model.scoring import Window, count_correct, sum_of_nats
 from rnnscope.training.exchange import Exchange
@@ -25,7 +25,7 @@ from rnnscope.training.schedules import Plateau, Schedule
 
 
 class Tally:
-    """Sums since the last look, kept on the device so that a step never waits for them."""
+    """Sums since the last look, kept on the device so that a step never waits for them, in float64: they hardly round."""
 
     def __init__(self) -> None:
         self.clear()
@@ -36,10 +36,10 @@ class Tally:
         self.clipped: Tensor | None = None
 
     def add(self, nats: Tensor, tokens: int, clipped: Tensor | None = None) -> None:
-        self.nats = nats if self.nats is None else self.nats + nats
+        self.nats = _sum(self.nats, nats)
         self.tokens, self.steps = self.tokens + tokens, self.steps + 1
         if clipped is not None:
-            self.clipped = clipped.float() if self.clipped is None else self.clipped + clipped
+            self.clipped = _sum(self.clipped, clipped)
 
     def take(self) -> float:
         """Return the mean loss since the last look, NaN if there was no step, and begin anew."""
@@ -100,7 +100,7 @@ class LanguageModelTask(pl.LightningModule):
         self._optimizer = optimizer
         self._parameters_list = list(model.parameters())
         self.watcher = Watcher()
-        self.carried: State | None = None
+        self._packed: Tensor | None = None  # the state that the next window starts from
         self.step = 0  # optimiser steps done
         self.tokens_seen = 0
         self.epoch = 0
@@ -112,9 +112,17 @@ class LanguageModelTask(pl.LightningModule):
         self.ending = False  # a monitor sets it: this step is the last
         self.interrupted = False  # by a signal: then it leaves without looking once more
         self.diverged: str | None = None  # what was not finite, once something was not
+        self._count, self._share = 0, torch.empty(())
         self.last_count = 0  # real targets of the last window
         self.correct: Tensor | None = None  # of the step that was looked at
         self.gradient_norm: Tensor | None = None
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set counters and the like as plainly as any object: torch's own way makes 25 us of a step's dozen of them."""
+        if isinstance(value, nn.Module):
+            super().__setattr__(name, value)
+        else:
+            object.__setattr__(self, name, value)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self._optimizer
@@ -141,14 +149,14 @@ class LanguageModelTask(pl.LightningModule):
         optimizer = self._optimizer  # Lightning's wrapper around it would cost 0.05 ms a step
         self._set_rate(window.epoch)
         with autocast(self.device.type, self.precision):
-            logits, state = self.model(window.inputs, None if window.fresh else self._carried_state())
-        self.carried = detach(state)
-        nats = sum_of_nats(logits, window.targets)
+            logits, state = self.model.read(window.inputs.t(), None if window.fresh else self._carried_state())
+        self._packed, targets = pack(state), window.targets.t()
+        nats = sum_of_nats(logits, targets)
         if self.look:
-            self.correct = count_correct(logits.detach(), window.targets)
+            self.correct = count_correct(logits.detach(), targets)
         optimizer.zero_grad()
         # of the mean: dividing first would cost two more operations; Lightning's manual_backward adds hooks for nobody
-        nats.backward(nats.new_full((), 1 / window.count))
+        nats.backward(self._share_of(window.count, nats))
         nats = nats.detach()
         if self.exchange is not None:
             self._add_up(self.exchange, nats)
@@ -161,17 +169,28 @@ class LanguageModelTask(pl.LightningModule):
         if isinstance(self.schedule, Plateau):
             self.watched.add(nats, window.count)
 
+    def _share_of(self, count: int, nats: Tensor) -> Tensor:
+        """Return 1 / count as a scalar like `nats`; nearly all windows have the same."""
+        if count != self._count:
+            self._count, self._share = count, nats.new_full((), 1 / count)
+        return self._share
+
     def _add_up(self, exchange: Exchange, nats: Tensor) -> None:
         """Make sums over all processes of what this one found: each has divided by the targets of the whole window."""
         exchange.add_up([*self._gradients(), nats])
         if self.look and self.correct is not None:
             exchange.add_up([self.correct])
 
+    @property
+    def carried(self) -> State | None:
+        """The state that the next window starts from, None before the first."""
+        return None if self._packed is None else unpack(self._packed, self.model.cell)
+
     def _carried_state(self) -> State | None:
         """Return the state to start from; with `state_reset` the model also learns to start from nothing."""
-        if not self.state_reset or self.carried is None:
-            return self.carried
-        return drop_columns(self.carried, self.state_reset)
+        if self.state_reset and self._packed is not None:
+            drop_columns(self._packed, self.state_reset)
+        return self.carried
 
     def _set_rate(self, epoch: int) -> None:
         rate = self.schedule.rate(self.step, epoch)
@@ -226,7 +245,7 @@ class LanguageModelTask(pl.LightningModule):
         options = {key: value for key, value in self._optimizer.param_groups[0].items() if key != "params"}
         self.step, self.epoch, self.tokens_seen = saved["step"], saved["epoch"], saved["tokens_seen"]
         self.position = saved["position"]
-        self.carried = None if saved["carried"] is None else _to(saved["carried"], device)
+        self._packed = None if saved["carried"] is None else pack(_to(saved["carried"], device))
         self._optimizer.load_state_dict(saved["optimizer"])
         for group in self._optimizer.param_groups:
             group.update(options)  # the config's: it may have changed since, and else they are the same
@@ -234,6 +253,10 @@ class LanguageModelTask(pl.LightningModule):
             self.schedule.load_state_dict(saved["schedule"])  # type: ignore[union-attr]
         self.tally.set_state(saved["tally"], device)
         self.watched.set_state(saved["watched"], device)
+
+
+def _sum(total: Tensor | None, value: Tensor) -> Tensor:
+    return value.double() if total is None else total.add_(value)  # in place: nothing new each step
 
 
 def _to(values: Any, device: torch.device) -> Any:
