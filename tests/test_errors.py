@@ -208,10 +208,10 @@ def test_other_commands_have_keys_of_their_own(fails):
 def test_out_of_gpu_memory_while_training(fails, story, monkeypatch):
     from rnnscope.model.language_model import LanguageModel
 
-    def forward(*_):
+    def read(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore lines")
 
-    monkeypatch.setattr(LanguageModel, "forward", forward)
+    monkeypatch.setattr(LanguageModel, "read", read)
     assert fails("train", f"text={story}", *TINY, folder=True) == (
         "out of GPU memory at step 1 (CUDA out of memory. Tried to allocate 9 GiB.);"
         " lower one of dataset.batch_size (4), dataset.sequence_length (12), model.hidden_size (16)"

@@ -2,6 +2,7 @@
 
 import errno
 from collections.abc import Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +22,7 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import flatten
-from rnnscope.runs.weights import hash_weights, save_weights
+from rnnscope.runs.weights import hash_weights, save_weights, weights_file
 from rnnscope.runs.whole import FORMAT
 from rnnscope.training.exchange import Exchange, Lost
 from rnnscope.training.meetings import Leader
@@ -61,6 +62,8 @@ class Session:
         self.run, self.record, self.training, self.screen = run, record, training, screen
         self.checkpoint = checkpoint
         self.checkpoints = Checkpoints(run.checkpoints)
+        self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training goes on
+        self._written: Future = self._disk.submit(lambda: None)  # the newest checkpoint
         self.writers = self._open_writers(0 if checkpoint is None else checkpoint["task"]["step"] + 1)
         self.watch: Watch = make_monitors(training, self.writers, screen, self.begin, self.save)
         self.leader = self._lead(training.task.exchange) if training.task.exchange else None
@@ -116,15 +119,18 @@ class Session:
         """Called right before the first step: leave a checkpoint of it, or put the random numbers back."""
         if self.checkpoint is None:
             self.save(False, None)
+            self._written.result()
         else:
             restore_random_state(self.checkpoint["random"])  # last of all: nothing may draw between here and the step
-            self._derive(self.checkpoint["names"])  # the kill may have come before these followed last.ckpt
+            names = self.checkpoint["names"]
+            self._derive(names, self._weights(names))  # the kill may have come before these followed last.ckpt
 
     def train(self) -> Result:
         """Train to the end and record how it went, whatever way it went."""
         status, error = "failed", None
         try:
             run_trainer(self.training, self.leader or self.watch.monitors)
+            self._written.result()
             status = self._status()
         except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
             status = "interrupted"
@@ -154,12 +160,16 @@ class Session:
     def end(self) -> Result:
         """Record the end of a run that had trained all it should when its process was killed."""
         self._close_writers("finished")
-        self._derive(self.checkpoint["names"] if self.checkpoint else [])
+        names = self.checkpoint["names"] if self.checkpoint else []
+        self._derive(names, self._weights(names))
         result = self._finish("finished", None)
         self._say_farewell(result)
         return result
 
     def _close_writers(self, status: str) -> None:
+        self._disk.shutdown()
+        if status == "interrupted" and (error := self._written.exception()):
+            self.screen.say(f"warning: the last checkpoint could not be written ({error})")
         try:
             if status != "interrupted":  # TensorBoard believes the first end of a run that it is told
                 self.writers.board.end(status == "finished")
@@ -168,18 +178,28 @@ class Session:
             self.screen.say(f"warning: the last lines could not be written ({error.strerror})")
 
     def save(self, is_best: bool, kept: int | None) -> None:
-        """Write a checkpoint of this very moment, under every name that it deserves."""
+        """Have a checkpoint of this very moment written, under every name that it deserves, while training goes on."""
         names = [*([BEST] if is_best else []), *([f"step_{kept}.ckpt"] if kept is not None else [])]
-        self.writers.sync()
-        self.checkpoints.save(self._capture(names))
-        self._derive(names)
-        self.record.update(progress=self._progress())
+        self._written.result()  # one at a time; where one failed the run ends
+        self.checkpoints.hold(self._capture(names))
+        self._written = self._disk.submit(self._write, names, self._weights(names), self._progress())
 
-    def _derive(self, names: list[str]) -> None:
-        """Let what hangs on last.ckpt follow it: its other names, and the weights that the best one exports."""
+    def _write(self, names: list[str], weights: bytes, progress: dict[str, Any]) -> None:
+        """Write the checkpoint that is held, after all that it counts on and before all that hangs on it."""
+        self.writers.sync()
+        self.checkpoints.write()
+        self._derive(names, weights)
+        self.record.update(progress=progress)
+
+    def _weights(self, names: list[str]) -> bytes:
+        """Return the weights that the best checkpoint exports, nothing for another one."""
+        return weights_file(self.training.model) if BEST in names else b""
+
+    def _derive(self, names: list[str], weights: bytes) -> None:
+        """Let what hangs on last.ckpt follow it: its other names, and the exported weights."""
         self.checkpoints.keep(names)
-        if BEST in names:
-            save_weights(self.training.model, self.run.weights)
+        if weights:
+            save_weights(weights, self.run.weights)
 
     def _capture(self, names: list[str]) -> dict[str, Any]:
         task = self.training.task

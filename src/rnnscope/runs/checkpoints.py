@@ -26,19 +26,26 @@ class Checkpoints:
         self._buffer = io.BytesIO()  # kept: fetching its memory anew takes longer than filling it
 
     def save(self, state: dict[str, Any]) -> None:
-        """Write `state` as last.ckpt. What was last.ckpt stays as previous.ckpt: at any moment a whole one exists."""
+        """Write `state` as last.ckpt, here and now."""
+        self.hold(state)
+        self.write()
+
+    def hold(self, state: dict[str, Any]) -> None:
+        """Keep the bytes of `state` as it is now for `write`, which may be called in another thread."""
+        self._buffer.seek(0)
+        torch.save(state, self._buffer)  # not to a file: torch turns a full disk into a RuntimeError of its own
+        self._buffer.truncate()
+
+    def write(self) -> None:
+        """Write what is held as last.ckpt. What was last.ckpt stays as previous.ckpt: at any moment a whole one exists."""
         self.folder.mkdir(exist_ok=True)
         last = self.folder / LAST
         if last.exists():
             self._link(last, self.folder / PREVIOUS)
-        buffer = self._buffer  # torch turns a full disk into a RuntimeError of its own; a file written whole says so
-        buffer.seek(0)
-        torch.save(state, buffer)
-        buffer.truncate()
 
         def write(temporary: Path) -> None:
-            temporary.write_bytes(buffer.getbuffer())
-            announce(last, [hashlib.sha256(buffer.getbuffer()).hexdigest()])
+            temporary.write_bytes(self._buffer.getbuffer())
+            announce(last, [hashlib.sha256(self._buffer.getbuffer()).hexdigest()])
 
         replace_file(last, write)
         sync_folder(self.folder)

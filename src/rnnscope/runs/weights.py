@@ -12,15 +12,19 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_file
 
 
-def save_weights(model: LanguageModel, path: Path) -> None:
-    """Write the model's parameters, on the CPU; a tied matrix is written once, under the embedding's name."""
+def weights_file(model: LanguageModel) -> bytes:
+    """Return a file of the model's parameters; a tied matrix is in it once, under the embedding's name."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
-    contents = save(tensors, metadata={"format": "rnnscope"})  # save_file would make a file that only its owner may read
+    return save(tensors, metadata={"format": "rnnscope"})  # save_file would make a file that only its owner may read
+
+
+def save_weights(contents: bytes, path: Path) -> None:
+    """Write what `weights_file` returned."""
     replace_file(path, lambda temporary: temporary.write_bytes(contents))
 
 
 def load_weights(model: LanguageModel, path: Path) -> None:
-    """Fill the model from a file of `save_weights`.
+    """Fill the model from a file of `weights_file`.
 
     Raises:
         UserError: when the file is missing, damaged, or of another model.
