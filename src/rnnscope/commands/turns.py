@@ -13,7 +13,7 @@ from rnnscope.commands.compose import compose_train
 from rnnscope.commands.fit import quiet_lightning, write_snapshot
 from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Session
-from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.monitors import Monitors
 from rnnscope.monitor.validation import Validation
 from rnnscope.runs.folder import create_run_folder
 from rnnscope.training.task import LanguageModelTask
@@ -63,7 +63,8 @@ def train_case(overrides: list[str], seconds: float) -> Turns:
     session = Session(run, write_snapshot(run, training, {}), training, screen)
     turns = Turns(precision=training.resolved["precision"])
     bare = bare_loop(training)
-    session.watch.monitors.monitors.append(TakeTurns(turns, bare, seconds, session.watch.validation))
+    watch = session.watch
+    watch.monitors = TakeTurns(watch.monitors, turns, bare, seconds, watch.validation)
     session.train()
     turns.deterministic = deterministic_ratio(bare, seconds / 3)
     return turns
@@ -90,12 +91,13 @@ def bare_loop(training: Any) -> BareLoop:
     return BareLoop(columns, len(training.data.vocabulary), model["hidden_size"], model["num_layers"], steps, bf16)
 
 
-class TakeTurns(Monitor):
-    """Lets the bare loop run while the pipeline stands still, after each turn of the pipeline."""
+class TakeTurns(Monitors):
+    """The monitors of a training; after each turn of it the bare loop runs while the pipeline stands still."""
 
-    def __init__(self, turns: Turns, bare: BareLoop, seconds: float, validation: Validation) -> None:
+    def __init__(self, monitors: Monitors, turns: Turns, bare: BareLoop, seconds: float, validation: Validation) -> None:
+        super().__init__(monitors.ends, monitors.monitors, monitors.every)
         self.turns, self.bare, self.seconds = turns, bare, seconds
-        self._every, self._validating, self._look = validation.every, 0.0, validation.after_step
+        self._period, self._validating, self._look = validation.every, 0.0, validation.after_step
         validation.after_step = self._timed  # type: ignore[method-assign]
 
     def _timed(self, task: LanguageModelTask) -> None:
@@ -104,13 +106,14 @@ class TakeTurns(Monitor):
         self._validating += time.perf_counter() - begin
 
     def after_step(self, task: LanguageModelTask) -> None:
+        super().after_step(task)
         if task.step == WARM_UP_STEPS:
             self.bare.train(TURN)
             self._go_on(task)
         if task.step <= WARM_UP_STEPS:
             return
         took, tokens = time.perf_counter() - self._began, task.tokens_seen - self._tokens
-        period_ends = (task.step - WARM_UP_STEPS) % self._every == 0
+        period_ends = (task.step - WARM_UP_STEPS) % self._period == 0
         if took < TURN and not period_ends:
             return
         self.turns.everything.add(tokens, took)

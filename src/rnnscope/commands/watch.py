@@ -106,7 +106,6 @@ def make_monitors(
     )
     lines = (monitor["scalars_every"], monitor["lines_every"], training.resolved["total_steps"])
     monitors: list[Monitor] = [
-        budget,
         Divergence(cadences),
         TrainingCurves(recorder, monitor["scalars_every"], training.tokens_per_character("train")),
         UpdateSizes(recorder, monitor["updates_every"], monitor["histograms_every"]),
@@ -117,7 +116,9 @@ def make_monitors(
         make_samples(training, writers, screen),
         Saving(validation, trainer["checkpoint_every"], trainer["checkpoint_minutes"], trainer["keep_every"], begin, save),
     ]
-    return Watch(budget, validation, recorder, throughput, Monitors(monitors))
+    keys = ("scalars_every", "updates_every", "histograms_every", "lines_every", "samples_every")
+    every = [*cadences, trainer["keep_every"], *(monitor[key] for key in keys)]
+    return Watch(budget, validation, recorder, throughput, Monitors(budget, monitors, list(filter(None, every))))
 
 
 def make_samples(training: Training, writers: Writers, screen: Screen) -> Samples:

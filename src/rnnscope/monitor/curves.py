@@ -24,6 +24,7 @@ class TrainingCurves(Monitor):
     def after_step(self, task: LanguageModelTask) -> None:
         if not task.look:
             return
+        task.look = False
         tally = task.tally
         assert tally.nats is not None
         loss = float(tally.nats) / tally.tokens

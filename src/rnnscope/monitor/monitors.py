@@ -17,22 +17,34 @@ class Monitor(Watcher):
 
 
 class Monitors(Watcher):
-    """Runs monitors in their order: first what ends a run, then what measures, then what writes, last what saves."""
+    """Runs monitors in their order: first what ends a run, then what measures, then what writes, last what saves.
 
-    def __init__(self, monitors: list[Monitor]) -> None:
-        self.monitors = monitors
+    Args:
+        ends: looks on in every step.
+        monitors: the others, which look on in the steps that `every` says, and in the last.
+        every: step counts; most steps are a multiple of none, and nobody is asked.
+    """
+
+    def __init__(self, ends: Monitor, monitors: list[Monitor], every: list[int]) -> None:
+        self.ends, self.monitors, self.every = ends, monitors, sorted(set(every))
+        self._due = False
 
     def start(self, task: LanguageModelTask) -> None:
-        for monitor in self.monitors:
+        for monitor in (self.ends, *self.monitors):
             monitor.start(task)
 
     def before_step(self, task: LanguageModelTask) -> None:
-        for monitor in self.monitors:
-            monitor.before_step(task)
+        step = task.step + 1
+        self._due = any(step % every == 0 for every in self.every)
+        if self._due:
+            for monitor in self.monitors:
+                monitor.before_step(task)
 
     def after_step(self, task: LanguageModelTask) -> None:
-        for monitor in self.monitors:
-            monitor.after_step(task)
+        self.ends.after_step(task)
+        if self._due or task.ending:
+            for monitor in self.monitors:
+                monitor.after_step(task)
 
     def state(self) -> dict[str, Any]:
         """Return what each of them remembers, by class name."""

@@ -14,7 +14,8 @@ class Saving(Monitor):
 
     Args:
         every: optimiser steps between checkpoints.
-        minutes: at most this long between checkpoints, None for no such limit; it decides nothing in the training.
+        minutes: at most this long between checkpoints, to the next step that is looked at; None for no such limit. It decides
+            nothing in the training.
         keep_every: steps between checkpoints kept for good, None for none.
         begin: called once, before the first step of this process.
         save: called with whether this is the best so far, and the step if it is to be kept.
