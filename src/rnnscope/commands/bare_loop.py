@@ -45,7 +45,8 @@ class BareLoop:
                 hidden, (h, c) = self.parts[str(k)](hidden, self.state[k])
                 self.state[k] = (h.detach(), c.detach())
             logits = self.parts["head"](hidden)
-        self.optimizer.zero_grad()
+        for parameter in self.parameters:
+            parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
         F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten()).backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0, foreach=True)
         self.optimizer.step()

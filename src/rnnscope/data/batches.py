@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,7 @@ class Windows:
     windows_per_epoch: int
     tokens_per_epoch: int
 
+    @cached_property
     def _layout(self) -> dict[str, int]:
         """The numbers that a position has a meaning with."""
         layout = {"batch_size": self.batch_size, "sequence_length": self.sequence_length}
@@ -118,13 +120,13 @@ class Windows:
 
     def state_dict(self) -> dict[str, int]:
         """Where the next window is."""
-        return {"epoch": self._epoch, "window": self._next, **self._layout()}
+        return {"epoch": self._epoch, "window": self._next, **self._layout}
 
     def load_state_dict(self, position: Mapping[str, Any]) -> None:
         """Go on at a position that `state_dict` or a window gave."""
-        layout = {key: position.get(key) for key in self._layout()}
-        if layout != self._layout():
-            raise UserError(f"the position in the data was saved with {layout} but the data now have {self._layout()}")
+        layout = {key: position.get(key) for key in self._layout}
+        if layout != self._layout:
+            raise UserError(f"the position in the data was saved with {layout} but the data now have {self._layout}")
         self._epoch, self._next = int(position["epoch"]), int(position["window"])
         self._loaded = True
 

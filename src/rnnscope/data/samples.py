@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -105,8 +106,9 @@ class SampleWindows(Windows):
         steps = full * self.sequence_length + self._shapes[shape]
         return int((full + 1).sum()), int(steps.sum()) * self.batch_size
 
+    @cached_property
     def _layout(self) -> dict[str, int]:
-        return {**super()._layout(), "seed": self._seed}
+        return {**super()._layout, "seed": self._seed}
 
     def _samples(self, pool: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the samples of a pool begin, and how many targets they have: both (samples,)."""

@@ -154,7 +154,8 @@ class LanguageModelTask(pl.LightningModule):
         nats = sum_of_nats(logits, targets)
         if self.look:
             self.correct = count_correct(logits.detach(), targets)
-        optimizer.zero_grad()
+        for parameter in self._parameters_list:
+            parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
         # of the mean: dividing first would cost two more operations; Lightning's manual_backward adds hooks for nobody
         nats.backward(self._share_of(window.count, nats))
         nats = nats.detach()
