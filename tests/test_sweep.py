@@ -137,18 +137,18 @@ def test_where_no_job_can_begin_nothing_is_left(story, outputs, capsys, tmp_path
 
 
 def test_an_interrupted_job_goes_on_exactly_and_no_other_begins(story, outputs, monkeypatch, capsys):
-    from rnnscope.monitor.throughput import Throughput
+    from rnnscope.monitor.budget import Budget
 
     assert sweep(story, *JOBS, "name=whole") == 0
     whole = weights(outputs / "sweeps/whole")
-    looked = Throughput.after_step
+    looked = Budget.after_step
 
     def interrupted(self, task):
         looked(self, task)
         if task.step == 17:
             signal.raise_signal(signal.SIGTERM)
 
-    monkeypatch.setattr(Throughput, "after_step", interrupted)
+    monkeypatch.setattr(Budget, "after_step", interrupted)
     capsys.readouterr()
     for count in range(1, 5):  # each go ends in the step 17 of another job
         assert sweep(story, *JOBS, "name=broken") == 130
