@@ -16,6 +16,11 @@ def state(step: int) -> dict[str, Any]:
     return {"state_dict": {"weight": torch.full((3,), float(step))}, "step": step}
 
 
+def save(checkpoints: Checkpoints, state: dict) -> None:
+    checkpoints.hold(state)
+    checkpoints.write()
+
+
 def step_of(checkpoints: Checkpoints) -> int:
     found = checkpoints.newest(lambda line: None)
     assert found is not None
@@ -26,11 +31,11 @@ def test_the_one_before_is_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     assert checkpoints.newest(print) is None
     for step in (1, 2, 3):
-        checkpoints.save(state(step))
+        save(checkpoints, state(step))
     assert load_checkpoint(checkpoints.path("last"))["step"] == 3
     assert load_checkpoint(checkpoints.path("previous"))["step"] == 2
     checkpoints.keep(["best.ckpt", "step_3.ckpt"])
-    checkpoints.save(state(4))
+    save(checkpoints, state(4))
     assert load_checkpoint(checkpoints.path("best"))["step"] == 3
     assert load_checkpoint(checkpoints.path("3"))["step"] == 3
     with pytest.raises(UserError, match="this run has 3, best, last, previous"):
@@ -57,10 +62,10 @@ def test_stopped_at_any_file_operation_a_whole_checkpoint_of_the_last_two_is_lef
     for stop in range(1, 20):
         calls, checkpoints = -1000, Checkpoints(tmp_path / str(stop))
         for step in (1, 2):
-            checkpoints.save(state(step))
+            save(checkpoints, state(step))
         calls = 0
         try:
-            checkpoints.save(state(3))
+            save(checkpoints, state(3))
         except KeyboardInterrupt:
             lines: list[str] = []
             found = checkpoints.newest(lines.append)
@@ -74,7 +79,7 @@ def test_stopped_at_any_file_operation_a_whole_checkpoint_of_the_last_two_is_lef
 def test_a_damaged_last_is_replaced_and_does_not_become_the_one_before(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     for step in (1, 2):
-        checkpoints.save(state(step))
+        save(checkpoints, state(step))
     (tmp_path / "checkpoints/last.ckpt").write_bytes(b"damaged")
     lines: list[str] = []
     found = checkpoints.newest(lines.append)
@@ -83,13 +88,13 @@ def test_a_damaged_last_is_replaced_and_does_not_become_the_one_before(tmp_path:
     assert "last.ckpt is damaged" in lines[0]
     checkpoints.adopt(found[0])
     assert step_of(checkpoints) == 1
-    checkpoints.save(state(2))
+    save(checkpoints, state(2))
     assert load_checkpoint(checkpoints.path("previous"))["step"] == 1
 
 
 def test_leftovers_of_a_kill_are_removed(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    checkpoints.save(state(1))
+    save(checkpoints, state(1))
     (tmp_path / "checkpoints/.last.ckpt.123").write_bytes(b"half")
     (tmp_path / "checkpoints/.notes").write_bytes(b"mine")
     checkpoints.adopt("last.ckpt")
@@ -101,7 +106,7 @@ def test_stopped_while_a_name_follows_the_file_before_is_still_known_for_whole(
 ) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints")
     for step in (1, 2, 3, 4, 5):
-        checkpoints.save(state(step))
+        save(checkpoints, state(step))
         if step == 1:
             checkpoints.keep(["best.ckpt"])
 
@@ -126,5 +131,5 @@ def test_the_name_of_a_checkpoint_is_on_disk_when_it_counts(tmp_path: Path, monk
 
     monkeypatch.setattr(os, "fsync", noted)
     checkpoints = Checkpoints(tmp_path / "checkpoints")
-    checkpoints.save(state(1))
+    save(checkpoints, state(1))
     assert events[-2:] == [".last", "checkpoints"]

@@ -129,8 +129,8 @@ def drop(hidden: Tensor, share: float) -> Tensor:
 def pack(state: State) -> Tensor:
     """Return a state as one tensor (parts, 1, batch, hidden_size), cut off from the steps that made it.
 
-    The gradients of the next window stop there. One tensor, as each operation costs as much as it touches little: after a
-    backward pass its code lies in no cache.
+    The gradients of the next window stop there. One tensor, because the number of operations is what costs here, not their
+    size: after a backward pass their code lies in no cache.
     """
     return torch.stack([part for layer in state for part in (layer if isinstance(layer, tuple) else (layer,))])
 

@@ -15,7 +15,7 @@ class EventFile:
     """A new event file in `folder`; what is appended is there for TensorBoard to read at once.
 
     TensorBoard's own writer computes its checksums in Python, byte by byte, in a thread that takes the interpreter, and a
-    core of two, from the training: 1 to 2 % of the speed of two layers of 128 units.
+    core of two, from the training: about 1 % of the speed of two layers of 128 units.
 
     Args:
         folder: where the file goes; it is made if need be.

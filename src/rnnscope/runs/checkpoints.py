@@ -25,11 +25,6 @@ class Checkpoints:
         self.folder = folder
         self._buffer = io.BytesIO()  # kept: fetching its memory anew takes longer than filling it
 
-    def save(self, state: dict[str, Any]) -> None:
-        """Write `state` as last.ckpt, here and now."""
-        self.hold(state)
-        self.write()
-
     def hold(self, state: dict[str, Any]) -> None:
         """Keep the bytes of `state` as it is now for `write`, which may be called in another thread."""
         self._buffer.seek(0)

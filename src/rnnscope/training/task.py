@@ -25,7 +25,7 @@ from rnnscope.training.schedules import Plateau, Schedule
 
 
 class Tally:
-    """Sums since the last look, kept on the device so that a step never waits for them, in float64: they hardly round."""
+    """Sums since the last look, in float64, kept on the device so that a step never waits for them."""
 
     def __init__(self) -> None:
         self.clear()
@@ -118,7 +118,7 @@ class LanguageModelTask(pl.LightningModule):
         self.gradient_norm: Tensor | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set counters and the like as plainly as any object: torch's own way makes 25 us of a step's dozen of them."""
+        """Set counters and the like as any object does: torch first looks whether each is a module, 25 us in every step."""
         if isinstance(value, nn.Module):
             super().__setattr__(name, value)
         else:
