@@ -275,7 +275,8 @@ def test_a_run_that_changed_on_its_way_is_replayed(tmp_path: Path, text: Path) -
     words = [f"text={text}", *WORDS, *SAMPLES, "schedule=cosine", "schedule.warmup_steps=3", "trainer.max_steps=24"]
     assert rnnscope(tmp_path, "train", *words) == 0, said(tmp_path)
     run = only_run(tmp_path)
-    assert rnnscope(tmp_path, "resume", "trainer.max_steps=36", "trainer.val_every=7", kill=Kill("in a step", 9)) == -9
+    words = ["trainer.max_steps=36", "trainer.val_every=7"]
+    assert rnnscope(tmp_path, "resume", *words, kill=Kill("in a step, all written", 9)) == -9
     assert rnnscope(tmp_path, "resume", "optimizer.lr=0.5", "schedule.horizon=100") == 0, said(tmp_path)
     status, verdict = reproduce(tmp_path, run)
     assert status == 0, verdict

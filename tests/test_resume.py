@@ -35,7 +35,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory, text: str) -> Path:
 @pytest.fixture
 def broken(tmp_path: Path, text: str) -> Path:
     """A run that was killed in step 37, seven steps after its last checkpoint."""
-    assert rnnscope(tmp_path, "train", text, *WORDS, kill=Kill("in a step", 37)) == -signal.SIGKILL, said(tmp_path)
+    assert rnnscope(tmp_path, "train", text, *WORDS, kill=Kill("in a step, all written", 37)) == -signal.SIGKILL, said(tmp_path)
     return only_run(tmp_path)
 
 
@@ -117,7 +117,7 @@ def test_the_time_trained_goes_on_from_the_checkpoint(broken: Path) -> None:
 
 def test_looks_without_a_new_best_are_counted_through_a_kill(tmp_path: Path, text: str) -> None:
     words = [*WORDS, "optimizer.lr=1e-30", "trainer.patience=3", "trainer.val_every=10", "schedule=constant"]
-    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step", 33)) == -signal.SIGKILL, said(tmp_path)
+    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step, all written", 33)) == -signal.SIGKILL, said(tmp_path)
     assert rnnscope(tmp_path, "resume") == 0, said(tmp_path)
     record = record_of(only_run(tmp_path))
     assert (record["stopped_early"], record["progress"]["step"]) == (True, 40)
@@ -133,7 +133,7 @@ def damage(path: Path) -> None:
 
 def test_a_whole_best_checkpoint_is_newer_than_the_one_before(tmp_path: Path, text: str) -> None:
     words = [*WORDS, "trainer.val_every=15"]  # of which checkpoint 30 is the best, and 20 the one before
-    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step", 37)) == -signal.SIGKILL, said(tmp_path)
+    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step, all written", 37)) == -signal.SIGKILL, said(tmp_path)
     checkpoints = only_run(tmp_path) / "checkpoints"
     contents = (checkpoints / "last.ckpt").read_bytes()
     (checkpoints / "best.ckpt").unlink()
@@ -147,7 +147,7 @@ def test_a_whole_best_checkpoint_is_newer_than_the_one_before(tmp_path: Path, te
 def test_the_best_weights_are_of_steps_that_the_run_has(tmp_path: Path, text: str) -> None:
     """Its best checkpoint is of step 30 when it goes back to step 20, and on with a change: no later one beats the best."""
     words = [*WORDS, "trainer.val_every=15"]
-    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step", 37)) == -signal.SIGKILL, said(tmp_path)
+    assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step, all written", 37)) == -signal.SIGKILL, said(tmp_path)
     run = only_run(tmp_path)
     abandoned = (run / "model.safetensors").read_bytes()
     previous = run / "checkpoints/previous.ckpt"

@@ -114,6 +114,20 @@ def _in_step(due: Callable[[], bool]) -> None:
     LanguageModelTask.take_step = take_step  # type: ignore[method-assign]
 
 
+def _in_step_all_written(due: Callable[[], bool]) -> None:
+    """In a step while no checkpoint is on its way to the disk."""
+    from rnnscope.commands.session import Session
+
+    save = Session.save
+
+    def save_and_wait(self: Any, *arguments: Any) -> None:
+        save(self, *arguments)
+        self._written.result()
+
+    Session.save = save_and_wait  # type: ignore[method-assign]
+    _in_step(due)
+
+
 def _in_validation(due: Callable[[], bool]) -> None:
     from rnnscope.monitor import validation
 
@@ -232,6 +246,7 @@ def _on_a_full_disk(due: Callable[[], bool]) -> None:
 
 PLACES = {
     "in a step": _in_step,
+    "in a step, all written": _in_step_all_written,
     "in validation": _in_validation,
     "in sampling": _in_sampling,
     "in a checkpoint's file": _in_checkpoint_file,
