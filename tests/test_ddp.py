@@ -79,7 +79,7 @@ WINDOWS = {
 
 @pytest.mark.parametrize("words", WINDOWS.values(), ids=WINDOWS.keys())
 def test_two_processes_have_the_losses_of_one(words, story, outputs):
-    words = [*words, "trainer.state_reset=0", "optimizer.lr=0.01"]
+    words = [*words, "optimizer.lr=0.01"]
     said = run(outputs, *words_of(story), *words)
     assert said.count("finished at step 30") == 1  # the other process says nothing
     (folder,) = runs_in(outputs)

@@ -10,11 +10,12 @@ from conftest import train
 from rnnscope.data.batches import StreamWindows
 from rnnscope.errors import UserError
 from rnnscope.model import precision
-from rnnscope.model.language_model import LanguageModel, drop_columns, pack
+from rnnscope.model.language_model import LanguageModel, pack
 from rnnscope.model.scoring import sum_of_nats
 from rnnscope.training.optimizers import OPTIMIZERS, make_optimizer
+from rnnscope.training.resets import AHEAD, Resets
 from rnnscope.training.schedules import Constant, make_schedule
-from rnnscope.training.task import LanguageModelTask, Tally
+from rnnscope.training.task import TOGETHER, LanguageModelTask, Tally
 
 V = 11
 CELLS = ("rnn", "lstm", "gru")
@@ -59,7 +60,7 @@ def test_windows_with_carried_state_lose_what_one_long_sequence_loses(cell):
     (whole,) = losses_of(make_task(cell, lr=1e-30), windows(length=20))
     assert sum(pieces) == pytest.approx(whole, rel=1e-5)
     assert task.carried is not None
-    without = make_task(cell, lr=1e-30, state_reset=1.0)
+    without = make_task(cell, lr=1e-30, resets=Resets(1.0, seed=0))
     assert sum(losses_of(without, windows(length=5))) != pytest.approx(whole, rel=1e-5)
 
 
@@ -165,24 +166,53 @@ def test_a_tally_is_a_mean_over_tokens():
     assert np.isnan(tally.take())
 
 
+def test_a_tally_of_many_steps_is_that_of_each():
+    draw = np.random.default_rng(3)
+    losses, norms = (draw.uniform(*span, TOGETHER * 2 + 5).astype(np.float32) for span in ((0, 9000), (0, 2)))
+    tally = Tally(clip_norm=1.0)
+    for index, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
+        tally.add(torch.tensor(loss), 3, torch.tensor(norm))
+        if index == 70:  # a look, and a checkpoint
+            assert float(tally.clipped) == (norms[:71] > 1).sum()
+            tally.set_state(tally.state(), torch.device("cpu"))
+    assert float(tally.nats) == sum(map(float, losses))  # to the last bit
+    assert (float(tally.clipped), tally.tokens, tally.steps) == ((norms > 1).sum(), 3 * len(losses), len(losses))
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_state_reset_takes_whole_columns(cell):
-    task = make_task(cell)
-    task.take_step(next(iter(windows(batch=200, length=2, tokens=800))))
+    task = make_task(cell, resets=Resets(0.3, seed=5))
+    source = iter(windows(batch=200, length=2, tokens=1600))
+    task.take_step(next(source))
     assert task.carried is not None
     whole = pack(task.carried)
-    dropped, again = whole.clone(), whole.clone()
-    drop_columns(dropped, 0.3)
-    drop_columns(again, 0.3)
-    zero = (dropped == 0).all(-1)[:, 0]  # (parts, columns)
+    read, started = task.model.read, []
+    task.model.read = lambda tokens, state: (started.append(pack(state)), read(tokens, state))[1]
+    task.take_step(next(source))
+    zero = (started[0] == 0).all(-1)[:, 0]  # (parts, columns)
     assert torch.equal(zero, zero[:1].expand_as(zero))
-    assert torch.equal(dropped[:, :, ~zero[0]], whole[:, :, ~zero[0]])
+    assert torch.equal(started[0][:, :, ~zero[0]], whole[:, :, ~zero[0]])
     assert 30 < int(zero[0].sum()) < 90
-    assert not torch.equal(again, dropped)
 
 
-def test_without_a_state_reset_no_random_number_is_drawn():
-    task = make_task()
+def kept(resets: Resets, step: int, columns: int) -> list[float]:
+    return resets.kept(step, torch.zeros(2, 1, columns, 5))[:, 0].tolist()
+
+
+def test_state_resets_hang_on_the_step_and_the_seed_alone():
+    """Whether a run came to a step through all steps before it, or was resumed there; and shared out among processes."""
+    resets, shared = Resets(0.3, seed=5), [Resets(0.3, 5, rank, 3) for rank in range(3)]
+    drawn = [kept(resets, step, 12) for step in range(2 * AHEAD)]
+    assert sum(map(sum, drawn)) == pytest.approx(0.7 * 24 * AHEAD, rel=0.05)
+    assert len(set(map(tuple, drawn))) > AHEAD
+    for step in (3, AHEAD + 7, 0):
+        assert kept(Resets(0.3, seed=5), step, 12) == drawn[step]
+        assert list(itertools.chain(*(kept(part, step, 4) for part in shared))) == drawn[step]
+        assert kept(Resets(0.3, seed=6), step, 12) != drawn[step]
+
+
+def test_a_state_reset_takes_no_random_number_from_dropout():
+    task = make_task(resets=Resets(0.5, seed=0))
     before = torch.get_rng_state()
     losses_of(task, windows())
     assert torch.equal(torch.get_rng_state(), before)

@@ -23,6 +23,7 @@ from rnnscope.runs.snapshot import build_model
 from rnnscope.training.exchange import Exchange
 from rnnscope.training.optimizers import make_optimizer
 from rnnscope.training.randomness import seed_all, seed_of_process
+from rnnscope.training.resets import Resets
 from rnnscope.training.schedules import make_schedule
 from rnnscope.training.task import LanguageModelTask
 
@@ -178,7 +179,9 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     schedule = make_schedule(lr=config["optimizer"]["lr"], total_steps=horizon, **config["schedule"])
     exchange = Exchange(processes.rank, processes.world_size) if processes.together else None
     clips = trainer["clip_norm"], trainer["clip_value"]
-    task = LanguageModelTask(model, optimizer, schedule, precision, *clips, trainer["state_reset"], exchange)
+    columns = processes.rank, processes.world_size
+    resets = Resets(trainer["state_reset"], config["seed"], *columns) if trainer["state_reset"] else None
+    task = LanguageModelTask(model, optimizer, schedule, precision, *clips, resets, exchange)
     resolved = {"device": device.type, "precision": precision, "threads": threads, "world_size": processes.world_size}
     resolved |= {"total_steps": total_steps, "horizon": horizon}
     return Training(config, terms, data, model, task, resolved, device, initial, processes, windows)

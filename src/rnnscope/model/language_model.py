@@ -141,11 +141,6 @@ def unpack(packed: Tensor, cell: str) -> State:
     return list(zip(parts[::2], parts[1::2], strict=True)) if cell == "lstm" else list(parts)
 
 
-def drop_columns(packed: Tensor, share: float) -> None:
-    """Set about this share of the columns of a packed state, drawn anew, to zero, in all layers alike."""
-    packed.mul_(torch.rand(packed.shape[2], 1, device=packed.device) >= share)
-
-
 def check_model(
     cell: str,
     hidden_size: int,

@@ -17,29 +17,86 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.language_model import LanguageModel, State, drop_columns, pack, unpack
+from rnnscope.model.language_model import LanguageModel, State, pack, unpack
 from rnnscope.model.precision import autocast
 from rnnscope.model.scoring import Window, count_correct, sum_of_nats
 from rnnscope.training.exchange import Exchange
+from rnnscope.training.resets import Resets
 from rnnscope.training.schedules import Plateau, Schedule
+
+TOGETHER = 64  # values that are added up at once
+
+
+class Sum:
+    """Adds up scalars in float64, on their device: a step never waits for it.
+
+    They wait for each other, because an operation in every step costs more than what it adds. How they come together makes
+    no difference: in float64 the sum of float32 losses has no rounding.
+
+    Args:
+        above: count the values above this instead.
+    """
+
+    def __init__(self, above: float | None = None) -> None:
+        self.above = above
+        self._total: Tensor | None = None
+        self._waiting: list[Tensor] = []
+
+    def add(self, value: Tensor) -> None:
+        self._waiting.append(value)
+        if len(self._waiting) == TOGETHER:
+            self._add_waiting()
+
+    @property
+    def total(self) -> Tensor | None:
+        """The sum of all that was added, None if nothing was."""
+        if self._waiting:
+            self._add_waiting()
+        return self._total
+
+    def _add_waiting(self) -> None:
+        values = torch.stack(self._waiting)
+        total = (values if self.above is None else values > self.above).double().sum()
+        self._total = total if self._total is None else self._total + total
+        self._waiting = []
+
+    def restart(self, total: Tensor | None = None) -> None:
+        """Begin with `total`, None for nothing."""
+        self._total, self._waiting = total, []
 
 
 class Tally:
-    """Sums since the last look, in float64, kept on the device so that a step never waits for them."""
+    """Sums since the last look: of losses, tokens, steps, and of how much was clipped.
 
-    def __init__(self) -> None:
-        self.clear()
+    Args:
+        clip_norm: gradients are clipped to this norm, and `add` is told their norm before that.
+    """
+
+    def __init__(self, clip_norm: float | None = None) -> None:
+        self._nats, self._clipped = Sum(), Sum(above=clip_norm)
+        self.tokens = self.steps = 0
 
     def clear(self) -> None:
-        self.nats: Tensor | None = None
+        self._nats.restart()
+        self._clipped.restart()
         self.tokens = self.steps = 0
-        self.clipped: Tensor | None = None
 
-    def add(self, nats: Tensor, tokens: int, clipped: Tensor | None = None) -> None:
-        self.nats = _sum(self.nats, nats)
+    def add(self, nats: Tensor, tokens: int, clipping: Tensor | None = None) -> None:
+        """Add a step. `clipping`: the norm of its gradient, or without `clip_norm` how much of it was clipped."""
+        self._nats.add(nats)
         self.tokens, self.steps = self.tokens + tokens, self.steps + 1
-        if clipped is not None:
-            self.clipped = _sum(self.clipped, clipped)
+        if clipping is not None:
+            self._clipped.add(clipping)
+
+    @property
+    def nats(self) -> Tensor | None:
+        """The sum of losses, None if there was no step."""
+        return self._nats.total
+
+    @property
+    def clipped(self) -> Tensor | None:
+        """The sum of clipped steps, or of shares of clipped elements; None without clipping."""
+        return self._clipped.total
 
     def take(self) -> float:
         """Return the mean loss since the last look, NaN if there was no step, and begin anew."""
@@ -51,7 +108,9 @@ class Tally:
         return [self.nats, self.tokens, self.steps, self.clipped]
 
     def set_state(self, state: list[Any], device: torch.device) -> None:
-        self.nats, self.tokens, self.steps, self.clipped = _to(state, device)
+        nats, self.tokens, self.steps, clipped = _to(state, device)
+        self._nats.restart(nats)
+        self._clipped.restart(clipped)
 
 
 class Watcher:
@@ -77,7 +136,7 @@ class LanguageModelTask(pl.LightningModule):
         precision: `float32` or `bf16` (autocast; weights and optimiser stay float32).
         clip_norm: the gradient is scaled down to this norm when longer; None leaves it.
         clip_value: every element of the gradient is clamped to +- this; None leaves it.
-        state_reset: share of columns whose carried state is set to zero before each window.
+        resets: says which columns start a window from zero, though they carry a state; None for none.
         exchange: with the other processes that train the same model; None where this is the only one.
     """
 
@@ -89,14 +148,14 @@ class LanguageModelTask(pl.LightningModule):
         precision: str = "float32",
         clip_norm: float | None = None,
         clip_value: float | None = None,
-        state_reset: float = 0.0,
+        resets: Resets | None = None,
         exchange: Exchange | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.schedule, self.precision = model, schedule, precision
-        self.clip_norm, self.clip_value, self.state_reset = clip_norm, clip_value, state_reset
-        self.exchange = exchange
+        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.resets, self.exchange = resets, exchange
         self._optimizer = optimizer
         self._parameters_list = list(model.parameters())
         self.watcher = Watcher()
@@ -105,7 +164,7 @@ class LanguageModelTask(pl.LightningModule):
         self.tokens_seen = 0
         self.epoch = 0
         self.position: dict[str, int] = {}  # of the data, after the last window trained on
-        self.tally = Tally()  # since the last point of the curves
+        self.tally = Tally(clip_norm)  # since the last point of the curves
         self.watched = Tally()  # since the last validation: what a plateau schedule looks at
         self.look = False  # a monitor sets it to have the next step's accuracy and norm
         self.meeting = True  # whether all processes meet after this step: else no monitor may end the run, nor save it
@@ -161,12 +220,12 @@ class LanguageModelTask(pl.LightningModule):
         nats = nats.detach()
         if self.exchange is not None:
             self._add_up(self.exchange, nats)
-        clipped = self._clip()
+        clipping = self._clip()
         optimizer.step()
         self.step, self.epoch, self.position = self.step + 1, window.epoch, window.position
         self.last_count = window.count
         self.tokens_seen += window.count
-        self.tally.add(nats, window.count, clipped)
+        self.tally.add(nats, window.count, clipping)
         if isinstance(self.schedule, Plateau):
             self.watched.add(nats, window.count)
 
@@ -188,9 +247,9 @@ class LanguageModelTask(pl.LightningModule):
         return None if self._packed is None else unpack(self._packed, self.model.cell)
 
     def _carried_state(self) -> State | None:
-        """Return the state to start from; with `state_reset` the model also learns to start from nothing."""
-        if self.state_reset and self._packed is not None:
-            drop_columns(self._packed, self.state_reset)
+        """Return the state to start from, with some columns set back to zero."""
+        if self.resets is not None and self._packed is not None:
+            self._packed.mul_(self.resets.kept(self.step, self._packed))
         return self.carried
 
     def _set_rate(self, epoch: int) -> None:
@@ -199,12 +258,12 @@ class LanguageModelTask(pl.LightningModule):
             group["lr"] = rate
 
     def _clip(self) -> Tensor | None:
-        """Clip the gradient in place; return whether (norm) or how much (value) it was, None without clipping."""
+        """Clip the gradient in place; return its norm before, or the share of clipped elements; None without clipping."""
         if self.clip_value is not None:
             return self._clip_by_value(self.clip_value)
         if self.clip_norm is not None:
             self.gradient_norm = nn.utils.clip_grad_norm_(self._parameters_list, self.clip_norm, foreach=True)
-            return self.gradient_norm > self.clip_norm
+            return self.gradient_norm
         if self.look:
             self.gradient_norm = nn.utils.get_total_norm(self._gradients(), foreach=True)
         return None
@@ -254,10 +313,6 @@ class LanguageModelTask(pl.LightningModule):
             self.schedule.load_state_dict(saved["schedule"])  # type: ignore[union-attr]
         self.tally.set_state(saved["tally"], device)
         self.watched.set_state(saved["watched"], device)
-
-
-def _sum(total: Tensor | None, value: Tensor) -> Tensor:
-    return value.double() if total is None else total.add_(value)  # in place: nothing new each step
 
 
 def _to(values: Any, device: torch.device) -> Any:
