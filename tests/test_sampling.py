@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from rnnscope.errors import UserError
+from rnnscope.model import stepping
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import Choice, check_temperature, draw, generate, keep_top
 from rnnscope.model.stepping import Stepper
@@ -58,7 +59,9 @@ def test_top_k_and_top_p_keep_the_likeliest():
 
 @pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
 @pytest.mark.parametrize("options", [{}, {"bias": False}, {"input": "one_hot"}, {"residual": True}])
-def test_stepping_equals_the_fused_kernels(cell, options):
+@pytest.mark.parametrize("table", [True, False])
+def test_stepping_equals_the_fused_kernels(cell, options, table, monkeypatch):
+    monkeypatch.setattr(stepping, "SMALL", 11 if table else 10)
     torch.manual_seed(1)
     model = LanguageModel(11, cell=cell, hidden_size=16, num_layers=2, **options).eval()
     tokens = torch.randint(0, 11, (3, 9))

@@ -4,14 +4,22 @@ The fused kernels are made for whole windows; called for a single step they rear
 out, a step of 2 x 512 units takes a tenth of the time on a CPU. `LanguageModel.forward` is the plain twin.
 """
 
+from functools import cached_property
+
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnscope.model.language_model import LanguageModel, State
 
+SMALL = 512  # tokens of a vocabulary: a table of more takes longer to make than a short text saves
+
 
 class Stepper:
     """A model frozen for generating: `step` reads one id of each text and scores the next.
+
+    Where the vocabulary is small, a table says what each token gives the first layer: with 1 x 512 units that is half of
+    the work of a step.
 
     Args:
         model: its weights are copied as they are now.
@@ -21,9 +29,15 @@ class Stepper:
 
     def __init__(self, model: LanguageModel, state: State | None, count: int) -> None:
         self.model = model
-        self._layers = [_side_by_side(layer) for layer in model.cells if isinstance(layer, nn.RNNBase)]
+        self._layers = [Layer(layer, model.cell) for layer in model.cells if isinstance(layer, nn.RNNBase)]
         self._step = {"rnn": _step_rnn, "lstm": _step_lstm, "gru": _step_gru}[model.cell]
+        self._table = self._make_table() if model.vocabulary_size <= SMALL else None
         self.state = [_flat(part) for part in state] if state is not None else self._zero_state(count)
+
+    def _make_table(self) -> Tensor:
+        """Return what the first layer reads from every token: (V, gates)."""
+        ids = torch.arange(self.model.vocabulary_size, device=self.model.head.weight.device)
+        return self._layers[0].read_many(self.model.embed(ids))
 
     def _zero_state(self, count: int) -> list[tuple[Tensor, ...]]:
         parts = 2 if self.model.cell == "lstm" else 1
@@ -32,11 +46,44 @@ class Stepper:
 
     def step(self, ids: Tensor) -> Tensor:
         """Return logits (count, V) for the token after `ids` (count,), and move the state on."""
-        hidden = self.model.embed(ids)
-        for index, weights in enumerate(self._layers):
-            self.state[index] = self._step(hidden, self.state[index], weights)
+        hidden = ids
+        for index, layer in enumerate(self._layers):
+            read = layer.read(hidden) if index else self._read_first(ids)
+            self.state[index] = self._step(read, self.state[index], layer)
             hidden = self.model.join(index, hidden, self.state[index][0])
         return self.model.head(hidden)
+
+    def _read_first(self, ids: Tensor) -> Tensor:
+        return self._layers[0].read(self.model.embed(ids)) if self._table is None else self._table[ids]
+
+
+class Layer:
+    """The weights of one layer, laid out as a step of a few texts multiplies with them.
+
+    `recurrent` is (hidden, gates), `bias` and `recurrent_bias` are (gates,); a cell that only adds the two has them in `bias`.
+    """
+
+    def __init__(self, layer: nn.RNNBase, cell: str) -> None:
+        named = dict(layer.named_parameters())
+        self._weight = named["weight_ih_l0"]
+        self.recurrent = named["weight_hh_l0"].t().contiguous()
+        zero = self.recurrent.new_zeros(self.recurrent.shape[1])
+        self.bias, self.recurrent_bias = named.get("bias_ih_l0", zero), named.get("bias_hh_l0", zero)
+        if cell != "gru":
+            self.bias = self.bias + self.recurrent_bias
+
+    @cached_property
+    def _input(self) -> Tensor:
+        """(features, gates)."""
+        return self._weight.t().contiguous()
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """Return what `hidden` (count, features) gives the gates: (count, gates)."""
+        return torch.addmm(self.bias, hidden, self._input)
+
+    def read_many(self, hidden: Tensor) -> Tensor:
+        """Do as `read` for so many rows that the weights are best left as they are."""
+        return F.linear(hidden, self._weight, self.bias)
 
 
 def _flat(part: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -44,33 +91,19 @@ def _flat(part: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple(tensor[0] for tensor in part) if isinstance(part, tuple) else (part[0],)
 
 
-def _side_by_side(layer: nn.RNNBase) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Return W^T (features, gates), R^T (hidden, gates) and both biases (gates,), contiguous."""
-    named = dict(layer.named_parameters())
-    w, r = named["weight_ih_l0"].t().contiguous(), named["weight_hh_l0"].t().contiguous()
-    zero = w.new_zeros(w.shape[1])
-    return w, r, named.get("bias_ih_l0", zero), named.get("bias_hh_l0", zero)
+def _step_rnn(read: Tensor, state: tuple[Tensor, ...], layer: Layer) -> tuple[Tensor, ...]:
+    return (torch.tanh(torch.addmm(read, state[0], layer.recurrent)),)
 
 
-Weights = tuple[Tensor, Tensor, Tensor, Tensor]
-
-
-def _step_rnn(x: Tensor, state: tuple[Tensor, ...], weights: Weights) -> tuple[Tensor, ...]:
-    w, r, b, c = weights
-    return (torch.tanh(torch.addmm(torch.addmm(b + c, x, w), state[0], r)),)
-
-
-def _step_lstm(x: Tensor, state: tuple[Tensor, ...], weights: Weights) -> tuple[Tensor, ...]:
-    w, r, b, c = weights
-    gates = torch.addmm(torch.addmm(b + c, x, w), state[0], r)
-    i, f, g, o = gates.chunk(4, -1)
+def _step_lstm(read: Tensor, state: tuple[Tensor, ...], layer: Layer) -> tuple[Tensor, ...]:
+    i, f, g, o = torch.addmm(read, state[0], layer.recurrent).chunk(4, -1)
     memory = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
     return o.sigmoid() * memory.tanh(), memory
 
 
-def _step_gru(x: Tensor, state: tuple[Tensor, ...], weights: Weights) -> tuple[Tensor, ...]:
-    w, r, b, c = weights
-    (xr, xz, xn), (hr, hz, hn) = torch.addmm(b, x, w).chunk(3, -1), torch.addmm(c, state[0], r).chunk(3, -1)
+def _step_gru(read: Tensor, state: tuple[Tensor, ...], layer: Layer) -> tuple[Tensor, ...]:
+    xr, xz, xn = read.chunk(3, -1)
+    hr, hz, hn = torch.addmm(layer.recurrent_bias, state[0], layer.recurrent).chunk(3, -1)
     update = (xz + hz).sigmoid()
     fresh = (xn + (xr + hr).sigmoid() * hn).tanh()
     return (fresh + update * (state[0] - fresh),)

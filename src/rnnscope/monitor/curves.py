@@ -26,8 +26,7 @@ class TrainingCurves(Monitor):
             return
         task.look = False
         tally = task.tally
-        assert tally.nats is not None
-        loss = float(tally.nats) / tally.tokens
+        loss = tally.nats / tally.tokens
         values = self.recorder.values
         values["train/loss"] = loss
         values["train/bits_per_character"] = loss / math.log(2) * self.tokens_per_character
@@ -36,6 +35,6 @@ class TrainingCurves(Monitor):
         values["learning_rate"] = task.learning_rate
         if task.gradient_norm is not None:
             values["gradient_norm/all"] = float(task.gradient_norm)
-        if tally.clipped is not None:
-            values["gradient_norm/clipped_fraction"] = float(tally.clipped) / tally.steps
+        if task.clips:
+            values["gradient_norm/clipped_fraction"] = tally.clipped / tally.steps
         tally.clear()

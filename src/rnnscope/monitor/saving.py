@@ -51,4 +51,4 @@ class Saving(Monitor):
         """Whether the clock asks for a checkpoint, and the sums since the last look are numbers worth one."""
         if not task.meeting or time.monotonic() - self._saved < self.seconds:
             return False
-        return task.tally.nats is None or math.isfinite(float(task.tally.nats))
+        return math.isfinite(task.tally.nats)

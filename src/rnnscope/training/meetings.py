@@ -107,6 +107,8 @@ class Follower(Watcher):
     def after_step(self, task: LanguageModelTask) -> None:
         if self.meetings.at(task.step):
             self._attend(task)
+            task.tally.clear()  # process 0 has the same sums, and does with them what is to be done
+            task.watched.clear()
 
     def _attend(self, task: LanguageModelTask) -> None:
         while (message := self.exchange.hear()) == PART:

@@ -24,93 +24,68 @@ from rnnscope.training.exchange import Exchange
 from rnnscope.training.resets import Resets
 from rnnscope.training.schedules import Plateau, Schedule
 
-TOGETHER = 64  # values that are added up at once
-
-
-class Sum:
-    """Adds up scalars in float64, on their device: a step never waits for it.
-
-    They wait for each other, because an operation in every step costs more than what it adds. How they come together makes
-    no difference: in float64 the sum of float32 losses has no rounding.
-
-    Args:
-        above: count the values above this instead.
-    """
-
-    def __init__(self, above: float | None = None) -> None:
-        self.above = above
-        self._total: Tensor | None = None
-        self._waiting: list[Tensor] = []
-
-    def add(self, value: Tensor) -> None:
-        self._waiting.append(value)
-        if len(self._waiting) == TOGETHER:
-            self._add_waiting()
-
-    @property
-    def total(self) -> Tensor | None:
-        """The sum of all that was added, None if nothing was."""
-        if self._waiting:
-            self._add_waiting()
-        return self._total
-
-    def _add_waiting(self) -> None:
-        values = torch.stack(self._waiting)
-        total = (values if self.above is None else values > self.above).double().sum()
-        self._total = total if self._total is None else self._total + total
-        self._waiting = []
-
-    def restart(self, total: Tensor | None = None) -> None:
-        """Begin with `total`, None for nothing."""
-        self._total, self._waiting = total, []
-
 
 class Tally:
-    """Sums since the last look: of losses, tokens, steps, and of how much was clipped.
+    """Sums since the last look. What is added waits on its device until somebody asks: a step neither waits nor adds.
+
+    How it is asked for makes no difference: float32 losses add up in Python's float64 without rounding.
 
     Args:
         clip_norm: gradients are clipped to this norm, and `add` is told their norm before that.
     """
 
     def __init__(self, clip_norm: float | None = None) -> None:
-        self._nats, self._clipped = Sum(), Sum(above=clip_norm)
-        self.tokens = self.steps = 0
+        self.clip_norm = clip_norm
+        self.clear()
 
     def clear(self) -> None:
-        self._nats.restart()
-        self._clipped.restart()
+        self._nats, self._clipped = 0.0, 0.0
+        self._new_nats: list[Tensor] = []
+        self._new_clipping: list[Tensor] = []
         self.tokens = self.steps = 0
 
     def add(self, nats: Tensor, tokens: int, clipping: Tensor | None = None) -> None:
-        """Add a step. `clipping`: the norm of its gradient, or without `clip_norm` how much of it was clipped."""
-        self._nats.add(nats)
+        """Add a step. `clipping`: the norm of its gradient, or without `clip_norm` what share of it was clipped."""
+        self._new_nats.append(nats)
         self.tokens, self.steps = self.tokens + tokens, self.steps + 1
         if clipping is not None:
-            self._clipped.add(clipping)
+            self._new_clipping.append(clipping)
 
     @property
-    def nats(self) -> Tensor | None:
-        """The sum of losses, None if there was no step."""
-        return self._nats.total
+    def nats(self) -> float:
+        """The sum of losses."""
+        self._nats += sum(_values(self._new_nats))
+        return self._nats
 
     @property
-    def clipped(self) -> Tensor | None:
-        """The sum of clipped steps, or of shares of clipped elements; None without clipping."""
-        return self._clipped.total
+    def clipped(self) -> float:
+        """How many steps were clipped: with `clip_value`, the sum of the shares of their elements that were."""
+        values = _values(self._new_clipping)
+        self._clipped += sum(values if self.clip_norm is None else (value > self.clip_norm for value in values))
+        return self._clipped
 
     def take(self) -> float:
         """Return the mean loss since the last look, NaN if there was no step, and begin anew."""
-        loss = math.nan if self.nats is None else float(self.nats) / self.tokens
+        loss = self.nats / self.tokens if self.tokens else math.nan
         self.clear()
         return loss
 
     def state(self) -> list[Any]:
-        return [self.nats, self.tokens, self.steps, self.clipped]
+        nats, clipped = torch.tensor([self.nats, self.clipped], dtype=torch.float64)
+        return [nats, self.tokens, self.steps, clipped]
 
-    def set_state(self, state: list[Any], device: torch.device) -> None:
-        nats, self.tokens, self.steps, clipped = _to(state, device)
-        self._nats.restart(nats)
-        self._clipped.restart(clipped)
+    def restore(self, state: list[Any]) -> None:
+        """Put back what `state` returned; older checkpoints have None for a sum of nothing."""
+        nats, self.tokens, self.steps, clipped = state
+        self._nats, self._clipped = (0.0 if total is None else float(total) for total in (nats, clipped))
+        self._new_nats, self._new_clipping = [], []
+
+
+def _values(waiting: list[Tensor]) -> list[float]:
+    """Take all scalars out of a list, and return their values."""
+    values = torch.stack(waiting).tolist() if waiting else []
+    waiting.clear()
+    return values
 
 
 class Watcher:
@@ -281,6 +256,11 @@ class LanguageModelTask(pl.LightningModule):
         return [parameter.grad for parameter in self._parameters_list if parameter.grad is not None]
 
     @property
+    def clips(self) -> bool:
+        """Whether gradients are clipped at all."""
+        return self.clip_norm is not None or self.clip_value is not None
+
+    @property
     def learning_rate(self) -> float:
         """The rate of the last step."""
         return self._optimizer.param_groups[0]["lr"]
@@ -311,8 +291,8 @@ class LanguageModelTask(pl.LightningModule):
             group.update(options)  # the config's: it may have changed since, and else they are the same
         if saved["schedule"]:
             self.schedule.load_state_dict(saved["schedule"])  # type: ignore[union-attr]
-        self.tally.set_state(saved["tally"], device)
-        self.watched.set_state(saved["watched"], device)
+        self.tally.restore(saved["tally"])
+        self.watched.restore(saved["watched"])
 
 
 def _to(values: Any, device: torch.device) -> Any:
