@@ -155,6 +155,16 @@ def table_of(out: str) -> dict[str, float]:
     return {line[:38].strip(): float(line[38:].split()[0]) for line in out.splitlines() if re.search(r" \d+\.\d{4} ", line)}
 
 
+def test_a_text_in_another_encoding_than_the_run_s(trained, tmp_path, capsys):
+    text = tmp_path / "old.txt"
+    text.write_bytes(b"un caf\xe9 noir")
+    assert main(["evaluate", f"text={text}"]) == 1
+    assert capsys.readouterr().err == (
+        f"rnnscope: error: {text}: not utf-8: byte 0xE9 at offset 6 (invalid continuation byte): "
+        "this run's texts are utf-8; save this one as utf-8 first\n"
+    )
+
+
 def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, capsys):
     splits = json.loads((Path(trained) / "run.json").read_text(encoding="utf-8"))["data"]["splits"]
     whole = story.read_text(encoding="utf-8")

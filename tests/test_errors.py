@@ -37,7 +37,7 @@ def write(folder: Path, contents: bytes) -> Path:
 
 def test_a_missing_file(fails, tmp_path):
     path = tmp_path / "no book (1).txt"
-    message = f"dataset.corpus.path={path}: no such file or folder: give an existing file, folder or glob"
+    message = f"text={path}: no such file or folder: give an existing file, folder or glob"
     assert fails("train", f"text={path}", *TINY) == message
 
 
@@ -45,7 +45,7 @@ def test_a_missing_file(fails, tmp_path):
 def test_a_missing_file_is_neither_downloaded_nor_replaced(fails, tmp_path, monkeypatch, named):
     monkeypatch.setattr("socket.socket.connect", None)
     path = tmp_path / "none.txt"
-    message = f"dataset.corpus.path={path}: no such file or folder: give an existing file, folder or glob"
+    message = f"text={path}: no such file or folder: give an existing file, folder or glob"
     assert fails("train", f"text={path}", named, *TINY) == message
     assert fails("train", named, f"text={path}", *TINY) == message
 
@@ -97,7 +97,7 @@ def test_a_text_that_cannot_be_trained_on(fails, tmp_path, contents, message):
         ),
         (
             "monitor.sample_prompt=é(",
-            "the prompt has 1 token(s) the run's vocabulary lacks: 'é'; leave them out, or set unknown=skip or unknown=replace",
+            "monitor.sample_prompt has 1 token(s) the run's vocabulary lacks: 'é'; leave them out",
         ),
     ],
 )
@@ -126,6 +126,7 @@ LISTS = " (rnnscope train --cfg job lists them all)"
         ("model.hiden_size=3", f"there is no key model.hiden_size: did you mean model.hidden_size?{LISTS}"),
         ("hidden_size=3", f"there is no key hidden_size: did you mean model.hidden_size?{LISTS}"),
         ("model.colour=red", f"there is no key model.colour{LISTS}"),
+        ("txt=book.txt", f"there is no key txt: did you mean text?{LISTS}"),
         ("datset=names", f"there is no key datset: did you mean dataset?{LISTS}"),
         (
             "optimizer.momentum=0.9",
@@ -224,6 +225,15 @@ def test_out_of_gpu_memory_before_training(fails, story, monkeypatch):
 
     monkeypatch.setattr("rnnscope.commands.assemble.build_model", no_room)
     assert fails("train", f"text={story}", *TINY).startswith("out of GPU memory (CUDA out of memory. Tried to allocate 9 GiB.)")
+
+
+def test_outputs_that_cannot_be_made(fails, story, monkeypatch, tmp_path):
+    nowhere = tmp_path / "a file" / "outputs"
+    nowhere.parent.write_text("in the way")
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(nowhere))
+    error = fails("train", f"text={story}", *TINY)
+    assert str(nowhere) in error
+    assert "set RNNSCOPE_OUTPUTS to another place" in error
 
 
 def test_a_disk_that_is_full_before_training(fails, story, outputs, monkeypatch):

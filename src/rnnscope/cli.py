@@ -103,7 +103,7 @@ def run_command(command: str, arguments: list[str]) -> int:
             raise
         from rnnscope.commands.complaint import one_line
 
-        return complain(one_line(error, command))
+        return complain(as_typed(one_line(error, command), arguments))
     except RuntimeError as error:
         if type(error).__name__ != "OutOfMemoryError" or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
@@ -125,6 +125,12 @@ def run_command(command: str, arguments: list[str]) -> int:
         return complain(no_space(error))
     finally:
         sys.argv = typed
+
+
+def as_typed(message: str, arguments: list[str]) -> str:
+    """Return `message` with the key of the text as it was typed: `text=` stands for a longer one."""
+    typed = any(argument.startswith("text=") for argument in arguments)
+    return message.replace(f"{VERBATIM['train']['text']}=", "text=") if typed else message
 
 
 def overrides_of(command: str, arguments: list[str]) -> list[str]:

@@ -18,7 +18,7 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import keep_freed_memory, prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.model.sampling import check_temperature
 from rnnscope.runs.folder import outputs_folder
-from rnnscope.runs.load import prompt_ids
+from rnnscope.runs.load import strangers
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.exchange import Exchange
 from rnnscope.training.optimizers import make_optimizer
@@ -165,7 +165,8 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     prepare(data, terms, config["dataset"]["corpus"])
     keep_freed_memory()  # after the text, whose pieces are better given back
     check_data(data.fingerprint, terms.fingerprint, config["dataset"]["corpus"])
-    prompt_ids(data.vocabulary, config["monitor"]["sample_prompt"])  # raises now, not at the first sample
+    if strange := data.vocabulary.unknown(config["monitor"]["sample_prompt"]):
+        raise UserError(strangers("monitor.sample_prompt", strange))
     seed_all(config["seed"])  # after the data, whose preparation must not shift the weights
     model = build_model(config, len(data.vocabulary))
     initial = copy_weights(model, start, terms.initial) if start else terms.initial

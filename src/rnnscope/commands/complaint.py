@@ -4,6 +4,7 @@ import dataclasses
 import re
 import typing
 from difflib import get_close_matches
+from pathlib import Path
 from typing import Any
 
 from rnnscope.commands import schema
@@ -17,6 +18,11 @@ PACKAGES = {  # choices that come with packages of their own -> the extra that i
 }
 SWEPT = "values of a sweep are 1,2 or range(1,5) or choice(a,b) or interval(0,1)"
 ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
+TYPED = {
+    "train": ("text", "from"),
+    "train_from": ("text", "from"),
+    "resume": ("text",),
+}  # words for keys that have another name in the config
 
 
 def one_line(error: BaseException, command: str) -> str:
@@ -24,6 +30,8 @@ def one_line(error: BaseException, command: str) -> str:
     text = str(error)
     if isinstance(error, UserError):
         return " ".join(text.split("\n"))
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}{_outputs_hint(str(error.filename))}"
     if unknown := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is not in struct|not in)", text):
         return unknown_key(_full_key(text) or unknown[1] or unknown[2], command)
     if ambiguous := re.search(r"Ambiguous value for argument '([^']*)'", text):
@@ -47,6 +55,13 @@ def no_space(error: OSError) -> str:
     return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to another place"
 
 
+def _outputs_hint(path: str) -> str:
+    """Return what to do about a path that outputs/ is at, under or above; nothing for any other."""
+    outputs, place = outputs_folder().absolute(), Path(path).absolute()
+    ours = outputs in (place, *place.parents) or place in outputs.parents
+    return f"; set RNNSCOPE_OUTPUTS to another place than {outputs}" if ours else ""
+
+
 def _unreadable(value: str, text: str) -> str:
     """Return what is wrong with a value that Hydra's grammar refuses: a sweep's, most likely, or a text's."""
     if function := re.search(r"HydraException while evaluating .*?: (Unknown function '\w+')", text):
@@ -65,7 +80,7 @@ def unknown_key(key: str, command: str) -> str:
     """Return that a command has no such key, and which one was likely meant."""
     if key.startswith(("hydra.sweeper.", "hydra.launcher.")):
         return _unknown_setting(key)
-    known = sorted(keys_of(ROOTS[command]))
+    known = sorted({*keys_of(ROOTS[command]), *TYPED.get(command, ())})
     if key in known:
         group, _, leaf = key.partition(".")
         kinds = schema.GROUPS.get(group, {})

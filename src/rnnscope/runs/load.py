@@ -179,7 +179,7 @@ def is_framed(config: dict[str, Any]) -> bool:
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
-    """Return the prompt's ids.
+    """Return the prompt's ids; `unknown` says what becomes of tokens that the vocabulary lacks.
 
     Raises:
         UserError: under the policy `refuse`, naming what is not in the vocabulary.
@@ -188,15 +188,17 @@ def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> 
         raise UserError(f"unknown={unknown} is no policy: choose one of {', '.join(UNKNOWN)}")
     strange = vocabulary.unknown(prompt)
     if strange and unknown == "refuse":
-        listed = ", ".join(repr(token) for token in strange[:8]) + (", ..." if len(strange) > 8 else "")
-        raise UserError(
-            f"the prompt has {len(strange)} token(s) the run's vocabulary lacks: {listed}; "
-            "leave them out, or set unknown=skip or unknown=replace"
-        )
+        raise UserError(f"{strangers('the prompt', strange)}, or set unknown=skip or unknown=replace")
     ids = [int(id) for id in vocabulary.encode(prompt)]
     if strange and unknown == "skip":
         ids = [id for id in ids if id != vocabulary.unk]
     return ids
+
+
+def strangers(where: str, tokens: list[str]) -> str:
+    """Return that a prompt has `tokens` that the vocabulary lacks."""
+    listed = ", ".join(repr(token) for token in tokens[:8]) + (", ..." if len(tokens) > 8 else "")
+    return f"{where} has {len(tokens)} token(s) the run's vocabulary lacks: {listed}; leave them out"
 
 
 def first_id(vocabulary: Vocabulary, config: dict[str, Any]) -> int:
