@@ -285,6 +285,14 @@ def test_a_run_that_changed_on_its_way_is_replayed(tmp_path: Path, text: Path) -
     assert [segment["from_step"] for segment in json.loads((child / "run.json").read_text())["segments"]] == [0, 24, 30]
 
 
+def test_the_latest_run_is_no_reproduction(tmp_path: Path, text: Path) -> None:
+    assert rnnscope(tmp_path, "train", f"text={text}", *WORDS) == 0, said(tmp_path)
+    run = only_run(tmp_path)
+    assert rnnscope(tmp_path, "reproduce", "until=2") == 0, said(tmp_path)
+    assert rnnscope(tmp_path, "evaluate") == 0, said(tmp_path)
+    assert said(tmp_path).count(f"run      {run}, checkpoint best") == 1
+
+
 def test_a_killed_run_is_compared_as_far_as_it_got(tmp_path: Path, text: Path) -> None:
     assert rnnscope(tmp_path, "train", f"text={text}", *WORDS, kill=Kill("in a row of metrics.csv", 9)) == -9
     status, verdict = reproduce(tmp_path, only_run(tmp_path))

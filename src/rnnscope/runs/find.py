@@ -9,7 +9,9 @@ from rnnscope.runs.record import Record
 
 
 def find_run(run: str, key: str = "run") -> RunFolder:
-    """Return the run that `run` names: a folder, `latest` (the newest with weights), or a unique prefix of its name.
+    """Return the run that `run` names: a folder, `latest`, or a unique prefix of its name.
+
+    The latest is the newest with weights that repeats no other.
 
     A run's name is its path under outputs/runs or outputs/sweeps; a prefix may leave out folders in front. `key` is what it was
     given as, for messages.
@@ -59,12 +61,17 @@ def _latest(root: Path, key: str) -> RunFolder:
     able = [run for run in iterate_runs(root) if run.weights.exists() or any(run.checkpoints.glob("*.ckpt"))]
     if not able:
         raise UserError(f"{key}=latest: there is no run with a checkpoint under {root}; train one with: rnnscope train")
-    return max(able, key=_started)
+    return max(able, key=_newness)
 
 
-def _started(folder: RunFolder) -> tuple[str, str]:
-    """When the run began, by its own record, which survives copying; then its name, for runs of the same second."""
+def _newness(folder: RunFolder) -> tuple[bool, str, str]:
+    """What the latest run has most of.
+
+    That it repeats no other run: whoever reproduced some steps goes on with what they trained. Then when it began, by its own
+    record, which survives copying; then its name, for runs of the same second.
+    """
     try:
-        return str(Record.read(folder.record).values.get("started", "")), folder.path.name
+        record = Record.read(folder.record)
+        return not record.get("parent.reproduced", bool, False), str(record.values.get("started", "")), folder.path.name
     except UserError:
-        return "", folder.path.name
+        return False, "", folder.path.name
