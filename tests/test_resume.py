@@ -115,6 +115,23 @@ def test_the_time_trained_goes_on_from_the_checkpoint(broken: Path) -> None:
     assert record_of(broken)["status"] == "finished"
 
 
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["trainer.max_steps=30"], "the budget of 30 steps is used up at step 30; give more, such as trainer.max_steps=60"),
+        (
+            ["trainer.max_steps=null", "trainer.max_minutes=0.00001"],
+            "the budget of 1e-05 minutes is used up at step 30; give more",
+        ),
+    ],
+)
+def test_a_budget_that_is_spent_is_refused(broken: Path, words: list[str], message: str) -> None:
+    before = (broken / "run.json").read_bytes()
+    assert rnnscope(broken.parents[2], "resume", *words) == 1
+    assert message in said(broken.parents[2])
+    assert (broken / "run.json").read_bytes() == before
+
+
 def test_looks_without_a_new_best_are_counted_through_a_kill(tmp_path: Path, text: str) -> None:
     words = [*WORDS, "optimizer.lr=1e-30", "trainer.patience=3", "trainer.val_every=10", "schedule=constant"]
     assert rnnscope(tmp_path, "train", text, *words, kill=Kill("in a step, all written", 33)) == -signal.SIGKILL, said(tmp_path)

@@ -143,10 +143,18 @@ def refuse_spent_budget(training: Training, saved: dict[str, Any] | None) -> Non
     Raises:
         UserError: naming the budget.
     """
-    step, total = saved["task"]["step"] if saved else 0, training.resolved["total_steps"]
-    if training.terms.end is None and training.terms.pause is None and total is not None and step >= total:
+    if saved is None or training.terms.end is not None or training.terms.pause is not None:
+        return
+    step, total, minutes = saved["task"]["step"], training.resolved["total_steps"], training.config["trainer"]["max_minutes"]
+    if total is not None and step >= total:
         raise UserError(
             f"the budget of {total} steps is used up at step {step}; give more, such as trainer.max_steps={2 * step}"
+        )
+    seconds = saved["monitors"].get("Throughput", {}).get("seconds", 0.0)
+    if minutes is not None and seconds >= 60 * minutes:
+        raise UserError(
+            f"the budget of {minutes:g} minutes is used up at step {step}; give more, such as"
+            f" trainer.max_minutes={seconds / 30:.3g}"
         )
 
 
