@@ -20,6 +20,7 @@ import rnnscope
 from rnnscope.cli import COMMANDS, main, protect, quote
 from rnnscope.commands import schema
 from rnnscope.commands.complaint import keys_of
+from rnnscope.errors import UserError
 
 
 def run_command(*words: str, **options) -> subprocess.CompletedProcess:
@@ -238,6 +239,22 @@ def test_samples_are_scored_one_by_one(tmp_path, monkeypatch, capsys):
         nats -= float(logits.double().log_softmax(-1).gather(-1, ids[:, 1:, None]).sum())
         count += ids.shape[1] - 1
     assert table_of(capsys.readouterr().out)["each sample from a zero state"] == pytest.approx(nats / count, abs=1e-4)
+    assert run.score(text.read_text("utf-8")).loss == pytest.approx(nats / count, rel=1e-6)
+    assert run.score("\n".join(names)).tokens == count
+    with pytest.raises(UserError, match="no text to score"):
+        run.score("\n")
+
+
+def test_lines_of_a_stream_are_scored_between_start_and_end(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
+    text = tmp_path / "lines.txt"
+    text.write_text("so it is\nand so it was\n" * 60, encoding="utf-8")
+    assert main(["train", f"text={text}", *TINY, "dataset.start_end=line", "trainer.max_steps=5"]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "precision=float32", f"text={text}"]) == 0
+    rows, run = table_of(capsys.readouterr().out), rnnscope.load()
+    found = [run.score(text.read_text("utf-8"), carried=carried).loss for carried in (True, False)]
+    assert found == [pytest.approx(rows[key], abs=1e-4) for key in rows if "state" in key]
 
 
 def test_a_window_longer_than_the_text_is_the_text(trained, capsys):

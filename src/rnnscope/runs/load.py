@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
+from rnnscope.data.samples import SampleWindows
 from rnnscope.data.stream import encode_text
+from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
@@ -27,6 +30,7 @@ from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
 UNKNOWN = ("refuse", "skip", "replace")
+LONGEST = 1024  # tokens scored at once
 
 
 @dataclass(repr=False)
@@ -100,19 +104,28 @@ class LoadedRun:
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.
 
+        START and END stand where they stood in training. A run of samples scores each of them from a zero state.
+
         Args:
             carried: carry the state through the whole text; False scores independent windows from a zero state.
             window: tokens of those windows.
         """
-        if not text:
+        kind, windows = framing(self.config)
+        check_kind(kind, self.vocabulary.level, windows)
+        if not text or (kind is not None and not text.strip()):
             raise UserError("there is no text to score: it is empty")
-        stream = encode_text(self.vocabulary, text)
-        windows: Iterable[Any]
-        if carried:
-            windows = StreamWindows(stream, batch_size=1, sequence_length=min(1024, len(stream) - 1))
-        else:
-            windows = ZeroStateWindows(stream, batch_size=32, sequence_length=window)
-        return evaluate(self.model, windows, precision, characters=len(text))
+        stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start
+        return evaluate(self.model, _windows(stream, start, kind, windows, carried, window), precision, characters=len(text))
+
+
+def _windows(stream: np.ndarray, start: int, kind: str | None, windows: str, carried: bool, window: int) -> Windows:
+    """Return the windows that `LoadedRun.score` looks at; with a `kind` of text between START and END, START is given."""
+    if windows == "samples":
+        return SampleWindows(stream, 32, LONGEST, start, shuffle=False)
+    given = None if kind is None else start
+    if carried:
+        return StreamWindows(stream, 1, min(LONGEST, len(stream) - 1), given=given)
+    return ZeroStateWindows(stream, 32, window, given=given)
 
 
 def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[list[str]]:
@@ -167,15 +180,16 @@ def drawing(
 ) -> Choice:
     """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
     start = None if vocabulary.level == "byte" else vocabulary.start
-    end = vocabulary.end if is_framed(config) else None
+    end = vocabulary.end if framing(config)[0] is not None else None
     never = {vocabulary.unk, start, vocabulary.end} - {end, None}
     return Choice(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
 
 
-def is_framed(config: dict[str, Any]) -> bool:
-    """Whether the run's texts were trained between START and END."""
+def framing(config: dict[str, Any]) -> tuple[Any, Any]:
+    """Return what START and END stood around when the run was trained, None for nothing, and the kind of its windows."""
     dataset = config.get("dataset")
-    return isinstance(dataset, dict) and dataset.get("start_end") is not None
+    keys = dataset if isinstance(dataset, dict) else {}
+    return keys.get("start_end"), keys.get("windows", "stream")
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
@@ -206,7 +220,8 @@ def first_id(vocabulary: Vocabulary, config: dict[str, Any]) -> int:
 
     Without START in the text the model met it once an epoch and has hardly learnt what follows it.
     """
-    return vocabulary.start if is_framed(config) or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
+    framed = framing(config)[0] is not None
+    return vocabulary.start if framed or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
 
 
 def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:

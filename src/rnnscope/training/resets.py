@@ -27,7 +27,10 @@ class Resets:
         block, index = divmod(step, AHEAD)
         if self._drawn != (block, packed.shape[2]):
             self._drawn = block, packed.shape[2]
-            self._kept = self._draw(block, packed.shape[2]).to(packed).unsqueeze(-1).unbind()
+            drawn = self._draw(block, packed.shape[2]).to(packed.dtype).unsqueeze(-1)
+            # without waiting for the copy
+            drawn = drawn.pin_memory().to(packed.device, non_blocking=True) if packed.is_cuda else drawn
+            self._kept = drawn.unbind()
         return self._kept[index]
 
     def _draw(self, block: int, columns: int) -> Tensor:
