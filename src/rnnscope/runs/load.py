@@ -110,7 +110,8 @@ class LoadedRun:
             carried: carry the state through the whole text; False scores independent windows from a zero state.
             window: tokens of those windows.
         """
-        kind, windows = framing(self.config)
+        dataset = dataset_of(self.config)
+        kind, windows = dataset.get("start_end"), dataset.get("windows", "stream")
         check_kind(kind, self.vocabulary.level, windows)
         if not text or (kind is not None and not text.strip()):
             raise UserError("there is no text to score: it is empty")
@@ -180,16 +181,20 @@ def drawing(
 ) -> Choice:
     """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
     start = None if vocabulary.level == "byte" else vocabulary.start
-    end = vocabulary.end if framing(config)[0] is not None else None
+    end = vocabulary.end if is_framed(config) else None
     never = {vocabulary.unk, start, vocabulary.end} - {end, None}
     return Choice(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
 
 
-def framing(config: dict[str, Any]) -> tuple[Any, Any]:
-    """Return what START and END stood around when the run was trained, None for nothing, and the kind of its windows."""
+def dataset_of(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of the run's dataset, none where somebody else's config has no such section."""
     dataset = config.get("dataset")
-    keys = dataset if isinstance(dataset, dict) else {}
-    return keys.get("start_end"), keys.get("windows", "stream")
+    return dataset if isinstance(dataset, dict) else {}
+
+
+def is_framed(config: dict[str, Any]) -> bool:
+    """Whether the run's texts were trained between START and END."""
+    return dataset_of(config).get("start_end") is not None
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
@@ -220,8 +225,7 @@ def first_id(vocabulary: Vocabulary, config: dict[str, Any]) -> int:
 
     Without START in the text the model met it once an epoch and has hardly learnt what follows it.
     """
-    framed = framing(config)[0] is not None
-    return vocabulary.start if framed or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
+    return vocabulary.start if is_framed(config) or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
 
 
 def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-AHEAD = 256  # steps that are drawn at once: drawing for each alone would cost every step 0.4 % of its time
+AHEAD = 256  # steps that are drawn at once: one by one it takes 0.4 % of the steps of 2 x 128 units
 
 
 class Resets:

@@ -28,7 +28,7 @@ from rnnscope.training.schedules import Plateau, Schedule
 class Tally:
     """Sums since the last look. What is added waits on its device until somebody asks: a step neither waits nor adds.
 
-    How it is asked for makes no difference: float32 losses add up in Python's float64 without rounding.
+    When it is asked for makes no difference: float32 losses add up in float64 without rounding.
 
     Args:
         clip_norm: gradients are clipped to this norm, and `add` is told their norm before that.
