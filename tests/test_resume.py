@@ -252,7 +252,7 @@ def test_what_does_not_fit_the_run_is_refused(broken: Path) -> None:
         "optimizer=sgd": "single keys",
         "trainer.max_stepz=3": "did you mean trainer.max_steps?",
         "trainer.max_steps=many": "no whole number",
-        "monitor.sample_prompt=(#=": "the prompt has",
+        "monitor.sample_prompt=(#=": "monitor.sample_prompt has 3 token(s)",
     }.items():
         assert rnnscope(folder, "resume", word) == 1
         assert message in said(folder).splitlines()[-1]

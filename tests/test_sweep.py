@@ -132,7 +132,7 @@ def test_a_defect_leaves_its_traceback(story, outputs, monkeypatch, capsys):
 
 def test_where_no_job_can_begin_nothing_is_left(story, outputs, capsys, tmp_path):
     assert sweep(tmp_path / "none.txt", *JOBS) == 1
-    assert error(capsys).startswith("no job could begin: dataset.corpus.path=")
+    assert error(capsys).startswith("no job could begin: text=")
     assert list((outputs / "sweeps").iterdir()) == []
 
 
