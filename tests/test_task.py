@@ -15,7 +15,8 @@ from rnnscope.model.scoring import sum_of_nats
 from rnnscope.training.optimizers import OPTIMIZERS, make_optimizer
 from rnnscope.training.resets import AHEAD, Resets
 from rnnscope.training.schedules import Constant, make_schedule
-from rnnscope.training.task import LanguageModelTask, Tally
+from rnnscope.training.tally import Tally
+from rnnscope.training.task import LanguageModelTask
 
 V = 11
 CELLS = ("rnn", "lstm", "gru")

@@ -76,13 +76,12 @@ def usage() -> str:
 
 
 def run_command(command: str, arguments: list[str]) -> int:
-    """Import `command`, give it `arguments` through Hydra, and turn what goes wrong into one line."""
+    """Run `command`, and turn what goes wrong into one line."""
     import logging
 
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from rnnscope.commands import compose
     from rnnscope.errors import UserError
 
     logging.raiseExceptions = False  # `rnnscope train --info | head`: no traceback for each line that nobody reads
@@ -91,13 +90,7 @@ def run_command(command: str, arguments: list[str]) -> int:
     if command == "train" and any(argument.startswith("from=") for argument in arguments):
         command = "train_from"
     try:
-        compose.typed = [typed[0], command.partition("_")[0], *arguments]
-        check_arguments(arguments)
-        if command != "train" and {"-h", "--help"} & set(arguments):
-            print(compose.help_page(command))
-            return 0
-        sys.argv = [typed[0], *overrides_of(command, arguments)]
-        return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
+        return hand_over(command, arguments, typed[0])
     except (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError) as error:
         if os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
@@ -125,6 +118,19 @@ def run_command(command: str, arguments: list[str]) -> int:
         return complain(no_space(error))
     finally:
         sys.argv = typed
+
+
+def hand_over(command: str, arguments: list[str], program: str) -> int:
+    """Import `command` and give it `arguments` through Hydra, which reads them where those of this process stand."""
+    from rnnscope.commands import compose
+
+    compose.typed = [program, command.partition("_")[0], *arguments]
+    check_arguments(arguments)
+    if command != "train" and {"-h", "--help"} & set(arguments):
+        print(compose.help_page(command))
+        return 0
+    sys.argv = [program, *overrides_of(command, arguments)]
+    return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
 
 
 def as_typed(message: str, arguments: list[str]) -> str:
@@ -222,6 +228,12 @@ def quote(text: str) -> str:
     return QuotedString(text=literal, quote=Quote.single).with_quotes()
 
 
+def verbatim_of(command: str) -> dict[str, str]:
+    """Return the verbatim keys of all forms of a command, and what they set: `train from=` is one, `resume text=` another."""
+    found = VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
+    return found | {"text": VERBATIM["train"]["text"]} if command == "resume" else found
+
+
 def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
     """Let `text=` choose the dataset that reads a person's own files, unless another one is named.
 
@@ -259,9 +271,7 @@ def complete_word(program: str, command: str, words: list[str], arguments: list[
     """Return what the last of the words after a command may become."""
     from rnnscope.commands.completion import offers
 
-    verbatim = VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
-    if command == "resume":
-        verbatim = verbatim | {"text": VERBATIM["train"]["text"]}
+    verbatim = verbatim_of(command)
     before = [word for word in words[:-1] if word.partition("=")[0] not in verbatim]
     os.environ["COMP_LINE"] = " ".join([program, *before, words[-1]])
     found = ask_hydra("train" if command == "resume" else command, arguments)

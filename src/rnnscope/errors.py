@@ -6,3 +6,11 @@ class UserError(ValueError):
 
     The command line prints it without a traceback; every other exception is a defect of rnnscope and keeps its own.
     """
+
+
+class WrongEncoding(UserError):
+    """A text is not in the encoding that it is read in; `found` is the message without what to do."""
+
+    def __init__(self, found: str, remedy: str) -> None:
+        super().__init__(f"{found}: {remedy}")
+        self.found = found

@@ -7,6 +7,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from rnnscope.cli import verbatim_of
 from rnnscope.commands import schema
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import outputs_folder
@@ -18,11 +19,6 @@ PACKAGES = {  # choices that come with packages of their own -> the extra that i
 }
 SWEPT = "values of a sweep are 1,2 or range(1,5) or choice(a,b) or interval(0,1)"
 ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
-TYPED = {
-    "train": ("text", "from"),
-    "train_from": ("text", "from"),
-    "resume": ("text",),
-}  # words for keys that have another name in the config
 
 
 def one_line(error: BaseException, command: str) -> str:
@@ -80,7 +76,7 @@ def unknown_key(key: str, command: str) -> str:
     """Return that a command has no such key, and which one was likely meant."""
     if key.startswith(("hydra.sweeper.", "hydra.launcher.")):
         return _unknown_setting(key)
-    known = sorted({*keys_of(ROOTS[command]), *TYPED.get(command, ())})
+    known = sorted({*keys_of(ROOTS[command]), *verbatim_of(command.partition("_")[0])})
     if key in known:
         group, _, leaf = key.partition(".")
         kinds = schema.GROUPS.get(group, {})

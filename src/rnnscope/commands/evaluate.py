@@ -101,18 +101,15 @@ def _own_data(loaded: Any, recorded: dict[str, Any], split: str) -> Any:
 
 def _text(loaded: Any, recorded: dict[str, Any], path: str) -> Any:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    from rnnscope.errors import UserError
+    from rnnscope.errors import WrongEncoding
 
     whole = {"corpus": {"path": path}, "split": {"train": 1.0, "val": 0.0, "test": 0.0}}
     short = {} if recorded["dataset"]["windows"] == "samples" else {"sequence_length": 1}  # any text is long enough
     try:
         return _prepare(loaded, recorded, whole | {"batch_size": 1} | short)
-    except UserError as error:  # the key to set is not one of this command's
-        found, key, _ = str(error).partition(": set dataset.encoding")
-        if not key:
-            raise
+    except WrongEncoding as error:  # the key to set is not one of this command's
         encoding = recorded["dataset"]["encoding"]
-        raise UserError(f"{found}: this run's texts are {encoding}; save this one as {encoding} first") from None
+        raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None
 
 
 def _prepare(loaded: Any, recorded: dict[str, Any], other: dict[str, Any]) -> Any:

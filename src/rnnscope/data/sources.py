@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, WrongEncoding
 
 BLOCK = 1 << 18  # bytes read at a time: with all that becomes of them they stay in the cache of a core
 OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.open}
@@ -91,7 +91,7 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, position: int, sou
     try:
         return decoder.decode(block, final=not block)
     except UnicodeError as error:
-        raise UserError(_undecodable(error, position, source, encoding)) from None
+        raise _undecodable(error, position, source, encoding) from None
 
 
 def _checked_nuls(text: str, source: Source, encoding: str) -> int:
@@ -106,17 +106,16 @@ def _checked_nuls(text: str, source: Source, encoding: str) -> int:
     return nuls
 
 
-def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> str:
+def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> WrongEncoding:
+    remedy = "set dataset.encoding to the one it is written in"
     if not isinstance(error, UnicodeDecodeError):
-        return f"{source.path}: not {encoding} ({error}): set dataset.encoding to the one it is written in"
+        return WrongEncoding(f"{source.path}: not {encoding} ({error})", remedy)
     offset = position - len(error.object) + error.start
     found = error.object[error.start]
     start = error.object[:2] if position == len(error.object) else b""
     hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252 or latin-1, say"
-    return (
-        f"{source.path}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason}): "
-        f"set dataset.encoding to the one it is written in ({hint})"
-    )
+    what = f"{source.path}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason})"
+    return WrongEncoding(what, f"{remedy} ({hint})")
 
 
 def _blocks(source: Source) -> Iterator[bytes]:

@@ -1,0 +1,70 @@
+"""Sums over steps: what has been lost and clipped since somebody last looked."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Tally:
+    """Sums since the last look. What is added waits on its device until somebody asks: a step neither waits nor adds.
+
+    When it is asked for makes no difference: float32 losses add up in float64 without rounding.
+
+    Args:
+        clip_norm: gradients are clipped to this norm, and `add` is told their norm before that.
+    """
+
+    def __init__(self, clip_norm: float | None = None) -> None:
+        self.clip_norm = clip_norm
+        self.clear()
+
+    def clear(self) -> None:
+        self._nats, self._clipped = 0.0, 0.0
+        self._new_nats: list[Tensor] = []
+        self._new_clipping: list[Tensor] = []
+        self.tokens = self.steps = 0
+
+    def add(self, nats: Tensor, tokens: int, clipping: Tensor | None = None) -> None:
+        """Add a step. `clipping`: the norm of its gradient, or without `clip_norm` what share of it was clipped."""
+        self._new_nats.append(nats)
+        self.tokens, self.steps = self.tokens + tokens, self.steps + 1
+        if clipping is not None:
+            self._new_clipping.append(clipping)
+
+    @property
+    def nats(self) -> float:
+        """The sum of losses."""
+        self._nats += sum(_values(self._new_nats))
+        return self._nats
+
+    @property
+    def clipped(self) -> float:
+        """How many steps were clipped: with `clip_value`, the sum of the shares of their elements that were."""
+        values = _values(self._new_clipping)
+        self._clipped += sum(values if self.clip_norm is None else (value > self.clip_norm for value in values))
+        return self._clipped
+
+    def take(self) -> float:
+        """Return the mean loss since the last look, NaN if there was no step, and begin anew."""
+        loss = self.nats / self.tokens if self.tokens else math.nan
+        self.clear()
+        return loss
+
+    def state(self) -> list[Any]:
+        nats, clipped = torch.tensor([self.nats, self.clipped], dtype=torch.float64)
+        return [nats, self.tokens, self.steps, clipped]
+
+    def restore(self, state: list[Any]) -> None:
+        """Put back what `state` returned; older checkpoints have None for a sum of nothing."""
+        nats, self.tokens, self.steps, clipped = state
+        self._nats, self._clipped = (0.0 if total is None else float(total) for total in (nats, clipped))
+        self._new_nats, self._new_clipping = [], []
+
+
+def _values(waiting: list[Tensor]) -> list[float]:
+    """Take all scalars out of a list, and return their values."""
+    values = torch.stack(waiting).tolist() if waiting else []
+    waiting.clear()
+    return values
