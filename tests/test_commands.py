@@ -17,9 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import rnnscope
-from rnnscope.cli import COMMANDS, main, protect, quote
+from rnnscope.cli import COMMANDS, main
 from rnnscope.commands import schema
 from rnnscope.commands.complaint import keys_of
+from rnnscope.commands.verbatim import protect, quote
 from rnnscope.errors import UserError
 
 

@@ -11,6 +11,8 @@ import os
 import re
 import sys
 
+from rnnscope.commands.verbatim import VERBATIM, as_typed, protect, quote, verbatim_of
+
 COMMANDS = {
     "train": "train a model and leave a run folder       rnnscope train text=my_book.txt",
     "resume": "go on with a run that stopped              rnnscope resume run=latest trainer.max_steps=4000",
@@ -19,20 +21,6 @@ COMMANDS = {
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "runs side by side, the best first          rnnscope compare html=report.html",
     "bench": "how fast this machine trains and samples   rnnscope bench",
-}
-# Keys whose value is a person's text or path: taken as typed, whatever Hydra's grammar would make of it.
-VERBATIM = {
-    "train": {"text": "dataset.corpus.path", "init_from": "init_from", "monitor.sample_prompt": "monitor.sample_prompt"},
-    "train_from": {"from": "parent"},
-    "resume": {"run": "run"},
-    "reproduce": {"run": "run", "text": "text"},
-    "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
-    "evaluate": {"run": "run", "text": "text"},
-    "compare": {
-        **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
-        "with": "other",
-    },
-    "bench": {},
 }
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
@@ -133,12 +121,6 @@ def hand_over(command: str, arguments: list[str], program: str) -> int:
     return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
 
 
-def as_typed(message: str, arguments: list[str]) -> str:
-    """Return `message` with the key of the text as it was typed: `text=` stands for a longer one."""
-    typed = any(argument.startswith("text=") for argument in arguments)
-    return message.replace(f"{VERBATIM['train']['text']}=", "text=") if typed else message
-
-
 def overrides_of(command: str, arguments: list[str]) -> list[str]:
     """Return what Hydra reads: each word as it was meant, whatever Hydra's grammar would make of it."""
     if command in CHANGING:
@@ -211,27 +193,6 @@ def check_options(arguments: list[str]) -> None:
             raise UserError(f"{option} takes one of {', '.join(choices)}, not {value or 'nothing'}")
         if option in ("--package", "-p") and not value:
             raise UserError(f"{option} takes the name of a section, such as model")
-
-
-def protect(command: str, argument: str) -> str:
-    """Return the Hydra override that sets a verbatim key to exactly the text after its first `=`; other words as they are."""
-    key, equals, value = argument.partition("=")
-    target = VERBATIM[command].get(key)
-    return f"{target}={quote(value)}" if equals and target is not None else argument
-
-
-def quote(text: str) -> str:
-    """Return `text` as a quoted string of Hydra's grammar in which OmegaConf finds no `${...}` either."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
-    literal = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
-    return QuotedString(text=literal, quote=Quote.single).with_quotes()
-
-
-def verbatim_of(command: str) -> dict[str, str]:
-    """Return the verbatim keys of all forms of a command, and what they set: `train from=` is one, `resume text=` another."""
-    found = VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
-    return found | {"text": VERBATIM["train"]["text"]} if command == "resume" else found
 
 
 def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:

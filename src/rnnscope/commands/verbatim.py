@@ -1,0 +1,47 @@
+"""Keys whose value is a person's text or path: taken as typed, whatever Hydra's grammar would make of it.
+
+Opened for every command line, `--help` too: it imports nothing heavy.
+"""
+
+import re
+
+VERBATIM = {
+    "train": {"text": "dataset.corpus.path", "init_from": "init_from", "monitor.sample_prompt": "monitor.sample_prompt"},
+    "train_from": {"from": "parent"},
+    "resume": {"run": "run"},
+    "reproduce": {"run": "run", "text": "text"},
+    "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
+    "evaluate": {"run": "run", "text": "text"},
+    "compare": {
+        **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
+        "with": "other",
+    },
+    "bench": {},
+}
+
+
+def protect(command: str, argument: str) -> str:
+    """Return the Hydra override that sets a verbatim key to exactly the text after its first `=`; other words as they are."""
+    key, equals, value = argument.partition("=")
+    target = VERBATIM[command].get(key)
+    return f"{target}={quote(value)}" if equals and target is not None else argument
+
+
+def quote(text: str) -> str:
+    """Return `text` as a quoted string of Hydra's grammar in which OmegaConf finds no `${...}` either."""
+    from hydra.core.override_parser.types import Quote, QuotedString
+
+    literal = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
+    return QuotedString(text=literal, quote=Quote.single).with_quotes()
+
+
+def verbatim_of(command: str) -> dict[str, str]:
+    """Return the verbatim keys of all forms of a command, and what they set: `train from=` is one, `resume text=` another."""
+    found = VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
+    return found | {"text": VERBATIM["train"]["text"]} if command == "resume" else found
+
+
+def as_typed(message: str, arguments: list[str]) -> str:
+    """Return `message` with the key of the text as it was typed: `text=` stands for a longer one."""
+    typed = any(argument.startswith("text=") for argument in arguments)
+    return message.replace(f"{VERBATIM['train']['text']}=", "text=") if typed else message
