@@ -10,7 +10,7 @@ from conftest import train
 from rnnscope.data.batches import StreamWindows
 from rnnscope.errors import UserError
 from rnnscope.model import precision
-from rnnscope.model.language_model import LanguageModel, pack
+from rnnscope.model.language_model import LanguageModel, parts
 from rnnscope.model.scoring import sum_of_nats
 from rnnscope.training.optimizers import OPTIMIZERS, make_optimizer
 from rnnscope.training.resets import AHEAD, Resets
@@ -185,9 +185,9 @@ def test_a_state_reset_takes_whole_columns(cell):
     source = iter(windows(batch=200, length=2, tokens=1600))
     task.take_step(next(source))
     assert task.carried is not None
-    whole = pack(task.carried)
+    whole = torch.stack(parts(task.carried))
     read, started = task.model.read, []
-    task.model.read = lambda tokens, state: (started.append(pack(state)), read(tokens, state))[1]
+    task.model.read = lambda tokens, state: (started.append(torch.stack(parts(state))), read(tokens, state))[1]
     task.take_step(next(source))
     zero = (started[0] == 0).all(-1)[:, 0]  # (parts, columns)
     assert torch.equal(zero, zero[:1].expand_as(zero))
@@ -196,7 +196,7 @@ def test_a_state_reset_takes_whole_columns(cell):
 
 
 def kept(resets: Resets, step: int, columns: int) -> list[float]:
-    return resets.kept(step, torch.zeros(2, 1, columns, 5))[:, 0].tolist()
+    return resets.kept(step, torch.zeros(1, columns, 5))[:, 0].tolist()
 
 
 def test_state_resets_hang_on_the_step_and_the_seed_alone():

@@ -19,7 +19,6 @@ from rnnscope.runs.folder import create_run_folder
 from rnnscope.training.task import LanguageModelTask
 
 WARM_UP_STEPS = 20
-WINDOWS = 200  # of the training text, over and over, in the bare loop
 TURN = 5.0  # seconds: short enough that whatever else the machine does slows both sides alike
 
 
@@ -82,17 +81,20 @@ def deterministic_ratio(bare: BareLoop, seconds: float) -> float:
 
 
 def bare_loop(training: Any) -> BareLoop:
-    """Return the loop of the same model, window and precision."""
+    """Return the loop of the same model, windows and precision: the text lies in the same columns."""
     model, dataset = training.config["model"], training.config["dataset"]
     rows, steps = dataset["batch_size"], dataset["sequence_length"]
-    ids = np.asarray(training.data.stream("train")[: WINDOWS * rows * steps]).astype(np.int64)
+    ids = np.asarray(training.data.stream("train")).astype(np.int64)
     columns = torch.from_numpy(ids[: len(ids) // rows * rows].reshape(rows, -1)).t().contiguous().to(training.device)
     bf16 = training.resolved["precision"] == "bf16"
     return BareLoop(columns, len(training.data.vocabulary), model["hidden_size"], model["num_layers"], steps, bf16)
 
 
 class TakeTurns(Monitors):
-    """The monitors of a training; after each turn of it the bare loop runs while the pipeline stands still."""
+    """The monitors of a training; after each turn of it the bare loop runs while the pipeline stands still.
+
+    It trains on the windows of that turn: which tokens they hold decides how long their gradients take.
+    """
 
     def __init__(self, monitors: Monitors, turns: Turns, bare: BareLoop, seconds: float, validation: Validation) -> None:
         super().__init__(monitors.ends, monitors.monitors, monitors.every)
@@ -118,9 +120,11 @@ class TakeTurns(Monitors):
             return
         self.turns.everything.add(tokens, took)
         self.turns.watched.add(tokens, took - self._validating)
+        self.bare.step = self._step
         self.turns.bare.add(*self.bare.train(took))
         task.ending = task.interrupted = period_ends and self.turns.everything.seconds >= self.seconds
         self._go_on(task)
 
     def _go_on(self, task: LanguageModelTask) -> None:
-        self._began, self._tokens, self._validating = time.perf_counter(), task.tokens_seen, 0.0
+        self._step, self._tokens, self._validating = task.step, task.tokens_seen, 0.0
+        self._began = time.perf_counter()

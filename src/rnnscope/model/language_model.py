@@ -125,20 +125,14 @@ def drop(hidden: Tensor, share: float) -> Tensor:
     return hidden * kept.to(hidden.dtype).mul_(65536 / (65536 - level))
 
 
-@torch.no_grad()
-def pack(state: State) -> Tensor:
-    """Return a state as one tensor (parts, 1, batch, hidden_size), cut off from the steps that made it.
-
-    The gradients of the next window stop there. One tensor, because the number of operations is what costs here, not their
-    size: after a backward pass their code lies in no cache.
-    """
-    return torch.stack([part for layer in state for part in (layer if isinstance(layer, tuple) else (layer,))])
+def detach(state: State) -> State:
+    """Return a state cut off from the steps that made it: the gradients of the next window stop there."""
+    return [tuple(part.detach() for part in layer) if isinstance(layer, tuple) else layer.detach() for layer in state]
 
 
-def unpack(packed: Tensor, cell: str) -> State:
-    """Return the state that was packed, as `LanguageModel.forward` takes it."""
-    parts = packed.unbind()
-    return list(zip(parts[::2], parts[1::2], strict=True)) if cell == "lstm" else list(parts)
+def parts(state: State) -> list[Tensor]:
+    """Return the tensors of a state, (1, batch, hidden_size) each."""
+    return [part for layer in state for part in (layer if isinstance(layer, tuple) else (layer,))]
 
 
 def check_model(

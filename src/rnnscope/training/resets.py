@@ -19,17 +19,17 @@ class Resets:
         self._drawn = (-1, 0)  # block of steps, columns
         self._kept: tuple[Tensor, ...] = ()
 
-    def kept(self, step: int, packed: Tensor) -> Tensor:
-        """Return what the packed state (parts, 1, columns, units) is multiplied with before a step.
+    def kept(self, step: int, part: Tensor) -> Tensor:
+        """Return what a part of the state (1, columns, units) is multiplied with before a step.
 
-        That is (columns, 1), in the state's own format: 0 where a column starts from zero, 1 where it goes on.
+        That is (columns, 1), in the part's own format: 0 where a column starts from zero, 1 where it goes on.
         """
         block, index = divmod(step, AHEAD)
-        if self._drawn != (block, packed.shape[2]):
-            self._drawn = block, packed.shape[2]
-            drawn = self._draw(block, packed.shape[2]).to(packed.dtype).unsqueeze(-1)
+        if self._drawn != (block, part.shape[1]):
+            self._drawn = block, part.shape[1]
+            drawn = self._draw(block, part.shape[1]).to(part.dtype).unsqueeze(-1)
             # without waiting for the copy
-            drawn = drawn.pin_memory().to(packed.device, non_blocking=True) if packed.is_cuda else drawn
+            drawn = drawn.pin_memory().to(part.device, non_blocking=True) if part.is_cuda else drawn
             self._kept = drawn.unbind()
         return self._kept[index]
 

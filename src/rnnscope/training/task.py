@@ -10,13 +10,15 @@ stays 0.
 """
 
 from collections.abc import Iterable
+from contextlib import AbstractContextManager
+from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.language_model import LanguageModel, State, pack, unpack
+from rnnscope.model.language_model import LanguageModel, State, detach, parts
 from rnnscope.model.precision import autocast
 from rnnscope.model.scoring import Window, count_correct, sum_of_nats
 from rnnscope.training.exchange import Exchange
@@ -71,7 +73,7 @@ class LanguageModelTask(pl.LightningModule):
         self._optimizer = optimizer
         self._parameters_list = list(model.parameters())
         self.watcher = Watcher()
-        self._packed: Tensor | None = None  # the state that the next window starts from
+        self.carried: State | None = None  # the state that the next window starts from
         self.step = 0  # optimiser steps done
         self.tokens_seen = 0
         self.epoch = 0
@@ -119,9 +121,9 @@ class LanguageModelTask(pl.LightningModule):
         """Take one optimiser step on `window`; the sums of its loss and clipping are left in `tally`."""
         optimizer = self._optimizer  # Lightning's wrapper around it would cost 0.05 ms a step
         self._set_rate(window.epoch)
-        with autocast(self.device.type, self.precision):
-            logits, state = self.model.read(window.inputs.t(), None if window.fresh else self._carried_state())
-        self._packed, targets = pack(state), window.targets.t()
+        with self._autocast:
+            logits, state = self.model.read(window.inputs.t(), None if window.fresh else self._state())
+        self.carried, targets = detach(state), window.targets.t()
         nats = sum_of_nats(logits, targets)
         if self.look:
             self.correct = count_correct(logits.detach(), targets)
@@ -153,15 +155,17 @@ class LanguageModelTask(pl.LightningModule):
         if self.look and self.correct is not None:
             exchange.add_up([self.correct])
 
-    @property
-    def carried(self) -> State | None:
-        """The state that the next window starts from, None before the first."""
-        return None if self._packed is None else unpack(self._packed, self.model.cell)
+    @cached_property
+    def _autocast(self) -> AbstractContextManager:
+        return autocast(self.device.type, self.precision)  # one for all steps: to make it takes longer than to enter it
 
-    def _carried_state(self) -> State | None:
+    def _state(self) -> State | None:
         """Return the state to start from, with some columns set back to zero."""
-        if self.resets is not None and self._packed is not None:
-            self._packed.mul_(self.resets.kept(self.step, self._packed))
+        if self.resets is not None and self.carried is not None:
+            all_parts = parts(self.carried)
+            kept = self.resets.kept(self.step, all_parts[0])
+            for part in all_parts:
+                part.mul_(kept)
         return self.carried
 
     def _set_rate(self, epoch: int) -> None:
@@ -222,7 +226,7 @@ class LanguageModelTask(pl.LightningModule):
         options = {key: value for key, value in self._optimizer.param_groups[0].items() if key != "params"}
         self.step, self.epoch, self.tokens_seen = saved["step"], saved["epoch"], saved["tokens_seen"]
         self.position = saved["position"]
-        self._packed = None if saved["carried"] is None else pack(_to(saved["carried"], device))
+        self.carried = _copied(saved["carried"], device)
         self._optimizer.load_state_dict(saved["optimizer"])
         for group in self._optimizer.param_groups:
             group.update(options)  # the config's: it may have changed since, and else they are the same
@@ -232,8 +236,8 @@ class LanguageModelTask(pl.LightningModule):
         self.watched.restore(saved["watched"])
 
 
-def _to(values: Any, device: torch.device) -> Any:
-    """Move every tensor of nested lists and tuples to `device`."""
+def _copied(values: Any, device: torch.device) -> Any:
+    """Copy every tensor of nested lists and tuples to `device`."""
     if isinstance(values, (list, tuple)):
-        return type(values)(_to(value, device) for value in values)
-    return values.to(device) if isinstance(values, Tensor) else values
+        return type(values)(_copied(value, device) for value in values)
+    return values.to(device, copy=True) if isinstance(values, Tensor) else values
