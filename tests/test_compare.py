@@ -121,6 +121,13 @@ def test_json_and_markdown_hold_the_same(sweep, said):
     ]
 
 
+def test_a_table_names_its_runs_in_any_case_and_a_csv_has_what_is_asked_for(sweep, said):
+    _, _, head, first, *_ = said("columns=bits_per_character").splitlines()
+    assert head.split() == ["run", "bits/char"]
+    assert first.split()[1:] == ["b", "2.2500"]
+    assert said("columns=bits_per_character", "format=csv").splitlines()[0] == "bits_per_character"
+
+
 @pytest.mark.parametrize(("name", "start"), [("a.csv", "run,"), ("a b.md", "| run |"), ("x.json", "["), ("t.txt", "4 runs")])
 def test_a_file_gets_the_format_of_its_name(sweep, said, tmp_path, name, start):
     assert said(f"output={tmp_path / name}") == f"wrote {tmp_path / name}: 4 runs\n"

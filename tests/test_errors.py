@@ -58,7 +58,7 @@ def test_a_missing_file_is_neither_downloaded_nor_replaced(fails, tmp_path, monk
         (
             b"un caf\xe9 noir " * 100,
             "{}: not utf-8: byte 0xE9 at offset 6 (invalid continuation byte):"
-            " set dataset.encoding to the one it is written in (cp1252 or latin-1, say)",
+            " set dataset.encoding to the one it is written in (cp1252, latin-1 or shift_jis, say)",
         ),
         (b"a" * 5000, "the train split has one distinct token, 'a': nothing can be learnt, give another text"),
         (

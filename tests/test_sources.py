@@ -93,7 +93,7 @@ def refusal_of_utf8(path: Path, data: bytes, block: int) -> str | None:
     try:
         data.decode()
     except UnicodeDecodeError as error:
-        hint = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") and block >= 2 else "cp1252 or latin-1, say"
+        hint = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") and block >= 2 else "cp1252, latin-1 or shift_jis, say"
         return (
             f"{path}: not utf-8: byte 0x{data[error.start]:02X} at offset {error.start} ({error.reason}): "
             f"set dataset.encoding to the one it is written in ({hint})"
@@ -107,7 +107,7 @@ def test_invalid_utf8_names_offset_and_key(shared_data):
         list(decoded(Source(path, path.name), "utf-8", Counter()))
     assert str(error.value) == (
         f"{path}: not utf-8: byte 0xA1 at offset 748349 (invalid start byte): "
-        "set dataset.encoding to the one it is written in (cp1252 or latin-1, say)"
+        "set dataset.encoding to the one it is written in (cp1252, latin-1 or shift_jis, say)"
     )
     assert "¡" in "".join(decoded(Source(path, path.name), "latin-1", Counter()))
 

@@ -78,7 +78,8 @@ def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: 
     if kind == "json":
         return compare_formats.json_lines(runs, keys)
     width = shutil.get_terminal_size().columns if config["output"] is None and sys.stdout.isatty() else None
-    return [*headline(runs, config, total), "", *compare_table.table(runs, keys, width)]
+    named = keys if "run" in keys else ["run", *keys]  # a person reads it, where the others go to a program
+    return [*headline(runs, config, total), "", *compare_table.table(runs, named, width)]
 
 
 def count(runs: list[Summary]) -> str:

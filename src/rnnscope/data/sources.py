@@ -113,7 +113,7 @@ def _undecodable(error: UnicodeError, position: int, source: Source, encoding: s
     offset = position - len(error.object) + error.start
     found = error.object[error.start]
     start = error.object[:2] if position == len(error.object) else b""
-    hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252 or latin-1, say"
+    hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252, latin-1 or shift_jis, say"
     what = f"{source.path}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason})"
     return WrongEncoding(what, f"{remedy} ({hint})")
 
