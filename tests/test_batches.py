@@ -177,13 +177,6 @@ def test_cutting_rows(size, rows, time, data):
     assert counts.tolist() == (targets != IGNORE).sum(0).tolist()
 
 
-def test_moving_a_window_keeps_all_of_it():
-    window = next(iter(StreamWindows(np.arange(12), 3, 3)))
-    moved = window.to("meta")
-    assert moved.inputs.device.type == moved.targets.device.type == "meta"
-    assert (moved.count, moved.fresh, moved.epoch, moved.position) == (9, True, 0, window.position)
-
-
 def test_windows_come_from_a_memory_map(tmp_path):
     np.arange(12, dtype=np.uint8).tofile(tmp_path / "ids")
     stream = np.memmap(tmp_path / "ids", dtype=np.uint8, mode="r")

@@ -19,7 +19,8 @@ def model() -> LanguageModel:
 def draws(logits: list[float], temperature: float, choice: Choice = Choice(), count: int = 20_000) -> torch.Tensor:  # noqa: B008
     generator = torch.Generator().manual_seed(0)
     rows = torch.tensor([logits] * count)
-    ids = draw(rows + choice.forbidden(0, rows), torch.full((count, 1), temperature), choice, generator)
+    uniform = torch.rand(count, 1, generator=generator, dtype=torch.float64)
+    ids = draw(rows + choice.forbidden(0, rows), torch.full((count, 1), temperature), choice, uniform)
     return torch.bincount(ids, minlength=len(logits)) / count
 
 
@@ -80,7 +81,8 @@ def test_generating_carries_the_state(model):
     with torch.no_grad():
         for _ in range(30):
             logits = model(torch.tensor([text]))[0][:, -1]
-            text.append(int(draw(logits, torch.ones(1, 1), Choice(), generator)))
+            uniform = torch.rand(1, 1, generator=generator, dtype=torch.float64)
+            text.append(int(draw(logits, torch.ones(1, 1), Choice(), uniform)))
     assert [row[0] for row in generate(model, [1, 4, 2], 30, [1.0], Choice(), seed=5)] == text[3:]
 
 

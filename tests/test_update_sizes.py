@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import train
 
-from rnnscope.monitor.update_sizes import update_sizes
+from rnnscope.monitor.update_sizes import sums_of_squares, update_sizes
 from rnnscope.runs.journal import read_csv
 
 PREFIX = "update_size/"
@@ -52,10 +52,14 @@ def test_update_sizes_by_hand(words, story, outputs):
         assert found == pytest.approx(expected, abs=1e-4)
 
 
+def sizes_of(parameters: dict[str, torch.Tensor], updates: dict[str, torch.Tensor]) -> dict[str, float]:
+    return update_sizes(list(parameters), sums_of_squares(parameters, updates).tolist())
+
+
 def test_sgd_moves_by_its_rate_times_the_gradient():
     weight = torch.tensor([3.0, 4.0])
     gradient = torch.tensor([0.6, 0.8])
-    found = update_sizes({"w": weight}, {"w": -0.01 * gradient})
+    found = sizes_of({"w": weight}, {"w": -0.01 * gradient})
     assert found[PREFIX + "w"] == pytest.approx(math.log10(0.01 * 1 / 5))
     assert found[PREFIX + "all"] == pytest.approx(found[PREFIX + "w"])
 
@@ -63,7 +67,7 @@ def test_sgd_moves_by_its_rate_times_the_gradient():
 def test_all_parameters_together_weigh_by_their_values():
     parameters = {"big": torch.full((100,), 2.0), "small": torch.full((1,), 1.0)}
     updates = {"big": torch.full((100,), 0.002), "small": torch.full((1,), 0.5)}
-    found = update_sizes(parameters, updates)
+    found = sizes_of(parameters, updates)
     rms = math.sqrt((100 * 0.002**2 + 0.5**2) / 101) / math.sqrt((100 * 4 + 1) / 101)
     assert found[PREFIX + "all"] == pytest.approx(math.log10(rms), rel=1e-6)
 
@@ -82,8 +86,8 @@ def test_a_parameter_of_zeros_is_left_out_until_it_moves(story, outputs):
 
 def test_what_is_no_number_is_said():
     zero, one = torch.zeros(2), torch.ones(2)
-    assert update_sizes({"w": zero}, {"w": one}) == {}
-    assert update_sizes({"w": one}, {"w": zero}) == {}
-    found = update_sizes({"w": one}, {"w": torch.tensor([math.nan, 1.0])})
+    assert sizes_of({"w": zero}, {"w": one}) == {}
+    assert sizes_of({"w": one}, {"w": zero}) == {}
+    found = sizes_of({"w": one}, {"w": torch.tensor([math.nan, 1.0])})
     assert math.isnan(found[PREFIX + "w"])
     assert math.isnan(found[PREFIX + "all"])

@@ -21,7 +21,7 @@ from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.load import strangers
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.exchange import Exchange
-from rnnscope.training.optimizers import make_optimizer
+from rnnscope.training.optimizers import is_capturable, make_optimizer
 from rnnscope.training.randomness import seed_all, seed_of_process
 from rnnscope.training.resets import Resets
 from rnnscope.training.schedules import make_schedule
@@ -32,6 +32,8 @@ AT_LEAST_ONE = {
     "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
 }
 MOST_THREADS = 4096
+STEP_VERSIONS = {"cpu": 1, "cuda": 2}  # how a step rounds; 2: the optimizer reads its learning rate on the GPU, in float32
+CUDA_GRAPH = ("auto", "always", "never")
 ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "clip_value")
 
 
@@ -109,9 +111,13 @@ class Training:
         """Return the windows that validation looks at, from the first token of the val split."""
         dataset, limit = self.config["dataset"], self.config["trainer"]["val_tokens"]
         if dataset["windows"] != "stream" or limit is None:
-            return iter(self.data.windows("val"))
+            windows: Windows = self.data.windows("val")
+            windows.device = self.device
+            return iter(windows)
         stream, sizes = self.data.stream("val")[: limit + 1], (dataset["val_batch_size"], dataset["sequence_length"])
-        return iter(StreamWindows(stream, *sizes, given=self.data.given))
+        windows = StreamWindows(stream, *sizes, given=self.data.given)
+        windows.device = self.device
+        return iter(windows)
 
 
 def check_config(config: dict[str, Any]) -> None:
@@ -172,20 +178,81 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     initial = copy_weights(model, start, terms.initial) if start else terms.initial
     if processes.rank:
         seed_all(seed_of_process(config["seed"], processes.rank))  # the same weights, but dropout of its own
-    model = model.to(device)
+    model = move(model, device, model_keys)
     windows = data.train_windows(processes.rank, processes.world_size)
     total_steps = count_steps(trainer, windows.windows_per_epoch)
-    optimizer = make_optimizer(model.parameters(), **config["optimizer"])
+    step_version = resolve_step_version(terms.resolved, device)
+    optimizer = make_optimizer(model.parameters(), **config["optimizer"], capturable=step_version > 1)
+    cuda_graph = resolve_cuda_graph(trainer["cuda_graph"], optimizer, device, processes, say)
+    windows.device = device
     horizon = terms.horizon or total_steps
     schedule = make_schedule(lr=config["optimizer"]["lr"], total_steps=horizon, **config["schedule"])
     exchange = Exchange(processes.rank, processes.world_size) if processes.together else None
     clips = trainer["clip_norm"], trainer["clip_value"]
     columns = processes.rank, processes.world_size
     resets = Resets(trainer["state_reset"], config["seed"], *columns) if trainer["state_reset"] else None
-    task = LanguageModelTask(model, optimizer, schedule, precision, *clips, resets, exchange)
+    task = LanguageModelTask(model, optimizer, schedule, precision, *clips, resets, exchange, cuda_graph)
     resolved = {"device": device.type, "precision": precision, "threads": threads, "world_size": processes.world_size}
-    resolved |= {"total_steps": total_steps, "horizon": horizon}
+    resolved |= {"step_version": step_version, "total_steps": total_steps, "horizon": horizon}
     return Training(config, terms, data, model, task, resolved, device, initial, processes, windows)
+
+
+def move(model: LanguageModel, device: torch.device, keys: dict[str, Any]) -> LanguageModel:
+    """Return the model on the device.
+
+    Raises:
+        UserError: when the GPU has no room for it.
+    """
+    try:
+        return model.to(device)
+    except torch.OutOfMemoryError as error:
+        size = f"model.num_layers={keys['num_layers']} and model.hidden_size={keys['hidden_size']}"
+        raise UserError(f"the GPU has no room for the model: lower {size}, or use trainer=cpu") from error
+
+
+def resolve_step_version(recorded: dict[str, Any], device: torch.device) -> int:
+    """Return how the steps of this training round: as recorded (1 where nothing was), else as is best on this device.
+
+    Raises:
+        UserError: for a version that this code does not know.
+    """
+    best = STEP_VERSIONS[device.type]
+    if "step_version" not in recorded:
+        return best
+    version = recorded["step_version"] or 1
+    if type(version) is not int or not 0 < version <= max(STEP_VERSIONS.values()):
+        raise UserError(f"run.json: resolved step_version={version!r} is unknown; use the version of rnnscope that wrote it")
+    return min(version, best)
+
+
+def resolve_cuda_graph(
+    wanted: str,
+    optimizer: torch.optim.Optimizer,
+    device: torch.device,
+    processes: Processes,
+    say: Callable[[str], None],
+) -> bool:
+    """Return whether steps are replayed as a CUDA graph: `auto` does where it can, and says why where it cannot.
+
+    Raises:
+        UserError: where it must (`always`) and cannot.
+    """
+    if wanted not in CUDA_GRAPH:
+        raise UserError(f"trainer.cuda_graph={wanted} is unknown: choose one of {', '.join(CUDA_GRAPH)}")
+    if wanted == "never" or (wanted == "auto" and device.type != "cuda"):
+        return False
+    obstacle = None
+    if device.type != "cuda":
+        obstacle = "there is no GPU in use"
+    elif processes.together:
+        obstacle = "processes exchange gradients in the middle of a step (trainer=ddp)"
+    elif not is_capturable(optimizer):
+        obstacle = f"torch's {type(optimizer).__name__} works out its rate on the host in every step"
+    if obstacle and wanted == "always":
+        raise UserError(f"trainer.cuda_graph=always is impossible: {obstacle}; use trainer.cuda_graph=auto")
+    if obstacle:
+        say(f"no CUDA graph: {obstacle}; steps are slower than they could be")
+    return not obstacle
 
 
 def recorded_machine(resolved: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:

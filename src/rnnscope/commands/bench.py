@@ -31,7 +31,27 @@ CASES = {  # name: overrides of the default experiment; embeddings as wide as th
         "trainer.val_every=1000",
         "trainer.checkpoint_every=1000",
     ],
+    "2x512": [
+        "model.num_layers=2",
+        "model.hidden_size=512",
+        "model.embedding_size=null",
+        "dataset.batch_size=64",
+        "dataset.sequence_length=64",
+    ],
+    "3x512": [
+        "model.num_layers=3",
+        "model.hidden_size=512",
+        "model.embedding_size=null",
+        "dataset.batch_size=100",
+        "dataset.sequence_length=100",
+    ],
 }
+SELDOM = [  # on a GPU, where a thousand steps take a second
+    "monitor.updates_every=500",
+    "monitor.histograms_every=500",
+    "trainer.val_every=1000",
+    "trainer.checkpoint_every=1000",
+]
 YARDSTICK = "1x512"  # its bare loop is what experiments state their budgets in
 SAMPLE_LENGTH = 2000  # tokens of each text whose sampling is timed
 
@@ -70,10 +90,12 @@ def measure(config: dict[str, Any]) -> None:
     """Run every case, then sampling and encoding, and print a line of each."""
     from rnnscope.commands.bench_text import encoding_lines
     from rnnscope.commands.turns import train_case
+    from rnnscope.model.precision import resolve_device
 
     overrides = [f"trainer.accelerator={config['accelerator']}", f"trainer.precision={config['precision']}"]
+    gpu = resolve_device(config["accelerator"]).type == "cuda"
     for case in config["cases"]:
-        turns = train_case([*CASES[case], *overrides], config["seconds"])
+        turns = train_case([*CASES[case], *overrides, *(SELDOM if gpu else [])], config["seconds"])
         bare, precision = turns.bare.speed, turns.precision
         if case == YARDSTICK:
             print(f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}")

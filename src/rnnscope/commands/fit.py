@@ -112,4 +112,4 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, Any]) 
 
 def machine(resolved: dict[str, Any]) -> dict[str, Any]:
     """Return the part of the resolved values that decides bits."""
-    return {key: resolved.get(key) for key in ("device", "precision", "threads", "world_size")}
+    return {key: resolved.get(key) for key in ("device", "precision", "threads", "world_size", "step_version")}

@@ -164,6 +164,8 @@ def terms_of(record: Record, changes: dict[str, Any]) -> Terms:
     for key, changed in {"device": "accelerator", "precision": "precision", "threads": "threads"}.items():
         if f"trainer.{changed}" in changes:
             del resolved[key]
+    if "trainer.accelerator" in changes:
+        del resolved["step_version"]
     horizon, fingerprint = record.get("resolved.horizon", int), record.get("data.fingerprint", dict, {})
     return Terms(resolved, horizon, fingerprint=fingerprint, initial=record.get("initial_sha256", str))
 

@@ -101,6 +101,7 @@ class TrainerConfig:
     precision: str = "auto"
     threads: int | None = None
     deterministic: bool = True
+    cuda_graph: str = "auto"
     max_steps: int | None = None
     max_epochs: float | None = None
     max_minutes: float | None = None

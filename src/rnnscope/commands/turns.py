@@ -19,7 +19,7 @@ from rnnscope.runs.folder import create_run_folder
 from rnnscope.training.task import LanguageModelTask
 
 WARM_UP_STEPS = 20
-TURN = 5.0  # seconds: short enough that whatever else the machine does slows both sides alike
+TURN = 5.0  # seconds at most: short enough that whatever else the machine does slows both sides alike
 
 
 @dataclass
@@ -65,19 +65,20 @@ def train_case(overrides: list[str], seconds: float) -> Turns:
     watch = session.watch
     watch.monitors = TakeTurns(watch.monitors, turns, bare, seconds, watch.validation)
     session.train()
-    turns.deterministic = deterministic_ratio(bare, seconds / 3)
+    turns.deterministic = deterministic_ratio(training, seconds / 3)
     return turns
 
 
-def deterministic_ratio(bare: BareLoop, seconds: float) -> float:
+def deterministic_ratio(training: Any, seconds: float) -> float:
     """Return how fast the bare loop is under trainer.deterministic=true, as a ratio of false; the two take turns."""
-    free, repeating = Side(), Side()
-    while repeating.seconds < seconds:
-        torch.use_deterministic_algorithms(False)
-        free.add(*bare.train(TURN))
-        torch.use_deterministic_algorithms(True)
-        repeating.add(*bare.train(TURN))
-    return repeating.speed / free.speed
+    sides, loops = {False: Side(), True: Side()}, {}
+    while sides[True].seconds < seconds:
+        for repeating, side in sides.items():
+            torch.use_deterministic_algorithms(repeating)
+            if repeating not in loops:
+                loops[repeating] = bare_loop(training)
+            side.add(*loops[repeating].train(min(TURN, seconds)))
+    return sides[True].speed / sides[False].speed
 
 
 def bare_loop(training: Any) -> BareLoop:
@@ -100,6 +101,7 @@ class TakeTurns(Monitors):
         super().__init__(monitors.ends, monitors.monitors, monitors.every)
         self.turns, self.bare, self.seconds = turns, bare, seconds
         self._period, self._validating, self._look = validation.every, 0.0, validation.after_step
+        self._turn = min(TURN, seconds)
         validation.after_step = self._timed  # type: ignore[method-assign]
 
     def _timed(self, task: LanguageModelTask) -> None:
@@ -110,14 +112,16 @@ class TakeTurns(Monitors):
     def after_step(self, task: LanguageModelTask) -> None:
         super().after_step(task)
         if task.step == WARM_UP_STEPS:
-            self.bare.train(TURN)
+            self.bare.train(self._turn)
             self._go_on(task)
         if task.step <= WARM_UP_STEPS:
             return
-        took, tokens = time.perf_counter() - self._began, task.tokens_seen - self._tokens
         period_ends = (task.step - WARM_UP_STEPS) % self._period == 0
-        if took < TURN and not period_ends:
+        if time.perf_counter() - self._began < self._turn and not period_ends:
             return
+        if task.device.type == "cuda":
+            torch.cuda.synchronize()  # the turn ends when its work is done
+        took, tokens = time.perf_counter() - self._began, task.tokens_seen - self._tokens
         self.turns.everything.add(tokens, took)
         self.turns.watched.add(tokens, took - self._validating)
         self.bare.step = self._step

@@ -106,7 +106,7 @@ def make_monitors(
     )
     lines = (monitor["scalars_every"], monitor["lines_every"], training.resolved["total_steps"])
     monitors: list[Monitor] = [
-        Divergence(cadences),
+        Divergence(recorder, monitor["scalars_every"], cadences[1:]),
         TrainingCurves(recorder, monitor["scalars_every"], training.tokens_per_character("train")),
         UpdateSizes(recorder, monitor["updates_every"], monitor["histograms_every"]),
         validation,
@@ -114,7 +114,9 @@ def make_monitors(
         recorder,
         Progress(screen, recorder, throughput, *lines),
         make_samples(training, writers, screen),
-        Saving(validation, trainer["checkpoint_every"], trainer["checkpoint_minutes"], trainer["keep_every"], begin, save),
+        Saving(
+            recorder, validation, trainer["checkpoint_every"], trainer["checkpoint_minutes"], trainer["keep_every"], begin, save
+        ),
     ]
     keys = ("scalars_every", "updates_every", "histograms_every", "lines_every", "samples_every")
     every = [*cadences, trainer["keep_every"], *(monitor[key] for key in keys)]

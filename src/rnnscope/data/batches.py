@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
@@ -30,15 +30,6 @@ class Window:
     fresh: bool
     epoch: int
     position: dict[str, int] = field(default_factory=dict)
-
-    def to(self, device: torch.device | str, non_blocking: bool = False) -> Window:
-        """The same window on another device."""
-        inputs = self.inputs.to(device, non_blocking=non_blocking)
-        return replace(self, inputs=inputs, targets=self.targets.to(device, non_blocking=non_blocking))
-
-    def pin_memory(self) -> Window:
-        """The same window in memory that a GPU reads without waiting."""
-        return replace(self, inputs=self.inputs.pin_memory(), targets=self.targets.pin_memory())
 
 
 def cut(
@@ -90,6 +81,7 @@ class Windows:
         self._rows = slice(rank * rows, (rank + 1) * rows)
         self._epoch = self._next = 0
         self._loaded = False
+        self.device: torch.device | None = None  # where ids are wanted; None leaves them in memory
 
     windows_per_epoch: int
     tokens_per_epoch: int
@@ -103,6 +95,12 @@ class Windows:
     def window(self, epoch: int, number: int) -> Window:
         """The window `number` of an epoch, without its position."""
         raise NotImplementedError
+
+    def _place(self, ids: torch.Tensor) -> torch.Tensor:
+        """Return ids on `device`, without waiting for the copy."""
+        if self.device is None or self.device.type == "cpu":
+            return ids
+        return ids.pin_memory().to(self.device, non_blocking=True)
 
     def __iter__(self) -> Iterator[Window]:
         if not self.endless and not self._loaded:
@@ -186,7 +184,7 @@ class StreamWindows(Windows):
         time = windows * self.sequence_length
         inputs, targets, counts = cut(self._stream, self._first + begin, length, time, self._given, self._rows)
         sums = counts.reshape(windows, self.sequence_length).sum(1).tolist()
-        parts = (ids.split(self.sequence_length, dim=1) for ids in (inputs, targets))
+        parts = (self._place(ids).split(self.sequence_length, dim=1) for ids in (inputs, targets))
         return range(number, number + windows), list(zip(*parts, sums, strict=True))
 
 

@@ -158,7 +158,7 @@ class SampleWindows(Windows):
         length[:used] = np.clip(plan.length[rows] - step * self.sequence_length, 0, self.sequence_length)
         time = int(self._rounded(length.max()))
         inputs, targets, counts = cut(self._stream, first, length, time, share=self._rows)
-        return Window(inputs, targets, int(counts.sum()), step == 0, epoch)
+        return Window(self._place(inputs), self._place(targets), int(counts.sum()), step == 0, epoch)
 
 
 def sample_starts(stream: np.ndarray, start: int) -> Iterator[np.ndarray]:

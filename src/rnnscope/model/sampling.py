@@ -10,6 +10,8 @@ from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.stepping import Stepper
 
+TOGETHER = 64  # tokens drawn by a GPU before the host looks at them
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -54,18 +56,27 @@ def check_temperature(temperature: float) -> None:
         raise UserError(f"temperature={temperature} must be 0 or above; 0 always takes the likeliest token")
 
 
-def draw(logits: Tensor, temperatures: Tensor, choice: Choice, generator: torch.Generator) -> Tensor:
-    """Draw one id for each row of `logits` (count, V) at its temperature (count, 1); 0 takes the likeliest."""
+def draw(logits: Tensor, temperatures: Tensor, choice: Choice, uniform: Tensor) -> Tensor:
+    """Draw one id for each row of `logits` (count, V) at its temperature (count, 1); 0 takes the likeliest.
+
+    `uniform`: a number from [0, 1) for each row, (count, 1) float64. It is compared with the running sum of the row's
+    probabilities: the same draw on every device and thread count.
+    """
     likeliest, first = logits.max(-1, keepdim=True)
     scaled = (logits - likeliest) / temperatures.clamp(min=1e-30)  # overflows downwards only: to probability 0
-    probabilities = keep_top(scaled, choice.top_k, choice.top_p).double().softmax(-1)
-    # one uniform number a row, compared with the running sum: the same draw on every device and thread count
-    steps = probabilities.cumsum(-1)
+    steps = running_sum(keep_top(scaled, choice.top_k, choice.top_p).double().softmax(-1))
     total = steps[:, -1:]
     below = torch.nextafter(total, torch.zeros_like(total))  # rounding must not reach past the last token
-    uniform = torch.rand(len(logits), 1, generator=generator, dtype=torch.float64)
     drawn = torch.searchsorted(steps, torch.minimum(uniform * total, below), right=True)
+    drawn = drawn.clamp(max=logits.shape[-1] - 1)  # NaN, of weights that are lost, is above every sum
     return torch.where(temperatures == 0, first, drawn).squeeze(-1)
+
+
+def running_sum(probabilities: Tensor) -> Tensor:
+    """Return the running sums of each row; on a GPU, whose cumsum is not repeatable, as a product of matrices."""
+    if not probabilities.is_cuda:
+        return probabilities.cumsum(-1)
+    return probabilities @ probabilities.new_ones(2 * probabilities.shape[-1:]).triu()
 
 
 def keep_top(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
@@ -97,22 +108,93 @@ def generate(
     assert prompt, "a prompt holds at least what comes before the first token"
     for temperature in temperatures:
         check_temperature(temperature)
-    generator = torch.Generator().manual_seed(seed)
-    count, device = len(temperatures), model.head.weight.device
-    heat = torch.tensor(temperatures).unsqueeze(-1)  # (count, 1)
+    count = len(temperatures)
     stepper = Stepper(model, _read(model, prompt[:-1], count), count)
-    ids, ended = torch.full((count,), prompt[-1]), torch.zeros(count, dtype=torch.bool)
-    penalty = choice.forbidden(0, heat.new_zeros(1, model.vocabulary_size))
+    first, heat = torch.full((count,), prompt[-1]), torch.tensor(temperatures).unsqueeze(-1)  # (count,), (count, 1)
+    ended = [False] * count
+    for ids in _drawn(stepper, first, heat, choice, length, torch.Generator().manual_seed(seed)):
+        ended = [over or id == choice.end for over, id in zip(ended, ids, strict=True)]
+        yield [None if over else id for id, over in zip(ids, ended, strict=True)]
+        if all(ended):
+            return
+
+
+def _drawn(
+    stepper: Stepper, ids: Tensor, heat: Tensor, choice: Choice, length: int, generator: torch.Generator
+) -> Iterator[list[int]]:
+    """Yield the ids that come after `ids`, whether or not a text has ended."""
+    if stepper.graphs and choice.top_k is None and choice.top_p is None:
+        yield from GraphedDraws(stepper, ids, heat, choice).drawn(length, generator)
+        return
+    device = stepper.model.head.weight.device
+    penalty = choice.forbidden(0, heat.new_zeros(1, stepper.model.vocabulary_size))
     for drawn in range(length):
-        logits = stepper.step(ids.to(device)).float().cpu()  # drawn on the CPU: running sums on a GPU are not repeatable
+        logits = stepper.step(ids.to(device)).float().cpu()
         if drawn == choice.minimum_length:
             penalty = choice.forbidden(drawn, logits)
-        ids = draw(logits + penalty, heat, choice, generator)
-        if choice.end is not None:
-            ended |= ids == choice.end
-        yield [None if over else id for id, over in zip(ids.tolist(), ended.tolist(), strict=True)]
-        if choice.end is not None and ended.all():
-            return
+        ids = draw(logits + penalty, heat, choice, torch.rand(len(ids), 1, generator=generator, dtype=torch.float64))
+        yield ids.tolist()
+
+
+class GraphedDraws:
+    """Draws token after token as a CUDA graph, and reads what was drawn only now and then.
+
+    The uniform numbers are those that a CPU would draw with, so the texts are the same wherever they are generated, but
+    for the rounding of the logits.
+    """
+
+    def __init__(self, stepper: Stepper, ids: Tensor, heat: Tensor, choice: Choice) -> None:
+        device = stepper.model.head.weight.device
+        self.stepper, self.choice = stepper, choice
+        self._ids, self._heat = ids.to(device), heat.to(device)
+        self._uniform = torch.zeros(len(ids), 1, dtype=torch.float64, device=device)
+        self._penalty = choice.forbidden(0, self._heat.new_zeros(1, stepper.model.vocabulary_size))
+        stepper.state = [tuple(part.clone() for part in layer) for layer in stepper.state]
+        self._graph = self._record()
+
+    def drawn(self, length: int, generator: torch.Generator) -> Iterator[list[int]]:
+        """Yield the next ids, `length` times."""
+        done = 0
+        while done < length:
+            if done == self.choice.minimum_length:
+                self._penalty.copy_(self.choice.forbidden(done, self._penalty))
+            ends = [length, done + TOGETHER, *([self.choice.minimum_length] if done < self.choice.minimum_length else [])]
+            count = min(ends) - done
+            yield from self._replay(count, generator)
+            done += count
+
+    def _replay(self, count: int, generator: torch.Generator) -> list[list[int]]:
+        uniform = torch.rand(count, len(self._ids), 1, generator=generator, dtype=torch.float64).to(self._ids.device)
+        rows = self._ids.new_empty(count, len(self._ids))
+        for numbers, row in zip(uniform.unbind(), rows.unbind(), strict=True):
+            self._uniform.copy_(numbers)
+            self._graph.replay()
+            row.copy_(self._ids)
+        return rows.tolist()
+
+    def _record(self) -> torch.cuda.CUDAGraph:
+        before = [self._ids.clone(), *(part.clone() for layer in self.stepper.state for part in layer)]
+        stream, graph = torch.cuda.Stream(), torch.cuda.CUDAGraph()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            self._body()
+        torch.cuda.current_stream().wait_stream(stream)
+        with torch.cuda.graph(graph):
+            self._body()
+        now = [self._ids, *(part for layer in self.stepper.state for part in layer)]
+        for tensor, value in zip(now, before, strict=True):
+            tensor.copy_(value)
+        return graph
+
+    def _body(self) -> None:
+        """Draw one token of each text, in place."""
+        state = list(self.stepper.state)
+        logits = self.stepper.step(self._ids).float() + self._penalty
+        self._ids.copy_(draw(logits, self._heat, self.choice, self._uniform))
+        for old, new in zip(state, self.stepper.state, strict=True):
+            for part, value in zip(old, new, strict=True):
+                part.copy_(value)
+        self.stepper.state = state
 
 
 def _read(model: LanguageModel, prompt: list[int], count: int) -> State | None:

@@ -34,6 +34,11 @@ class Stepper:
         self._table = self._make_table() if model.vocabulary_size <= SMALL else None
         self.state = [_flat(part) for part in state] if state is not None else self._zero_state(count)
 
+    @property
+    def graphs(self) -> bool:
+        """Whether a CUDA graph can hold a step and a draw: on a GPU, with a vocabulary that is summed as one matrix."""
+        return self._table is not None and self._table.is_cuda
+
     def _make_table(self) -> Tensor:
         """Return what the first layer reads from every token: (V, gates)."""
         ids = torch.arange(self.model.vocabulary_size, device=self.model.head.weight.device)

@@ -53,16 +53,13 @@ class Board:
     def histograms(self, step: int, tensors: dict[str, Tensor]) -> None:
         """Write a histogram of each tensor's finite values, of every k-th where there are more than `MOST` of them."""
         found = Summary()  # all in one event
-        for tag, values in tensors.items():
-            flat = values.detach().flatten().float().cpu()  # counted on the CPU: on a GPU counting is not repeatable
-            low, high = (float(bound) for bound in torch.aminmax(flat))
+        for tag, values in zip(tensors, fetch([thinned(values) for values in tensors.values()]), strict=True):
+            (low, high), flat = values[:2].tolist(), values[2:]
             if not math.isfinite(high - low):
                 flat = flat[flat.isfinite()]
                 low, high = (float(bound) for bound in torch.aminmax(flat)) if len(flat) else (0.0, 0.0)
             if len(flat):
-                found.MergeFrom(
-                    histogram(tag, flat[:: -(-len(flat) // MOST) | 1], low, high)
-                )  # odd: in every column of a matrix
+                found.MergeFrom(histogram(tag, flat, low, high))
         self._events.append(found, step)
 
     def hparams(self, values: dict[str, bool | str | float | int], metrics: list[str]) -> None:
@@ -85,6 +82,19 @@ class Board:
 
     def close(self) -> None:
         self._events.close()
+
+
+def thinned(tensor: Tensor) -> Tensor:
+    """Return the smallest and the largest value, then at most `MOST` of all values: (n,) float32."""
+    flat = tensor.detach().flatten().float()
+    return torch.cat([torch.stack(torch.aminmax(flat)), flat[:: -(-len(flat) // MOST) | 1]])  # odd: from every column
+
+
+def fetch(vectors: list[Tensor]) -> list[Tensor]:
+    """Return vectors on the CPU, with one copy for all. There they are counted: on a GPU counting is not repeatable."""
+    if not vectors or not vectors[0].is_cuda:
+        return vectors
+    return list(torch.cat(vectors).cpu().split([len(vector) for vector in vectors]))
 
 
 def histogram(tag: str, values: Tensor, low: float, high: float) -> "Summary":

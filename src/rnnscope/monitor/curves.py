@@ -1,6 +1,9 @@
 """The training curves: loss, bits per character, accuracy, learning rate, gradient norm."""
 
 import math
+from dataclasses import dataclass
+
+import torch
 
 from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
@@ -26,15 +29,34 @@ class TrainingCurves(Monitor):
             return
         task.look = False
         tally = task.tally
-        loss = tally.nats / tally.tokens
-        values = self.recorder.values
-        values["train/loss"] = loss
-        values["train/bits_per_character"] = loss / math.log(2) * self.tokens_per_character
-        if task.correct is not None:
-            values["train/accuracy"] = int(task.correct) / task.last_count
-        values["learning_rate"] = task.learning_rate
-        if task.gradient_norm is not None:
-            values["gradient_norm/all"] = float(task.gradient_norm)
-        if task.clips:
-            values["gradient_norm/clipped_fraction"] = tally.clipped / tally.steps
+        nats, clipped = tally.sums(task.device).unbind()
+        found = {"nats": nats, "clipped": clipped, "correct": task.correct, "norm": task.gradient_norm}
+        numbers = {name: value.double() for name, value in found.items() if value is not None}
+        totals = Totals(tally.tokens, tally.steps, task.last_count, task.learning_rate, task.clips)
+        self.recorder.read(
+            torch.stack(list(numbers.values())), lambda read: self._curves(dict(zip(numbers, read, strict=True)), totals)
+        )
         tally.clear()
+
+    def _curves(self, read: dict[str, float], totals: "Totals") -> dict[str, float]:
+        loss = read["nats"] / totals.tokens
+        values = {"train/loss": loss, "train/bits_per_character": loss / math.log(2) * self.tokens_per_character}
+        values["learning_rate"] = totals.learning_rate
+        if "correct" in read:
+            values["train/accuracy"] = read["correct"] / totals.last_count
+        if "norm" in read:
+            values["gradient_norm/all"] = read["norm"]
+        if totals.clips:
+            values["gradient_norm/clipped_fraction"] = read["clipped"] / totals.steps
+        return values
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What the sums of a point are spread over, real targets, steps and those of the last window; and the rate of the step."""
+
+    tokens: int
+    steps: int
+    last_count: int
+    learning_rate: float
+    clips: bool

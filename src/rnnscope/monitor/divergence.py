@@ -2,7 +2,10 @@
 
 import math
 
+from torch import Tensor
+
 from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.recorder import Recorder
 from rnnscope.training.task import LanguageModelTask
 
 
@@ -10,18 +13,31 @@ class Divergence(Monitor):
     """Looks at the sums since the last point every few steps; stands before the monitors that clear or save them.
 
     Args:
-        every: the step counts at which something is logged or saved: it looks whenever one of them is due.
+        scalars_every: steps between points of the curves. On a GPU, where nothing waits for them, it looks at the point
+            before.
+        every: steps between validations and between checkpoints, which must not come of a run that is lost.
     """
 
-    def __init__(self, every: list[int]) -> None:
-        self.every = every
+    def __init__(self, recorder: Recorder, scalars_every: int, every: list[int]) -> None:
+        self.recorder, self.scalars_every, self.every = recorder, scalars_every, every
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if task.ending or any(task.step % every == 0 for every in self.every):
-            for what, value in (("train/loss", task.tally.nats), ("gradient_norm/all", task.gradient_norm)):
-                if value is not None and not math.isfinite(float(value)):
-                    stop_diverged(task, f"{what} is {float(value)}")
-                    return
+        point = task.step % self.scalars_every == 0
+        if task.ending or any(task.step % every == 0 for every in self.every) or (point and task.device.type == "cpu"):
+            self.recorder.settle()
+            look(task, task.tally.nats, task.gradient_norm)
+        elif point:
+            self.recorder.settle()
+            latest = self.recorder.latest
+            look(task, latest.get("train/loss"), latest.get("gradient_norm/all"))
+
+
+def look(task: LanguageModelTask, loss: float | None, norm: Tensor | float | None) -> None:
+    """End the run where its loss or the norm of its gradient is not finite."""
+    for what, value in (("train/loss", loss), ("gradient_norm/all", norm)):
+        if value is not None and not math.isfinite(float(value)):
+            stop_diverged(task, f"{what} is {float(value)}")
+            return
 
 
 def stop_diverged(task: LanguageModelTask, what: str) -> None:

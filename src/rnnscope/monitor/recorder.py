@@ -1,10 +1,18 @@
 """One row a step: monitors put values in, and what they put goes to metrics.csv, timings.csv and TensorBoard together."""
 
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
+
+from torch import Tensor
 
 from rnnscope.monitor.board import Board
 from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.reading import Reading
 from rnnscope.training.task import LanguageModelTask
+
+Finish = Callable[[list[float]], dict[str, float]]
 
 
 class Rows(Protocol):
@@ -13,29 +21,70 @@ class Rows(Protocol):
     def append(self, values: dict[str, Any]) -> None: ...
 
 
+@dataclass(frozen=True)
+class Row:
+    """What monitors found in one step; of `readings`, what `Finish` makes of the numbers when they have come."""
+
+    step: int
+    epoch: int
+    tokens: int
+    values: dict[str, float]
+    clock: dict[str, float]
+    readings: list[tuple[Reading, Finish]]
+
+    @property
+    def waits(self) -> bool:
+        """Whether nothing is known yet but what the device has still to tell."""
+        return not self.values and any(reading.waits for reading, _ in self.readings)
+
+
 class Recorder(Monitor):
     """Stands after all monitors that measure and before the one that saves.
 
-    `values` is what only config, data and seed determine; `clock` is what the clock says.
+    `values` is what only config, data and seed determine; `clock` is what the clock says. On a GPU the row of a step is
+    written when the next one is due, or `settle` asks for it: then nothing waits for the device.
     """
 
     def __init__(self, metrics: Rows, timings: Rows, board: Board) -> None:
         self.metrics, self.timings, self.board = metrics, timings, board
+        self.row: dict[str, float] = {}  # what was written in this step
+        self.latest: dict[str, float] = {}  # the newest value of each tag, for the progress bar and the end of a run
         self.values: dict[str, float] = {}
         self.clock: dict[str, float] = {}
-        self.row: dict[str, float] = {}  # what this step wrote
-        self.latest: dict[str, float] = {}  # the newest value of each tag, for the progress bar and the end of a run
+        self._readings: list[tuple[Reading, Finish]] = []
+        self._rows: deque[Row] = deque()  # not written yet, the oldest first
+
+    def read(self, numbers: Tensor, finish: Finish) -> None:
+        """Have `numbers`, (n,), read from their device; `finish` says what they mean."""
+        self._readings.append((Reading(numbers), finish))
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if self.values:
-            self.metrics.append({"step": task.step, "epoch": task.epoch, "tokens": task.tokens_seen, **self.values})
-        if self.clock:
-            self.timings.append({"step": task.step, **self.clock})
-        self.row = {**self.values, **self.clock}
-        if self.row:
-            self.board.scalars(task.step, self.row)
-            self.latest |= self.row
-            self.values, self.clock = {}, {}
+        self.row = {}
+        if not (self.values or self.clock or self._readings):
+            return
+        self.settle()
+        row = Row(task.step, task.epoch, task.tokens_seen, self.values, self.clock, self._readings)
+        self.values, self.clock, self._readings = {}, {}, []
+        self._rows.append(row)
+        if task.ending or not row.waits:
+            self.settle()
+
+    def settle(self) -> None:
+        """Write the rows that are not written yet, once the device has told the rest of them."""
+        while self._rows:
+            self._write(self._rows.popleft())
+
+    def _write(self, row: Row) -> None:
+        values = dict(row.values)
+        for reading, finish in row.readings:
+            values |= finish(reading.numbers())
+        if values:
+            self.metrics.append({"step": row.step, "epoch": row.epoch, "tokens": row.tokens, **values})
+        if row.clock:
+            self.timings.append({"step": row.step, **row.clock})
+        self.row = {**values, **row.clock}
+        self.board.scalars(row.step, self.row)
+        self.latest |= self.row
 
     def state(self) -> dict[str, Any]:
         return {"latest": dict(self.latest)}

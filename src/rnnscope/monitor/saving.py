@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 
 from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.validation import Validation
 from rnnscope.training.task import LanguageModelTask
 
@@ -23,6 +24,7 @@ class Saving(Monitor):
 
     def __init__(
         self,
+        recorder: Recorder,
         validation: Validation,
         every: int,
         minutes: float | None,
@@ -30,6 +32,7 @@ class Saving(Monitor):
         begin: Callable[[], None],
         save: Callable[[bool, int | None], None],
     ) -> None:
+        self.recorder = recorder
         self.validation, self.every, self.keep_every = validation, every, keep_every
         self.seconds = math.inf if minutes is None else 60 * minutes
         self.begin, self.save = begin, save
@@ -44,6 +47,7 @@ class Saving(Monitor):
             return
         kept = task.step if self.keep_every and task.step % self.keep_every == 0 else None
         if task.step % self.every == 0 or task.ending or self.validation.is_best or kept is not None or self._overdue(task):
+            self.recorder.settle()  # a checkpoint counts on what was written before it
             self.save(self.validation.is_best, kept)
             self._saved = time.monotonic()
 
@@ -51,4 +55,5 @@ class Saving(Monitor):
         """Whether the clock asks for a checkpoint, and the sums since the last look are numbers worth one."""
         if not task.meeting or time.monotonic() - self._saved < self.seconds:
             return False
-        return math.isfinite(task.tally.nats)
+        self.recorder.settle()
+        return math.isfinite(self.recorder.latest.get("train/loss", 0.0)) and math.isfinite(task.tally.nats)

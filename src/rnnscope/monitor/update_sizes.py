@@ -1,6 +1,7 @@
 """Update sizes: how far one optimiser step moves each parameter, against the parameter's own size."""
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -39,7 +40,7 @@ class UpdateSizes(Monitor):
         parameters = {name: value.detach() for name, value in task.model.named_parameters()}
         updates = {name: value - self._before[name] for name, value in parameters.items()}
         if sizes:
-            self.recorder.values.update(update_sizes(self._before, updates))
+            self.recorder.read(sums_of_squares(self._before, updates), partial(update_sizes, list(updates)))
         if histograms:
             named = {f"parameters/{name}": value for name, value in parameters.items()}
             named |= {f"updates/{name}": value for name, value in updates.items()}
@@ -47,11 +48,14 @@ class UpdateSizes(Monitor):
         self._before = {}
 
 
-def update_sizes(parameters: dict[str, Tensor], updates: dict[str, Tensor]) -> dict[str, float]:
-    """Return `update_size/<parameter>` and `update_size/all` for parameters before a step and what it added to them."""
-    names = list(parameters)
-    squares = torch.stack([sum_of_squares(updates[name]) for name in names]).tolist()
-    sizes = torch.stack([sum_of_squares(parameters[name]) for name in names]).tolist()
+def sums_of_squares(parameters: dict[str, Tensor], updates: dict[str, Tensor]) -> Tensor:
+    """Return the sums of the squares of all updates, then those of all parameters: (2 x parameters,) float64."""
+    return torch.stack([sum_of_squares(values) for values in (*updates.values(), *parameters.values())])
+
+
+def update_sizes(names: list[str], sums: list[float]) -> dict[str, float]:
+    """Return `update_size/<parameter>` and `update_size/all` for what `sums_of_squares` found."""
+    squares, sizes = sums[: len(names)], sums[len(names) :]
     found = {f"update_size/{n}": _log_ratio(square, size) for n, square, size in zip(names, squares, sizes, strict=True)}
     found["update_size/all"] = _log_ratio(sum(squares), sum(sizes))
     return {tag: value for tag, value in found.items() if value is not None}

@@ -4,22 +4,29 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rnnscope.errors import UserError
 
-# name in the config -> (torch's class, whether torch has a fused kernel for it on CPU and GPU)
-OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], bool]] = {
-    "sgd": (torch.optim.SGD, True),
-    "adagrad": (torch.optim.Adagrad, False),
-    "rmsprop": (torch.optim.RMSprop, False),
-    "adam": (torch.optim.Adam, True),
-    "adamw": (torch.optim.AdamW, True),
+FUSED, FOREACH = {"fused": True}, {"foreach": True}
+# name in the config -> (torch's class, options of its fastest kernels, and those with which a CUDA graph can hold it on a GPU)
+OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any], dict[str, Any] | None]] = {
+    "sgd": (torch.optim.SGD, FUSED, FUSED),
+    "adagrad": (torch.optim.Adagrad, FOREACH, None),  # it works out its rate on the host in every step
+    "rmsprop": (torch.optim.RMSprop, FOREACH, {**FOREACH, "capturable": True}),
+    "adam": (torch.optim.Adam, FUSED, {**FUSED, "capturable": True}),
+    "adamw": (torch.optim.AdamW, FUSED, {**FUSED, "capturable": True}),
 }
 
 
-def make_optimizer(parameters: Iterable[nn.Parameter], name: str, lr: float, **options: Any) -> torch.optim.Optimizer:
-    """Return the optimiser `name` with torch's arguments in `options`.
+def make_optimizer(
+    parameters: Iterable[nn.Parameter], name: str, lr: float, *, capturable: bool = False, **options: Any
+) -> torch.optim.Optimizer:
+    """Return the optimizer `name` with torch's arguments in `options`.
+
+    Args:
+        capturable: on a GPU, have it read its learning rate there, so that a CUDA graph can hold its step; it then rounds
+            a little differently. An optimizer that cannot do so stays as it is (see `is_capturable`).
 
     Raises:
         UserError: for an unknown name or a value torch refuses, naming the key.
@@ -28,13 +35,20 @@ def make_optimizer(parameters: Iterable[nn.Parameter], name: str, lr: float, **o
         raise UserError(f"optimizer.name={name} is unknown: choose one of {', '.join(OPTIMIZERS)}")
     if not lr > 0:
         raise UserError(f"optimizer.lr={lr} must be above 0")
-    kind, fused = OPTIMIZERS[name]
+    kind, kernels, captured = OPTIMIZERS[name]
     if "betas" in options:
         options["betas"] = tuple(options["betas"])
         if len(options["betas"]) != 2:
             raise UserError(f"optimizer.betas={list(options['betas'])} must be two numbers, as in [0.9, 0.99]")
-    speed = {"fused": True} if fused else {"foreach": True}
+    trained, rate = list(parameters), lr
+    if capturable and captured is not None:
+        kernels, rate = captured, torch.tensor(lr, device=trained[0].device)
     try:
-        return kind(list(parameters), lr=lr, **options, **speed)  # type: ignore[arg-type]
+        return kind(trained, lr=rate, **options, **kernels)  # type: ignore[arg-type]
     except (ValueError, TypeError) as error:
         raise UserError(f"optimizer={name} refuses its settings: {error}; see conf/optimizer/{name}.yaml") from error
+
+
+def is_capturable(optimizer: torch.optim.Optimizer) -> bool:
+    """Whether a CUDA graph can hold a step of this optimizer."""
+    return all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups)

@@ -46,6 +46,18 @@ class Tally:
         self._clipped += sum(values if self.clip_norm is None else (value > self.clip_norm for value in values))
         return self._clipped
 
+    def sums(self, device: torch.device) -> Tensor:
+        """Return `nats` and `clipped` as they are on their device, without waiting for them: (2,) float64."""
+        clipping = _stacked(self._new_clipping, device)
+        if self.clip_norm is not None:
+            clipping = (clipping > self.clip_norm).double()
+        sums = torch.stack([_stacked(self._new_nats, device).sum(), clipping.sum()])
+        return (
+            sums + torch.tensor([self._nats, self._clipped], dtype=torch.float64).to(device)
+            if self._nats or self._clipped
+            else sums
+        )
+
     def take(self) -> float:
         """Return the mean loss since the last look, NaN if there was no step, and begin anew."""
         loss = self.nats / self.tokens if self.tokens else math.nan
@@ -61,6 +73,10 @@ class Tally:
         nats, self.tokens, self.steps, clipped = state
         self._nats, self._clipped = (0.0 if total is None else float(total) for total in (nats, clipped))
         self._new_nats, self._new_clipping = [], []
+
+
+def _stacked(waiting: list[Tensor], device: torch.device) -> Tensor:
+    return torch.stack(waiting).double() if waiting else torch.zeros(0, dtype=torch.float64, device=device)
 
 
 def _values(waiting: list[Tensor]) -> list[float]:

@@ -9,19 +9,19 @@ its hooks, half a millisecond together, run once for many steps. The task counts
 stays 0.
 """
 
+import math
 from collections.abc import Iterable
-from contextlib import AbstractContextManager
-from functools import cached_property
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.language_model import LanguageModel, State, detach, parts
-from rnnscope.model.precision import autocast
-from rnnscope.model.scoring import Window, count_correct, sum_of_nats
+from rnnscope.model.language_model import LanguageModel, State, parts
+from rnnscope.model.scoring import Window
+from rnnscope.training.cuda_graph import GraphedStep
 from rnnscope.training.exchange import Exchange
+from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.resets import Resets
 from rnnscope.training.schedules import Plateau, Schedule
 from rnnscope.training.tally import Tally
@@ -52,6 +52,7 @@ class LanguageModelTask(pl.LightningModule):
         clip_value: every element of the gradient is clamped to +- this; None leaves it.
         resets: says which columns start a window from zero, though they carry a state; None for none.
         exchange: with the other processes that train the same model; None where this is the only one.
+        cuda_graph: whether steps are replayed as a CUDA graph, which changes nothing but their speed.
     """
 
     def __init__(
@@ -64,14 +65,17 @@ class LanguageModelTask(pl.LightningModule):
         clip_value: float | None = None,
         resets: Resets | None = None,
         exchange: Exchange | None = None,
+        cuda_graph: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.schedule, self.precision = model, schedule, precision
-        self.clip_norm, self.clip_value = clip_norm, clip_value
+        self.clips = clip_norm is not None or clip_value is not None
         self.resets, self.exchange = resets, exchange
         self._optimizer = optimizer
-        self._parameters_list = list(model.parameters())
+        step = OptimizerStep(model, optimizer, precision, clip_norm, clip_value, exchange)
+        self._take = GraphedStep(step, resets is not None) if cuda_graph else step
+        self.learning_rate = math.nan  # of the last step
         self.watcher = Watcher()
         self.carried: State | None = None  # the state that the next window starts from
         self.step = 0  # optimiser steps done
@@ -110,8 +114,7 @@ class LanguageModelTask(pl.LightningModule):
         """Take a step on each window of a stretch, Lightning's batch; the watcher looks before and after each."""
         for window in stretch:
             self.watcher.before_step(self)
-            # without waiting for the copy: Lightning's own way would, at every step
-            self.take_step(window if self.device.type == "cpu" else window.pin_memory().to(self.device, non_blocking=True))
+            self.take_step(window)
             self.watcher.after_step(self)
             if self.ending:
                 self.trainer.should_stop = True
@@ -119,92 +122,40 @@ class LanguageModelTask(pl.LightningModule):
 
     def take_step(self, window: Window) -> None:
         """Take one optimiser step on `window`; the sums of its loss and clipping are left in `tally`."""
-        optimizer = self._optimizer  # Lightning's wrapper around it would cost 0.05 ms a step
         self._set_rate(window.epoch)
-        with self._autocast:
-            logits, state = self.model.read(window.inputs.t(), None if window.fresh else self._state())
-        self.carried, targets = detach(state), window.targets.t()
-        nats = sum_of_nats(logits, targets)
-        if self.look:
-            self.correct = count_correct(logits.detach(), targets)
-        for parameter in self._parameters_list:
-            parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
-        # of the mean: dividing first would cost two more operations; Lightning's manual_backward adds hooks for nobody
-        nats.backward(self._share_of(window.count, nats))
-        nats = nats.detach()
-        if self.exchange is not None:
-            self._add_up(self.exchange, nats)
-        clipping = self._clip()
-        optimizer.step()
+        state, kept = (None, None) if window.fresh else self._state()
+        share = self._share_of(window.count)
+        outcome = self._take(window.inputs.t(), window.targets.t(), state, kept, share, self.look)
+        self.carried, self.correct, self.gradient_norm = outcome.state, outcome.correct, outcome.gradient_norm
         self.step, self.epoch, self.position = self.step + 1, window.epoch, window.position
         self.last_count = window.count
         self.tokens_seen += window.count
-        self.tally.add(nats, window.count, clipping)
+        self.tally.add(outcome.nats, window.count, outcome.clipping)
         if isinstance(self.schedule, Plateau):
-            self.watched.add(nats, window.count)
+            self.watched.add(outcome.nats, window.count)
 
-    def _share_of(self, count: int, nats: Tensor) -> Tensor:
-        """Return 1 / count as a scalar like `nats`; nearly all windows have the same."""
+    def _share_of(self, count: int) -> Tensor:
+        """Return 1 / count as a scalar on the device; nearly all windows have the same."""
         if count != self._count:
-            self._count, self._share = count, nats.new_full((), 1 / count)
+            self._count, self._share = count, torch.full((), 1 / count, device=self.device)
         return self._share
 
-    def _add_up(self, exchange: Exchange, nats: Tensor) -> None:
-        """Make sums over all processes of what this one found: each has divided by the targets of the whole window."""
-        exchange.add_up([*self._gradients(), nats])
-        if self.look and self.correct is not None:
-            exchange.add_up([self.correct])
-
-    @cached_property
-    def _autocast(self) -> AbstractContextManager:
-        return autocast(self.device.type, self.precision)  # one for all steps: to make it takes longer than to enter it
-
-    def _state(self) -> State | None:
-        """Return the state to start from, with some columns set back to zero."""
-        if self.resets is not None and self.carried is not None:
-            all_parts = parts(self.carried)
-            kept = self.resets.kept(self.step, all_parts[0])
-            for part in all_parts:
-                part.mul_(kept)
-        return self.carried
+    def _state(self) -> tuple[State | None, Tensor | None]:
+        """Return the state to start from, and which of its columns are kept."""
+        if self.resets is None or self.carried is None:
+            return self.carried, None
+        return self.carried, self.resets.kept(self.step, parts(self.carried)[0])
 
     def _set_rate(self, epoch: int) -> None:
         rate = self.schedule.rate(self.step, epoch)
+        if rate == self.learning_rate:
+            return
+        self.learning_rate = rate
         for group in self._optimizer.param_groups:
-            group["lr"] = rate
-
-    def _clip(self) -> Tensor | None:
-        """Clip the gradient in place; return its norm before, or the share of clipped elements; None without clipping."""
-        if self.clip_value is not None:
-            return self._clip_by_value(self.clip_value)
-        if self.clip_norm is not None:
-            self.gradient_norm = nn.utils.clip_grad_norm_(self._parameters_list, self.clip_norm, foreach=True)
-            return self.gradient_norm
-        if self.look:
-            self.gradient_norm = nn.utils.get_total_norm(self._gradients(), foreach=True)
-        return None
-
-    def _clip_by_value(self, limit: float) -> Tensor:
-        """Clamp every element to +-limit and return the share of elements that were beyond it."""
-        gradients = self._gradients()
-        if self.look:
-            self.gradient_norm = nn.utils.get_total_norm(gradients, foreach=True)
-        beyond = torch.stack([(gradient.abs() > limit).sum() for gradient in gradients]).sum()
-        nn.utils.clip_grad_value_(self._parameters_list, limit, foreach=True)
-        return beyond / sum(gradient.numel() for gradient in gradients)
-
-    def _gradients(self) -> list[Tensor]:
-        return [parameter.grad for parameter in self._parameters_list if parameter.grad is not None]
-
-    @property
-    def clips(self) -> bool:
-        """Whether gradients are clipped at all."""
-        return self.clip_norm is not None or self.clip_value is not None
-
-    @property
-    def learning_rate(self) -> float:
-        """The rate of the last step."""
-        return self._optimizer.param_groups[0]["lr"]
+            if isinstance(group["lr"], Tensor):  # on a GPU: a graph reads it there
+                group["lr"].fill_(rate)
+            else:
+                group["lr"] = rate
 
     def capture(self) -> dict[str, Any]:
         """Return all that the task needs besides the weights to go on exactly here, as plain values and tensors."""
@@ -214,11 +165,18 @@ class LanguageModelTask(pl.LightningModule):
             "tokens_seen": self.tokens_seen,
             "position": self.position,
             "carried": self.carried,
-            "optimizer": self._optimizer.state_dict(),
+            "optimizer": self._optimizer_state(),
             "schedule": getattr(self.schedule, "state_dict", dict)(),
             "tally": self.tally.state(),
             "watched": self.watched.state(),
         }
+
+    def _optimizer_state(self) -> dict[str, Any]:
+        """Return torch's own state of the optimizer, with rates as numbers."""
+        state = self._optimizer.state_dict()
+        for group in state["param_groups"]:
+            group["lr"] = float(group["lr"])
+        return state
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Put back what `capture` returned; the weights are the model's own matter."""

@@ -1,0 +1,115 @@
+"""One optimizer step, tensors in and tensors out: forward, backward, clipping, update."""
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor, nn
+
+from rnnscope.model.language_model import LanguageModel, State, detach, parts
+from rnnscope.model.precision import autocast
+from rnnscope.model.scoring import count_correct, sum_of_nats
+from rnnscope.training.exchange import Exchange
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a step leaves behind. The numbers are scalars on the model's device: nobody has waited for them.
+
+    Args:
+        state: in which the window ended, cut off from the gradients.
+        nats: the sum of the losses of all real targets.
+        clipping: the norm of the gradient before it was clipped, or with `clip_value` the share of its elements that were
+            clamped; None without clipping.
+        correct: how many targets were the likeliest token, where that was asked for.
+        gradient_norm: before clipping, where it was asked for or is known anyway.
+    """
+
+    state: State
+    nats: Tensor
+    clipping: Tensor | None
+    correct: Tensor | None
+    gradient_norm: Tensor | None
+
+
+class OptimizerStep:
+    """Takes one step of `optimizer` on the mean loss of a window.
+
+    Args:
+        precision: `float32` or `bf16` (autocast; weights and optimizer stay float32).
+        clip_norm: the gradient is scaled down to this norm when longer; None leaves it.
+        clip_value: every element of the gradient is clamped to +- this; None leaves it.
+        exchange: with the other processes that train the same model; None where this is the only one.
+    """
+
+    def __init__(
+        self,
+        model: LanguageModel,
+        optimizer: torch.optim.Optimizer,
+        precision: str = "float32",
+        clip_norm: float | None = None,
+        clip_value: float | None = None,
+        exchange: Exchange | None = None,
+    ) -> None:
+        self.model, self.optimizer, self.precision = model, optimizer, precision
+        self.clip_norm, self.clip_value, self.exchange = clip_norm, clip_value, exchange
+        self.parameters = list(model.parameters())
+
+    def __call__(
+        self, inputs: Tensor, targets: Tensor, state: State | None, kept: Tensor | None, share: Tensor, look: bool
+    ) -> Outcome:
+        """Take the step.
+
+        Args:
+            inputs, targets: ids, (time, batch).
+            state: that the window starts from; its tensors may be changed. None starts from zero.
+            kept: 0 for the columns that start from zero all the same, 1 for the rest: (batch, 1). None keeps all.
+            share: 1 / real targets, those of all processes: a scalar.
+            look: whether the accuracy and the norm of the gradient are wanted.
+        """
+        if state is not None and kept is not None:
+            for part in parts(state):
+                part.mul_(kept)
+        with self._autocast:
+            logits, after = self.model.read(inputs, state)
+        nats = sum_of_nats(logits, targets)
+        correct = count_correct(logits.detach(), targets) if look else None
+        for parameter in self.parameters:
+            parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
+        nats.backward(share)  # of the mean: dividing first would cost two more operations
+        nats = nats.detach()
+        if self.exchange is not None:
+            self._add_up(self.exchange, nats, correct)
+        clipping, norm = self._clip(look)
+        self.optimizer.step()
+        return Outcome(detach(after), nats, clipping, correct, norm)
+
+    @cached_property
+    def _autocast(self) -> AbstractContextManager:
+        device = self.parameters[0].device
+        return autocast(device.type, self.precision)  # one for all steps: to make it takes longer than to enter it
+
+    def _add_up(self, exchange: Exchange, nats: Tensor, correct: Tensor | None) -> None:
+        """Make sums over all processes of what this one found: each has divided by the targets of the whole window."""
+        exchange.add_up([*self._gradients(), nats])
+        if correct is not None:
+            exchange.add_up([correct])
+
+    def _clip(self, look: bool) -> tuple[Tensor | None, Tensor | None]:
+        """Clip the gradient in place, and return `clipping` and `gradient_norm` of the outcome."""
+        if self.clip_norm is not None:
+            norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm, foreach=True)
+            return norm, norm
+        norm = nn.utils.get_total_norm(self._gradients(), foreach=True) if look else None
+        return None if self.clip_value is None else self._clip_by_value(self.clip_value), norm
+
+    def _clip_by_value(self, limit: float) -> Tensor:
+        """Clamp every element to +-limit and return the share of elements that were beyond it."""
+        gradients = self._gradients()
+        beyond = torch.stack([(gradient.abs() > limit).sum() for gradient in gradients]).sum()
+        nn.utils.clip_grad_value_(self.parameters, limit, foreach=True)
+        return beyond / sum(gradient.numel() for gradient in gradients)
+
+    def _gradients(self) -> list[Tensor]:
+        return [parameter.grad for parameter in self.parameters if parameter.grad is not None]
