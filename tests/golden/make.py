@@ -8,6 +8,7 @@ leaves. A folder that exists stays as it is: it is the past. tests/test_golden.p
 
 import json
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -39,7 +40,8 @@ RUNS = {
     "word_samples": ["dataset.windows=samples", "dataset.level=word", "dataset.start_end=line", "dataset.vocabulary_size=15"],
     "two_processes": ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", "model.dropout=0.2"],
 }
-SWEEP = ["-m", "name=rates", "optimizer.lr=0.01,0.02", "trainer.max_steps=300", "monitor.scalars_every=10"]
+SWEEP = ["train", "-m", "text=text.txt", *SMALL, "name=rates", "optimizer.lr=0.01,0.02", "trainer.max_steps=300"]
+SWEEP += ["monitor.scalars_every=10"]
 KILLED = "lr-0.02"  # the sweep's second job, in mid-training
 PROMPT, LENGTH, SEED = "the", 60, 7
 
@@ -65,7 +67,7 @@ def train_all(project: Path) -> None:
     """Train every run, and the sweep until it is killed in its second job."""
     for name, words in RUNS.items():
         assert start(project, "train", "text=text.txt", f"name={name}", *SMALL, *words).wait() == 0
-    sweep = start(project, "train", "text=text.txt", *SMALL, *SWEEP)
+    sweep = start(project, *SWEEP)
     metrics = project / "outputs/sweeps/rates" / KILLED / "metrics.csv"
     while not (metrics.exists() and metrics.read_text(encoding="utf-8").count("\n") > 10):
         assert sweep.poll() is None
@@ -93,17 +95,29 @@ def strip(project: Path) -> None:
 
 
 def write_expected(project: Path) -> None:
-    """Write what each run says and how well it predicts the text, by its name."""
+    """Write what each run says and how well it predicts, by its name, and the command line that goes on with the sweep."""
     from rnnscope import load
 
-    text, expected = (project / "text.txt").read_text(encoding="utf-8"), {}
+    text, runs = (project / "text.txt").read_text(encoding="utf-8"), {}
     for name in RUNS:
         (folder,) = (project / "outputs/runs" / name).iterdir()
         run = load(str(folder))
-        said = run.sample(PROMPT, LENGTH, seed=SEED)
-        expected[name] = {"prompt": PROMPT, "length": LENGTH, "seed": SEED, "sample": said, "loss": run.score(text).loss}
-    path = project / "expected.json"
+        said = {"prompt": PROMPT, "length": LENGTH, "seed": SEED, "text": run.sample(PROMPT, LENGTH, seed=SEED)}
+        runs[name] = {"sample": said, "score": run.score(text).loss, "evaluate": evaluate(project, name)}
+    path, expected = project / "expected.json", {"runs": runs, "sweep": SWEEP}
     path.write_text(json.dumps(expected, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def evaluate(project: Path, run: str) -> float:
+    """Return the first number that `rnnscope evaluate` prints: nats per token on the run's own validation text."""
+    command = [sys.executable, "-m", "rnnscope", "evaluate", f"run={run}"]
+    printed = subprocess.run(command, cwd=project, capture_output=True, text=True, check=True).stdout
+    return first_score(printed)
+
+
+def first_score(printed: str) -> float:
+    """Return the first number with four decimals."""
+    return float(re.findall(r"\b\d+\.\d{4}\b", printed)[0])
 
 
 def main() -> None:
@@ -112,8 +126,8 @@ def main() -> None:
         project = Path(temporary)
         write_text(project / "text.txt")
         train_all(project)
-        strip(project)
         write_expected(project)
+        strip(project)
         number = json.loads(next(run_folders(project)).joinpath("run.json").read_text(encoding="utf-8"))["schema"]
         target = Path(__file__).parent / f"format_{number}"
         assert not target.exists(), f"{target} exists"
