@@ -61,8 +61,9 @@ def start(outputs: Path, *words: str) -> "subprocess.Popen[bytes]":
     outputs.mkdir(exist_ok=True)
     command, environment = [sys.executable, "-m", "rnnscope", *words], {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs)}
     with (outputs / "said.txt").open("ab") as said:
-        streams = {"stdout": said, "stderr": subprocess.STDOUT}
-        return subprocess.Popen(command, cwd=outputs.parent, env=environment, start_new_session=True, **streams)
+        return subprocess.Popen(
+            command, cwd=outputs.parent, env=environment, start_new_session=True, stdout=said, stderr=subprocess.STDOUT
+        )
 
 
 def end(outputs: Path, process: "subprocess.Popen[bytes]") -> Path:
