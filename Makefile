@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --tim
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate test test-slurm torture check bench gpu-check tensorboard clean
+.PHONY: help install train sample evaluate test test-slurm torture hashes check bench gpu-check tensorboard clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,6 +43,9 @@ test: $(READY) ## run the tests
 
 torture: $(READY) ## kill sixty trainings, resume them, compare with unbroken ones (three minutes)
 	$(BIN)/python tests/torture.py
+
+hashes: $(READY) ## print the hashes of seven trainings, each also killed and resumed: moving code must not change them
+	@$(BIN)/python tests/hashes.py
 
 test-slurm: $(READY) ## a sweep of four jobs on a Slurm cluster of this one machine (root; installs slurm-wlm, munge)
 	tests/slurm.sh
