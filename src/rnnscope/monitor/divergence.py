@@ -13,6 +13,8 @@ class Divergence(Monitor):
         every: the step counts at which something is logged or saved: it looks whenever one of them is due.
     """
 
+    name = "Divergence"
+
     def __init__(self, every: list[int]) -> None:
         self.every = every
 

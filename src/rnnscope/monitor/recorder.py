@@ -4,6 +4,7 @@ from typing import Any, Protocol
 
 from rnnscope.monitor.board import Board
 from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.saved_state import SavedState
 from rnnscope.training.task import LanguageModelTask
 
 
@@ -18,6 +19,8 @@ class Recorder(Monitor):
 
     `values` is what only config, data and seed determine; `clock` is what the clock says.
     """
+
+    name = "Recorder"
 
     def __init__(self, metrics: Rows, timings: Rows, board: Board) -> None:
         self.metrics, self.timings, self.board = metrics, timings, board
@@ -40,8 +43,8 @@ class Recorder(Monitor):
     def state(self) -> dict[str, Any]:
         return {"latest": dict(self.latest)}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.latest = dict(state["latest"])
+    def restore(self, state: SavedState) -> None:
+        self.latest = state.numbers("latest")
 
 
 def metric_columns(parameters: list[str], words: bool) -> list[str]:
