@@ -80,17 +80,14 @@ class Session:
 
     def _open_writers(self, first_step: int) -> Writers:
         parameters = [name for name, _ in self.training.model.named_parameters()]
-        board = Board(self.run.path, first_step)
+        metrics = CsvJournal(self.run.metrics, metric_columns(parameters, self.training.words))
+        timings = CsvJournal(self.run.timings, TIMING_COLUMNS)
+        board = Board(self.run.path, first_step)  # after what may be refused: it makes a file
         if not first_step:
             job = self.training.terms.job
             listed = hparams_of(self.training.config, job.swept if job else ())
             board.hparams(listed, ["best/loss", "best/bits_per_character"])
-        return Writers(
-            CsvJournal(self.run.metrics, metric_columns(parameters, self.training.words)),
-            CsvJournal(self.run.timings, TIMING_COLUMNS),
-            JsonJournal(self.run.samples),
-            board,
-        )
+        return Writers(metrics, timings, JsonJournal(self.run.samples), board)
 
     def _lead(self, exchange: Exchange) -> Leader:
         """Return what lets the other processes follow the monitors of this one."""
