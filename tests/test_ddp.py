@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 from conftest import TINY, train
+from recorded_names import NAMES, changes, names_of
 from torture import SAMPLES, what_differs
 
 from rnnscope.cli import main
@@ -128,6 +129,7 @@ def test_interrupted_and_killed_and_resumed_is_bit_identical(story, whole, tmp_p
     assert what_differs(whole, folder) == []
     parts = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
     assert len(parts["others"]) == 1
+    assert changes(names_of(parts["others"]), NAMES["checkpoint"]["several processes add"]["others"]) == []
     assert not torch.equal(parts["others"][0]["random"]["torch"], parts["random"]["torch"])
 
 

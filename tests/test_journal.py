@@ -58,3 +58,24 @@ def test_a_file_that_lost_rows_is_refused(tmp_path: Path) -> None:
 def test_a_last_line_cut_short_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,loss\n1,0.5\n2,0.2", encoding="utf-8")
     assert list(whole_lines(tmp_path / "metrics.csv")) == ["step,loss\n", "1,0.5\n"]
+
+
+def test_a_file_of_another_version_keeps_its_header(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_text('step,a,"gone, now",b\n1,0.5,7,0.25\n', encoding="utf-8")
+    journal = CsvJournal(path, ["step", "new", "b", "a"])
+    journal.append({"step": 2, "a": 1.0, "b": 2.0, "new": 9.0})
+    journal.close()
+    assert journal.left_out == ["new"]
+    assert read_csv(path) == [
+        {"step": "1", "a": "0.5", "gone, now": "7", "b": "0.25"},
+        {"step": "2", "a": "1.0", "gone, now": "", "b": "2.0"},
+    ]
+
+
+@pytest.mark.parametrize("contents", [b"1,0.5\n", b"\0\n", b"step,a", b'"step\n' + b"x" * 200_000])
+def test_a_file_without_a_header_is_refused(tmp_path: Path, contents: bytes) -> None:
+    (tmp_path / "metrics.csv").write_bytes(contents)
+    with pytest.raises(UserError, match=r"metrics\.csv .* step .* put it back"):
+        CsvJournal(tmp_path / "metrics.csv", ["step", "a"])
+    assert (tmp_path / "metrics.csv").read_bytes() == contents

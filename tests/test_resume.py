@@ -2,9 +2,11 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,10 @@ import torch
 from torture import SAMPLES, SMALL, Kill, checkpoint_step, only_run, rnnscope, said, torture_case, what_differs, write_text
 
 from rnnscope import load
-from rnnscope.runs.journal import read_csv
+from rnnscope.commands.go_on import go_on
+from rnnscope.errors import UserError
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import csv_line, read_csv
 
 WORDS = [*SMALL, "trainer.max_steps=50", "trainer.checkpoint_every=10", "trainer.val_every=20", "monitor.scalars_every=5"]
 
@@ -305,7 +310,6 @@ def test_what_an_older_version_did_not_record_is_said_and_kept(broken: Path) -> 
 
 
 def test_a_run_in_progress_is_left_alone(broken: Path) -> None:
-    from rnnscope.runs.folder import RunFolder
     from rnnscope.runs.lock import RunLock
 
     folder = broken.parents[2]
@@ -332,3 +336,65 @@ def test_a_full_disk_leaves_the_run_resumable(tmp_path: Path, text: str, whole: 
     assert record_of(run)["status"] == "failed"
     assert rnnscope(tmp_path, "resume") == 0, said(tmp_path)
     assert what_differs(whole, run) == []
+
+
+@pytest.fixture
+def copied(trained_run, tmp_path: Path, outputs: Path) -> RunFolder:
+    """A finished run of 30 steps, to be made a run of another version."""
+    return RunFolder(Path(shutil.copytree(trained_run.path, outputs / "runs" / "copied" / "run")))
+
+
+def edit_checkpoint(run: RunFolder, change: Callable[[dict], None]) -> None:
+    path = run.checkpoints / "last.ckpt"
+    state = torch.load(path, weights_only=True)
+    change(state)
+    path.unlink()  # best.ckpt may be the same file
+    torch.save(state, path)
+    path.with_name("last.ckpt.sha256").unlink()
+
+
+def test_a_monitor_more_and_one_less_are_said_and_the_run_goes_on(copied: RunFolder) -> None:
+    def another_version(state: dict) -> None:
+        del state["monitors"]["Validation"]
+        state["monitors"] |= {"Attention": {"heads": torch.ones(3)}, "Quiet": {}}
+
+    edit_checkpoint(copied, another_version)
+    result = go_on(copied, {"trainer.max_steps": 40})
+    assert (result.status, result.step) == ("finished", 40)
+    lines = copied.log.read_text(encoding="utf-8").splitlines()
+    assert len([line for line in lines if "last.ckpt" in line and "Validation" in line and "default" in line]) == 1
+    assert len([line for line in lines if "last.ckpt" in line and "Attention" in line and "ignore" in line]) == 1
+    assert not [line for line in lines if "Quiet" in line or "Throughput" in line]
+    assert record_of(copied.path)["best"]["step"] == 40  # of the looks since: the ones before are forgotten
+    saved = torch.load(copied.checkpoints / "last.ckpt", weights_only=True)
+    assert saved["monitors"]["Validation"]["best_step"] == 40
+    assert "Attention" not in saved["monitors"]
+
+
+def test_a_state_that_its_monitor_cannot_have_is_refused_by_name(copied: RunFolder) -> None:
+    edit_checkpoint(copied, lambda state: state["monitors"]["Validation"].update(best="low"))
+    before = copied.record.read_bytes()
+    with pytest.raises(UserError, match=r"last\.ckpt: .*Validation: best is 'low'.* delete this file") as refusal:
+        go_on(copied, {"trainer.max_steps": 40})
+    assert "\n" not in str(refusal.value)
+    assert copied.record.read_bytes() == before
+    (copied.checkpoints / "last.ckpt").unlink()
+    assert go_on(copied, {"trainer.max_steps": 40}).status == "finished"
+    assert record_of(copied.path)["segments"][1]["from_step"] == 20
+
+
+def test_rows_of_an_older_version_are_gone_on_with(copied: RunFolder, trained_run) -> None:
+    rows = read_csv(copied.metrics)
+    older = [{"fever": "37.5"} | {key: value for key, value in row.items() if key != "val/accuracy"} for row in rows]
+    lines = [older[0].keys(), *(row.values() for row in older)]
+    copied.metrics.write_text("".join(csv_line(list(line)) + "\n" for line in lines), encoding="utf-8")
+    edit_checkpoint(copied, lambda state: state["offsets"].update(metrics=copied.metrics.stat().st_size))
+    shutil.copytree(trained_run.path, unchanged := copied.path.with_name("unchanged"))
+    for run in (copied, RunFolder(unchanged)):
+        assert go_on(run, {"trainer.max_steps": 40}).step == 40
+    expected = [row | {"fever": ""} for row in read_csv(unchanged / "metrics.csv")[len(rows) :]]
+    assert any(row.pop("val/accuracy") for row in expected)
+    assert read_csv(copied.metrics) == [*older, *expected]
+    said = [line for line in copied.log.read_text(encoding="utf-8").splitlines() if "metrics.csv" in line]
+    assert len(said) == 1
+    assert "val/accuracy" in said[0]

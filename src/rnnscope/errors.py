@@ -1,5 +1,7 @@
 """The one exception whose message is meant for the person at the terminal."""
 
+from typing import Any
+
 
 class UserError(ValueError):
     """Something the user can mend. The message is one line: what was found, where, what to do.
@@ -14,3 +16,9 @@ class WrongEncoding(UserError):
     def __init__(self, found: str, remedy: str) -> None:
         super().__init__(f"{found}: {remedy}")
         self.found = found
+
+
+def shown(value: Any) -> str:
+    """Return a value of a file that anybody may have written, for a message: short, on one line, whatever it is."""
+    short = value is None or isinstance(value, (str, float, bool)) or (isinstance(value, int) and value.bit_length() < 64)
+    return repr(value)[:40] if short else f"of type {type(value).__name__}"

@@ -13,6 +13,7 @@ from rnnscope.commands.processes import is_follower, silence
 from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Result, Session
 from rnnscope.errors import UserError
+from rnnscope.monitor.throughput import saved_seconds
 from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
 from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch
 from rnnscope.runs.files import remove_temporaries
@@ -61,7 +62,7 @@ def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | 
             check_fit(saved, training.model, columns, str(run.checkpoints / name))
         if saved and saved["ended"] and before == config:
             return Session(run, record, training, screen, saved).end()
-        refuse_spent_budget(training, saved)
+        refuse_spent_budget(training, saved, str(run.checkpoints / name))
         session = Session(run, record, training, screen, saved)
         begin_segment(run, record, training, name, saved, differences(before, config), screen)
         return session.train()
@@ -137,7 +138,7 @@ def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | No
         )
 
 
-def refuse_spent_budget(training: Training, saved: dict[str, Any] | None) -> None:
+def refuse_spent_budget(training: Training, saved: dict[str, Any] | None, source: str) -> None:
     """Refuse to go on where not a single step is left to train.
 
     Raises:
@@ -150,7 +151,7 @@ def refuse_spent_budget(training: Training, saved: dict[str, Any] | None) -> Non
         raise UserError(
             f"the budget of {total} steps is used up at step {step}; give more, such as trainer.max_steps={2 * step}"
         )
-    seconds = saved["monitors"].get("Throughput", {}).get("seconds", 0.0)
+    seconds = saved_seconds(saved["monitors"], source)
     if minutes is not None and seconds >= 60 * minutes:
         raise UserError(
             f"the budget of {minutes:g} minutes is used up at step {step}; give more, such as"

@@ -17,7 +17,7 @@ from rnnscope.commands.watch import Watch, Writers, make_monitors, meetings
 from rnnscope.errors import UserError
 from rnnscope.monitor.board import Board
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
-from rnnscope.runs.checkpoints import BEST, Checkpoints
+from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.record import Record, now
@@ -65,6 +65,10 @@ class Session:
         self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training goes on
         self._written: Future = self._disk.submit(lambda: None)  # the newest checkpoint
         self.writers = self._open_writers(0 if checkpoint is None else checkpoint["task"]["step"] + 1)
+        for journal in (self.writers.metrics, self.writers.timings):
+            if journal.left_out:
+                listed = ", ".join(journal.left_out)
+                screen.say(f"{journal.path} has no columns for what this version of rnnscope also measures: {listed}")
         self.watch: Watch = make_monitors(training, self.writers, screen, self.begin, self.save)
         self.leader = self._lead(training.task.exchange) if training.task.exchange else None
         if checkpoint is not None:
@@ -76,17 +80,14 @@ class Session:
 
     def _open_writers(self, first_step: int) -> Writers:
         parameters = [name for name, _ in self.training.model.named_parameters()]
-        board = Board(self.run.path, first_step)
+        metrics = CsvJournal(self.run.metrics, metric_columns(parameters, self.training.words))
+        timings = CsvJournal(self.run.timings, TIMING_COLUMNS)
+        board = Board(self.run.path, first_step)  # after what may be refused: it makes a file
         if not first_step:
             job = self.training.terms.job
             listed = hparams_of(self.training.config, job.swept if job else ())
             board.hparams(listed, ["best/loss", "best/bits_per_character"])
-        return Writers(
-            CsvJournal(self.run.metrics, metric_columns(parameters, self.training.words)),
-            CsvJournal(self.run.timings, TIMING_COLUMNS),
-            JsonJournal(self.run.samples),
-            board,
-        )
+        return Writers(metrics, timings, JsonJournal(self.run.samples), board)
 
     def _lead(self, exchange: Exchange) -> Leader:
         """Return what lets the other processes follow the monitors of this one."""
@@ -104,7 +105,7 @@ class Session:
                 raise ValueError("it is of another number of processes")
             self.training.model.load_state_dict(saved["state_dict"])
             self.training.task.restore(saved["task"])
-            self.watch.monitors.restore(saved["monitors"])
+            self.watch.monitors.restore(saved["monitors"], str(self.run.checkpoints / LAST), self.screen.say)
             if self.training.task.position:
                 self.training.windows.load_state_dict(self.training.task.position)
             restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more

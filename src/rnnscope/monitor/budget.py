@@ -29,6 +29,8 @@ class Budget(Monitor):
         asked: what else asks to leave, a sweep that was stopped for one; None while nothing does.
     """
 
+    name = "Budget"
+
     def __init__(
         self,
         total_steps: int | None,

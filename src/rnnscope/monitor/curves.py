@@ -18,6 +18,8 @@ class TrainingCurves(Monitor):
         tokens_per_character: of the training split: 1 for characters, about 0.2 for words.
     """
 
+    name = "TrainingCurves"
+
     def __init__(self, recorder: Recorder, every: int, tokens_per_character: float) -> None:
         self.recorder, self.every, self.tokens_per_character = recorder, every, tokens_per_character
 

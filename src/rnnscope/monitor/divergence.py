@@ -18,6 +18,8 @@ class Divergence(Monitor):
         every: steps between validations and between checkpoints, which must not come of a run that is lost.
     """
 
+    name = "Divergence"
+
     def __init__(self, recorder: Recorder, scalars_every: int, every: list[int]) -> None:
         self.recorder, self.scalars_every, self.every = recorder, scalars_every, every
 

@@ -19,6 +19,8 @@ class Screen(Protocol):
 class Progress(Monitor):
     """The bar moves every `every` steps; a line is written every `lines_every` and at each validation."""
 
+    name = "Progress"
+
     def __init__(
         self,
         screen: Screen,

@@ -10,6 +10,7 @@ from torch import Tensor
 from rnnscope.monitor.board import Board
 from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.reading import Reading
+from rnnscope.monitor.saved_state import SavedState
 from rnnscope.training.task import LanguageModelTask
 
 Finish = Callable[[list[float]], dict[str, float]]
@@ -44,6 +45,8 @@ class Recorder(Monitor):
     `values` is what only config, data and seed determine; `clock` is what the clock says. On a GPU the row of a step is
     written when the next one is due, or `settle` asks for it: then nothing waits for the device.
     """
+
+    name = "Recorder"
 
     def __init__(self, metrics: Rows, timings: Rows, board: Board) -> None:
         self.metrics, self.timings, self.board = metrics, timings, board
@@ -89,8 +92,8 @@ class Recorder(Monitor):
     def state(self) -> dict[str, Any]:
         return {"latest": dict(self.latest)}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.latest = dict(state["latest"])
+    def restore(self, state: SavedState) -> None:
+        self.latest = state.numbers("latest")
 
 
 def metric_columns(parameters: list[str], words: bool) -> list[str]:

@@ -30,6 +30,8 @@ class Samples(Monitor):
         show: puts one sample on the terminal.
     """
 
+    name = "Samples"
+
     def __init__(
         self,
         board: Board,

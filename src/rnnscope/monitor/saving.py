@@ -22,6 +22,8 @@ class Saving(Monitor):
         save: called with whether this is the best so far, and the step if it is to be kept.
     """
 
+    name = "Saving"
+
     def __init__(
         self,
         recorder: Recorder,

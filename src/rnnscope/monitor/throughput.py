@@ -9,11 +9,14 @@ import torch
 
 from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
+from rnnscope.monitor.saved_state import SavedState
 from rnnscope.training.task import LanguageModelTask
 
 
 class Throughput(Monitor):
     """Every `every` steps. `seconds` goes on from where an earlier session of the same run stopped."""
+
+    name = "Throughput"
 
     def __init__(self, recorder: Recorder, every: int) -> None:
         self.recorder, self.every = recorder, every
@@ -45,8 +48,18 @@ class Throughput(Monitor):
     def state(self) -> dict[str, Any]:
         return {"seconds": self.seconds}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self._earlier = state["seconds"]
+    def restore(self, state: SavedState) -> None:
+        self._earlier = state.number("seconds", finite=True)
+
+
+def saved_seconds(states: dict[str, Any], source: str) -> float:
+    """Return the seconds trained so far by the states of all monitors in the checkpoint `source`, 0 where none says.
+
+    Raises:
+        UserError: when they are not a number.
+    """
+    name = Throughput.name
+    return SavedState(source, name, states[name]).number("seconds", finite=True) if name in states else 0.0
 
 
 def peak_memory(device: torch.device) -> int:

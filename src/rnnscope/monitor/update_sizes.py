@@ -22,6 +22,8 @@ class UpdateSizes(Monitor):
         histograms_every: steps between histograms.
     """
 
+    name = "UpdateSizes"
+
     def __init__(self, recorder: Recorder, every: int, histograms_every: int) -> None:
         self.recorder, self.every, self.histograms_every = recorder, every, histograms_every
         self._before: dict[str, Tensor] = {}

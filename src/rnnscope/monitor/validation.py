@@ -8,6 +8,7 @@ from rnnscope.model.scoring import Score, Window, evaluate
 from rnnscope.monitor.divergence import stop_diverged
 from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
+from rnnscope.monitor.saved_state import SavedState
 from rnnscope.training.schedules import Plateau
 from rnnscope.training.task import LanguageModelTask
 
@@ -28,6 +29,8 @@ class Validation(Monitor):
         patience: stop after so many validations without a new best; None never does.
         report: told the step and loss of each; returns why the run is not worth going on, None where it is.
     """
+
+    name = "Validation"
 
     def __init__(
         self,
@@ -81,6 +84,6 @@ class Validation(Monitor):
     def state(self) -> dict[str, Any]:
         return {"best": self.best, "best_step": self.best_step, "bad_looks": self.bad_looks}
 
-    def restore(self, state: dict[str, Any]) -> None:
-        self.best, self.best_step = state["best"], state["best_step"]
-        self.bad_looks = state["bad_looks"]
+    def restore(self, state: SavedState) -> None:
+        self.best, self.best_step = state.number("best"), state.count("best_step")
+        self.bad_looks = state.count("bad_looks")

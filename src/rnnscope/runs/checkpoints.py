@@ -132,7 +132,7 @@ class Checkpoints:
 
 
 def fetched(values: Any) -> Any:
-    """Return nested values with every tensor of a GPU copied to pinned memory; the copies are whole once the GPU got to them."""
+    """Return nested values with every tensor of a GPU copied to pinned memory, without waiting until that is done."""
     if isinstance(values, dict):
         return {key: fetched(value) for key, value in values.items()}
     if isinstance(values, (list, tuple)):

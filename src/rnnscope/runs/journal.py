@@ -55,15 +55,27 @@ class Journal:
 
 
 class CsvJournal(Journal):
-    """A CSV with fixed columns; numbers are written so that reading them gives the same bits."""
+    """A CSV with fixed columns; numbers are written so that reading them gives the same bits.
+
+    A file that has rows keeps its header. Where another version of rnnscope wrote that, columns that only the file has
+    stay empty from here on, and `left_out` are the columns that the file does not have: their values are not written.
+
+    Args:
+        columns: what a new file gets, and all that `append` may be given.
+
+    Raises:
+        UserError: when the file does not begin with a header.
+    """
 
     def __init__(self, path: Path, columns: list[str]) -> None:
-        self.columns = columns
+        self._known = frozenset(columns)
+        self.columns = _header_of(path) if path.is_file() and path.stat().st_size else columns
         super().__init__(path, csv_line(columns))
+        self.left_out = [column for column in columns if column not in self.columns]
 
     def append(self, values: dict[str, Any]) -> None:
-        """Append a row; a column without a value stays empty, a value without a column is a defect."""
-        assert values.keys() <= set(self.columns), sorted(values.keys() - set(self.columns))
+        """Append a row; a column without a value stays empty, a value that is not of `columns` is a defect."""
+        assert values.keys() <= self._known, sorted(values.keys() - self._known)
         self.write_line(csv_line([_text(values.get(column)) for column in self.columns]))
 
 
@@ -79,6 +91,16 @@ def csv_line(cells: list[str]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="").writerow(cells)
     return buffer.getvalue()
+
+
+def _header_of(path: Path) -> list[str]:
+    try:
+        columns = next(csv.reader(whole_lines(path)), [])
+    except csv.Error:
+        columns = []
+    if "step" not in columns:
+        raise UserError(f"{path} does not begin with the names of its columns, step among them: it was changed; put it back")
+    return columns
 
 
 def _text(value: Any) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rnnscope.errors import UserError
 from rnnscope.runs.files import replace_text
+from rnnscope.runs.version import check_version
 
 SCHEMA = 1  # version of run.json; readers refuse a newer one
 SIZE_LIMIT = 20_000_000  # bytes; a run.json has some ten thousand
@@ -41,9 +42,7 @@ class Record:
             raise UserError(f"{path.parent} is no run folder: it has no run.json") from None
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: this run.json cannot be read ({error})") from error
-        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-            found = values.get("schema") if isinstance(values, dict) else type(values).__name__
-            raise UserError(f"{path}: schema {found} is not one this rnnscope reads ({SCHEMA}); use the version that wrote it")
+        check_version("schema", values.get("schema") if isinstance(values, dict) else None, SCHEMA, str(path))
         return cls(path, values)
 
     def get(self, key: str, kind: type, default: Any = None) -> Any:

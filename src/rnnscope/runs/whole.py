@@ -9,25 +9,24 @@ from torch import Tensor
 
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
+from rnnscope.runs.version import check_version
 
-FORMAT = 1  # version of what a checkpoint holds; another one is refused
+FORMAT = 1  # version of what a checkpoint holds; a newer one is refused
 OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a checkpoint may have besides last.ckpt
 
 
 def check_whole(saved: dict[str, Any], source: str) -> None:
-    """Refuse a checkpoint that lacks something, or has it in another form.
+    """Refuse a checkpoint that lacks something, or has it in another form; each monitor checks its own state.
 
     Raises:
         UserError: naming the file.
     """
-    if saved.get("format") != FORMAT:
-        found = str(saved.get("format"))[:40]
-        raise UserError(f"{source}: format {found} is not one this rnnscope reads ({FORMAT}); use the version that wrote it")
+    check_version("format", saved.get("format"), FORMAT, source)
     task, names = saved.get("task"), saved.get("names")
     whole = isinstance(task, dict) and isinstance(saved.get("ended"), bool)
     whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
     whole = whole and all(isinstance(saved.get(key), dict) for key in ("monitors", "random", "offsets"))
-    if not whole or not _is_task(task) or not _are_monitors(saved["monitors"]):
+    if not whole or not _is_task(task):
         raise UserError(f"{source} is no checkpoint that training can go on from: another version of rnnscope wrote it")
 
 
@@ -48,11 +47,6 @@ def _is_tally(value: Any) -> bool:
     if not isinstance(value, list) or [type(count) for count in value[1:3]] != [int, int] or len(value) != 4:
         return False
     return all(sum is None or (isinstance(sum, Tensor) and sum.numel() == 1) for sum in (value[0], value[3]))
-
-
-def _are_monitors(states: dict[str, Any]) -> bool:
-    times = states.get("Throughput", {})
-    return all(map(_is_number, leaves(states))) and isinstance(times, dict) and all(map(math.isfinite, times.values()))
 
 
 def _is_number(value: Any) -> bool:

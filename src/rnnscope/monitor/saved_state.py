@@ -1,0 +1,77 @@
+"""The state of a monitor as a checkpoint has it: anybody may have written the file, so that each value is checked."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from rnnscope.errors import UserError, shown
+
+
+@dataclass(frozen=True)
+class SavedState:
+    """What a checkpoint remembers for one monitor.
+
+    Args:
+        source: the checkpoint's file, for messages.
+        monitor: the monitor's name.
+        value: whatever the checkpoint holds for it.
+    """
+
+    source: str
+    monitor: str
+    value: Any
+
+    def number(self, key: str, finite: bool = False) -> float:
+        """Return the number at `key`.
+
+        Raises:
+            UserError: when it is missing or not a number; naming the file, the monitor and the key.
+        """
+        value = self._at(key)
+        if not _is_number(value) or math.isnan(value) or (finite and math.isinf(value)):
+            raise self._refused(key, value, "a finite number" if finite else "a number")
+        return value
+
+    def count(self, key: str) -> int:
+        """Return the whole number at `key`, 0 or above.
+
+        Raises:
+            UserError: when it is missing or something else.
+        """
+        value = self._at(key)
+        if type(value) is not int or not _is_number(value) or value < 0:
+            raise self._refused(key, value, "a whole number of at least 0")
+        return value
+
+    def numbers(self, key: str) -> dict[str, float]:
+        """Return the names and numbers at `key`; NaN is a number here, for a curve may have it.
+
+        Raises:
+            UserError: when it is missing or something else.
+        """
+        values = self._at(key)
+        if not isinstance(values, dict):
+            raise self._refused(key, values, "names and numbers")
+        for name, value in values.items():
+            if type(name) is not str:
+                raise self._refused(f"a name in {key}", name, "a text")
+            if not _is_number(value):
+                raise self._refused(f"{shown(name)} in {key}", value, "a number")
+        return dict(values)
+
+    def _at(self, key: str) -> Any:
+        if not isinstance(self.value, dict) or key not in self.value:
+            raise UserError(f"{self.source}: the state of {self.monitor} has no {key}; {self._remedy}")
+        return self.value[key]
+
+    def _refused(self, key: str, value: Any, wanted: str) -> UserError:
+        return UserError(f"{self.source}: the state of {self.monitor}: {key} is {shown(value)}, not {wanted}; {self._remedy}")
+
+    @property
+    def _remedy(self) -> str:
+        return "delete this file, and the run resumes from the checkpoint before it"
+
+
+def _is_number(value: Any) -> bool:
+    """Whether this is a number that a float can hold."""
+    return type(value) is float or (type(value) is int and value.bit_length() < 64)

@@ -1,0 +1,19 @@
+"""The version of a file's format: which ones this rnnscope reads, and what to do about the others."""
+
+from typing import Any
+
+from rnnscope.errors import UserError, shown
+
+
+def check_version(key: str, found: Any, known: int, source: str) -> None:
+    """Refuse a file whose version, at `key`, is not the `known` one.
+
+    Raises:
+        UserError: naming the file, both versions, and what to do.
+    """
+    if type(found) is int and found > known:
+        raise UserError(f"{source}: a newer rnnscope wrote it ({key} {shown(found)}; this one reads {known}); update rnnscope")
+    if type(found) is not int or found != known:
+        raise UserError(
+            f"{source}: {key} {shown(found)} is not one this rnnscope reads ({known}); use the version that wrote it"
+        )
