@@ -59,11 +59,11 @@ def test_a_file_that_is_named_is_taken_whatever_include_says(tree):
 def test_a_folder_of_one_file_is_looked_through_all_the_same(tmp_path):
     (tmp_path / "a.py").write_text("text")
     assert names(Corpus(str(tmp_path), include=["*.py"])) == ["a.py"]
-    with user_error("dataset.corpus.path", tmp_path, "['*.c']", "[]", "hidden", "dataset.corpus.include", "exclude"):
+    with user_error("dataset.corpus.path", tmp_path, "['*.c']", "[]", "hidden", "dataset.corpus.include"):
         Corpus(str(tmp_path), include=["*.c"]).find()
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
-    with user_error("dataset.corpus.path", tmp_path / "empty.zip", "dataset.corpus.include", "exclude"):
+    with user_error("dataset.corpus.path", tmp_path / "empty.zip", "dataset.corpus.include"):
         Corpus(str(tmp_path / "empty.zip")).find()
 
 
@@ -144,7 +144,7 @@ def test_bad_paths(tmp_path, monkeypatch):
     with user_error("dataset.corpus.path", "file", "folder", "glob", "rnnscope train text=PATH"):
         Corpus().find()
     link.unlink()
-    with user_error("dataset.corpus.path", tmp_path, "['*']", "[]", "hidden", "dataset.corpus.include", "exclude"):
+    with user_error("dataset.corpus.path", tmp_path, "['*']", "[]", "hidden", "dataset.corpus.include"):
         Corpus(str(tmp_path)).find()
 
 

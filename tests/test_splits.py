@@ -94,6 +94,6 @@ def test_a_last_line_that_is_longer_than_val_is_cut(tmp_path):
     ],
 )
 def test_bad_splits(split, words):
-    found = ", ".join(f"{name}: {'null' if share is None else share}" for name, share in split.items())
-    with user_error("dataset.split", f"{{{found}}}", *words):
+    found = [f"{name}: {share}" for name, share in split.items() if share is not None]
+    with user_error("dataset.split", *found, *words):
         check_split(split)

@@ -76,7 +76,7 @@ def test_a_text_in_memory_is_one_document():
         (("word", "char", "stream"), ["dataset.start_end", "word", "null", "document", "paragraph", "line", "sentence"]),
         (
             ("line", "byte", "stream"),
-            ["dataset.start_end", "line", "level", "byte", "dataset.start_end=null", "dataset.level=char"],
+            ["dataset.start_end", "line", "byte", "dataset.start_end=null", "dataset.level=char"],
         ),
         ((None, "char", "rows"), ["dataset.windows", "rows", "stream", "samples"]),
         (
