@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -332,14 +331,11 @@ def test_help_needs_nothing_heavy(outputs):
     assert not outputs.exists()
 
 
-@pytest.mark.parametrize(("words", "seconds"), [(["--help"], 0.3), (["train", "--cfg", "job"], 1.5)])
-def test_help_is_quick(words, seconds):
-    def once() -> float:
-        begun = time.perf_counter()
-        assert run_command(*words).returncode == 0
-        return time.perf_counter() - begun
-
-    assert min(once() for _ in range(4)) < seconds  # the best of several: the machine may be busy with something else
+def test_help_loads_the_standard_library_only():
+    code = "import sys; from rnnscope.cli import main; main(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & {"hydra", "omegaconf", "yaml", "numpy", "torch"}
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40))

@@ -103,7 +103,8 @@ def test_damaged_last_checkpoint_falls_back_to_the_one_before(broken: Path, whol
     damage(broken / "checkpoints/last.ckpt")
     folder = broken.parents[2]
     assert rnnscope(folder, "resume") == 0, said(folder)
-    line_with(said(folder), "last.ckpt", "damaged", "previous.ckpt")
+    line_with(said(folder), "warning", "last.ckpt", "damaged")
+    line_with(said(folder), broken, "step 20", "previous.ckpt")
     assert record_of(broken)["segments"][1]["from_step"] == 20
     assert what_differs(whole, broken) == []
 
@@ -158,7 +159,7 @@ def test_a_whole_best_checkpoint_is_newer_than_the_one_before(tmp_path: Path, te
     (checkpoints / "best.ckpt").write_bytes(contents)
     damage(checkpoints / "last.ckpt")
     assert rnnscope(tmp_path, "resume") == 0, said(tmp_path)
-    line_with(said(tmp_path), "last.ckpt", "damaged", "best.ckpt")
+    line_with(said(tmp_path), only_run(tmp_path), "step 30", "best.ckpt")
     assert record_of(only_run(tmp_path))["segments"][1]["from_step"] == 30
 
 
@@ -330,8 +331,8 @@ def test_closer_watching_and_minutes_change_no_result(tmp_path: Path, text: str,
 
 def test_a_full_disk_leaves_the_run_resumable(tmp_path: Path, text: str, whole: Path) -> None:
     assert rnnscope(tmp_path, "train", text, *WORDS, kill=Kill("on a full disk", 4)) == 1
-    assert_says(last_line(tmp_path), "rnnscope: error", "step", "RNNSCOPE_OUTPUTS")
     run = only_run(tmp_path)
+    assert_says(last_line(tmp_path), "rnnscope: error", "No space left on device", f"rnnscope resume run={run.parent.name}")
     assert record_of(run)["status"] == "failed"
     assert rnnscope(tmp_path, "resume") == 0, said(tmp_path)
     assert what_differs(whole, run) == []
