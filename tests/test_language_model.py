@@ -172,15 +172,15 @@ def test_inits_have_the_spread_they_promise():
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"cell": "lstn"}, ["model.cell", "lstn"]),
-        ({"hidden_size": 0}, ["model.hidden_size", 0]),
-        ({"dropout": 1.0}, ["model.dropout", 1.0]),
+        ({"cell": "lstn"}, ["model.cell", "lstn", "rnn", "lstm", "gru"]),
+        ({"hidden_size": 0}, ["model.hidden_size", 0, 1]),
+        ({"dropout": 1.0}, ["model.dropout", 1.0, "[0, 1)"]),
         (
             {"tied_weights": True, "embedding_size": 4},
-            ["model.tied_weights", "model.embedding_size", 4, "model.hidden_size", 5],
+            ["model.embedding_size", 4, "model.hidden_size", 5, "model.embedding_size=null"],
         ),
         ({"tied_weights": True, "input": "one_hot"}, ["model.tied_weights", "model.input=embedding"]),
-        ({"init": "normal", "init_scale": 0.0}, ["model.init_scale", 0.0]),
+        ({"init": "normal", "init_scale": 0.0}, ["model.init_scale", 0.0, 0]),
     ],
 )
 def test_models_that_cannot_be_built_name_the_key(options, parts):

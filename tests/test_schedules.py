@@ -22,7 +22,7 @@ def test_warm_up_then_half_a_cosine():
 
 
 def test_a_cosine_without_an_end_is_refused():
-    with user_error("trainer.max_steps", "schedule.horizon"):
+    with user_error("schedule=cosine", "trainer.max_steps", "trainer.max_epochs", "schedule.horizon", "schedule=constant"):
         make_schedule("cosine", 1.0, None)
     assert make_schedule("cosine", 1.0, None, horizon=10).rate(10, 0) == 0
 
@@ -61,8 +61,8 @@ def test_a_plateau_halves_when_the_loss_stops_falling():
 @pytest.mark.parametrize(
     ("name", "options", "parts"),
     [
-        ("linear", {}, ["schedule.name", "linear"]),
-        ("plateau", {"watch": "loss"}, ["schedule.watch", "loss"]),
+        ("linear", {}, ["schedule.name", "linear", "constant", "cosine", "step_map", "exponential", "plateau"]),
+        ("plateau", {"watch": "loss"}, ["schedule.watch", "loss", "val/loss", "train/loss"]),
         ("exponential", {"factor": -1.0}, ["schedule.factor", -1.0]),
         ("step_map", {"rates": {0: -0.1}}, ["schedule.rates", "0: -0.1"]),
     ],
