@@ -6,9 +6,9 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages import user_error
 
 from rnnscope.data.batches import IGNORE, StreamWindows, Windows, ZeroStateWindows, cut
-from rnnscope.errors import UserError
 
 
 def plain_windows(stream: list[int], batch: int, time: int, given=None):
@@ -142,12 +142,9 @@ def test_a_position_in_the_last_epoch_of_evaluation():
 
 def test_a_position_in_other_data_is_refused():
     position = StreamWindows(np.arange(12), 3, 3).state_dict()
-    with pytest.raises(UserError) as error:
+    saved = {"batch_size": 3, "sequence_length": 3, "tokens": 11}
+    with user_error(saved, saved | {"sequence_length": 2}):
         StreamWindows(np.arange(12), 3, 2).load_state_dict(position)
-    assert str(error.value) == (
-        "the position in the data was saved with {'batch_size': 3, 'sequence_length': 3, 'tokens': 11} "
-        "but the data now have {'batch_size': 3, 'sequence_length': 2, 'tokens': 11}"
-    )
 
 
 @given(**SIZES)
@@ -184,20 +181,20 @@ def test_windows_come_from_a_memory_map(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("arguments", "parts"),
     [
-        ((3, 3, False, 0, 2), "dataset.batch_size=3 does not divide among 2 processes: use a multiple"),
-        ((0, 3), "batch_size=0 and sequence_length=3 must be at least 1"),
+        ((3, 3, False, 0, 2), [3, "2 processes"]),
+        ((0, 3), [0, 3, 1]),
     ],
 )
-def test_bad_sizes(arguments, message):
-    with pytest.raises(UserError) as error:
+def test_bad_sizes(arguments, parts):
+    with user_error(*parts) as error:
         StreamWindows(np.arange(12), *arguments)
-    assert str(error.value) == message
+    assert "batch_size" in str(error.value)
 
 
 def test_no_token():
-    with pytest.raises(UserError, match="there is no token to make windows of: give a longer text"):
+    with user_error("token", "text"):
         StreamWindows(np.arange(1), 2, 2)
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 import torch
+from messages import assert_says, user_error
 
-from rnnscope.errors import UserError
 from rnnscope.runs import checkpoints as module
 from rnnscope.runs.checkpoints import Checkpoints, load_checkpoint
 
@@ -38,7 +38,7 @@ def test_the_one_before_is_kept(tmp_path: Path) -> None:
     save(checkpoints, state(4))
     assert load_checkpoint(checkpoints.path("best"))["step"] == 3
     assert load_checkpoint(checkpoints.path("3"))["step"] == 3
-    with pytest.raises(UserError, match="this run has 3, best, last, previous"):
+    with user_error(7, 3, "best", "last", "previous"):
         checkpoints.path("7")
 
 
@@ -85,7 +85,7 @@ def test_a_damaged_last_is_replaced_and_does_not_become_the_one_before(tmp_path:
     found = checkpoints.newest(lines.append)
     assert found is not None
     assert found[0] == "previous.ckpt"
-    assert "last.ckpt is damaged" in lines[0]
+    assert_says(lines[0], "last.ckpt", "damaged")
     checkpoints.adopt(found[0])
     assert step_of(checkpoints) == 1
     save(checkpoints, state(2))

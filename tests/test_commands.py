@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,13 +14,13 @@ import torch
 from conftest import AWKWARD, TINY
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages import assert_says, error_line, line_with, user_error
 
 import rnnscope
 from rnnscope.cli import COMMANDS, main
 from rnnscope.commands import schema
 from rnnscope.commands.complaint import keys_of
 from rnnscope.commands.verbatim import protect, quote
-from rnnscope.errors import UserError
 
 
 def run_command(*words: str, **options) -> subprocess.CompletedProcess:
@@ -63,8 +62,9 @@ def test_a_new_user_trains_samples_and_scores(story, tmp_path):
     assert done.returncode == 0, done.stderr.decode()
     run = only_run(tmp_path / "outputs")
     said = done.stdout.decode()
-    for line in ("finished at step 30", str(run.relative_to(tmp_path)), "rnnscope sample run=", "rnnscope resume run="):
-        assert line in said
+    line_with(said, "finished", "step 30")
+    for part in (str(run.relative_to(tmp_path)), "rnnscope sample run=", "rnnscope resume run="):
+        assert part in said
     assert (run / "train.log").read_text(encoding="utf-8") == said
     next_command = next(line.split()[1:] for line in said.splitlines() if line.startswith("  sample "))[1:]
     prompt = "(a, 'b') ="
@@ -112,7 +112,7 @@ def test_a_prompt_from_standard_input(trained):
 
 def test_a_prompt_outside_the_vocabulary_is_named(trained, capsys):
     assert main(["sample", "prompt=é(ü", "length=5"]) == 1
-    assert "2 token(s) the run's vocabulary lacks: 'é', 'ü'" in capsys.readouterr().err
+    assert_says(capsys.readouterr().err.splitlines()[-1], 2, "vocabulary", "'é'", "'ü'", "unknown=skip", "unknown=replace")
     assert main(["sample", "prompt=é(ü", "length=5", "unknown=skip", "seed=1"]) == 0
     assert capsys.readouterr().out.startswith("é(ü")
 
@@ -149,7 +149,9 @@ def test_checkpoints_by_name(trained, checkpoint, capsys):
     )
     model = rnnscope.load(trained, checkpoint).model
     assert torch.equal(model.head.weight, expected["state_dict"]["head.weight"])
+    capsys.readouterr()
     assert main(["sample", "checkpoint=21"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "checkpoint", 21, 20, "best", "last")
 
 
 def table_of(out: str) -> dict[str, float]:
@@ -161,10 +163,9 @@ def test_a_text_in_another_encoding_than_the_run_s(trained, tmp_path, capsys):
     text = tmp_path / "old.txt"
     text.write_bytes(b"un caf\xe9 noir")
     assert main(["evaluate", f"text={text}"]) == 1
-    assert capsys.readouterr().err == (
-        f"rnnscope: error: {text}: not utf-8: byte 0xE9 at offset 6 (invalid continuation byte): "
-        "this run's texts are utf-8; save this one as utf-8 first\n"
-    )
+    message = error_line(capsys.readouterr().err)
+    assert_says(message, text, "0xE9", 6, "invalid continuation byte", *["utf-8"] * 3)  # found, the run's own, to be made
+    assert "dataset.encoding" not in message
 
 
 def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, capsys):
@@ -183,12 +184,12 @@ def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, ca
     assert rows["guessing by this text's frequencies"] == round(entropy, 4)
     size = len(run.vocabulary)
     assert rows[f"guessing blindly, ln({size})"] == round(math.log(size), 4)
-    assert f"{len(val):,} tokens, {len(val):,} characters, 0.00 % unknown" in out
+    line_with(out, f"{len(val):,} tokens", f"{len(val):,} characters", "0.00 %")
     (tmp_path / "the val (1).txt").write_text(val, encoding="utf-8")
     assert main(["evaluate", "precision=float32", "window=32", f"text={tmp_path / 'the val (1).txt'}"]) == 0
     assert table_of(capsys.readouterr().out) == rows
     assert main(["evaluate", "precision=float32", "split=test"]) == 0
-    assert "test split of text_files" in capsys.readouterr().out
+    line_with(capsys.readouterr().out, "test split", "text_files")
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train"])
@@ -202,22 +203,22 @@ def test_help_explains_each_key(command, capsys):
 
 def test_a_key_without_its_section_is_found(trained, capsys):
     assert main(["resume", f"run={trained}", "max_steps=500"]) == 1
-    assert "did you mean trainer.max_steps?" in capsys.readouterr().err
+    assert_says(error_line(capsys.readouterr().err), "max_steps", "trainer.max_steps")
     assert main(["resume", f"run={trained}", "model.hidden_size=5"]) == 1
-    assert f"a new run with it: rnnscope train from={trained} model.hidden_size=..." in capsys.readouterr().err
+    remedy = f"rnnscope train from={trained} model.hidden_size=..."
+    assert_says(error_line(capsys.readouterr().err), "model.hidden_size", remedy)
 
 
 def test_a_bad_name_is_refused_before_the_text_is_read(story, capsys):
     assert main(["train", f"text={story}", *TINY, "name=a/b"]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert "name='a/b' cannot be the name" in printed.err
+    assert_says(error_line(printed.err), "name", "a/b", "slashes")
 
 
 def test_a_loaded_run_prints_in_a_line(trained):
-    assert re.fullmatch(
-        rf"<run {re.escape(str(trained))}: 1 x \d+ lstm, \d+ tokens of level char>", repr(rnnscope.load(trained))
-    )
+    run = rnnscope.load(trained)
+    assert_says(repr(run), trained, "1 x 16", "lstm", len(run.vocabulary), "char")
 
 
 def test_samples_are_scored_one_by_one(tmp_path, monkeypatch, capsys):
@@ -242,7 +243,7 @@ def test_samples_are_scored_one_by_one(tmp_path, monkeypatch, capsys):
     assert table_of(capsys.readouterr().out)["each sample from a zero state"] == pytest.approx(nats / count, abs=1e-4)
     assert run.score(text.read_text("utf-8")).loss == pytest.approx(nats / count, rel=1e-6)
     assert run.score("\n".join(names)).tokens == count
-    with pytest.raises(UserError, match="no text to score"):
+    with user_error("text"):
         run.score("\n")
 
 
@@ -299,7 +300,7 @@ def test_ctrl_c_ends_cleanly(story, outputs):
     assert (record["status"], record["reason"]) == ("interrupted", "SIGINT")
     step = record["progress"]["step"]
     assert step >= 40
-    assert f"interrupted at step {step}" in rest
+    line_with(rest, "interrupted", f"step {step}")
     assert "rnnscope resume run=" in rest
     assert torch.load(run / "checkpoints/last.ckpt", weights_only=True)["task"]["step"] == step
 
@@ -330,14 +331,11 @@ def test_help_needs_nothing_heavy(outputs):
     assert not outputs.exists()
 
 
-@pytest.mark.parametrize(("words", "seconds"), [(["--help"], 0.3), (["train", "--cfg", "job"], 1.5)])
-def test_help_is_quick(words, seconds):
-    def once() -> float:
-        begun = time.perf_counter()
-        assert run_command(*words).returncode == 0
-        return time.perf_counter() - begun
-
-    assert min(once() for _ in range(4)) < seconds  # the best of several: the machine may be busy with something else
+def test_help_loads_the_standard_library_only():
+    code = "import sys; from rnnscope.cli import main; main(['--help']); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in done.stdout.splitlines()[-1].split()}
+    assert not loaded & {"hydra", "omegaconf", "yaml", "numpy", "torch"}
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=40))

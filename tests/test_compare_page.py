@@ -291,9 +291,11 @@ def test_runs_without_curves_or_samples(trained_run, outputs, show):
     (folder / "metrics.csv").write_text((folder / "metrics.csv").read_text().splitlines()[0] + "\n")
     (folder / "samples.jsonl").unlink()
     page = show()
-    assert "None of them has been validated yet." in one_of(page, "header").text
+    assert "validated" in one_of(page, "header").text
+    assert not all_of(page, "#runs tr.best")
     assert not one_of(page, "#curves").is_displayed()
-    assert "no sample yet" in one_of(page, "article").text
+    assert "sample" in one_of(page, "article").text
+    assert not all_of(page, "article pre")
 
 
 def test_the_page_of_two_runs(three, show):

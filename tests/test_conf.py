@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from messages import assert_says, error_line
 
 from rnnscope.commands import schema
 from rnnscope.commands.checked import checked
@@ -148,8 +149,8 @@ def test_completion_of_no_shell(words, capsys):
     from rnnscope.cli import main
 
     assert main(["-sc", *words]) == 1
-    message = "rnnscope: error: -sc takes install=, uninstall= or query=, and then bash, zsh or fish\n"
-    assert capsys.readouterr().err == message
+    parts = ("-sc", "install=", "uninstall=", "query=", "bash", "zsh", "fish")
+    assert_says(error_line(capsys.readouterr().err), *parts)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

@@ -6,9 +6,9 @@ from tempfile import TemporaryDirectory
 
 import pytest
 from conftest import nobody
+from messages import counted, user_error
 
 from rnnscope.data.corpus import Corpus, content_digest, package_path
-from rnnscope.errors import UserError
 
 
 def names(corpus: Corpus) -> list[str]:
@@ -59,11 +59,12 @@ def test_a_file_that_is_named_is_taken_whatever_include_says(tree):
 def test_a_folder_of_one_file_is_looked_through_all_the_same(tmp_path):
     (tmp_path / "a.py").write_text("text")
     assert names(Corpus(str(tmp_path), include=["*.py"])) == ["a.py"]
-    message = "no file in it matches: include=['*.c'] exclude=[] (hidden files are never taken): change dataset.corpus.include"
-    assert refused(Corpus(str(tmp_path), include=["*.c"])) == f"dataset.corpus.path={tmp_path}: {message} or exclude"
+    with user_error("dataset.corpus.path", tmp_path, "['*.c']", "[]", "hidden", "dataset.corpus.include"):
+        Corpus(str(tmp_path), include=["*.c"]).find()
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
-    assert "no file in it matches" in refused(Corpus(str(tmp_path / "empty.zip")))
+    with user_error("dataset.corpus.path", tmp_path / "empty.zip", "dataset.corpus.include"):
+        Corpus(str(tmp_path / "empty.zip")).find()
 
 
 def test_shuffled_files_are_the_same_files_in_another_order_on_every_machine(tmp_path):
@@ -129,31 +130,22 @@ def test_dangling_links_and_links_to_folders_are_left_out_and_counted(tree):
     (tree / "loop").symlink_to(tree)
     corpus = Corpus(str(tree))
     assert names(corpus) == ["a.c", "b.c", "lib/c.c", "lib/c.h"]
-    assert corpus.changes == {"dangling links left out": 1, "links to folders not followed": 1}
-
-
-def refused(corpus: Corpus) -> str:
-    with pytest.raises(UserError) as error:
-        corpus.find()
-    return str(error.value)
+    assert (counted(corpus.changes, "dangling"), counted(corpus.changes, "folders")) == (1, 1)
 
 
 def test_bad_paths(tmp_path, monkeypatch):
     monkeypatch.delenv("RNNSCOPE_DATA", raising=False)
     gone, link = tmp_path / "gone.txt", tmp_path / "link.txt"
     link.symlink_to(gone)
-    assert refused(Corpus(str(gone))) == (
-        f"dataset.corpus.path={gone}: no such file or folder: give an existing file, folder or glob"
-    )
-    assert refused(Corpus(str(link))) == (
-        f"dataset.corpus.path={link}: a link to something that is not there: give an existing file, folder or glob"
-    )
-    assert refused(Corpus()) == ("dataset.corpus.path is not set: give a file, a folder or a glob (rnnscope train text=PATH)")
+    with user_error("dataset.corpus.path", gone, "file", "folder", "glob"):
+        Corpus(str(gone)).find()
+    with user_error("dataset.corpus.path", link, "link", "file", "folder", "glob"):
+        Corpus(str(link)).find()
+    with user_error("dataset.corpus.path", "file", "folder", "glob", "rnnscope train text=PATH"):
+        Corpus().find()
     link.unlink()
-    assert refused(Corpus(str(tmp_path))) == (
-        f"dataset.corpus.path={tmp_path}: no file in it matches: include=['*'] exclude=[]"
-        " (hidden files are never taken): change dataset.corpus.include or exclude"
-    )
+    with user_error("dataset.corpus.path", tmp_path, "['*']", "[]", "hidden", "dataset.corpus.include"):
+        Corpus(str(tmp_path)).find()
 
 
 def test_an_unreadable_folder():
@@ -161,16 +153,12 @@ def test_an_unreadable_folder():
         os.chmod(folder, 0o755)
         shut = Path(folder, "shut")
         shut.mkdir(0)
-        with nobody():
-            message = refused(Corpus(folder))
-    assert message == f"{shut}: cannot be read (Permission denied): change its permissions or exclude it"
+        with nobody(), user_error(shut, "Permission denied", "exclude"):
+            Corpus(folder).find()
 
 
 def test_bad_packages():
-    assert refused(Corpus(packages=["no_such_package"])) == (
-        "dataset.corpus.packages: no package 'no_such_package' here: install it, or name another such as stdlib"
-    )
-    root = package_path("hypothesis")
-    assert refused(Corpus(packages=["hypothesis"], include=["*.f90"])) == (
-        f"dataset.corpus.packages: no file of hypothesis ({root}) matches include and exclude"
-    )
+    with user_error("dataset.corpus.packages", "no_such_package", "stdlib"):
+        Corpus(packages=["no_such_package"]).find()
+    with user_error("dataset.corpus.packages", "hypothesis", package_path("hypothesis"), "include", "exclude"):
+        Corpus(packages=["hypothesis"], include=["*.f90"]).find()

@@ -125,4 +125,4 @@ def test_a_newer_format_is_refused_in_one_line(project: Path, name: str, capsys:
     (run / "run.json").write_text(json.dumps(record_of(run) | {"schema": 1000}), encoding="utf-8")
     assert main([name, f"run={run}"]) == 1
     (line,) = capsys.readouterr().err.splitlines()
-    assert all(word in line for word in (f"{run}/run.json", "1000", "use the version that wrote it"))
+    assert all(word in line for word in (f"{run}/run.json", "1000", "update rnnscope"))

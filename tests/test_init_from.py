@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from messages import assert_says, line_with, user_error
 from torture import SMALL, Kill, rnnscope, said
 
 from rnnscope import load
 from rnnscope.commands.init_from import copy_weights, starting_run
-from rnnscope.errors import UserError
 from rnnscope.runs.snapshot import build_model
 
 WORDS = [*SMALL[:3], *SMALL[5:], "trainer.max_steps=4", "trainer.checkpoint_every=2", "trainer.val_every=2"]
@@ -51,8 +51,8 @@ def test_vocabulary_model_and_weights_are_the_old_ones(parent: Path, child: Path
     assert record["config"]["init_from"] == str(parent)
     assert record["config"]["model.hidden_size"] == 16
     assert record["data"]["splits"]["train"]["unknown"] == 54  # each z of the nine tenths that are train
-    assert "vocabulary: 12 tokens, frozen (level char)" in said(child.parents[2])
-    assert "UNK 54 (11.1 %)" in said(child.parents[2]) + log
+    line_with(said(child.parents[2]), "vocabulary", 12, "frozen", "char")
+    line_with(log, "train", "UNK", 54, "11.1 %")
     start = starting_run(load(str(child)).config)
     assert start is not None
     model = build_model(start.config, len(start.vocabulary))
@@ -70,7 +70,7 @@ def test_it_is_reproduced_and_resumed_without_the_weights_it_started_from(child:
     assert rnnscope(tmp_path, "resume", f"run={gone}", "trainer.max_steps=6") == 0, said(tmp_path)
     assert record_of(gone)["progress"]["step"] == 6
     assert rnnscope(tmp_path, "reproduce", f"run={gone}") == 1
-    assert "init_from=/nowhere: the weights that this run starts from are gone (run=/nowhere: neither" in said(tmp_path)
+    assert_says(said(tmp_path).splitlines()[-1], "init_from", "/nowhere", "weights")
 
 
 def test_killed_and_resumed_it_is_the_same(child: Path, parent: Path, tmp_path: Path) -> None:
@@ -81,38 +81,28 @@ def test_killed_and_resumed_it_is_the_same(child: Path, parent: Path, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("words", "message"),
+    ("words", "parts"),
     [
-        (
-            ["model.hidden_size=32"],
-            "model.hidden_size=32: init_from={parent} has model.hidden_size=16, and its weights fit no other: "
-            "leave model.hidden_size out",
-        ),
-        (
-            ["model=gru", "model.hidden_size=16"],
-            "model.cell=gru: init_from={parent} has model.cell=lstm, and its weights fit no other: leave model.cell out",
-        ),
-        (["dataset.level=word"], "dataset.level=word: the vocabulary was made with char: set char"),
-        (["dataset.lower_case=true"], "dataset.lower_case=true: the vocabulary was made with false: set false"),
+        (["model.hidden_size=32"], ["model.hidden_size", 32, "model.hidden_size", 16, "init_from", "model.hidden_size"]),
+        (["model=gru", "model.hidden_size=16"], ["model.cell", "gru", "model.cell", "lstm", "init_from", "model.cell"]),
+        (["dataset.level=word"], ["dataset.level", "word", "vocabulary", "char", "char"]),
+        (["dataset.lower_case=true"], ["dataset.lower_case", "true", "vocabulary", "false", "false"]),
     ],
 )
-def test_what_does_not_fit_is_refused(parent: Path, tmp_path: Path, words: list[str], message: str) -> None:
+def test_what_does_not_fit_is_refused(parent: Path, tmp_path: Path, words: list[str], parts: list[object]) -> None:
     status = rnnscope(tmp_path, "train", f"text={parent.parents[2] / 'new'}", f"init_from={parent}", *WORDS, *words)
     assert status == 1
-    assert f"rnnscope: error: {message.format(parent=parent)}\n" in said(tmp_path)
+    assert_says(said(tmp_path).splitlines()[-1], "rnnscope: error", *parts)
     assert not runs(tmp_path)
 
 
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:
     assert rnnscope(tmp_path, "train", "init_from=a (1)") == 1
-    assert "init_from=a (1): neither a run folder nor the name of one of the 0 runs" in said(tmp_path)
+    assert_says(said(tmp_path).splitlines()[-1], "init_from", "a (1)", 0, "runs")
 
 
 def test_weights_that_changed_are_refused(parent: Path) -> None:
     start = load(str(parent))
     model = build_model(start.config, len(start.vocabulary))
-    with pytest.raises(UserError) as error:
+    with user_error("init_from", parent, "weights"):
         copy_weights(model, start, "0" * 64)
-    assert str(error.value) == (
-        f"init_from={parent}: its best weights are not those that this run started from; they changed since"
-    )

@@ -3,9 +3,8 @@
 import math
 from pathlib import Path
 
-import pytest
+from messages import user_error
 
-from rnnscope.errors import UserError
 from rnnscope.runs.journal import CsvJournal, JsonJournal, read_csv, whole_lines
 
 
@@ -50,7 +49,7 @@ def test_reopening_writes_no_second_header(tmp_path: Path) -> None:
 def test_a_file_that_lost_rows_is_refused(tmp_path: Path) -> None:
     journal = JsonJournal(tmp_path / "samples.jsonl")
     for offset in (1, -1):
-        with pytest.raises(UserError, match="was changed"):
+        with user_error(tmp_path / "samples.jsonl", "changed"):
             journal.truncate(offset)
     journal.close()
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import TINY, train
+from messages import line_with
 
 from rnnscope.cli import main
 from rnnscope.model.scoring import Score
@@ -97,8 +98,8 @@ def test_a_training_that_explodes_ends_as_diverged(text, story, capsys):
     words = [f"text={story}", *TINY, *EXPLODE]
     assert main(["train", *words, "monitor.scalars_every=1", "trainer.checkpoint_every=1"]) == 1
     said = capsys.readouterr().out
-    assert "diverged at step 2" in said
-    assert "try a lower optimizer.lr (now 1e+39), or trainer.clip_norm=1" in said
+    line_with(said, "diverged", "step 2")
+    line_with(said, "optimizer.lr", "1e+39", "trainer.clip_norm=1")
 
 
 def test_a_diverged_run_shows_nan_and_keeps_its_last_finite_weights(text):
@@ -158,7 +159,7 @@ def test_samples_at_every_validation_and_every_temperature(tiny_run):
     assert [(line["step"], line["temperature"]) for line in lines] == [(s, t) for s in (10, 20, 30) for t in (0.5, 0.8, 1.0)]
     assert all(line["prompt"] == "" and len(line["text"]) <= 12 for line in lines)
     log = tiny_run.run.log.read_text(encoding="utf-8")
-    assert log.count("--- sample at step") == 3
+    assert log.count("sample at step") == 3
     shown = f"--- sample at step 30, temperature 0.8 ---\n{lines[-2]['text']}\n---"
     assert shown in log
 

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages import assert_says, line_with, user_error
 
 from rnnscope.data.prepare import PreparedText, TextSettings, prepare
-from rnnscope.errors import UserError
 
 
 def prepared(folder, content: str | bytes, vocabulary=None, **keys) -> PreparedText:
@@ -71,7 +71,7 @@ def test_only_train_makes_the_vocabulary(tmp_path):
     text = prepared(tmp_path, "ab" * 45 + "xxyzé" * 2)
     assert text.vocabulary.tokens[3:] == ["a", "b"]
     assert text.splits["val"].unknown == 10
-    assert "val has 4 distinct characters outside the vocabulary, read as UNK: 'x' 4, 'y' 2, 'z' 2, 'é' 2" in text.report
+    line_with("\n".join(text.report), "val", 4, "vocabulary", "UNK", "'x' 4", "'y' 2", "'z' 2", "'é' 2")
 
 
 def test_the_cache_is_found_by_content_and_settings(tmp_path, monkeypatch):
@@ -104,10 +104,9 @@ def test_a_frozen_vocabulary(tmp_path):
     text = prepared(tmp_path, "abd" * 30, old)
     assert text.vocabulary is old
     assert text.splits["train"].unknown == 27
-    assert "vocabulary: 6 tokens, frozen (level char)" in text.report
-    with pytest.raises(UserError) as error:
+    line_with("\n".join(text.report), "vocabulary", 6, "frozen", "char")
+    with user_error("dataset.level", "word", "vocabulary", "char", "char"):
         prepared(tmp_path, "abd" * 30, old, level="word")
-    assert str(error.value) == "dataset.level=word: the vocabulary was made with char: set char"
 
 
 def test_lines_are_not_cut_and_stand_between_start_and_end(tmp_path):
@@ -130,44 +129,42 @@ def test_shuffled_lines_are_the_same_lines(tmp_path):
 def test_the_report_says_what_was_done(tmp_path):
     content = "\ufeffOne café (laughter)\r\n" + "two lines of text\r\n" * 30
     text = prepared(tmp_path, content, remove=[r" \(laughter\)"], minimum_count=2)
-    assert text.report == [
-        "text: 1 files, 1 documents, 549 characters; 16 distinct characters in train",
-        "changed: byte order marks stripped: 1",
-        "changed: CR LF line ends changed to LF: 31",
-        "changed: matches of dataset.remove cut: 1",
-        "changed: characters cut by dataset.remove: 11",
-        "changed: characters cut most: ' ' 1, '(' 1, 'l' 1, 'a' 1, 'u' 1, 'g' 1, 'h' 1, 't' 1",
-        "vocabulary: 15 tokens (level char, no cap, at least 2 times); rarest kept 'x', 27 times",
-        "left to UNK: 4 distinct tokens, most often 'O' 1, 'a' 1, 'c' 1, 'é' 1",
-        "train: 494 tokens, 494 characters, UNK 4 (0.81 %)",
-        "val: 55 tokens, 55 characters, UNK 0 (0 %)",
-        "example: 'One café\\ntwo lines of text\\ntwo lines of text\\ntwo lines of te'"
-        " -> 0, 8, 5, 3, 0, 0, 7, 0, 9, 4, 13, 6, ...",
+    said = [
+        ("text", 1, 1, 549, "characters", 16, "train"),
+        ("changed", "byte order marks", 1),
+        ("changed", "CR LF", 31),
+        ("changed", "matches", "dataset.remove", 1),
+        ("changed", "characters", "dataset.remove", 11),
+        ("changed", "' ' 1", "'(' 1", "'l' 1", "'a' 1", "'u' 1", "'g' 1", "'h' 1", "'t' 1"),
+        ("vocabulary", 15, "char", 2, "'x'", 27),
+        ("UNK", 4, "'O' 1", "'a' 1", "'c' 1", "'é' 1"),
+        ("train", 494, 494, "UNK", 4, "0.81 %"),
+        ("val", 55, 55, "UNK", 0, "0 %"),
+        (r"'One café\ntwo lines of text\ntwo lines of text\ntwo lines of te'", "0, 8, 5, 3, 0, 0, 7, 0, 9, 4, 13, 6, ..."),
     ]
+    for line, parts in zip(text.report, said, strict=True):
+        assert_says(line, *parts)
 
 
-@pytest.mark.parametrize(("level", "words"), [("byte", ""), ("word", ", 5 distinct words")])
+@pytest.mark.parametrize(("level", "words"), [("byte", []), ("word", [5, "words"])])
 def test_distinct_characters_are_said_at_every_level(tmp_path, level, words):
     whole = {"train": 1.0, "val": 0.0, "test": 0.0}
     text = prepared(tmp_path, "two lines of été\n" * 30, level=level, split=whole)
-    assert text.report[0] == f"text: 1 files, 1 documents, 510 characters; 12 distinct characters{words} in train"
+    assert_says(text.report[0], "text", 1, 1, 510, 12, "characters", *words, "train")
 
 
 def test_a_pattern_that_cuts_nothing_is_said(tmp_path):
     text = prepared(tmp_path, "a speech (applause) goes on\n" * 30, remove=[r"\(applause\)", r"\\(applause\\)", "x*"])
-    assert [line for line in text.report if line.startswith("warning: ")] == [
-        r"warning: dataset.remove has a pattern that matches nothing in this text: \\(applause\\)",
-        "warning: dataset.remove has a pattern that matches nothing in this text: x*",
-    ]
+    warnings = [line for line in text.report if line.startswith("warning: ")]
+    for line, pattern in zip(warnings, [r"\\(applause\\)", "x*"], strict=True):
+        assert_says(line, "dataset.remove", pattern)
 
 
 def test_what_is_strange_in_a_text_is_said(tmp_path):
     text = prepared(tmp_path, "one\rtwo \ufeff inside, and a \0 in the middle of a line\n" * 30)
-    assert [line for line in text.report if line.startswith("changed: ")] == [
-        "changed: NUL characters kept: 30",
-        "changed: U+FEFF (byte order marks) inside the text kept: 30",
-        "changed: lone CR line ends changed to LF: 30",
-    ]
+    changes = [line for line in text.report if line.startswith("changed: ")]
+    for line, what in zip(changes, ["NUL", "U+FEFF", "lone CR"], strict=True):
+        assert_says(line, what, 30)
 
 
 def test_one_very_long_line(tmp_path):
@@ -180,24 +177,18 @@ def test_one_very_long_line(tmp_path):
 
 def test_a_vocabulary_that_is_too_large(tmp_path, monkeypatch):
     monkeypatch.setattr("rnnscope.data.prepare.LARGEST", 10)
-    with pytest.raises(UserError) as error:
+    with user_error("vocabulary", 17, 10, "dataset.vocabulary_size", "dataset.minimum_count"):
         prepared(tmp_path, "many different characters " * 3)
-    assert str(error.value) == (
-        "the vocabulary would have 17 tokens, more than 10: set dataset.vocabulary_size or a larger dataset.minimum_count"
-    )
 
 
 def test_warnings(tmp_path):
     many = "".join(map(chr, range(0x4E00, 0x4E00 + 6000)))
-    assert prepared(tmp_path, many * 2).report[1] == (
-        "warning: 6,000 distinct characters: if this is not Chinese or Japanese the encoding is wrong "
-        "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model"
-    )
+    remedies = ("dataset.encoding", "dataset.vocabulary_size", "dataset.level=byte")
+    assert_says(prepared(tmp_path, many * 2).report[1], "warning", "6,000", *remedies)
     chinese = "".join(f"滾滾長江東逝水，浪花淘盡英雄，是非成敗轉頭空{chr(0x5000 + i)}。\n" for i in range(40))
     for words in ("lossless", "penn", "space"):
-        assert prepared(tmp_path, chinese, level="word", words=words, start_end="sentence").report[1] == (
-            "warning: hardly any spaces in this text, so words cannot be told apart: try dataset.level=char"
-        )
+        report = prepared(tmp_path, chinese, level="word", words=words, start_end="sentence").report
+        assert_says(report[1], "warning", "spaces", "dataset.level=char")
         english = prepared(tmp_path, "Words with spaces. " * 9, level="word", words=words, start_end="sentence")
         assert not any("warning" in line for line in english.report)
 
@@ -206,10 +197,7 @@ def test_a_huge_vocabulary_of_words_warns(tmp_path):
     words = map(str, range(60_000))
     content = " ".join(words)
     text = prepared(tmp_path, content, level="word")
-    assert text.report[2] == (
-        f"warning: {len(text.vocabulary):,} words make every step slow and large, and most of them are too rare to be learnt: "
-        "try dataset.vocabulary_size=10000"
-    )
+    assert_says(text.report[2], "warning", f"{len(text.vocabulary):,}", "dataset.vocabulary_size=10000")
     capped = prepared(tmp_path, content, level="word", vocabulary_size=10_000)
     assert not any("warning" in line for line in capped.report)
 
@@ -217,7 +205,7 @@ def test_a_huge_vocabulary_of_words_warns(tmp_path):
 def test_a_word_without_end_is_shown_by_its_beginning(tmp_path):
     whole = {"train": 1.0, "val": 0.0, "test": 0.0}
     text = prepared(tmp_path, " a few words" * 1000 + " " + "x" * 1000, level="word", split=whole)
-    assert text.report[1] == f"vocabulary: 7 tokens (level word, no cap); rarest kept ' {'x' * 39}...', 1 times"
+    assert_says(text.report[1], "vocabulary", 7, "word", f"' {'x' * 39}...'", 1)
     assert max(map(len, text.report)) < 300
 
 
@@ -232,57 +220,37 @@ def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
         return text
 
     monkeypatch.setattr(module, "write_text", write_and_change)
-    with pytest.raises(UserError) as error:
+    with user_error("text", "changed"):
         prepared(tmp_path, "some text " * 20)
-    assert str(error.value) == "the text changed while it was being read: start again when nothing writes to it"
 
 
 @pytest.mark.parametrize(
-    ("content", "keys", "message"),
+    ("content", "keys", "parts"),
     [
-        ("aaaaaaaaaaaaaaaaaaaa", {}, "the train split has one distinct token, 'a': nothing can be learnt, give another text"),
-        (
-            "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
-            {"level": "word"},
-            "the train split has one distinct token, 'aaaaaaaaaaaaaaaaaaaa': "
-            "nothing can be learnt, give another text or dataset.level=char",
-        ),
-        (
-            "some text to read",
-            {"minimum_count": 99},
-            "dataset.minimum_count=99: no token occurs that often: use a smaller number",
-        ),
-        ("some text to read", {"minimum_count": 0}, "dataset.minimum_count=0: use 1 (keep all) or more"),
-        (
-            "some text to read",
-            {"unk_in_text": True},
-            "dataset.unk_in_text=true has no meaning at dataset.level=char: it is for words",
-        ),
+        ("aaaaaaaaaaaaaaaaaaaa", {}, ["train", "'a'"]),
+        ("a" * 37, {"level": "word"}, ["train", f"'{'a' * 20}'", "dataset.level=char"]),
+        ("some text to read", {"minimum_count": 99}, ["dataset.minimum_count", 99]),
+        ("some text to read", {"minimum_count": 0}, ["dataset.minimum_count", 0, 1]),
+        ("some text to read", {"unk_in_text": True}, ["dataset.unk_in_text", "true", "dataset.level", "char", "words"]),
         (
             "some text to read",
             {"level": "word", "words": "penn"},
-            "dataset.words=penn takes sentences: set dataset.start_end to sentence or line",
+            ["dataset.words", "penn", "dataset.start_end", "sentence", "line"],
         ),
         (
             "some text to read",
             {"unk_in_text": True, "level": "word", "words": "penn", "start_end": "line"},
-            "dataset.unk_in_text=true: dataset.words=penn splits <unk> up: use words=space or lossless",
+            ["dataset.unk_in_text", "true", "dataset.words", "penn", "space", "lossless"],
         ),
         (
             "some text to read",
             {"unk_in_text": True, "level": "word", "unk": "<un known>"},
-            "dataset.unk='<un known>': with unk_in_text it must be one word, without white space",
+            ["dataset.unk", "<un known>", "white space"],
         ),
-        (
-            "some text to read",
-            {"vocabulary_size": 3},
-            "dataset.vocabulary_size=3: at least 4 "
-            "(UNK, START and END are counted and one token must be left), or null for no limit",
-        ),
+        ("some text to read", {"vocabulary_size": 3}, ["dataset.vocabulary_size", 3, 4, "UNK", "START", "END", "null"]),
     ],
 )
-def test_bad_input(tmp_path, content, keys, message):
-    with pytest.raises(UserError) as error:
+def test_bad_input(tmp_path, content, keys, parts):
+    with user_error(*parts):
         prepared(tmp_path, content, **keys)
-    assert str(error.value) == message
     assert not list(tmp_path.glob("cache/streams/*/"))

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from messages import assert_says, error_line, user_error
 from torture import SMALL, only_run, rnnscope, said, write_text
 
 import rnnscope as rnnscope_package
@@ -55,28 +56,26 @@ def edit(run: Path, change: Callable[[dict[str, Any]], None]) -> None:
     (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
 
 
-def refused(tmp_path: Path, run: Path, *commands: str) -> str:
-    """Let each command open the run, see that it is refused in one line, and return what was said."""
+def refused(tmp_path: Path, run: Path, *commands: str, parts: tuple[object, ...] = ()) -> None:
+    """Let each command open the run, and see that it is refused in one line that has each of the parts."""
     for command in commands or ("resume", "reproduce", "sample", "evaluate"):
         before = len(said(tmp_path)) if (tmp_path / "said.txt").exists() else 0
         assert rnnscope(tmp_path, command, f"run={run}") == 1
-        message = said(tmp_path)[before:]
-        assert message.startswith("rnnscope: error: "), message
-        assert message.count("\n") == 1, message
-    return said(tmp_path)
+        message = error_line(said(tmp_path)[before:])
+        assert_says(message, *parts)
 
 
 @pytest.mark.parametrize("section", ["model", "optimizer", "schedule", "trainer", "dataset", "monitor"])
 @pytest.mark.parametrize("target", ["os.system", "builtins.eval"])
 def test_a_target_is_refused_by_name_and_never_called(run: Path, section: str, target: str) -> None:
-    edit(run, lambda config: config[section].update(_target_=target, command="touch /tmp/never"))
-    with pytest.raises(UserError, match=r"_target_|command"):
+    edit(run, lambda config: config[section].update(_target_=target))
+    with user_error("config.yaml", f"{section}._target_"):
         checked(read_config(RunFolder(run)), "config.yaml")
 
 
 def test_every_command_refuses_a_target(run: Path, tmp_path: Path) -> None:
     edit(run, lambda config: config["optimizer"].update(_target_="os.system"))  # which sampling has no use for
-    assert refused(tmp_path, run).count("config.yaml: optimizer._target_ is no key of rnnscope") == 4
+    refused(tmp_path, run, parts=("config.yaml", "optimizer._target_"))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +89,7 @@ def test_every_command_refuses_a_target(run: Path, tmp_path: Path) -> None:
 def test_a_target_is_refused_wherever_it_stands(run: Path, place: str, value: Any, named: str) -> None:
     config = with_value(read_config(RunFolder(run)), place, value)
     (run / "config.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    with pytest.raises(UserError, match=rf"config\.yaml: {named} is no key of rnnscope"):
+    with user_error("config.yaml", named):
         load(str(run))
 
 
@@ -174,37 +173,37 @@ def open_config(run: Path) -> None:
 def test_numbers_that_mean_nothing_are_refused(run: Path, key: str, value: Any) -> None:
     group, _, name = key.rpartition(".")
     edit(run, lambda config: (config[group] if group else config).update({name: value}))
-    with pytest.raises(UserError, match=name):
+    with pytest.raises(UserError, match=name):  # some as a part of another key or of a product
         open_config(run)
 
 
 def test_sizes_are_limited_together(run: Path, tmp_path: Path) -> None:
     edit(run, lambda config: config["dataset"].update(batch_size=100_000, sequence_length=100_000))
-    assert "batch_size times dataset.sequence_length" in refused(tmp_path, run, "reproduce")
+    refused(tmp_path, run, "reproduce", parts=("dataset.batch_size", "dataset.sequence_length"))
 
 
 def test_weights_are_not_built_to_a_hostile_size(run: Path) -> None:
     edit(run, lambda config: config["model"].update(embedding_size=10**9))
-    with pytest.raises(UserError, match="embedding_size=1000000000"):
+    with pytest.raises(UserError, match=r"embedding_size\W+1000000000"):
         load(str(run))
 
 
 def test_paths_do_not_escape(run: Path, tmp_path: Path) -> None:
     for name in ("../../../evil", "/tmp/evil", "..", "a/b"):
-        with pytest.raises(UserError, match="name of a run folder"):
+        with user_error("name", name, "run folder"):
             create_run_folder(name, tmp_path)
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     (run / "run.json").write_text(json.dumps({**record, "name": "../../../evil"}), encoding="utf-8")
     assert rnnscope(tmp_path, "reproduce", f"run={run}") == 1
-    assert "name of a run folder" in said(tmp_path)
+    assert_says(error_line(said(tmp_path)), "name", "../../../evil", "run folder")
     for path in ("../../evil.txt", "/tmp/evil.txt", "a/../../b", "~/.bashrc"):
         edit(
             run,
             lambda config, path=path: config["dataset"]["corpus"].update(path=path, url="https://example.com/x", sha256="0"),
         )
-        assert "leads out of the cache" in refused(tmp_path, run, "evaluate", "resume")
+        refused(tmp_path, run, "evaluate", "resume", parts=(path, "cache"))
     edit(run, lambda config: config["dataset"]["corpus"].update(path="x", url="file:///etc/passwd", sha256="0"))
-    assert "no http address" in refused(tmp_path, run, "evaluate")
+    refused(tmp_path, run, "evaluate", parts=("file:///etc/passwd", "http"))
 
 
 @pytest.mark.parametrize("name", ["metrics.csv", "samples.jsonl", "train.log", "run.lock", "checkpoints"])
@@ -216,7 +215,7 @@ def test_files_that_are_links_are_not_written_through(run: Path, tmp_path: Path,
         victim.write_text("precious", encoding="utf-8")
         (run / name).unlink(missing_ok=True)
     (run / name).symlink_to(victim)
-    assert "is a link" in refused(tmp_path, run, "resume")
+    refused(tmp_path, run, "resume", parts=(name, "link"))
     assert victim.is_dir() or victim.read_text(encoding="utf-8") == "precious"
 
 
@@ -237,7 +236,7 @@ def test_a_pickle_that_runs_code_is_refused(run: Path, tmp_path: Path, write: Ca
     for path in (run / "checkpoints").iterdir():
         path.unlink()
     write({"state_dict": Attack(tmp_path / "owned")}, run / "checkpoints" / "last.ckpt")
-    with pytest.raises(UserError, match="cannot be read as a checkpoint"):
+    with user_error("last.ckpt", "checkpoint"):
         load(str(run), "last")
     assert rnnscope(tmp_path, "resume", f"run={run}") == 1
     assert not (tmp_path / "owned").exists()
@@ -348,39 +347,38 @@ def test_a_checkpoint_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize(
-    ("name", "change", "message"),
+    ("name", "change", "parts"),
     [
-        ("config.yaml", {"model": {"cell": "lstm", "attention": 4}}, "model: attention; known: bias, cell"),
-        ("vocabulary.json", {"version": 2}, "version"),
-        ("run.json", {"schema": 2}, r"run\.json: .*newer.*schema 2\b.*update rnnscope"),
-        ("run.json", {"schema": 0}, r"run\.json: schema 0\b.*use the version that wrote it"),
+        ("config.yaml", {"model": {"cell": "lstm", "attention": 4}}, ("model", "attention", "bias", "cell")),
+        ("vocabulary.json", {"version": 2}, ("version",)),
+        ("run.json", {"schema": 2}, ("schema", 2, 1, "newer", "update")),
+        ("run.json", {"schema": 0}, ("schema", 0, 1, "version")),
     ],
 )
 def test_a_folder_of_another_version_says_in_one_line_why_not(
-    run: Path, tmp_path: Path, name: str, change: dict[str, Any], message: str
+    run: Path, tmp_path: Path, name: str, change: dict[str, Any], parts: tuple[object, ...]
 ) -> None:
     values = yaml.safe_load((run / name).read_text(encoding="utf-8"))
     (run / name).write_text(json.dumps({**values, **change}), encoding="utf-8")
-    assert re.search(message, refused(tmp_path, run, "resume" if name == "run.json" else "sample").splitlines()[-1])
+    refused(tmp_path, run, "resume" if name == "run.json" else "sample", parts=(name, *parts))
 
 
-@pytest.mark.parametrize(("format", "remedy"), [(2, "newer.*update rnnscope"), (0, "use the version that wrote it")])
-def test_a_checkpoint_of_another_version_says_in_one_line_why_not(run: Path, tmp_path: Path, format: int, remedy: str) -> None:
+@pytest.mark.parametrize(("format", "remedy"), [(2, ("newer", "update")), (0, ("version",))])
+def test_a_checkpoint_of_another_version_says_in_one_line_why_not(
+    run: Path, tmp_path: Path, format: int, remedy: tuple[str, ...]
+) -> None:
     path = run / "checkpoints" / "last.ckpt"
     torch.save({**torch.load(path, weights_only=True), "format": format}, path)
     path.with_name("last.ckpt.sha256").unlink()
     assert rnnscope(tmp_path, "resume", f"run={run}", "trainer.max_steps=9") == 1
-    assert said(tmp_path).count("\n") == 1
-    assert f"format {format}" in said(tmp_path)
-    assert re.search(rf"last\.ckpt: .*{remedy}", said(tmp_path))
+    assert_says(error_line(said(tmp_path)), "last.ckpt", "format", format, 1, *remedy)
     assert load(str(run), "last").sample("", 3, seed=1)  # the weights are where they were
 
 
 def test_a_config_of_100_megabytes_is_not_opened(run: Path, tmp_path: Path) -> None:
     size = 100_000_000
     os.truncate(run / "config.yaml", size)
-    message = f"{run}/config.yaml has {size} bytes, more than a config.yaml may have (1000000); not opened\n"
-    assert refused(tmp_path, run) == 4 * f"rnnscope: error: {message}"
+    refused(tmp_path, run, parts=(run / "config.yaml", size, "bytes", 1_000_000))
 
 
 def test_a_vocabulary_without_end_is_refused(run: Path) -> None:
@@ -391,7 +389,7 @@ def test_a_vocabulary_without_end_is_refused(run: Path) -> None:
         read_vocabulary(RunFolder(run))
     with (run / "vocabulary.json").open("wb") as file:
         file.truncate(10**10)
-    with pytest.raises(UserError, match="not opened"):
+    with user_error(run / "vocabulary.json", 10**10, "bytes"):
         read_vocabulary(RunFolder(run))
 
 
@@ -412,7 +410,7 @@ def test_a_record_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Path) 
     refused(tmp_path, run, "resume", "reproduce")
     with (run / "run.json").open("wb") as file:
         file.truncate(10**9)
-    with pytest.raises(UserError, match="may have"):
+    with user_error(run / "run.json", 10**9, "bytes"):
         Record.read(run / "run.json")
 
 
@@ -431,7 +429,7 @@ def test_a_text_full_of_controls_is_shown_and_not_obeyed(tmp_path: Path) -> None
     written = "".join(json.loads(line)["text"] for line in (run / "samples.jsonl").read_text(encoding="utf-8").splitlines())
     assert "\x1b" in written
     for shown in (said(tmp_path), (run / "train.log").read_text(encoding="utf-8")):
-        assert "--- sample at step 2" in shown
+        assert "sample at step 2" in shown
         assert not set(CONTROL.replace("[2J", "")) & set(shown) - set("owned01;]m")
     assert rnnscope(tmp_path, "reproduce", f"run={run}") == 0
     assert "\x1b" not in said(tmp_path)

@@ -6,12 +6,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from messages import user_error
 from test_batches import drawing
 
 from rnnscope.data import samples
 from rnnscope.data.batches import IGNORE
 from rnnscope.data.samples import SampleWindows, find_pools, window_shapes
-from rnnscope.errors import UserError
 
 START, END = 1, 2
 
@@ -171,11 +171,11 @@ def test_names_waste_little(shared_data):
 
 
 def test_no_sample():
-    with pytest.raises(UserError, match="there is no sample to make windows of: give a longer text"):
+    with user_error("sample", "text"):
         SampleWindows(np.zeros(0), 2, 2, START)
 
 
 def test_another_seed_is_another_position():
     position = SampleWindows(stream_of([3, 3]), 1, 4, START, seed=1).state_dict()
-    with pytest.raises(UserError, match=r"the position in the data was saved with .*'seed': 1"):
+    with user_error("'seed': 1", "'seed': 2"):
         SampleWindows(stream_of([3, 3]), 1, 4, START, seed=2).load_state_dict(position)

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
+from messages import user_error
 
-from rnnscope.errors import UserError
 from rnnscope.model import stepping
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import Choice, check_temperature, draw, generate, keep_top
@@ -119,7 +119,8 @@ def test_a_text_that_ended_stays_ended(model):
 
 @pytest.mark.parametrize("wrong", [{"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])
 def test_values_outside_their_range_are_refused(wrong):
-    with pytest.raises(UserError, match=next(iter(wrong))):
+    ((key, value),) = wrong.items()
+    with user_error(key, value):
         Choice(**wrong)
-    with pytest.raises(UserError, match="temperature=-1"):
+    with user_error("temperature", -1):
         check_temperature(-1)

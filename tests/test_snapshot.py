@@ -3,23 +3,17 @@
 import json
 import os
 import platform
-import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 import yaml
-from conftest import TINY
 from torture import SMALL, only_run, rnnscope, said, write_text
 
 from rnnscope import load
-from rnnscope.commands.assemble import assemble
-from rnnscope.commands.compose import compose_train
-from rnnscope.commands.fit import write_snapshot
 from rnnscope.runs.environment import git_commit
 from rnnscope.runs.files import sha256_of
-from rnnscope.runs.folder import RunFolder, create_run_folder
 from rnnscope.runs.journal import read_csv
 from rnnscope.runs.segments import flatten
 from rnnscope.runs.weights import hash_weights
@@ -71,6 +65,7 @@ def test_it_says_what_was_asked_for_and_with_what(run: Path, record: dict[str, A
         "precision": "float32",
         "threads": 1,
         "world_size": 1,
+        "step_version": 1,
         "total_steps": 6,
         "horizon": 6,
     }
@@ -107,15 +102,3 @@ def test_it_says_how_it_went(run: Path, record: dict[str, Any]) -> None:
     best = torch.load(run / "checkpoints/best.ckpt", weights_only=True)
     assert best["task"]["step"] == record["best"]["step"]
     assert all(torch.equal(value, best["state_dict"][name]) for name, value in exported.items())
-
-
-def test_writing_it_takes_less_than_half_a_second(story: Path, outputs: Path) -> None:
-    training = assemble(compose_train(["dataset=text_files", f"dataset.corpus.path={story}", *TINY]), lambda line: None)
-
-    def once() -> float:
-        run: RunFolder = create_run_folder("timed")
-        begun = time.perf_counter()
-        write_snapshot(run, training, {"overrides.yaml": "[]\n", "choices.yaml": "{}\n"})
-        return time.perf_counter() - begun
-
-    assert min(once() for _ in range(3)) < 0.5  # the best of several: the machine may be busy with something else

@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from messages import assert_says, error_line, line_with
 from sweep_tools import JOBS, NAMES, contents, folder_of, manifest, records, statuses, sweep, weights
 
 from rnnscope.cli import main
@@ -10,8 +11,7 @@ from rnnscope.cli import main
 
 def error(capsys: pytest.CaptureFixture[str]) -> str:
     """Return the one line of an error, without its prefix."""
-    (line,) = capsys.readouterr().err.splitlines()
-    return line.removeprefix("rnnscope: error: ")
+    return error_line(capsys.readouterr().err)
 
 
 def test_a_grid_leaves_a_run_folder_for_each_job(story, outputs, capsys, monkeypatch, tmp_path):
@@ -58,7 +58,7 @@ def test_started_again_it_does_nothing_twice_and_adds_what_is_new(story, outputs
     before = {path: contents(path) for path in folder.glob("lr-*")}
     capsys.readouterr()
     assert sweep(story, "optimizer.lr=0.001,0.003", "model=lstm", "name=rates") == 0
-    assert "2 finished before" in capsys.readouterr().out
+    line_with(capsys.readouterr().out, "2 finished")
     assert sweep(story, "model=lstm", "optimizer.lr=3e-3,1e-2", "name=rates") == 0
     assert {path: contents(path) for path in before} == before
     assert statuses(folder) == dict.fromkeys(["lr-0.001", "lr-0.003", "lr-0.01"], "finished")
@@ -87,14 +87,12 @@ def test_a_job_that_fails_or_diverges_is_recorded_and_the_rest_go_on(story, outp
         "batch_size-4000_lr-1e38": "failed",
     }
     jobs = manifest(folder)["jobs"]
-    assert "fewer than one window" in jobs["batch_size-4000_lr-0.1"]["reason"]
-    assert "is inf" in jobs["batch_size-4_lr-1e38"]["reason"]
+    assert_says(jobs["batch_size-4000_lr-0.1"]["reason"], "dataset.batch_size", 4000)
+    assert_says(jobs["batch_size-4_lr-1e38"]["reason"], "inf")
     assert not (folder / "batch_size-4000_lr-0.1").exists()
     said = capsys.readouterr()
-    assert said.err == (
-        "rnnscope: error: 3 of 4 jobs failed or diverged: batch_size-4000_lr-0.1, batch_size-4_lr-1e38,"
-        " batch_size-4000_lr-1e38; hydra.sweeper.retry_failed=true does them again\n"
-    )
+    names = [name for name, status in found.items() if status != "finished"]
+    assert_says(error_line(said.err), "3 of 4 jobs", *names, "hydra.sweeper.retry_failed=true")
     assert "batch_size-4000_lr-0.1   failed" in said.out
     before = contents(folder / "batch_size-4_lr-1e38")
     assert sweep(story, *words) == 1  # not tried again unless asked
@@ -132,7 +130,7 @@ def test_a_defect_leaves_its_traceback(story, outputs, monkeypatch, capsys):
 
 def test_where_no_job_can_begin_nothing_is_left(story, outputs, capsys, tmp_path):
     assert sweep(tmp_path / "none.txt", *JOBS) == 1
-    assert error(capsys).startswith("no job could begin: text=")
+    assert_says(error(capsys), "job", "text", tmp_path / "none.txt")
     assert list((outputs / "sweeps").iterdir()) == []
 
 
@@ -157,7 +155,7 @@ def test_an_interrupted_job_goes_on_exactly_and_no_other_begins(story, outputs, 
         assert sorted(statuses(broken).values()) == sorted(
             ["finished"] * (count - 1) + ["interrupted"] + ["waiting"] * (4 - count)
         )
-    assert "stopped; the same command goes on from here" in capsys.readouterr().out
+    assert_says(capsys.readouterr().out.splitlines()[-1], "command")
     monkeypatch.undo()
     monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(outputs))
     assert sweep(story, *JOBS, "name=broken") == 0
@@ -168,16 +166,14 @@ def test_other_fixed_settings_are_another_sweep(story, outputs, capsys):
     assert sweep(story, "seed=1,2", "name=x") == 0
     capsys.readouterr()
     before = contents(outputs / "sweeps")
-    for words, message in (
-        (["seed=3,4", "trainer.max_steps=31"], "the sweep x exists with other settings: trainer.max_steps was 30 and is 31."),
-        (["seed=1,2", "trainer.max_steps=31,32"], "trainer.max_steps was 30 and is swept."),
-        (["seed=1,2", "optimizer=adam"], "optimizer.name was adamw and is adam; optimizer.lr was 0.004 and is 0.002; "),
-        (["optimizer.lr=1e-3,1e-2"], "optimizer.lr was 0.004 and is swept; seed was swept and is 1."),
+    for words, parts in (
+        (["seed=3,4", "trainer.max_steps=31"], ["trainer.max_steps", 30, 31]),
+        (["seed=1,2", "trainer.max_steps=31,32"], ["trainer.max_steps", 30, "swept"]),
+        (["seed=1,2", "optimizer=adam"], ["optimizer.name", "adamw", "adam", "optimizer.lr", 0.004, 0.002]),
+        (["optimizer.lr=1e-3,1e-2"], ["optimizer.lr", 0.004, "swept", "seed", "swept", 1]),
     ):
         assert sweep(story, *words, "name=x") == 1
-        said = error(capsys)
-        assert message in said
-        assert "name=..." in said
+        assert_says(error(capsys), "sweep", "x", *parts, "name=...")
     assert contents(outputs / "sweeps") == before
 
 
@@ -187,7 +183,7 @@ def test_a_folder_that_is_another_job_is_refused(story, outputs, capsys):
     path.write_text(path.read_text().replace('"model.forget_bias": 0.0', '"model.forget_bias": 0.5'))
     capsys.readouterr()
     assert sweep(story, "model=lstm,gru", "name=x") == 1
-    assert error(capsys).startswith("the job model-gru exists with model.forget_bias=0.5, and here it is 0.0: give a new sweep")
+    assert_says(error(capsys), "model-gru", "model.forget_bias", 0.5, "0.0", "name=...")
 
 
 def test_a_start_that_was_killed_before_run_json_is_begun_anew(story, outputs, capsys):
@@ -203,7 +199,7 @@ def test_a_start_that_was_killed_before_run_json_is_begun_anew(story, outputs, c
     capsys.readouterr()
     (job / "run.json").unlink()
     assert sweep(story, "seed=1,2") == 1  # it holds a training: not ours to remove
-    assert "seed-2 is in the way: it has no run.json, but" in error(capsys)
+    assert_says(error(capsys), job, "run.json")
     assert (job / "checkpoints").is_dir()
 
 

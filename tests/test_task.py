@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 from conftest import train
+from messages import user_error
 
 from rnnscope.data.batches import StreamWindows
-from rnnscope.errors import UserError
 from rnnscope.model import precision
 from rnnscope.model.language_model import LanguageModel, parts
 from rnnscope.model.scoring import sum_of_nats
@@ -230,7 +230,7 @@ def test_precision_on_a_cpu_with_matrix_units(monkeypatch, cell, hidden, found):
     monkeypatch.setattr(precision, "has_matrix_units", lambda: False)
     assert precision.resolve_precision("auto", cpu, cell, hidden) == "float32"
     assert precision.resolve_precision("bf16", cpu, cell, hidden) == "bf16"
-    with pytest.raises(UserError, match="precision=half is unknown: choose one of auto, float32, bf16"):
+    with user_error("trainer.precision", "half", "auto", "float32", "bf16"):
         precision.resolve_precision("half", cpu, cell, hidden)
 
 
