@@ -60,8 +60,8 @@ bench: $(READY) ## measure this machine against a bare loop
 
 gpu-check: $(READY) ## the GPU tests and the benchmark, where there is a GPU
 	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { echo "torch finds no GPU here"; exit 1; }
-	$(BIN)/python -m pytest -m gpu
-	$(BIN)/rnnscope bench
+	$(BIN)/python -m pytest tests/test_gpu.py tests/test_ddp.py -m gpu
+	$(BIN)/rnnscope bench seconds=5 'cases=[1x512,2x128,2x512,3x512]'
 
 tensorboard: $(READY) ## watch runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir $${RNNSCOPE_OUTPUTS:-outputs} --samples_per_plugin text=1000,scalars=10000 $(ARGS)

@@ -3,8 +3,10 @@
 import math
 from pathlib import Path
 
+import pytest
 from messages import user_error
 
+from rnnscope.errors import UserError
 from rnnscope.runs.journal import CsvJournal, JsonJournal, read_csv, whole_lines
 
 

@@ -24,30 +24,15 @@ class Checkpoints:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._buffer = io.BytesIO()  # kept: fetching its memory anew takes longer than filling it
-        self._held: dict[str, Any] | None = None  # what is not in the buffer yet
 
     def hold(self, state: dict[str, Any]) -> None:
-        """Keep `state` as it is now for `write`, which may be called in another thread.
-
-        What lies on a GPU is copied without waiting, and becomes bytes in that thread.
-        """
-        if not any(value.is_cuda for value in state["state_dict"].values()):
-            self._fill(state)
-            return
-        self._held, self._copied = fetched(state), torch.cuda.Event()
-        self._copied.record()
-
-    def _fill(self, state: dict[str, Any]) -> None:
+        """Keep the bytes of `state` as it is now for `write`, which may be called in another thread."""
         self._buffer.seek(0)
         torch.save(state, self._buffer)  # not to a file: torch turns a full disk into a RuntimeError of its own
         self._buffer.truncate()
 
     def write(self) -> None:
         """Write what is held as last.ckpt. What was last.ckpt stays as previous.ckpt: at any moment a whole one exists."""
-        if self._held is not None:
-            self._copied.synchronize()
-            self._fill(self._held)
-            self._held = None
         self.folder.mkdir(exist_ok=True)
         last = self.folder / LAST
         if last.exists():
@@ -129,17 +114,6 @@ class Checkpoints:
         for path in (*(self.folder / name for name in (LAST, PREVIOUS, BEST)), *kept):
             if path.is_file():
                 yield path
-
-
-def fetched(values: Any) -> Any:
-    """Return nested values with every tensor of a GPU copied to pinned memory, without waiting until that is done."""
-    if isinstance(values, dict):
-        return {key: fetched(value) for key, value in values.items()}
-    if isinstance(values, (list, tuple)):
-        return type(values)(map(fetched, values))
-    if not isinstance(values, torch.Tensor) or not values.is_cuda:
-        return values
-    return torch.empty_like(values, device="cpu", pin_memory=True).copy_(values, non_blocking=True)
 
 
 def step_of(state: dict[str, Any]) -> int:

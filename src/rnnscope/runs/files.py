@@ -10,7 +10,13 @@ TEMPORARY = re.compile(r"\..+\.\d+")  # what a process that was killed leaves: .
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, make sure it is on disk, and put it in the place of `path`."""
+    """Let `write` fill a temporary file beside `path`, make sure it is on disk, and put it in the place of `path`.
+
+    A device or a pipe (/dev/null, /dev/stdout) is written to as it is: root could replace it for everybody.
+    """
+    if path.exists() and not path.is_file():
+        write(path)
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         write(temporary)
