@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rnnscope.data.text import CleanText
+from rnnscope.data.clean_text import CleanText
 
 
 def clean_text(folder: Path, documents: list[str], labelled: dict[str, int] | None = None) -> CleanText:

@@ -73,7 +73,7 @@ def best(work: Callable[[int], Any]) -> float:
 
 def timed_count(text: str) -> tuple[float, float]:
     """Return the megabytes and seconds of counting characters, in blocks as the text comes from disk."""
-    from rnnscope.data.text import BLOCK
+    from rnnscope.data.clean_text import BLOCK
     from rnnscope.data.vocabulary import token_counts
 
     blocks = [text[begin : begin + BLOCK] for begin in range(0, len(text), BLOCK)]

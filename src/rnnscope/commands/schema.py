@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from rnnscope.commands.dataset_schema import DatasetConfig
+from rnnscope.data.config import DatasetConfig
 
 
 @dataclass

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 
 from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
 from rnnscope.data.prepare import PreparedText, TextSettings, prepare
-from rnnscope.data.samples import Pools, SampleWindows, find_pools
+from rnnscope.data.sample_windows import Pools, SampleWindows, find_pools
 from rnnscope.data.stream import SplitInfo
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from rnnscope.data.text import CleanText
+from rnnscope.data.clean_text import CleanText
 from rnnscope.data.vocabulary import SPECIALS, Vocabulary
 
 MANY_CHARACTERS = 5000  # Chinese and Japanese texts have up to about this many distinct ones

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from rnnscope.data.clean_text import CleanText
 from rnnscope.data.corpus import SPLITS
-from rnnscope.data.text import CleanText
 from rnnscope.errors import UserError
 
 Ranges = dict[str, tuple[int, int]]  # split -> first byte, byte after the last

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnscope.data.output import Output
-from rnnscope.data.text import CleanText
+from rnnscope.data.clean_text import CleanText
+from rnnscope.data.hashing_writer import Output
 from rnnscope.data.units import Units, units, units_of
 from rnnscope.data.vocabulary import Vocabulary
 

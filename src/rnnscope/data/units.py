@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
+from rnnscope.data.clean_text import CleanText
 from rnnscope.data.cleaning import BLOCK, cut_blocks
-from rnnscope.data.text import CleanText
 from rnnscope.errors import UserError
 
 KINDS = ("document", "paragraph", "line", "sentence")

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnscope.data.characters import ByteCodec, ByteDecoder, CharacterCodec, CharacterCounts
 from rnnscope.data.cleaning import NORMAL_FORMS, fold
-from rnnscope.data.words import SPLITTERS, SpacedDecoder, WordCodec, WordCounts
+from rnnscope.data.word_tokenizer import SPLITTERS, SpacedDecoder, WordCodec, WordCounts
 from rnnscope.errors import UserError
 
 LEVELS = ("char", "byte", "word")

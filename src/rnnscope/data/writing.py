@@ -11,11 +11,11 @@ from typing import BinaryIO
 
 import numpy as np
 
+from rnnscope.data.clean_text import BLOCK, CleanText
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.corpus import Corpus
-from rnnscope.data.output import Output
+from rnnscope.data.hashing_writer import Output
 from rnnscope.data.sources import Source
-from rnnscope.data.text import BLOCK, CleanText
 from rnnscope.errors import UserError
 
 

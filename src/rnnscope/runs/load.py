@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
-from rnnscope.data.samples import SampleWindows
+from rnnscope.data.sample_windows import SampleWindows
 from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary

@@ -11,12 +11,12 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from rnnscope.commands.dataset_schema import CorpusConfig, DatasetConfig, SplitConfig
+from rnnscope.data.config import CorpusConfig, DatasetConfig, SplitConfig
 from rnnscope.data.corpus import Corpus
 from rnnscope.data.module import TextData
 from rnnscope.data.prepare import TextSettings
 
-FOLDER = Path(__file__).parents[1] / "conf" / "dataset"
+FOLDER = Path(__file__).parents[2] / "conf" / "dataset"
 FILES = sorted(FOLDER.glob("*.yaml"))
 
 
@@ -77,7 +77,7 @@ def test_the_schema_has_the_defaults_of_the_code():
 
 def test_the_schema_imports_nothing_heavy():
     code = (
-        "import sys, rnnscope.commands.dataset_schema; "
+        "import sys, rnnscope.data.config; "
         "sys.exit(any(name in sys.modules for name in ('torch', 'numpy', 'pytorch_lightning', 'rnnscope.data')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

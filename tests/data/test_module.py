@@ -10,7 +10,7 @@ from messages import assert_says, user_error
 from rnnscope.data import module
 from rnnscope.data.batches import IGNORE
 from rnnscope.data.module import TextData, check_length
-from rnnscope.data.samples import SampleWindows, find_pools
+from rnnscope.data.sample_windows import SampleWindows, find_pools
 from rnnscope.errors import UserError
 
 CONTENT = "".join(f"line {i} of a text\n" for i in range(300))

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import user_error
 
-from rnnscope.data.words import SpacedDecoder, WordCodec, WordCounts, splitter
+from rnnscope.data.word_tokenizer import SpacedDecoder, WordCodec, WordCounts, splitter
 
 MIXED = st.text(st.sampled_from("ab  \n\n\t'’-.,1²½é\u0301_<>日") | st.characters(exclude_categories=["Cs"]), max_size=80)
 
@@ -58,8 +58,8 @@ def test_every_kind_of_white_space_between_words():
 
 
 def test_what_is_kept_is_limited(monkeypatch):
-    monkeypatch.setattr("rnnscope.data.words.KEPT", 3)
-    monkeypatch.setattr("rnnscope.data.words.REMEMBERED", 3)
+    monkeypatch.setattr("rnnscope.data.word_tokenizer.KEPT", 3)
+    monkeypatch.setattr("rnnscope.data.word_tokenizer.REMEMBERED", 3)
     codec, counts = WordCodec(["a", " b"], 3, "lossless", None), WordCounts("lossless")
     for text in ("a b", "c d e f", "a b", "g h", "a a b"):
         counts.add([text])

@@ -4,8 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import user_error
 
+from rnnscope.data import clean_text as text_module
 from rnnscope.data import cleaning
-from rnnscope.data import text as text_module
 from rnnscope.data.units import check_kind, units, units_of
 
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rnnscope.data import output
-from rnnscope.data.output import Output
+from rnnscope.data import hashing_writer as output
+from rnnscope.data.hashing_writer import Output
 
 
 @given(st.lists(st.binary(max_size=30)))

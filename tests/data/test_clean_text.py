@@ -7,10 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import counted, user_error
 
-from rnnscope.data import text as text_module
+from rnnscope.data import clean_text as text_module
+from rnnscope.data.clean_text import CleanText
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.corpus import Corpus
-from rnnscope.data.text import CleanText
 from rnnscope.data.writing import shuffled, write_text
 
 

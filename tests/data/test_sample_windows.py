@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from messages import user_error
 from test_batches import drawing
 
-from rnnscope.data import samples
+from rnnscope.data import sample_windows as samples
 from rnnscope.data.batches import IGNORE
-from rnnscope.data.samples import SampleWindows, find_pools, window_shapes
+from rnnscope.data.sample_windows import SampleWindows, find_pools, window_shapes
 
 START, END = 1, 2
 
