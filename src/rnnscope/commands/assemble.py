@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from rnnscope.commands.init_from import copy_weights, starting_run
-from rnnscope.commands.processes import Processes, check_world_size, find_processes
 from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import Vocabulary
@@ -20,11 +19,12 @@ from rnnscope.model.sampling import check_temperature
 from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.load import strangers
 from rnnscope.runs.snapshot import build_model
-from rnnscope.training.exchange import Exchange
+from rnnscope.training.distributed.collectives import Exchange
+from rnnscope.training.distributed.processes import Processes, check_world_size, find_processes
 from rnnscope.training.optimizers import is_capturable, make_optimizer
 from rnnscope.training.randomness import seed_all, seed_of_process
-from rnnscope.training.resets import Resets
 from rnnscope.training.schedules import make_schedule
+from rnnscope.training.state_resets import Resets
 from rnnscope.training.task import LanguageModelTask
 
 AT_LEAST_ONE = {

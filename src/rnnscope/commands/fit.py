@@ -6,7 +6,6 @@ from typing import Any
 
 from rnnscope.commands.assemble import Terms, Training, assemble
 from rnnscope.commands.follow import follow
-from rnnscope.commands.processes import is_follower, silence
 from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Result, Session
 from rnnscope.runs.environment import environment, git_patch
@@ -16,6 +15,7 @@ from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import flatten
 from rnnscope.runs.snapshot import write_config, write_vocabulary
+from rnnscope.training.distributed.processes import is_follower, silence
 
 
 def fit(

@@ -12,8 +12,8 @@ from rnnscope.commands.opening import join
 from rnnscope.commands.session import Result
 from rnnscope.commands.trainer import run_trainer
 from rnnscope.runs.folder import RunFolder
-from rnnscope.training.exchange import Lost
-from rnnscope.training.meetings import Follower
+from rnnscope.training.distributed.collectives import Lost
+from rnnscope.training.distributed.synchronization import Follower
 
 
 def follow(training: Training) -> Result:

@@ -9,7 +9,6 @@ from rnnscope.commands.assemble import Job, Terms, Training, assemble
 from rnnscope.commands.checked import checked, filled_in, recorded_config
 from rnnscope.commands.fit import machine, quiet_lightning
 from rnnscope.commands.follow import follow
-from rnnscope.commands.processes import is_follower, silence
 from rnnscope.commands.screen import Screen
 from rnnscope.commands.session import Result, Session
 from rnnscope.errors import UserError
@@ -24,6 +23,7 @@ from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import differences, flatten, segments_of, with_value
 from rnnscope.runs.snapshot import read_config, read_vocabulary, write_config
 from rnnscope.runs.whole import check_fit, check_whole
+from rnnscope.training.distributed.processes import is_follower, silence
 
 
 def go_on(run: RunFolder, changes: dict[str, Any] | None = None, terms: Terms | None = None, job: Job | None = None) -> Result:

@@ -27,12 +27,12 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
         UserError: when the folder does not say how, or its text is not to be had.
     """
     from rnnscope.commands.checked import checked, filled_in, recorded_config
-    from rnnscope.commands.processes import is_follower
     from rnnscope.commands.screen import Screen
     from rnnscope.errors import UserError
     from rnnscope.runs.record import Record
     from rnnscope.runs.segments import cut_legs, legs_of
     from rnnscope.runs.verdict import check_comparable, judge
+    from rnnscope.training.distributed.processes import is_follower
 
     record = Record.read(parent.record)
     config = recorded_config(parent, record)

@@ -24,8 +24,8 @@ from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import flatten
 from rnnscope.runs.weights import hash_weights, save_weights, weights_file
 from rnnscope.runs.whole import FORMAT
-from rnnscope.training.exchange import Exchange, Lost
-from rnnscope.training.meetings import Leader
+from rnnscope.training.distributed.collectives import Exchange, Lost
+from rnnscope.training.distributed.synchronization import Leader
 from rnnscope.training.randomness import random_state, restore_random_state
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

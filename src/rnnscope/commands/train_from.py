@@ -18,12 +18,12 @@ def run(config: dict[str, Any]) -> int:
     from rnnscope.commands.checked import checked, recorded_config
     from rnnscope.commands.fit import fit
     from rnnscope.commands.init_from import adopt
-    from rnnscope.commands.processes import is_follower
     from rnnscope.commands.screen import printable
     from rnnscope.commands.train import status_of
     from rnnscope.runs.find import find_run
     from rnnscope.runs.record import Record, parent_entry
     from rnnscope.runs.segments import differences, with_value
+    from rnnscope.training.distributed.processes import is_follower
 
     parent = find_run(config["parent"], "from")
     record = Record.read(parent.record)

@@ -19,7 +19,7 @@ from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.load import drawing, first_id, prompt_ids
-from rnnscope.training.meetings import Meetings
+from rnnscope.training.distributed.synchronization import Meetings
 
 
 @dataclass

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rnnscope.model.language_model import LanguageModel, State, detach, parts
 from rnnscope.model.precision import autocast
 from rnnscope.model.scoring import count_correct, sum_of_nats
-from rnnscope.training.exchange import Exchange
+from rnnscope.training.distributed.collectives import Exchange
 
 
 @dataclass(slots=True)

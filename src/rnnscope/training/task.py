@@ -20,11 +20,11 @@ from torch import Tensor, nn
 from rnnscope.model.language_model import LanguageModel, State, parts
 from rnnscope.model.scoring import Window
 from rnnscope.training.cuda_graph import GraphedStep
-from rnnscope.training.exchange import Exchange
+from rnnscope.training.distributed.collectives import Exchange
 from rnnscope.training.optimizer_step import OptimizerStep
-from rnnscope.training.resets import Resets
+from rnnscope.training.running_sums import Tally
 from rnnscope.training.schedules import Plateau, Schedule
-from rnnscope.training.tally import Tally
+from rnnscope.training.state_resets import Resets
 
 
 class Watcher:

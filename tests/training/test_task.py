@@ -13,9 +13,9 @@ from rnnscope.model import precision
 from rnnscope.model.language_model import LanguageModel, parts
 from rnnscope.model.scoring import sum_of_nats
 from rnnscope.training.optimizers import OPTIMIZERS, make_optimizer
-from rnnscope.training.resets import AHEAD, Resets
+from rnnscope.training.running_sums import Tally
 from rnnscope.training.schedules import Constant, make_schedule
-from rnnscope.training.tally import Tally
+from rnnscope.training.state_resets import AHEAD, Resets
 from rnnscope.training.task import LanguageModelTask
 
 V = 11

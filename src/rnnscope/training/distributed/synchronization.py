@@ -14,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rnnscope.training.exchange import Exchange, Lost
+from rnnscope.training.distributed.collectives import Exchange, Lost
 from rnnscope.training.randomness import random_state
 from rnnscope.training.task import LanguageModelTask, Watcher
 

@@ -17,8 +17,8 @@ from recorded_names import NAMES, changes, names_of
 from torture import SAMPLES, what_differs
 
 from rnnscope.cli import main
-from rnnscope.commands.processes import count_devices, find_processes
-from rnnscope.training.meetings import Meetings
+from rnnscope.training.distributed.processes import count_devices, find_processes
+from rnnscope.training.distributed.synchronization import Meetings
 from rnnscope.training.randomness import seed_of_process
 
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", *TINY[1:]]
