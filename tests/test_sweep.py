@@ -106,7 +106,7 @@ def test_a_job_that_fails_or_diverges_is_recorded_and_the_rest_go_on(story, outp
 
 
 def test_a_defect_leaves_its_traceback(story, outputs, monkeypatch, capsys):
-    from rnnscope.monitor.samples import Samples
+    from rnnscope.monitor.sample_writer import Samples
 
     def broken(self, task):
         raise ZeroDivisionError("a defect")

@@ -146,7 +146,7 @@ def _in_validation(due: Callable[[], bool]) -> None:
 
 
 def _in_sampling(due: Callable[[], bool]) -> None:
-    from rnnscope.monitor import samples
+    from rnnscope.monitor import sample_writer as samples
 
     generate = samples.generate
 

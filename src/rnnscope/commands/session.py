@@ -15,8 +15,8 @@ from rnnscope.commands.screen import Screen
 from rnnscope.commands.trainer import run_trainer
 from rnnscope.commands.watch import Watch, Writers, make_monitors, meetings
 from rnnscope.errors import UserError
-from rnnscope.monitor.board import Board
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
+from rnnscope.monitor.tensorboard import Board
 from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal

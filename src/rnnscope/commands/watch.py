@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from rnnscope.commands.assemble import Training
 from rnnscope.commands.screen import Screen
-from rnnscope.monitor.board import Board
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
 from rnnscope.monitor.monitors import Monitor, Monitors
 from rnnscope.monitor.progress import Progress
 from rnnscope.monitor.recorder import Recorder
-from rnnscope.monitor.samples import Samples
+from rnnscope.monitor.sample_writer import Samples
 from rnnscope.monitor.saving import Saving
+from rnnscope.monitor.tensorboard import Board
 from rnnscope.monitor.throughput import Throughput
 from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation

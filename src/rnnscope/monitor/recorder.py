@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from rnnscope.monitor.board import Board
 from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.reading import Reading
 from rnnscope.monitor.saved_state import SavedState
+from rnnscope.monitor.tensorboard import Board
 from rnnscope.training.task import LanguageModelTask
 
 Finish = Callable[[list[float]], dict[str, float]]

@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import custom_scalars, histogram_raw, hparams
 from torch.utils.tensorboard.summary import text as text_summary
 
-from rnnscope.monitor.charts import layout, meaning
-from rnnscope.monitor.events import EventFile
+from rnnscope.monitor.chart_descriptions import layout, meaning
+from rnnscope.monitor.event_file import EventFile
 
 BINS = 30  # as many as TensorBoard draws
 MOST = 1 << 14  # values a histogram counts: more would cost time and show the same shape

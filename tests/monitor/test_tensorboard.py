@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from rnnscope.monitor.board import Board, verbatim
-from rnnscope.monitor.charts import CHARTS, layout
+from rnnscope.monitor.chart_descriptions import CHARTS, layout
+from rnnscope.monitor.tensorboard import Board, verbatim
 
 PARAMETERS = ["embedding.weight", "cells.0.weight_ih_l0", "cells.0.weight_hh_l0", "cells.0.bias_ih_l0", "cells.0.bias_hh_l0"]
 PARAMETERS += ["head.weight", "head.bias"]

@@ -7,8 +7,8 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-defined]
 from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-from rnnscope.monitor import events as module
-from rnnscope.monitor.events import EventFile
+from rnnscope.monitor import event_file as module
+from rnnscope.monitor.event_file import EventFile
 
 
 def records(contents: bytes) -> list[bytes]:

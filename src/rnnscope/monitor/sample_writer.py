@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from rnnscope.model.sampling import Choice, generate
-from rnnscope.monitor.board import Board
 from rnnscope.monitor.monitors import Monitor
+from rnnscope.monitor.tensorboard import Board
 from rnnscope.monitor.validation import due
 from rnnscope.training.task import LanguageModelTask
 
