@@ -10,9 +10,9 @@ from rnnscope.runs.curves import read_rows
 from rnnscope.runs.environment import environment_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.find import find_run
-from rnnscope.runs.parting import parting
-from rnnscope.runs.plain import check_plain
+from rnnscope.runs.first_difference import parting
 from rnnscope.runs.record import Record
+from rnnscope.runs.safe_files import check_plain
 from rnnscope.runs.segments import differences, segments_of
 from rnnscope.runs.summary import Summary, Value, summarise
 

@@ -22,7 +22,7 @@ from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import differences, flatten, segments_of, with_value
 from rnnscope.runs.snapshot import read_config, read_vocabulary, write_config
-from rnnscope.runs.whole import check_fit, check_whole
+from rnnscope.runs.validate_checkpoint import check_fit, check_whole
 from rnnscope.training.distributed.processes import is_follower, silence
 
 

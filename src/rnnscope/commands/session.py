@@ -22,8 +22,8 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import flatten
+from rnnscope.runs.validate_checkpoint import FORMAT
 from rnnscope.runs.weights import hash_weights, save_weights, weights_file
-from rnnscope.runs.whole import FORMAT
 from rnnscope.training.distributed.collectives import Exchange, Lost
 from rnnscope.training.distributed.synchronization import Leader
 from rnnscope.training.randomness import random_state, restore_random_state

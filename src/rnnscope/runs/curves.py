@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from rnnscope.errors import UserError
-from rnnscope.runs.plain import check_plain, last_lines
+from rnnscope.runs.safe_files import check_plain, last_lines
 
 FILE_LIMIT = 1_000_000_000  # bytes of metrics.csv: some four million rows
 LINE_LIMIT = 1_000_000  # characters: the head of a model with a thousand layers has a quarter of that

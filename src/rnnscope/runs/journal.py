@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.errors import UserError
-from rnnscope.runs.plain import check_plain
+from rnnscope.runs.safe_files import check_plain
 
 FILE_LIMIT = 10_000_000_000  # bytes
 LINE_LIMIT = 20_000_000  # characters: a generated text has at most a million tokens

@@ -12,8 +12,8 @@ from rnnscope.errors import UserError
 from rnnscope.runs.curves import newest_rows, number
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
-from rnnscope.runs.plain import check_plain
 from rnnscope.runs.record import STATUSES, Record
+from rnnscope.runs.safe_files import check_plain
 
 RECORD_LIMIT = 1_000_000  # bytes of run.json; a usual one has eight thousand
 TEXT_LIMIT = 10_000  # characters of a value
