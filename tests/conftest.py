@@ -78,8 +78,8 @@ def nobody() -> Iterator[None]:
 
 def train(*words: str) -> Any:
     """Train what `rnnscope train TINY *words` would, in this process, and return the result."""
-    from rnnscope.commands.compose import compose_train
-    from rnnscope.commands.fit import fit
+    from rnnscope.config.compose import compose_train
+    from rnnscope.pipeline.fit import fit
 
     return fit(compose_train([*TINY, *words]))
 

@@ -105,4 +105,4 @@ def test_the_command_line_is_light():
 
 
 def test_schemas_are_light():
-    assert not modules_after("import rnnscope.commands.compose, rnnscope.commands.complaint") & {"torch", "numpy"}
+    assert not modules_after("import rnnscope.config.compose, rnnscope.config.hydra_errors") & {"torch", "numpy"}

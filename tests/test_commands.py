@@ -18,9 +18,9 @@ from messages import assert_says, error_line, line_with, user_error
 
 import rnnscope
 from rnnscope.cli import COMMANDS, main
-from rnnscope.commands import schema
-from rnnscope.commands.complaint import keys_of
-from rnnscope.commands.verbatim import protect, quote
+from rnnscope.config import schema
+from rnnscope.config.hydra_errors import keys_of
+from rnnscope.config.overrides import protect, quote
 
 
 def run_command(*words: str, **options) -> subprocess.CompletedProcess:

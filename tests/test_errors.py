@@ -205,7 +205,7 @@ def test_out_of_gpu_memory_before_training(fails, story, monkeypatch):
     def no_room(*_, **__):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore lines")
 
-    monkeypatch.setattr("rnnscope.commands.assemble.build_model", no_room)
+    monkeypatch.setattr("rnnscope.pipeline.build.build_model", no_room)
     message = fails("train", f"text={story}", *TINY)
     assert_says(message, "GPU", "CUDA out of memory. Tried to allocate 9 GiB.", "CPU")
 
@@ -221,7 +221,7 @@ def test_a_disk_that_is_full_before_training(fails, story, outputs, monkeypatch)
     def full(*_, **__):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr("rnnscope.commands.fit.write_snapshot", full)
+    monkeypatch.setattr("rnnscope.pipeline.fit.write_snapshot", full)
     message = fails("train", f"text={story}", *TINY, folder=True)
     assert_says(message, outputs, os.strerror(errno.ENOSPC), "RNNSCOPE_OUTPUTS")
 

@@ -91,7 +91,7 @@ def test_what_no_graph_can_hold_is_trained_without_and_said(words, capsys):
 
 @pytest.mark.parametrize("first", ["always", "never"])
 def test_a_run_goes_on_with_or_without_a_graph_as_if_never_interrupted(words, first):
-    from rnnscope.commands.go_on import go_on
+    from rnnscope.pipeline.resume import go_on
 
     words = [*words, "model.dropout=0.3", "model.num_layers=2", "schedule=constant"]
     whole = train(*words, "trainer.max_steps=40", "trainer.cuda_graph=always")

@@ -17,11 +17,11 @@ from safetensors.torch import load_file
 from sweep_tools import folder_of, manifest, sweep
 
 from rnnscope.cli import main
-from rnnscope.commands.checked import OPTIMIZERS, SCHEDULES
-from rnnscope.commands.go_on import go_on
-from rnnscope.commands.reproduce import reproduce
+from rnnscope.config.validate import OPTIMIZERS, SCHEDULES
 from rnnscope.data.vocabulary import LEVELS
 from rnnscope.model.cells import CELLS
+from rnnscope.pipeline.reproduce import reproduce
+from rnnscope.pipeline.resume import go_on
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_csv
 from rnnscope.runs.segments import flatten

@@ -38,7 +38,7 @@ SMALL = [
 SAMPLES = ["dataset.start_end=line", "dataset.windows=samples"]
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
 forks = multiprocessing.get_context("forkserver")  # one process that has imported everything: children start at once
-forks.set_forkserver_preload(["rnnscope.commands.go_on", "rnnscope.commands.train", "hydra", "tensorboard"])
+forks.set_forkserver_preload(["rnnscope.pipeline.resume", "rnnscope.commands.train", "hydra", "tensorboard"])
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def _in_step(due: Callable[[], bool]) -> None:
 
 def _in_step_all_written(due: Callable[[], bool]) -> None:
     """In a step while no checkpoint is on its way to the disk."""
-    from rnnscope.commands.session import Session
+    from rnnscope.pipeline.session import Session
 
     save = Session.save
 

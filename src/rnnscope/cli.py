@@ -11,7 +11,7 @@ import os
 import re
 import sys
 
-from rnnscope.commands.verbatim import VERBATIM, as_typed, protect, quote, verbatim_of
+from rnnscope.config.overrides import VERBATIM, as_typed, protect, quote, verbatim_of
 
 COMMANDS = {
     "train": "train a model and leave a run folder       rnnscope train text=my_book.txt",
@@ -82,7 +82,7 @@ def run_command(command: str, arguments: list[str]) -> int:
     except (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError) as error:
         if os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
-        from rnnscope.commands.complaint import one_line
+        from rnnscope.config.hydra_errors import one_line
 
         return complain(as_typed(one_line(error, command), arguments))
     except RuntimeError as error:
@@ -101,7 +101,7 @@ def run_command(command: str, arguments: list[str]) -> int:
     except OSError as error:
         if error.errno not in NO_SPACE or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
-        from rnnscope.commands.complaint import no_space
+        from rnnscope.config.hydra_errors import no_space
 
         return complain(no_space(error))
     finally:
@@ -110,7 +110,7 @@ def run_command(command: str, arguments: list[str]) -> int:
 
 def hand_over(command: str, arguments: list[str], program: str) -> int:
     """Import `command` and give it `arguments` through Hydra, which reads them where those of this process stand."""
-    from rnnscope.commands import compose
+    from rnnscope.config import compose
 
     compose.typed = [program, command.partition("_")[0], *arguments]
     check_arguments(arguments)
@@ -230,7 +230,7 @@ def complete(arguments: list[str]) -> int:
 
 def complete_word(program: str, command: str, words: list[str], arguments: list[str]) -> list[str]:
     """Return what the last of the words after a command may become."""
-    from rnnscope.commands.completion import offers
+    from rnnscope.config.completion import offers
 
     verbatim = verbatim_of(command)
     before = [word for word in words[:-1] if word.partition("=")[0] not in verbatim]
@@ -258,7 +258,7 @@ def closest(word: str, right: list[str]) -> str:
 
 def complain(message: str) -> int:
     """Print one line to stderr and return the exit status of a mistake."""
-    from rnnscope.commands.screen import printable
+    from rnnscope.pipeline.console import printable
 
     print(f"rnnscope: error: {printable(message)}", file=sys.stderr)  # it may quote a name or value from somebody's file
     return 1

@@ -21,10 +21,10 @@ from messages import assert_says, error_line, user_error
 from torture import SMALL, only_run, rnnscope, said, write_text
 
 import rnnscope as rnnscope_package
-from rnnscope.commands.assemble import check_config
-from rnnscope.commands.checked import checked
-from rnnscope.commands.screen import printable
+from rnnscope.config.validate import checked
 from rnnscope.errors import UserError
+from rnnscope.pipeline.build import check_config
+from rnnscope.pipeline.console import printable
 from rnnscope.runs.checkpoints import load_checkpoint
 from rnnscope.runs.folder import RunFolder, create_run_folder
 from rnnscope.runs.load import load
@@ -265,9 +265,9 @@ def test_damaged_checkpoints_are_refused_or_right(run: Path) -> None:
 @pytest.mark.slow
 def test_checkpoints_with_flipped_bits_are_refused_or_trained_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No checksum tells, neither torch's nor ours: what is left of a checkpoint is resumed, or refused in one line."""
-    from rnnscope.commands.go_on import go_on
+    from rnnscope.pipeline.resume import go_on
 
-    monkeypatch.setattr("rnnscope.commands.session.run_trainer", lambda *arguments: None)
+    monkeypatch.setattr("rnnscope.pipeline.session.run_trainer", lambda *arguments: None)
     checkpoints, draw, outcomes = run / "checkpoints", random.Random(5), []
     kept = {path: path.read_bytes() for path in run.iterdir() if path.is_file()}
     whole = zipfile.ZipFile(io.BytesIO((checkpoints / "last.ckpt").read_bytes()))

@@ -12,7 +12,7 @@ import time
 from itertools import chain
 from typing import Any
 
-from rnnscope.commands.compose import hydra_main
+from rnnscope.config.compose import hydra_main
 
 CASES = {  # name: overrides of the default experiment; embeddings as wide as the layers
     "1x512": [

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.commands.compare_rows import chosen_columns, default_columns, filter_runs, sort_runs, texts_of, winners
-from rnnscope.commands.compose import hydra_main
-from rnnscope.commands.screen import printable
+from rnnscope.config.compose import hydra_main
 from rnnscope.errors import UserError
+from rnnscope.pipeline.console import printable
 from rnnscope.runs.collection import Found, read_runs
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import outputs_folder

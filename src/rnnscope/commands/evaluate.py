@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rnnscope.commands.compose import hydra_main
+from rnnscope.config.compose import hydra_main
 from rnnscope.runs.record import Record
 
 BATCH = 32  # independent windows scored at a time
@@ -31,7 +31,7 @@ class Report:
 
 def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
     """Score the run that `config` names; return it and the report."""
-    from rnnscope.commands.checked import checked
+    from rnnscope.config.validate import checked
     from rnnscope.model.precision import resolve_device, resolve_precision
     from rnnscope.model.scoring import evaluate
     from rnnscope.runs.load import entropy, load
@@ -142,7 +142,7 @@ def table(report: Report, words: bool) -> list[str]:
 
 def run(config: dict[str, Any]) -> None:
     """Print the report."""
-    from rnnscope.commands.screen import printable
+    from rnnscope.pipeline.console import printable
 
     loaded, report = evaluate_run(config)
     score = next(iter(report.scores.values()))

@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from rnnscope.commands.compose import hydra_main
+from rnnscope.config.compose import hydra_main
 
 
 def run(config: dict[str, Any]) -> int:
     """Train on; the exit status is that of `rnnscope train`."""
-    from rnnscope.commands.changes import check_on_the_way, parse_changes
-    from rnnscope.commands.go_on import go_on
     from rnnscope.commands.train import status_of
+    from rnnscope.pipeline.changes import check_on_the_way, parse_changes
+    from rnnscope.pipeline.resume import go_on
     from rnnscope.runs.find import find_run
 
     changes = parse_changes(config["changes"])

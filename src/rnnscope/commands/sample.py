@@ -4,12 +4,12 @@ import secrets
 import sys
 from typing import Any
 
-from rnnscope.commands.compose import hydra_main
+from rnnscope.config.compose import hydra_main
 
 
 def run(config: dict[str, Any]) -> None:
     """Generate what `config` asks for and write it as it comes."""
-    from rnnscope.commands.screen import printable
+    from rnnscope.pipeline.console import printable
     from rnnscope.runs.load import load
 
     how = dict(config)

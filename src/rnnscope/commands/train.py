@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from rnnscope.commands.compose import hydra_main
+from rnnscope.config.compose import hydra_main
 from rnnscope.errors import UserError
 
 SWEEP = ("-m", "--multirun")
@@ -13,7 +13,7 @@ FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.laun
 
 def run(config: dict[str, Any]) -> int:
     """Train what `config` describes; the exit status is 0 unless the run diverged or was interrupted."""
-    from rnnscope.commands.fit import fit
+    from rnnscope.pipeline.fit import fit
 
     return status_of(fit(*ordered(config)))
 
@@ -22,8 +22,8 @@ def ordered(config: dict[str, Any]) -> tuple[dict[str, Any], str | None, dict[st
     """Return what `fit` takes: the config, the run's name, Hydra's record of the command line, and terms."""
     from hydra.core.hydra_config import HydraConfig
 
-    from rnnscope.commands.assemble import Terms
-    from rnnscope.commands.init_from import adopt
+    from rnnscope.pipeline.build import Terms
+    from rnnscope.pipeline.warm_start import adopt
 
     choices, command, typed = {}, {}, []
     if HydraConfig.initialized():
@@ -49,7 +49,7 @@ def main() -> int:
     words = sys.argv[1:]
     if not is_sweep(words):
         return hydra_main("train", run)
-    from rnnscope.commands.job import job
+    from rnnscope.pipeline.sweep_job import job
     from rnnscope.sweeps.sweeper import register
 
     register()

@@ -3,7 +3,7 @@
 from functools import reduce
 from typing import Any
 
-from rnnscope.commands.compose import hydra_main
+from rnnscope.config.compose import hydra_main
 
 ONE_TEXT = {  # of dataset.corpus, where another text is given: what else named the parent's
     "packages": [],
@@ -13,13 +13,13 @@ ONE_TEXT = {  # of dataset.corpus, where another text is given: what else named 
 
 def run(config: dict[str, Any]) -> int:
     """Train; the exit status is that of `rnnscope train`."""
-    from rnnscope.commands.assemble import Terms
-    from rnnscope.commands.changes import parse_changes
-    from rnnscope.commands.checked import checked, recorded_config
-    from rnnscope.commands.fit import fit
-    from rnnscope.commands.init_from import adopt
-    from rnnscope.commands.screen import printable
     from rnnscope.commands.train import status_of
+    from rnnscope.config.validate import checked, recorded_config
+    from rnnscope.pipeline.build import Terms
+    from rnnscope.pipeline.changes import parse_changes
+    from rnnscope.pipeline.console import printable
+    from rnnscope.pipeline.fit import fit
+    from rnnscope.pipeline.warm_start import adopt
     from rnnscope.runs.find import find_run
     from rnnscope.runs.record import Record, parent_entry
     from rnnscope.runs.segments import differences, with_value

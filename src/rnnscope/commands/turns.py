@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnnscope.commands.assemble import assemble
 from rnnscope.commands.bare_loop import BareLoop
-from rnnscope.commands.compose import compose_train
-from rnnscope.commands.fit import quiet_lightning, write_snapshot
-from rnnscope.commands.screen import Screen
-from rnnscope.commands.session import Session
+from rnnscope.config.compose import compose_train
 from rnnscope.monitor.monitors import Monitors
 from rnnscope.monitor.validation import Validation
+from rnnscope.pipeline.build import assemble
+from rnnscope.pipeline.console import Screen
+from rnnscope.pipeline.fit import quiet_lightning, write_snapshot
+from rnnscope.pipeline.session import Session
 from rnnscope.runs.folder import create_run_folder
 from rnnscope.training.task import LanguageModelTask
 

@@ -3,8 +3,8 @@
 import math
 from collections.abc import Iterator
 
-from rnnscope.commands.assemble import Training
 from rnnscope.monitor.progress import clock
+from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder, outputs_folder
 
 

@@ -5,14 +5,14 @@ from functools import reduce
 from itertools import islice
 from typing import Any
 
-from rnnscope.commands.assemble import Job, Terms, Training, assemble
-from rnnscope.commands.checked import checked, filled_in, recorded_config
-from rnnscope.commands.fit import machine, quiet_lightning
-from rnnscope.commands.follow import follow
-from rnnscope.commands.screen import Screen
-from rnnscope.commands.session import Result, Session
+from rnnscope.config.validate import checked, filled_in, recorded_config
 from rnnscope.errors import UserError
 from rnnscope.monitor.throughput import saved_seconds
+from rnnscope.pipeline.build import Job, Terms, Training, assemble
+from rnnscope.pipeline.console import Screen
+from rnnscope.pipeline.fit import machine, quiet_lightning
+from rnnscope.pipeline.follow import follow
+from rnnscope.pipeline.session import Result, Session
 from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
 from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch
 from rnnscope.runs.files import remove_temporaries

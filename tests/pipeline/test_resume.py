@@ -15,8 +15,8 @@ from messages import assert_says, line_with
 from torture import SAMPLES, SMALL, Kill, checkpoint_step, only_run, rnnscope, said, torture_case, what_differs, write_text
 
 from rnnscope import load
-from rnnscope.commands.go_on import go_on
 from rnnscope.errors import UserError
+from rnnscope.pipeline.resume import go_on
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import csv_line, read_csv
 

@@ -7,8 +7,8 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
-from rnnscope.commands import schema
-from rnnscope.commands.verbatim import verbatim_of
+from rnnscope.config import schema
+from rnnscope.config.overrides import verbatim_of
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import outputs_folder
 

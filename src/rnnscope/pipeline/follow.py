@@ -7,10 +7,10 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rnnscope.commands.assemble import Training
-from rnnscope.commands.opening import join
-from rnnscope.commands.session import Result
-from rnnscope.commands.trainer import run_trainer
+from rnnscope.pipeline.build import Training
+from rnnscope.pipeline.opening import join
+from rnnscope.pipeline.session import Result
+from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.runs.folder import RunFolder
 from rnnscope.training.distributed.collectives import Lost
 from rnnscope.training.distributed.synchronization import Follower

@@ -10,7 +10,7 @@ import hydra
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from rnnscope.commands import schema
+from rnnscope.config import schema
 from rnnscope.errors import UserError
 from rnnscope.sweeps.words import replacing
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from rnnscope.commands.init_from import copy_weights, starting_run
 from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import Vocabulary
@@ -16,6 +15,7 @@ from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import keep_freed_memory, prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.model.sampling import check_temperature
+from rnnscope.pipeline.warm_start import copy_weights, starting_run
 from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.load import strangers
 from rnnscope.runs.snapshot import build_model

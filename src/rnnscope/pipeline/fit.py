@@ -4,10 +4,10 @@ import logging
 import warnings
 from typing import Any
 
-from rnnscope.commands.assemble import Terms, Training, assemble
-from rnnscope.commands.follow import follow
-from rnnscope.commands.screen import Screen
-from rnnscope.commands.session import Result, Session
+from rnnscope.pipeline.build import Terms, Training, assemble
+from rnnscope.pipeline.console import Screen
+from rnnscope.pipeline.follow import follow
+from rnnscope.pipeline.session import Result, Session
 from rnnscope.runs.environment import environment, git_patch
 from rnnscope.runs.files import replace_file, replace_text
 from rnnscope.runs.folder import RunFolder, check_run_name, create_run_folder, make_run_folder

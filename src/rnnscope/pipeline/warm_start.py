@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from rnnscope.commands.checked import recorded_config
+from rnnscope.config.validate import recorded_config
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.find import find_run

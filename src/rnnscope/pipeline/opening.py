@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from rnnscope.commands.assemble import Training
 from rnnscope.errors import UserError
+from rnnscope.pipeline.build import Training
 from rnnscope.training.randomness import restore_random_state
 
 

@@ -6,8 +6,8 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rnnscope.commands import schema
-from rnnscope.commands.complaint import one_line
+from rnnscope.config import schema
+from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record

@@ -10,7 +10,7 @@ from messages import assert_says, line_with, user_error
 from torture import SMALL, Kill, rnnscope, said
 
 from rnnscope import load
-from rnnscope.commands.init_from import copy_weights, starting_run
+from rnnscope.pipeline.warm_start import copy_weights, starting_run
 from rnnscope.runs.snapshot import build_model
 
 WORDS = [*SMALL[:3], *SMALL[5:], "trainer.max_steps=4", "trainer.checkpoint_every=2", "trainer.val_every=2"]

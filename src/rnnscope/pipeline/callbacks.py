@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from rnnscope.commands.assemble import Training
-from rnnscope.commands.screen import Screen
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
@@ -17,6 +15,8 @@ from rnnscope.monitor.tensorboard import Board
 from rnnscope.monitor.throughput import Throughput
 from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation
+from rnnscope.pipeline.build import Training
+from rnnscope.pipeline.console import Screen
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.load import drawing, first_id, prompt_ids
 from rnnscope.training.distributed.synchronization import Meetings

@@ -15,8 +15,8 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from rnnscope.commands.complaint import one_line
-from rnnscope.commands.compose import plain
+from rnnscope.config.compose import plain
+from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import RunLock
 from rnnscope.sweeps.gpus import take_gpu
@@ -52,10 +52,10 @@ def attempt(place: Place, cfg: DictConfig, stop: Stop) -> None:
 
 def train(place: Place, cfg: DictConfig, stop: Stop) -> None:
     """Train from the first step, or from where the job's run stands."""
-    from rnnscope.commands.assemble import Job
-    from rnnscope.commands.fit import fit
-    from rnnscope.commands.go_on import go_on
     from rnnscope.commands.train import ordered
+    from rnnscope.pipeline.build import Job
+    from rnnscope.pipeline.fit import fit
+    from rnnscope.pipeline.resume import go_on
 
     if cfg.trainer.accelerator != "cpu":
         take_gpu()

@@ -14,7 +14,7 @@ import pytest
 from messages import assert_says, line_with
 from torture import SAMPLES, SMALL, Kill, only_run, rnnscope, said, write_text
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 WORDS = [*SMALL, "trainer.max_steps=30", "trainer.checkpoint_every=10", "trainer.val_every=10", "monitor.scalars_every=2"]
 
 TRAINED_IN_A_MOMENT = [*SMALL, "trainer.max_steps=3", "trainer.val_every=3"]

@@ -6,8 +6,8 @@ from hydra import compose
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from rnnscope.commands.complaint import keys_of, unknown_key
-from rnnscope.commands.schema import GROUPS, TrainConfig
+from rnnscope.config.hydra_errors import keys_of, unknown_key
+from rnnscope.config.schema import GROUPS, TrainConfig
 from rnnscope.errors import UserError
 
 ON_THE_WAY = ("trainer", "monitor", "optimizer", "schedule")  # sections that may change in the course of a run

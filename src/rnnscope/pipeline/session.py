@@ -8,15 +8,15 @@ from typing import Any
 
 import torch
 
-from rnnscope.commands.assemble import Training
-from rnnscope.commands.farewell import farewell, lost_process, no_space, out_of_memory
-from rnnscope.commands.opening import opening
-from rnnscope.commands.screen import Screen
-from rnnscope.commands.trainer import run_trainer
-from rnnscope.commands.watch import Watch, Writers, make_monitors, meetings
 from rnnscope.errors import UserError
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
 from rnnscope.monitor.tensorboard import Board
+from rnnscope.pipeline.build import Training
+from rnnscope.pipeline.callbacks import Watch, Writers, make_monitors, meetings
+from rnnscope.pipeline.console import Screen
+from rnnscope.pipeline.opening import opening
+from rnnscope.pipeline.summary import farewell, lost_process, no_space, out_of_memory
+from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal

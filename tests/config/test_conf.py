@@ -8,10 +8,10 @@ import pytest
 import yaml
 from messages import assert_says, error_line
 
-from rnnscope.commands import schema
-from rnnscope.commands.checked import checked
-from rnnscope.commands.complaint import keys_of
-from rnnscope.commands.compose import compose_train, conf_folder
+from rnnscope.config import schema
+from rnnscope.config.compose import compose_train, conf_folder
+from rnnscope.config.hydra_errors import keys_of
+from rnnscope.config.validate import checked
 
 CONF = conf_folder()
 GROUPS = [*schema.GROUPS, "experiment"]

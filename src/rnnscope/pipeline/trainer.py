@@ -14,7 +14,7 @@ from typing import Any
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
-from rnnscope.commands.assemble import Training
+from rnnscope.pipeline.build import Training
 from rnnscope.training.task import Watcher
 
 STRETCH = 128  # windows that make one batch of Lightning's

@@ -16,7 +16,7 @@ import torch
 from conftest import TINY
 from messages import line_with
 
-from rnnscope.commands.screen import Screen
+from rnnscope.pipeline.console import Screen
 
 
 def only_run(outputs: Path) -> Path:
