@@ -9,20 +9,35 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "rnnscope"
-ARROWS = {  # part -> the other parts that it may import
-    "data": {"errors"},
-    "model": {"errors"},
-    "training": {"model", "errors"},
-    "monitor": {"training", "model", "errors"},
-    "runs": {"data", "model", "errors"},
+BOTTOM = {"errors"}
+ARROWS = {  # part -> the parts below it, which it may import
     "errors": set(),
-    "commands": {"runs", "monitor", "training", "model", "data", "errors"},
-    "cli": {"commands", "errors", "__init__"},
+    "data": BOTTOM,
+    "model": BOTTOM,
+    "training": {"model", "data"} | BOTTOM,
+    "monitor": {"training", "model", "data"} | BOTTOM,
+    "runs": {"training", "model", "data"} | BOTTOM,
+    "config": {"runs", "monitor", "training", "model", "data"} | BOTTOM,
+    "analysis": {"config", "runs", "training", "model", "data"} | BOTTOM,
+    "comparison": {"config", "runs", "training", "model", "data"} | BOTTOM,
+    "pipeline": {"config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
+    "bench": {"pipeline", "config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
+    "sweeps": {"pipeline", "comparison", "config", "runs"} | BOTTOM,
     "__init__": {"runs"},
     "__main__": {"cli"},
 }
-HYDRA = {"commands", "cli", "runs", "sweeps"}
-LIGHTNING = {"commands", "monitor", "training", "data"}
+ARROWS["commands"] = set(ARROWS) - {"__main__", "__init__"}
+ARROWS["cli"] = {"commands", "config", "pipeline", "__init__"} | BOTTOM
+NOT_YET: dict[str, set[str]] = {
+    "analysis/evaluate.py": {"pipeline"},
+    "config/completion.py": {"pipeline"},
+    "config/compose.py": {"sweeps"},
+    "pipeline/sweep_job.py": {"sweeps", "commands"},
+}  # file -> parts above it that it still imports: this may only become shorter
+CIRCLES = {frozenset({"sweeps.sweeper", "sweeps.search"}), frozenset({"pipeline.sweep_job", "commands.train"})}  # as may this
+HYDRA_NOT_YET = {"data/config.py", "pipeline/changes.py", "pipeline/sweep_job.py"}
+HYDRA = {"commands", "cli", "config", "sweeps"}
+LIGHTNING = {"pipeline", "bench", "monitor", "training", "data"}
 PARTS = sorted(path.stem for path in SOURCES.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file())
 
 
@@ -48,23 +63,53 @@ def own_parts(path: Path) -> set[str]:
 
 
 def test_every_part_is_known():
-    allowed = set(ARROWS) | {"sweeps"}
-    assert set(PARTS) <= allowed
+    assert set(PARTS) == set(ARROWS)
 
 
 @pytest.mark.parametrize("part", PARTS)
 def test_arrows(part):
-    allowed = ARROWS.get(part, {"runs", "errors"}) | {part}
-    if part == "commands":
-        allowed = allowed | {"sweeps", "__init__"}
     for path in files(part):
-        assert own_parts(path) <= allowed, path
+        name = path.relative_to(SOURCES).as_posix()
+        assert own_parts(path) - ARROWS[part] - {part} == NOT_YET.get(name, set()), name
+
+
+def modules() -> dict[str, set[str]]:
+    """Return which modules of rnnscope each of them imports."""
+    names = {path: ".".join(path.relative_to(SOURCES).with_suffix("").parts) for path in SOURCES.rglob("*.py")}
+    known = set(names.values())
+    found = {}
+    for path, name in names.items():
+        targets = {target.removeprefix("rnnscope.") for target in imports(path) if target.startswith("rnnscope.")}
+        found[name] = {module for target in targets for module in (target, target.rpartition(".")[0]) if module in known}
+    return found
+
+
+def circles() -> set[frozenset[str]]:
+    """Return the sets of modules that import each other, directly or through others."""
+    graph = modules()
+
+    def reached(start: str) -> set[str]:
+        found, todo = set(), list(graph[start])
+        while todo:
+            name = todo.pop()
+            if name not in found:
+                found.add(name)
+                todo += graph[name]
+        return found
+
+    reach = {name: reached(name) for name in graph}
+    return {frozenset(other for other in reach[name] if name in reach[other]) for name in graph if name in reach[name]}
+
+
+def test_no_circles():
+    assert circles() == CIRCLES
 
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part not in HYDRA])
 def test_hydra_stays_out(part):
     for path in files(part):
-        assert not {name.split(".")[0] for name in imports(path)} & {"hydra", "omegaconf"}, path
+        found = {name.split(".")[0] for name in imports(path)} & {"hydra", "omegaconf"}
+        assert bool(found) == (path.relative_to(SOURCES).as_posix() in HYDRA_NOT_YET), path
 
 
 @pytest.mark.parametrize("part", [part for part in PARTS if part not in LIGHTNING])

@@ -5,14 +5,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from rnnscope.commands.compare_rows import chosen_columns, default_columns, filter_runs, sort_runs, texts_of, winners
+from rnnscope.comparison.collection import Found, read_runs
+from rnnscope.comparison.run_summary import Summary
+from rnnscope.comparison.select import chosen_columns, default_columns, filter_runs, sort_runs, texts_of, winners
 from rnnscope.config.compose import hydra_main
 from rnnscope.errors import UserError
 from rnnscope.pipeline.console import printable
-from rnnscope.runs.collection import Found, read_runs
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import outputs_folder
-from rnnscope.runs.summary import Summary
 
 
 def run(config: dict[str, Any]) -> None:
@@ -25,7 +25,7 @@ def run(config: dict[str, Any]) -> None:
 
 def compare_many(config: dict[str, Any]) -> None:
     """Print the table, or write it where `output=` and `html=` say."""
-    from rnnscope.commands.compare_formats import format_for
+    from rnnscope.comparison.formats import format_for
 
     kind = format_for(config["format"], config["output"])
     if config["limit"] is not None and config["limit"] < 1:
@@ -68,18 +68,18 @@ def warn(complaint: str) -> None:
 
 def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: dict[str, Any], total: int) -> list[str]:
     """Return the runs as lines of one of the formats; only a table on a terminal has to fit one."""
-    from rnnscope.commands import compare_formats, compare_table
+    from rnnscope.comparison import formats, table
 
     keys = columns or default_columns(runs)
     if kind == "csv":
-        return compare_formats.csv_lines(runs, keys)
+        return formats.csv_lines(runs, keys)
     if kind == "markdown":
-        return compare_formats.markdown_lines(runs, keys)
+        return formats.markdown_lines(runs, keys)
     if kind == "json":
-        return compare_formats.json_lines(runs, keys)
+        return formats.json_lines(runs, keys)
     width = shutil.get_terminal_size().columns if config["output"] is None and sys.stdout.isatty() else None
     named = keys if "run" in keys else ["run", *keys]  # a person reads it, where the others go to a program
-    return [*headline(runs, config, total), "", *compare_table.table(runs, named, width)]
+    return [*headline(runs, config, total), "", *table.table(runs, named, width)]
 
 
 def count(runs: list[Summary]) -> str:
@@ -89,7 +89,7 @@ def count(runs: list[Summary]) -> str:
 
 def headline(runs: list[Summary], config: dict[str, Any], total: int) -> list[str]:
     """Return what the table is of."""
-    from rnnscope.commands.compare_table import shared_folder
+    from rnnscope.comparison.table import shared_folder
 
     counted = count(runs) if len(runs) == total else f"{len(runs)} of {total} runs"
     shared = shared_folder(runs)
@@ -131,7 +131,7 @@ def write_file(key: str, path: str, text: str) -> None:
 
 def write_page(path: str, runs: list[Summary], columns: list[str] | None, sort: str) -> None:
     """Write the runs as one page and say so."""
-    from rnnscope.commands.compare_page import page
+    from rnnscope.comparison.page import page
 
     text, complaints = page(runs, columns or default_columns(runs), sort)
     for complaint in complaints:
@@ -142,7 +142,7 @@ def write_page(path: str, runs: list[Summary], columns: list[str] | None, sort: 
 
 def compare_two(config: dict[str, Any]) -> None:
     """Print how `run=` and `with=` differ; `html=` writes the page of the two."""
-    from rnnscope.commands.compare_pair import find_pair, pair_lines
+    from rnnscope.comparison.pair import find_pair, pair_lines
 
     for key in ("folder", "filter", "columns", "format", "output", "limit"):
         if config[key] is not None:

@@ -20,8 +20,8 @@ from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import RunLock
 from rnnscope.sweeps.gpus import take_gpu
+from rnnscope.sweeps.job_folder import Place, held
 from rnnscope.sweeps.manifest import Manifest
-from rnnscope.sweeps.place import Place, held
 from rnnscope.sweeps.pruning import reporter
 from rnnscope.sweeps.stop import Stop
 

@@ -11,9 +11,9 @@ from omegaconf import DictConfig, OmegaConf
 from rnnscope.errors import UserError
 from rnnscope.runs.find import find_run
 from rnnscope.runs.segments import flatten
+from rnnscope.sweeps.job_folder import State
 from rnnscope.sweeps.manifest import is_under
 from rnnscope.sweeps.names import job_name, sweep_name
-from rnnscope.sweeps.place import State
 from rnnscope.sweeps.plan import Plan
 from rnnscope.sweeps.words import quoted
 

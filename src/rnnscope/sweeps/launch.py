@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import is_locked
+from rnnscope.sweeps.job_folder import PATIENCE, Place
 from rnnscope.sweeps.jobs import Job
-from rnnscope.sweeps.place import PATIENCE, Place
 from rnnscope.sweeps.words import quoted
 
 DEATHS = 2  # of a job's process, after which the job counts as failed

@@ -10,7 +10,7 @@ import yaml
 from rnnscope.errors import UserError
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.record import now
-from rnnscope.sweeps.place import State
+from rnnscope.sweeps.job_folder import State
 
 HEAD = """\
 # A sweep of rnnscope: each job is a run folder beside this file. Started again under this name it skips what is finished,

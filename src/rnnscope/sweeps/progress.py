@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnscope.sweeps.place import Place, State
+from rnnscope.sweeps.job_folder import Place, State
 
 TAIL = 32_768  # bytes from the end of a journal: a row has a few hundred to a few thousand
 

@@ -4,8 +4,8 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+from rnnscope.sweeps.job_folder import State
 from rnnscope.sweeps.optuna_package import choice, optuna_package, storage_in
-from rnnscope.sweeps.place import State
 
 PRUNERS = {"median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
 PRUNED = "pruned"  # how the reason of a run begins that was ended so

@@ -8,7 +8,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, Self
 
-from rnnscope.sweeps.place import service_folder
+from rnnscope.sweeps.job_folder import service_folder
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 EVERY = 1.0  # seconds between two looks at the mark

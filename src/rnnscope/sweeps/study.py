@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 
+from rnnscope.sweeps.job_folder import State
 from rnnscope.sweeps.optuna_package import choice, optuna_package, storage_in
-from rnnscope.sweeps.place import State
 from rnnscope.sweeps.pruning import is_pruned
 from rnnscope.sweeps.space import distribution_of
 

@@ -9,7 +9,7 @@ from omegaconf import DictConfig
 
 from rnnscope.sweeps.jobs import Composer, Job
 from rnnscope.sweeps.plan import Plan, read_plan
-from rnnscope.sweeps.sweeping import Sweeping
+from rnnscope.sweeps.running import Sweeping
 
 
 class GridSweeper(Sweeper):

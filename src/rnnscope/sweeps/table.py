@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
-from rnnscope.sweeps.place import State
+from rnnscope.sweeps.job_folder import State
 from rnnscope.sweeps.progress import clock
 
 HEAD = ("job", "status", "best val/loss", "bits/char", "at step", "last train/loss", "val/loss", "steps", "time", "")

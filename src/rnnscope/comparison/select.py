@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
+from rnnscope.comparison.run_summary import Summary, Value
 from rnnscope.errors import UserError
-from rnnscope.runs.summary import Summary, Value
 
 BEST = "bits_per_character"
 FACTS = ("status", "steps", "time", "tokens_per_second", "parameters")

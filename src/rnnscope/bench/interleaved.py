@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rnnscope.commands.bare_loop import BareLoop
+from rnnscope.bench.baseline import BareLoop
 from rnnscope.config.compose import compose_train
 from rnnscope.monitor.monitors import Monitors
 from rnnscope.monitor.validation import Validation

@@ -4,11 +4,11 @@ import json
 import re
 from pathlib import Path
 
-from rnnscope.commands.compare_rows import plain, visible
-from rnnscope.commands.compare_table import is_numeric
+from rnnscope.comparison.run_summary import Summary
+from rnnscope.comparison.select import plain, visible
+from rnnscope.comparison.table import is_numeric
 from rnnscope.errors import UserError
 from rnnscope.runs.journal import csv_line
-from rnnscope.runs.summary import Summary
 
 FORMATS = ("table", "csv", "markdown", "json")
 BY_SUFFIX = {".csv": "csv", ".md": "markdown", ".json": "json"}

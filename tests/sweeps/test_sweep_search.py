@@ -59,7 +59,7 @@ def test_the_manifest_has_one_writer_at_a_time(story, outputs, monkeypatch):
         writing.release()
 
     monkeypatch.setattr(Manifest, "write", slow)
-    monkeypatch.setattr("rnnscope.sweeps.lines.EVERY", 0.001)
+    monkeypatch.setattr("rnnscope.sweeps.live_status.EVERY", 0.001)
     assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=4", "trainer.max_steps=3") == 0
     assert len(threads) == 2
     assert beside == []

@@ -8,8 +8,8 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+from rnnscope.comparison.curves import newest_rows, number
 from rnnscope.errors import UserError
-from rnnscope.runs.curves import newest_rows, number
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
 from rnnscope.runs.record import STATUSES, Record

@@ -1,5 +1,5 @@
 "use strict";
-// Draws the curves of compare_page.html. All text from runs goes through textContent: none of it becomes markup.
+// Draws the curves of page.html. All text from runs goes through textContent: none of it becomes markup.
 const runs = JSON.parse(document.getElementById("data").textContent);
 const state = { unit: "bits", axis: "step", splits: ["val", "train"], shown: new Set(runs.keys()), zoom: null, focus: null };
 const margin = { left: 66, right: 14, top: 10, bottom: 42 };

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from messages import assert_says, user_error
 
-from rnnscope.runs.curves import LINE_LIMIT, newest_rows, read_curves, read_rows, thin
+from rnnscope.comparison.curves import LINE_LIMIT, newest_rows, read_curves, read_rows, thin
+from rnnscope.comparison.samples import final_sample
 from rnnscope.runs.safe_files import check_plain, last_lines
-from rnnscope.runs.samples import final_sample
 
 POINTS = st.lists(st.tuples(st.integers(0, 10_000), st.floats(-10, 10)), min_size=1, unique_by=lambda point: point[0])
 

@@ -4,8 +4,8 @@ import unicodedata
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from rnnscope.commands.compare_rows import BEST, FACTS, LABELS, plain, visible, winners
-from rnnscope.runs.summary import Summary, Value
+from rnnscope.comparison.run_summary import Summary, Value
+from rnnscope.comparison.select import BEST, FACTS, LABELS, plain, visible, winners
 
 GAP = 2  # spaces between columns
 WIDEST = 40  # columns of a cell; longer text is cut, except a run's name, which one types

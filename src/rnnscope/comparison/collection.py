@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rnnscope.comparison.run_summary import Summary, summarise
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.summary import Summary, summarise
 
 DEPTH = 4  # of folders in which runs are looked for
 MOST_RUNS = 20_000

@@ -14,7 +14,7 @@ from selenium import webdriver
 from test_compare import ESCAPES, put_run, with_result
 
 from rnnscope.cli import main
-from rnnscope.commands.compare_page import script_json
+from rnnscope.comparison.page import script_json
 
 FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
 FLAGS += ["disable-component-update", "disable-sync", "window-size=1200,1400"]

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import IO
 
-from rnnscope.sweeps.place import Place, State
+from rnnscope.sweeps.job_folder import Place, State
 from rnnscope.sweeps.progress import clock, progress_of
 from rnnscope.sweeps.table import number, shortened
 

@@ -12,11 +12,11 @@ from omegaconf import DictConfig
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import check_run_name, outputs_folder
 from rnnscope.runs.lock import RunLock, is_locked
+from rnnscope.sweeps.job_folder import LOST, Place, State, held, service_folder
 from rnnscope.sweeps.jobs import Job, check_same, fixed_settings, name_of
 from rnnscope.sweeps.launch import Launching
-from rnnscope.sweeps.lines import Lines
+from rnnscope.sweeps.live_status import Lines
 from rnnscope.sweeps.manifest import BY_JOB, Manifest
-from rnnscope.sweeps.place import LOST, Place, State, held, service_folder
 from rnnscope.sweeps.plan import Plan
 from rnnscope.sweeps.stop import Stop, mark_of
 from rnnscope.sweeps.table import next_steps, table

@@ -14,15 +14,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnscope.commands.compare_rows import BEST, find_column, plain, visible, winners
-from rnnscope.commands.compare_table import cell, is_numeric
-from rnnscope.runs.curves import Point, read_curves
-from rnnscope.runs.samples import final_sample
-from rnnscope.runs.summary import KILLED, Summary
+from rnnscope.comparison.curves import Point, read_curves
+from rnnscope.comparison.run_summary import KILLED, Summary
+from rnnscope.comparison.samples import final_sample
+from rnnscope.comparison.select import BEST, find_column, plain, visible, winners
+from rnnscope.comparison.table import cell, is_numeric
 
 HERE = Path(__file__).parent
 TAGS = ("train/loss", "val/loss", "update_size/all")
-COLOURS = 7  # of compare_page.css; the next seven runs have them dashed, all others are grey
+COLOURS = 7  # of page.css; the next seven runs have them dashed, all others are grey
 POINTS = 24_000  # of one curve, all runs together: two megabytes hold three curves
 CHARACTERS = 200_000  # of all samples together
 LONGEST_SAMPLE = 4_000
@@ -60,7 +60,7 @@ def page(runs: list[Summary], columns: list[str], sort: str) -> tuple[str, list[
     """
     complaints: list[str] = []
     columns = ["run", *(column for column in columns if column != "run")]
-    style, script = (HERE / "compare_page.css").read_text("utf-8"), (HERE / "compare_page.js").read_text("utf-8")
+    style, script = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8")
     entries = make_entries(runs)
     parts = {
         "policy": policy(style, script),
@@ -72,7 +72,7 @@ def page(runs: list[Summary], columns: list[str], sort: str) -> tuple[str, list[
         "style": style,
         "script": script,
     }
-    template = (HERE / "compare_page.html").read_text("utf-8")
+    template = (HERE / "page.html").read_text("utf-8")
     text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
     return text.encode("utf-8", "replace").decode(), complaints
 

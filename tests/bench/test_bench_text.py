@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from messages import assert_says
 
-from rnnscope.commands import bench_text
+from rnnscope.bench import text as bench_text
 
 SMALL = {"char": 0.02, "byte": 0.02, "word": 0.01}
 

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rnnscope.commands.compare_rows import plain, visible
-from rnnscope.commands.compare_table import clock, readable
+from rnnscope.comparison.curves import read_rows
+from rnnscope.comparison.run_summary import Summary, Value, summarise
+from rnnscope.comparison.select import plain, visible
+from rnnscope.comparison.table import clock, readable
 from rnnscope.errors import UserError
-from rnnscope.runs.curves import read_rows
 from rnnscope.runs.environment import environment_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.find import find_run
@@ -14,7 +15,6 @@ from rnnscope.runs.first_difference import parting
 from rnnscope.runs.record import Record
 from rnnscope.runs.safe_files import check_plain
 from rnnscope.runs.segments import differences, segments_of
-from rnnscope.runs.summary import Summary, Value, summarise
 
 PATCH_LIMIT = 100_000_000  # bytes of code.patch
 MOST_LINES = 40  # of a section

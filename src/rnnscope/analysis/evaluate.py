@@ -1,0 +1,151 @@
+"""`rnnscope evaluate`: how well a run predicts a split of its data, or any text, against what guessing would score."""
+
+import math
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rnnscope.runs.record import Record
+
+BATCH = 32  # independent windows scored at a time
+
+
+@dataclass
+class Report:
+    """Scores by protocol and two baselines over the same tokens; `unknown` is the share of UNK among them."""
+
+    source: str
+    scores: dict[str, Any]  # protocol: Score
+    unigram: float  # nats per token of guessing by the text's own token frequencies: its unigram entropy
+    vocabulary_size: int
+    unknown: float
+
+    @property
+    def uniform(self) -> float:
+        """Nats per token of guessing blindly: ln V."""
+        return math.log(self.vocabulary_size)
+
+
+def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
+    """Score the run that `config` names; return it and the report."""
+    from rnnscope.config.validate import checked
+    from rnnscope.model.precision import resolve_device, resolve_precision
+    from rnnscope.model.scoring import evaluate
+    from rnnscope.runs.load import entropy, load
+
+    loaded = load(config["run"], config["checkpoint"])
+    recorded = checked(loaded.config, str(loaded.folder.config))
+    data, split, source = _scored(loaded, recorded, config)
+    stream, characters = data.stream(split), data.splits[split].characters
+    device = resolve_device("auto")
+    model = loaded.model.to(device)
+    asked = recorded["trainer"]["precision"] if config["precision"] == "auto" else config["precision"]
+    precision = resolve_precision(asked, device, model.cell, model.hidden_size)
+    counts = np.bincount(stream[1:], minlength=len(loaded.vocabulary))
+    if data.given is not None:
+        counts[data.given] = 0
+    unk = loaded.vocabulary.unk
+    protocols = _protocols(data, split, config["window"])
+    return loaded, Report(
+        source,
+        {name: evaluate(model, windows, precision, characters) for name, windows in protocols.items()},
+        entropy(counts.tolist()),
+        len(loaded.vocabulary),
+        0.0 if unk is None else float(counts[unk] / counts.sum()),
+    )
+
+
+def _protocols(data: Any, split: str, window: int) -> dict[str, Any]:
+    """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
+    from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+
+    if data.kind == "samples":
+        return {"each sample from a zero state": data.windows(split)}
+    stream, given = data.stream(split), data.given
+    window = min(window, len(stream) - 1)
+    rows = min(BATCH, -(-(len(stream) - 1) // window))
+    return {
+        "state carried over all of it": StreamWindows(stream, 1, min(1024, len(stream) - 1), given=given),
+        f"windows of {window} from a zero state": ZeroStateWindows(stream, rows, window, given=given),
+    }
+
+
+def _scored(loaded: Any, recorded: dict[str, Any], config: dict[str, Any]) -> tuple[Any, str, str]:
+    """Return the data to score, which split of it, and what it is."""
+    from rnnscope.errors import UserError
+
+    if config["window"] < 1:
+        raise UserError(f"window={config['window']} must be at least 1")
+    if config["text"] is not None:
+        return _text(loaded, recorded, config["text"]), "train", config["text"]
+    if config["split"] not in ("train", "val", "test"):
+        raise UserError(f"split={config['split']} is unknown: choose train, val or test")
+    data = _own_data(loaded, recorded, config["split"])
+    return data, config["split"], f"{config['split']} split of {data.name}"
+
+
+def _own_data(loaded: Any, recorded: dict[str, Any], split: str) -> Any:
+    from rnnscope.errors import UserError
+
+    data = _prepare(loaded, recorded, {})
+    if not data.splits[split].tokens:
+        raise UserError(f"split={split}: this run's data has no {split} split (dataset.split in {loaded.folder.config})")
+    record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
+    if record and record.get("data.fingerprint.text", str) != data.fingerprint["text"]:
+        print("warning: the text is not the one this run was trained on; it has changed since", file=sys.stderr)
+    return data
+
+
+def _text(loaded: Any, recorded: dict[str, Any], path: str) -> Any:
+    """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
+    from rnnscope.errors import WrongEncoding
+
+    whole = {"corpus": {"path": path}, "split": {"train": 1.0, "val": 0.0, "test": 0.0}}
+    short = {} if recorded["dataset"]["windows"] == "samples" else {"sequence_length": 1}  # any text is long enough
+    try:
+        return _prepare(loaded, recorded, whole | {"batch_size": 1} | short)
+    except WrongEncoding as error:  # the key to set is not one of this command's
+        encoding = recorded["dataset"]["encoding"]
+        raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None
+
+
+def _prepare(loaded: Any, recorded: dict[str, Any], other: dict[str, Any]) -> Any:
+    """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
+    from rnnscope.data.module import TextData
+    from rnnscope.runs.folder import outputs_folder
+
+    places = {"cache_dir": outputs_folder() / "cache", "vocabulary": loaded.vocabulary}
+    data = TextData(**recorded["dataset"] | other, seed=recorded["seed"], **places)
+    return data.prepare()
+
+
+def table(report: Report, words: bool) -> list[str]:
+    """Return the report as lines: a row for each protocol and baseline."""
+    first = next(iter(report.scores.values()))
+    scale = first.tokens / first.characters / math.log(2)
+    rows = [
+        *((name, score.loss, score.accuracy) for name, score in report.scores.items()),
+        ("guessing by this text's frequencies", report.unigram, None),
+        (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
+    ]
+    head = f"{'':<38} {'nats/token':>10} {'bits/character':>14} {'accuracy':>9}" + (f" {'perplexity':>11}" if words else "")
+    lines = [head]
+    for name, nats, accuracy in rows:
+        share = "" if accuracy is None else f"{100 * accuracy:.1f} %"
+        line = f"{name:<38} {nats:>10.4f} {nats * scale:>14.4f} {share:>9}"
+        lines.append(line + (f" {math.exp(nats):>11.1f}" if words else ""))
+    return lines
+
+
+def run(config: dict[str, Any]) -> None:
+    """Print the report."""
+    from rnnscope.pipeline.console import printable
+
+    loaded, report = evaluate_run(config)
+    score = next(iter(report.scores.values()))
+    print(f"run      {loaded.folder.path}, checkpoint {config['checkpoint']}")
+    unknown = f"{100 * report.unknown:.2f} % unknown"
+    print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
+    print("\n".join(table(report, loaded.vocabulary.level == "word")))
