@@ -10,124 +10,22 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from rnnscope.data.config import DatasetConfig
-
-
-@dataclass
-class ModelConfig:
-    cell: str = MISSING
-    hidden_size: int = 512
-    num_layers: int = 1
-    input: str = "embedding"
-    embedding_size: int | None = None
-    dropout: float = 0.0
-    input_dropout: float = 0.0
-    residual: bool = False
-    tied_weights: bool = False
-    bias: bool = True
-    forget_bias: float = 0.0
-    init: str = "torch"
-    init_scale: float = 0.08
-
-
-@dataclass
-class OptimizerConfig:
-    name: str = MISSING
-    lr: float = MISSING
-    weight_decay: float = 0.0
-
-
-@dataclass
-class SgdConfig(OptimizerConfig):
-    momentum: float = 0.0
-    nesterov: bool = False
-
-
-@dataclass
-class AdagradConfig(OptimizerConfig):
-    eps: float = 1e-10
-
-
-@dataclass
-class RmspropConfig(OptimizerConfig):
-    alpha: float = 0.99
-    eps: float = 1e-8
-    momentum: float = 0.0
-
-
-@dataclass
-class AdamConfig(OptimizerConfig):
-    betas: list[float] = field(default_factory=lambda: [0.9, 0.999])
-    eps: float = 1e-8
-
-
-@dataclass
-class ScheduleConfig:
-    name: str = MISSING
-
-
-@dataclass
-class ConstantConfig(ScheduleConfig):
-    pass
-
-
-@dataclass
-class CosineConfig(ScheduleConfig):
-    warmup_steps: int = 0
-    final_fraction: float = 0.0
-    horizon: int | None = None
-
-
-@dataclass
-class StepMapConfig(ScheduleConfig):
-    rates: dict[int, float] | None = None
-
-
-@dataclass
-class ExponentialConfig(ScheduleConfig):
-    factor: float = 0.97
-    after_epochs: int = 0
-
-
-@dataclass
-class PlateauConfig(ScheduleConfig):
-    watch: str = "val/loss"
-    factor: float = 0.5
-    patience: int = 0
-
-
-@dataclass
-class TrainerConfig:
-    accelerator: str = "auto"
-    precision: str = "auto"
-    threads: int | None = None
-    deterministic: bool = True
-    cuda_graph: str = "auto"
-    max_steps: int | None = None
-    max_epochs: float | None = None
-    max_minutes: float | None = None
-    clip_norm: float | None = 1.0
-    clip_value: float | None = None
-    state_reset: float = 0.05
-    val_every: int = 300
-    val_tokens: int | None = None
-    checkpoint_every: int = 300
-    checkpoint_minutes: float | None = 10.0
-    keep_every: int | None = None
-    patience: int | None = None
-    strategy: str = "single"
-    devices: int | None = None
-
-
-@dataclass
-class MonitorConfig:
-    scalars_every: int = 10
-    updates_every: int = 50
-    histograms_every: int = 50
-    lines_every: int = 100
-    samples_every: int | None = None
-    sample_prompt: str = ""
-    sample_length: int = 200
-    sample_temperatures: list[float] = field(default_factory=lambda: [0.5, 0.8, 1.0])
+from rnnscope.model.config import ModelConfig
+from rnnscope.monitor.config import MonitorConfig
+from rnnscope.training.config import (
+    AdagradConfig,
+    AdamConfig,
+    ConstantConfig,
+    CosineConfig,
+    ExponentialConfig,
+    OptimizerConfig,
+    PlateauConfig,
+    RmspropConfig,
+    ScheduleConfig,
+    SgdConfig,
+    StepMapConfig,
+    TrainerConfig,
+)
 
 
 @dataclass

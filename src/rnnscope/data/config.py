@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-from omegaconf import MISSING
-
 
 @dataclass
 class CorpusConfig:
@@ -35,7 +33,7 @@ class SplitConfig:
 
 @dataclass
 class DatasetConfig:
-    name: str = MISSING
+    name: str = "???"  # must be given
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     split: SplitConfig = field(default_factory=SplitConfig)
     level: str = "char"

@@ -1,0 +1,18 @@
+"""The keys of `monitor`. What each means stands in conf/train.yaml.
+
+Standard library only: help and completion stay free of torch. `"???"` is OmegaConf's mark of a value that must be given.
+"""
+
+from dataclasses import dataclass, field
+
+
+@dataclass
+class MonitorConfig:
+    scalars_every: int = 10
+    updates_every: int = 50
+    histograms_every: int = 50
+    lines_every: int = 100
+    samples_every: int | None = None
+    sample_prompt: str = ""
+    sample_length: int = 200
+    sample_temperatures: list[float] = field(default_factory=lambda: [0.5, 0.8, 1.0])
