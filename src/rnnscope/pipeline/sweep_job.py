@@ -7,7 +7,6 @@ and it leaves on disk what came of it, for whoever looks.
 import gc
 import sys
 import traceback
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from rnnscope.config.compose import plain
+from rnnscope.config.compose import composition, typed
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import RunLock
@@ -52,10 +51,9 @@ def attempt(place: Place, cfg: DictConfig, stop: Stop) -> None:
 
 def train(place: Place, cfg: DictConfig, stop: Stop) -> None:
     """Train from the first step, or from where the job's run stands."""
-    from rnnscope.commands.train import ordered
-    from rnnscope.pipeline.build import Job
-    from rnnscope.pipeline.fit import fit
-    from rnnscope.pipeline.resume import go_on
+    from rnnscope.pipeline.fit import fit_composed
+    from rnnscope.pipeline.options import Job
+    from rnnscope.pipeline.resume import resume_run
 
     if cfg.trainer.accelerator != "cpu":
         take_gpu()
@@ -64,13 +62,12 @@ def train(place: Place, cfg: DictConfig, stop: Stop) -> None:
     report = reporter(place.sweep, place.name, HydraConfig.get().sweeper.get("pruner"))
     this = Job(place.run.path, swept, stop.asked, report)
     if not place.run.record.exists():
-        config, name, command, terms = ordered(plain(cfg))
-        fit(config, name, command, replace(terms, job=this))
+        fit_composed(typed("train", cfg), composition(), this)
         return
     with held(RunLock(place.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
         pass
     if free and not place.state().ended:
-        go_on(place.run, job=this)
+        resume_run(place.run, job=this)
 
 
 def free_memory() -> None:
