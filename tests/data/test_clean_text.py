@@ -8,10 +8,9 @@ from hypothesis import strategies as st
 from messages import counted, user_error
 
 from rnnscope.data import clean_text as text_module
-from rnnscope.data.clean_text import CleanText
+from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.corpus import Corpus
-from rnnscope.data.writing import shuffled, write_text
 
 
 def write(folder, files: dict[str, str], *, separate=True, **corpus) -> CleanText:

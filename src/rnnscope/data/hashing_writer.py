@@ -10,7 +10,7 @@ from types import TracebackType
 BLOCK = 1 << 18  # bytes collected before they are handed over
 
 
-class Output:
+class HashingWriter:
     """Write-only file for use in a `with` block. `size`: bytes so far; `hashed`: `sha256` is then that of all of them.
 
     Errors: those of writing, such as a full disk, at a later `write` or at the end of the block.
@@ -48,7 +48,7 @@ class Output:
         while rest:
             rest = rest[self._file.write(rest) :]
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> HashingWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from rnnscope.data import report
 from rnnscope.data.cache import cached
 from rnnscope.data.characters import CharacterCounts
-from rnnscope.data.clean_text import CleanText
+from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
 from rnnscope.data.sources import Source, text_decoder
@@ -25,7 +25,6 @@ from rnnscope.data.splits import Ranges, check_split, divide
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
 from rnnscope.data.units import check_kind, units
 from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_counts
-from rnnscope.data.writing import shuffled, write_text
 from rnnscope.errors import UserError
 
 FORMAT = 1  # of the cache: another number makes all texts be encoded again

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from rnnscope.data.clean_text import CleanText
-from rnnscope.data.hashing_writer import Output
+from rnnscope.data.hashing_writer import HashingWriter
 from rnnscope.data.units import Units, units, units_of
 from rnnscope.data.vocabulary import Vocabulary
 
@@ -51,7 +51,7 @@ def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None)
 def encode_split(text: CleanText, start: int, end: int, kind: str | None, vocabulary: Vocabulary, path: Path) -> SplitInfo:
     """Write the ids of the text between two byte positions to `path`. `kind`: what START and END are put around."""
     unknown = opened = 0
-    with Output(path) as file:
+    with HashingWriter(path) as file:
         for block, opens in _encoded(text, start, end, kind, vocabulary):
             file.write(block.data)
             opened += opens
