@@ -61,7 +61,7 @@ def _protocols(data: Any, split: str, window: int) -> dict[str, Any]:
     """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
     from rnnscope.data.batches import StreamWindows, ZeroStateWindows
 
-    if data.kind == "samples":
+    if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
     stream, given = data.stream(split), data.given
     window = min(window, len(stream) - 1)
@@ -83,7 +83,7 @@ def _scored(loaded: Any, recorded: dict[str, Any], config: dict[str, Any]) -> tu
     if config["split"] not in ("train", "val", "test"):
         raise UserError(f"split={config['split']} is unknown: choose train, val or test")
     data = _own_data(loaded, recorded, config["split"])
-    return data, config["split"], f"{config['split']} split of {data.name}"
+    return data, config["split"], f"{config['split']} split of {data.config.name}"
 
 
 def _own_data(loaded: Any, recorded: dict[str, Any], split: str) -> Any:
@@ -113,12 +113,13 @@ def _text(loaded: Any, recorded: dict[str, Any], path: str) -> Any:
 
 def _prepare(loaded: Any, recorded: dict[str, Any], other: dict[str, Any]) -> Any:
     """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
+    from rnnscope.data.config import DatasetConfig
     from rnnscope.data.module import TextData
     from rnnscope.runs.folder import outputs_folder
 
     places = {"cache_dir": outputs_folder() / "cache", "vocabulary": loaded.vocabulary}
-    data = TextData(**recorded["dataset"] | other, seed=recorded["seed"], **places)
-    return data.prepare()
+    config = DatasetConfig.from_dict(recorded["dataset"] | other)
+    return TextData.from_config(config, seed=recorded["seed"], **places).prepare()
 
 
 def table(report: Report, words: bool) -> list[str]:

@@ -118,7 +118,7 @@ def write_text(
 
     Documents that are empty after cleaning are left out and counted. Errors: `UserError` when nothing is left.
     """
-    writer = _DocumentWriter(corpus.separator if separate else "")
+    writer = _DocumentWriter(corpus.config.separator if separate else "")
     labelled = {}
     with HashingWriter(path, hashed=False) as file:
         for split, sources in found.items():
@@ -131,7 +131,7 @@ def write_text(
     files = sum(map(len, found.values()))
     if not writer.visible:
         first = next(iter(found.values()))[0].path
-        where = f" in column {corpus.column!r}" if corpus.column else ""
+        where = f" in column {corpus.config.column!r}" if corpus.config.column else ""
         others = " and the others" if files > 1 else ""
         raise UserError(f"{first}{others}: no text{where}, only white space: give another text")
     return writer.text(path, labelled, files)

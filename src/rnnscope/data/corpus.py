@@ -10,9 +10,9 @@ import os
 import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from rnnscope.data.config import CorpusConfig
 from rnnscope.data.download import Remote, local_file
 from rnnscope.data.sources import Source, documents, file_digest, members
 from rnnscope.errors import UserError
@@ -20,39 +20,25 @@ from rnnscope.errors import UserError
 SPLITS = ("train", "val", "test")
 
 
-@dataclass
 class Corpus:
-    """The files of a text. Keywords are the keys of `dataset.corpus`; `cache_dir` is where downloads are kept.
+    """The files of a text. `cache_dir` is where downloads are kept; `changes` counts what was left out or is strange.
 
     `find()` gives the sources of each split that has files of its own; all others are under 'train', to be divided.
     """
 
-    path: str | None = None
-    val_path: str | None = None
-    test_path: str | None = None
-    url: str | None = None
-    sha256: str | None = None
-    md5: str | None = None
-    val_url: str | None = None
-    val_sha256: str | None = None
-    test_url: str | None = None
-    test_sha256: str | None = None
-    packages: list[str] = field(default_factory=list)
-    include: list[str] = field(default_factory=list)
-    exclude: list[str] = field(default_factory=list)
-    column: str | None = None
-    lines: bool = False
-    separator: str = "\n"
-    shuffle: bool = False
-    cache_dir: Path = Path("outputs/cache")
-    say: Callable[[str], None] = lambda line: None
-    changes: Counter[str] = field(default_factory=Counter)
+    def __init__(self, config: CorpusConfig, cache_dir: Path, say: Callable[[str], None]) -> None:
+        self.config, self.changes = config, Counter[str]()
+        self._cache_dir, self._say = cache_dir, say
 
     def find(self) -> dict[str, list[Source]]:
         """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
-        found = {"train": self._packages() if self.packages else self._files("path", self.path, self._remote("", self.md5))}
+        found = {
+            "train": self._packages()
+            if self.config.packages
+            else self._files("path", self.config.path, self._remote("", self.config.md5))
+        }
         for split in ("val", "test"):
-            path = getattr(self, f"{split}_path")
+            path = getattr(self.config, f"{split}_path")
             if path is not None:
                 found[split] = self._files(f"{split}_path", path, self._remote(f"{split}_", None))
         return found
@@ -60,22 +46,22 @@ class Corpus:
     @property
     def divided(self) -> bool:
         """Whether val and test come out of the same files as train."""
-        return self.val_path is None and self.test_path is None
+        return self.config.val_path is None and self.config.test_path is None
 
     def documents(self, source: Source, encoding: str) -> Iterator[Iterator[str]]:
         """The documents of one source: see `rnnscope.data.sources.documents`."""
-        return documents(source, encoding, self.column, self.lines, self.changes)
+        return documents(source, encoding, self.config.column, self.config.lines, self.changes)
 
     def _remote(self, prefix: str, md5: str | None) -> Remote | None:
-        url = getattr(self, f"{prefix}url")
-        return Remote(url, getattr(self, f"{prefix}sha256"), md5) if url else None
+        url = getattr(self.config, f"{prefix}url")
+        return Remote(url, getattr(self.config, f"{prefix}sha256"), md5) if url else None
 
     def _files(self, key: str, path: str | None, remote: Remote | None) -> list[Source]:
         key = f"dataset.corpus.{key}"
         if not path:
             raise UserError(f"{key} is not set: give a file, a folder or a glob (rnnscope train text=PATH)")
         path, member = _archive_and_member(path)
-        root = local_file(path, remote, self.cache_dir, self.say)
+        root = local_file(path, remote, self._cache_dir, self._say)
         if root.is_file():
             found = members(root, root.name)
             itself = [source for source in found if source.member is None]  # a file that is named is always taken
@@ -87,10 +73,14 @@ class Corpus:
 
     def _packages(self) -> list[Source]:
         sources = []
-        for package in self.packages:
+        for package in self.config.packages:
             root = package_path(package)
             found = self._walk(root) if root.is_dir() else [(root, root.name)]
-            chosen = [Source(file, name) for file, name in found if _chosen(name, self.include or ["*.py"], self.exclude)]
+            chosen = [
+                Source(file, name)
+                for file, name in found
+                if _chosen(name, self.config.include or ["*.py"], self.config.exclude)
+            ]
             if not chosen:
                 raise UserError(f"dataset.corpus.packages: no file of {package} ({root}) matches include and exclude")
             sources += [Source(source.path, f"{package}/{source.name}") for source in chosen]
@@ -112,17 +102,17 @@ class Corpus:
 
     def _selected(self, sources: list[Source], member: str | None, where: str) -> list[Source]:
         """The sources that include and exclude let through, in order."""
-        include = [f"*/{member}"] if member else self.include or ["*"]
-        sources = [source for source in sources if _chosen(source.name, include, self.exclude)]
+        include = [f"*/{member}"] if member else self.config.include or ["*"]
+        sources = [source for source in sources if _chosen(source.name, include, self.config.exclude)]
         if not sources:
             raise UserError(
-                f"{where}: no file in it matches: include={include} exclude={self.exclude}"
+                f"{where}: no file in it matches: include={include} exclude={self.config.exclude}"
                 " (hidden files are never taken): change dataset.corpus.include or exclude"
             )
         return self._ordered(sources)
 
     def _ordered(self, sources: list[Source]) -> list[Source]:
-        if self.shuffle:
+        if self.config.shuffle:
             return sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).digest())
         return sorted(sources, key=lambda source: source.name)
 

@@ -93,6 +93,11 @@ def unseen_line(split: str, counts: Counter[str], vocabulary: Vocabulary) -> str
     return f"{split} has {len(unseen):,} distinct characters outside the vocabulary, read as UNK: {shown}"
 
 
+def samples_line(samples: int, padding: float, long: int) -> str:
+    """How the samples of train fill their windows. `long`: how many are longer than sequence_length."""
+    return f"samples: {samples:,} in train, padding {padding:.1%}, {long:,} longer than sequence_length take several windows"
+
+
 def example_line(text: str, vocabulary: Vocabulary) -> str:
     """The beginning of a text before and after encoding."""
     shown = text[:SHOWN]

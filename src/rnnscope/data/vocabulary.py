@@ -9,6 +9,7 @@ import numpy as np
 
 from rnnscope.data.characters import ByteCodec, ByteDecoder, CharacterCodec, CharacterCounts
 from rnnscope.data.cleaning import NORMAL_FORMS, fold
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.word_tokenizer import SPLITTERS, SpacedDecoder, WordCodec, WordCounts
 from rnnscope.errors import UserError
 
@@ -17,6 +18,7 @@ UNK, START, END = 0, 1, 2
 SPECIALS = 3
 NEWLINE = 10  # the byte that stands before the first of a text, as there is no START
 BYTES = [chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256)]
+OPTIONS = ("words", "lower_case", "normalise", "unk_in_text")  # how text is treated, kept with the tokens
 VERSION = 1
 LARGEST = 1_000_000  # tokens: more is refused when a vocabulary is read from a file
 
@@ -104,7 +106,7 @@ class Vocabulary:
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `from_json` makes the same vocabulary."""
-        options = {key: getattr(self, key) for key in ("words", "lower_case", "normalise", "unk_in_text")}
+        options = {key: getattr(self, key) for key in OPTIONS}
         return {"version": VERSION, "level": self.level, "tokens": self.tokens, **options}
 
     @classmethod
@@ -113,39 +115,24 @@ class Vocabulary:
         problem = _problem(data)
         if problem:
             raise UserError(f"this is no rnnscope vocabulary ({problem}): take the vocabulary.json of a run")
-        options = {key: data[key] for key in ("words", "lower_case", "normalise", "unk_in_text")}
-        return cls(data["level"], data["tokens"], **options)
+        return cls(data["level"], data["tokens"], **{key: data[key] for key in OPTIONS})
 
     @classmethod
-    def build(
-        cls,
-        counts: Mapping[str, int],
-        *,
-        level: str,
-        cap: int | None = None,
-        minimum_count: int = 1,
-        unk: str = "<unk>",
-        start: str = "<s>",
-        end: str = "</s>",
-        words: str = "lossless",
-        lower_case: bool = False,
-        normalise: str | None = None,
-        unk_in_text: bool = False,
-    ) -> Vocabulary:
+    def build(cls, counts: Mapping[str, int], config: DatasetConfig) -> Vocabulary:
         """The vocabulary of a text with these token `counts`: the most frequent first, ties by spelling.
 
-        `cap` is the size with the special tokens, null for no limit; tokens seen less than `minimum_count` times are
-        left out. Errors: `UserError` for an unknown level and for a cap that leaves no room for an ordinary token.
+        Tokens seen less than `minimum_count` times are left out, then the rarest beyond `vocabulary_size`, which counts
+        the special tokens. Errors: `UserError` for an unknown level and for a size without room for an ordinary token.
         """
-        check_size(level, cap)
-        options = {"words": words, "lower_case": lower_case, "normalise": normalise, "unk_in_text": unk_in_text}
-        if level == "byte":
-            return cls(level, BYTES, **options)
-        skipped = {unk, f" {unk}"} if unk_in_text else set()
-        kept = [token for token, count in counts.items() if count >= minimum_count and token not in skipped]
+        check_size(config.level, config.vocabulary_size)
+        options = {key: getattr(config, key) for key in OPTIONS}
+        if config.level == "byte":
+            return cls("byte", BYTES, **options)
+        skipped = {config.unk, f" {config.unk}"} if config.unk_in_text else set()
+        kept = [token for token, count in counts.items() if count >= config.minimum_count and token not in skipped]
         kept.sort(key=lambda token: (-counts[token], token))
-        room = len(kept) if cap is None else cap - SPECIALS
-        return cls(level, [unk, start, end, *kept[:room]], **options)
+        room = len(kept) if config.vocabulary_size is None else config.vocabulary_size - SPECIALS
+        return cls(config.level, [config.unk, config.start, config.end, *kept[:room]], **options)
 
 
 class _TokenDecoder:
@@ -184,7 +171,7 @@ def _problem(data: Any) -> str | None:
     """What is wrong with `data` as a vocabulary, or None."""
     if not isinstance(data, dict) or data.get("version") != VERSION:
         return f"not a mapping of version {VERSION}"
-    for key in ("level", "tokens", "words", "lower_case", "normalise", "unk_in_text"):
+    for key in ("level", "tokens", *OPTIONS):
         if key not in data:
             return f"it has no {key}"
     if data.get("level") not in LEVELS or data.get("words") not in SPLITTERS:

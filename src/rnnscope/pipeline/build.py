@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from rnnscope.data.batches import StreamWindows, Windows
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
@@ -167,7 +168,8 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     start = None if terms.going_on else starting_run(config)
     vocabulary = terms.vocabulary or (start.vocabulary if start else None)
     places = {"cache_dir": outputs_folder() / "cache", "say": say}
-    data = TextData(**config["dataset"], seed=config["seed"], vocabulary=vocabulary, **places)
+    dataset = DatasetConfig.from_dict(config["dataset"])
+    data = TextData.from_config(dataset, seed=config["seed"], vocabulary=vocabulary, **places)
     prepare(data, terms, config["dataset"]["corpus"])
     keep_freed_memory()  # after the text, whose pieces are better given back
     check_data(data.fingerprint, terms.fingerprint, config["dataset"]["corpus"])
