@@ -72,7 +72,7 @@ def test_only_train_makes_the_vocabulary(tmp_path):
     text = prepared(tmp_path, "ab" * 45 + "xxyzé" * 2)
     assert text.vocabulary.tokens[3:] == ["a", "b"]
     assert text.splits["val"].unknown == 10
-    line_with("\n".join(text.report), "val", 4, "vocabulary", "UNK", "'x' 4", "'y' 2", "'z' 2", "'é' 2")
+    line_with("\n".join(text.report), "val", 4, "vocabulary", "<unk>", "'x' 4", "'y' 2", "'z' 2", "'é' 2")
 
 
 def test_the_cache_is_found_by_content_and_settings(tmp_path, monkeypatch):
@@ -131,16 +131,16 @@ def test_the_report_says_what_was_done(tmp_path):
     content = "\ufeffOne café (laughter)\r\n" + "two lines of text\r\n" * 30
     text = prepared(tmp_path, content, remove=[r" \(laughter\)"], minimum_count=2)
     said = [
-        ("text", 1, 1, 549, "characters", 16, "train"),
+        ("text", "1 file", "1 document", 549, "characters", 16, "train"),
         ("changed", "byte order marks", 1),
         ("changed", "CR LF", 31),
         ("changed", "matches", "dataset.remove", 1),
         ("changed", "characters", "dataset.remove", 11),
         ("changed", "' ' 1", "'(' 1", "'l' 1", "'a' 1", "'u' 1", "'g' 1", "'h' 1", "'t' 1"),
         ("vocabulary", 15, "char", 2, "'x'", 27),
-        ("UNK", 4, "'O' 1", "'a' 1", "'c' 1", "'é' 1"),
-        ("train", 494, 494, "UNK", 4, "0.81 %"),
-        ("val", 55, 55, "UNK", 0, "0 %"),
+        ("rare characters", "<unk>", 4, "'O' 1", "'a' 1", "'c' 1", "'é' 1"),
+        ("train", 494, 494, "unknown", 4, "0.81 %"),
+        ("val", 55, 55, "unknown", 0, "0 %"),
         (r"'One café\ntwo lines of text\ntwo lines of text\ntwo lines of te'", "0, 8, 5, 3, 0, 0, 7, 0, 9, 4, 13, 6, ..."),
     ]
     for line, parts in zip(text.report, said, strict=True):

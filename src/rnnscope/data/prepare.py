@@ -113,11 +113,7 @@ def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> st
 
 
 def _encode(
-    config: DatasetConfig,
-    corpus: Corpus,
-    found: dict[str, list[Source]],
-    frozen: Vocabulary | None,
-    folder: Path,
+    config: DatasetConfig, corpus: Corpus, found: dict[str, list[Source]], frozen: Vocabulary | None, folder: Path
 ) -> dict[str, Any]:
     """Fill `folder` with the id files of the splits. Gives the manifest."""
     _keep_freed_memory()
@@ -143,7 +139,7 @@ def _encode(
         report.example_line(next(text.blocks(0, int(text.ends[0]))), vocabulary),
     ]
     text.path.unlink()
-    infos = {name: info.to_json() for name, info in splits.items()}
+    infos = {name: asdict(info) for name, info in splits.items()}
     return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines}
 
 
@@ -168,11 +164,9 @@ def _split_lines(
 ) -> Iterator[str]:
     for name, info in splits.items():
         if info.tokens:
-            yield report.split_line(name, info.to_json())
+            yield report.split_line(name, info)
         if info.unknown and vocabulary.level == "char" and name != "train":
-            unseen = report.unseen_line(name, _tally(text, ranges[name], config), vocabulary)
-            if unseen:
-                yield unseen
+            yield from report.unseen_lines(name, _tally(text, ranges[name], config), vocabulary)
 
 
 def _tally(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Counter[str]:
@@ -188,7 +182,9 @@ def _count(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Cou
     counts = _tally(text, span, config)
     if len(counts) < 2:
         token, char = next(iter(counts), "")[:20], " or dataset.level=char" if config.level == "word" else ""
-        raise UserError(f"the train split has one distinct token, {token!r}: nothing can be learnt, give another text{char}")
+        raise UserError(
+            f"the train split has one distinct token, {token!r}: no network can learn from it: use a different text{char}"
+        )
     return counts
 
 

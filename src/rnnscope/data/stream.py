@@ -6,9 +6,8 @@ file      START id id id ... id        N + 1 ids for N targets: the input of a t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -32,9 +31,6 @@ class SplitInfo:
     ids: int
     units: int
     sha256: str
-
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None) -> np.ndarray:
