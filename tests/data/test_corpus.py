@@ -165,5 +165,5 @@ def test_an_unreadable_folder():
 def test_bad_packages():
     with user_error("dataset.corpus.packages", "no_such_package", "stdlib"):
         corpus(packages=["no_such_package"]).find()
-    with user_error("dataset.corpus.packages", "hypothesis", package_path("hypothesis"), "include", "exclude"):
+    with user_error("dataset.corpus.packages", "hypothesis", package_path("hypothesis"), "dataset.corpus.include", "exclude"):
         corpus(packages=["hypothesis"], include=["*.f90"]).find()

@@ -186,7 +186,7 @@ def test_bad_sizes(level, cap, parts):
         check_size(level, cap)
 
 
-def test_characters_need_no_tokeniser_library():
+def test_characters_need_no_tokenizer_library():
     import subprocess
 
     code = (

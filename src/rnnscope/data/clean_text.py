@@ -29,15 +29,15 @@ from rnnscope.errors import UserError
 class CleanText:
     """A cleaned text on disk.
 
-    `ends`: (documents,) int64, the byte after each document. `marks`: (2, n) int64, places where it is known how many
-    characters (row 1) lie before a byte (row 0): the beginning, the end, and some every `BLOCK` bytes or so between them.
-    `labelled`: how many documents come from the files of each split.
+    `ends`: (documents,) int64, the byte after each document. `marks`: (2, n) int64, the number of characters (row 1)
+    before a byte (row 0): at the beginning, at the end, and about every `BLOCK` bytes in between.
+    `labeled`: how many documents each split's own files have.
     """
 
     path: Path
     ends: np.ndarray
     marks: np.ndarray
-    labelled: dict[str, int]
+    labeled: dict[str, int]
     files: int
 
     @property
@@ -46,7 +46,7 @@ class CleanText:
         return int(self.marks[1, -1])
 
     def blocks(self, start: int, end: int) -> Iterator[str]:
-        """The text between two byte positions (both at the start of a character) in blocks of `BLOCK` bytes."""
+        """The text between two byte positions, both at the start of a character, in blocks of `BLOCK` bytes."""
         with self.path.open("rb") as file:
             yield from _blocks(file, start, end)
 
@@ -114,38 +114,38 @@ def _whole_characters(block: bytes) -> int:
 def write_text(
     corpus: Corpus, found: dict[str, list[Source]], cleaner: Cleaner, *, encoding: str, separate: bool, path: Path
 ) -> CleanText:
-    """Read, clean and write to `path` the documents of all sources. `separate`: put the corpus' separator between them.
+    """Read and clean the documents of all sources and write them to `path`, with `separate` the corpus' separator between.
 
     Documents that are empty after cleaning are left out and counted. Errors: `UserError` when nothing is left.
     """
     writer = _DocumentWriter(corpus.config.separator if separate else "")
-    labelled = {}
+    labeled = {}
     with HashingWriter(path, hashed=False) as file:
         for split, sources in found.items():
             before = len(writer.ends)
             for source in sources:
                 for document in corpus.documents(source, encoding):
                     writer.write(file, cleaner.clean(document), new_split=len(writer.ends) == before)
-            labelled[split] = len(writer.ends) - before
+            labeled[split] = len(writer.ends) - before
     cleaner.changes["empty documents left out"] += writer.empty
     files = sum(map(len, found.values()))
     if not writer.visible:
         first = next(iter(found.values()))[0].path
         where = f" in column {corpus.config.column!r}" if corpus.config.column else ""
-        others = " and the others" if files > 1 else ""
-        raise UserError(f"{first}{others}: no text{where}, only white space: give another text")
-    return writer.text(path, labelled, files)
+        others = f" and {files - 1} more" if files > 1 else ""
+        raise UserError(f"{first}{others}: only white space{where}: give a different text")
+    return writer.text(path, labeled, files)
 
 
 class _DocumentWriter:
     def __init__(self, separator: str) -> None:
         self._separator, self._tail = separator, separator.encode("utf-8", "surrogatepass")
-        self.ends, self._marks = array("q"), array("q", (0, 0))  # 8 bytes a document: a text may have millions
+        self.ends, self._marks = array("q"), array("q", (0, 0))  # 8 bytes for each of what may be millions of documents
         self._total = self.empty = 0
         self.visible = False
 
     def write(self, file: HashingWriter, blocks: Iterator[str], *, new_split: bool) -> None:
-        """One document. The separator is the end of the document before, once it is known that another one comes."""
+        """One document. The separator becomes the end of the document before it, once there is text to follow."""
         begin = self._total
         for block in blocks:
             if not block:
@@ -164,31 +164,31 @@ class _DocumentWriter:
             return
         self.ends.append(file.size)
 
-    def text(self, path: Path, labelled: dict[str, int], files: int) -> CleanText:
+    def text(self, path: Path, labeled: dict[str, int], files: int) -> CleanText:
         size = self.ends[-1] if self.ends else 0
         if self._marks[-2] < size:
             self._marks.extend((size, self._total))
         ends, marks = np.frombuffer(self.ends, np.int64), np.array(self._marks).reshape(-1, 2).T
-        return CleanText(path, ends, marks, labelled, files)
+        return CleanText(path, ends, marks, labeled, files)
 
 
 def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
-    """The same documents, in `path`, in the order of a hash of what they hold; those of a split of its own stay together.
+    """The same documents, in `path`, ordered by a hash of their content, within each split that has its own files.
 
-    `separator` stands after each document but the last of a split, before and after. The old file is removed.
+    `separator` stands after each document but the last of a split, in both files. The old file is removed.
     """
     writer, first = _DocumentWriter(separator), 0
     with text.path.open("rb") as old, HashingWriter(path, hashed=False) as new:
-        for documents in text.labelled.values():
+        for documents in text.labeled.values():
             last = first + documents - 1
             read = partial(_document, text, old, last, len(separator.encode("utf-8", "surrogatepass")))
             keys = (_key(read(i)) for i in range(first, last + 1))
-            order = np.argsort(np.fromiter(keys, np.uint64, documents))  # whose memory is free again before the writing
+            order = np.argsort(np.fromiter(keys, np.uint64, documents))  # frees the memory of the keys before writing
             for place, i in enumerate(order):
                 writer.write(new, iter((read(first + i).decode("utf-8", "surrogatepass"),)), new_split=place == 0)
             first = last + 1
     text.path.unlink()
-    return writer.text(path, text.labelled, text.files)
+    return writer.text(path, text.labeled, text.files)
 
 
 def _document(text: CleanText, file: BinaryIO, last: int, tail: int, i: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What is done to a text before it becomes tokens, and the count of everything that was changed."""
+"""Cleaning a text before it becomes tokens, and counting everything that changes."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def fold(text: str, normalise: str | None, lower_case: bool) -> str:
 
 
 def safe_cut(text: str) -> int:
-    """The last place to cut `text` so that each part is read alone as it would be together; 0 if there is none.
+    """The last place to cut `text` so that both parts are cleaned and tokenized as in one piece; 0 if there is none.
 
-    Such a place is after an empty line, else after a line end, else before a single space, always with no other white
-    space around: no word, normal form, lower case or pattern of a line reaches over it.
+    Such a place is after an empty line, else after a line end, else before a single space, with no more white space
+    around it: no word, normal form, change of case or pattern for a line crosses it.
     """
     for mark, offset in (("\n\n", 2), ("\n", 1), (" ", 0)):
         at = text.rfind(mark, 1, len(text) - 1)
@@ -44,7 +44,7 @@ def safe_cut(text: str) -> int:
 
 
 def cut_blocks(texts: Iterable[str], size: int = BLOCK) -> Iterator[str]:
-    """`texts` in blocks of about `size` characters, cut at safe places, or anywhere where a block gets 4 x `size`."""
+    """`texts` in blocks of about `size` characters, cut at safe places, or anywhere once a block has 4 x `size`."""
     rest = ""
     for text in texts:
         rest += text
@@ -75,7 +75,7 @@ class Cleaner:
         self.changes, self.removed, self.matched = Counter[str](), Counter[str](), set[str]()
 
     def clean(self, blocks: Iterable[str]) -> Iterator[str]:
-        """The blocks of one document, cleaned. Takes a stream, gives a stream: a document need not fit in memory."""
+        """The blocks of one document, cleaned. The document need not fit in memory."""
         blocks = self._without_bom(blocks)
         if self._config.newline == "universal":
             blocks = self._with_line_feeds(blocks)
@@ -102,7 +102,7 @@ class Cleaner:
         decoder = io.IncrementalNewlineDecoder(None, translate=True)
         before = after = returns = 0
         for text in blocks:
-            if before == after and "\r" not in text:  # nothing to change here, nothing held back from the last block
+            if before == after and "\r" not in text:  # nothing to change, and nothing held back from the last block
                 yield text
                 continue
             line_fed = decoder.decode(text)
@@ -151,7 +151,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern, re.MULTILINE)
     except re.error as error:
-        raise UserError(f"dataset.remove has a pattern that is no regular expression, {pattern!r}: {error}") from None
+        raise UserError(f"dataset.remove={pattern!r} is not a regular expression ({error}): correct the pattern") from None
 
 
 def _differing(before: str, after: str) -> int:

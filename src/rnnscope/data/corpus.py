@@ -21,9 +21,9 @@ SPLITS = ("train", "val", "test")
 
 
 class Corpus:
-    """The files of a text. `cache_dir` is where downloads are kept; `changes` counts what was left out or is strange.
+    """The files of a text. `cache_dir` keeps downloads; `changes` counts what is left out or unusual.
 
-    `find()` gives the sources of each split that has files of its own; all others are under 'train', to be divided.
+    `find()` returns the sources of each split that has its own files; the rest are under 'train', to be divided.
     """
 
     def __init__(self, config: CorpusConfig, cache_dir: Path, say: Callable[[str], None]) -> None:
@@ -82,12 +82,14 @@ class Corpus:
                 if _chosen(name, self.config.include or ["*.py"], self.config.exclude)
             ]
             if not chosen:
-                raise UserError(f"dataset.corpus.packages: no file of {package} ({root}) matches include and exclude")
+                raise UserError(
+                    f"dataset.corpus.packages: no file of {package} ({root}) matches: change dataset.corpus.include or exclude"
+                )
             sources += [Source(source.path, f"{package}/{source.name}") for source in chosen]
         return self._ordered(sources)
 
     def _walk(self, root: Path) -> list[tuple[Path, str]]:
-        """The files under a folder with their relative names; not hidden ones; dangling links are counted."""
+        """The files under a folder with their relative names, hidden ones left out. Links that lead nowhere are counted."""
         found = []
         for folder, folders, files in os.walk(root, onerror=_refuse):
             self.changes["links to folders not followed"] += sum(os.path.islink(os.path.join(folder, f)) for f in folders)
@@ -123,16 +125,18 @@ def package_path(name: str) -> Path:
         return Path(sysconfig.get_path("stdlib"))
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None:
-        raise UserError(f"dataset.corpus.packages: no package {name!r} here: install it, or name another such as stdlib")
+        raise UserError(
+            f"dataset.corpus.packages: no package {name!r} is installed: install it or name a different one, such as stdlib"
+        )
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     if not spec.origin or not spec.origin.endswith(".py"):
-        raise UserError(f"dataset.corpus.packages: {name!r} has no Python source here: name another, such as stdlib")
+        raise UserError(f"dataset.corpus.packages: {name!r} has no Python source: name a different one, such as stdlib")
     return Path(spec.origin)
 
 
 def content_digest(found: dict[str, list[Source]]) -> str:
-    """A sha256 of what the files hold, in order, by split: names and dates do not enter."""
+    """A sha256 of the content of the files, in order, by split. Names and dates do not count."""
     digest = hashlib.sha256()
     for split, sources in found.items():
         digest.update(f"{split} {len(sources)}\n".encode())
@@ -151,14 +155,14 @@ def _chosen(name: str, include: list[str], exclude: list[str]) -> bool:
 
 
 def _archive_and_member(path: str) -> tuple[str, str | None]:
-    """`texts.zip/inner/*.txt` is a zip file and a pattern for its members; any other path is only a path."""
+    """`texts.zip/inner/*.txt` is a zip file and a pattern for its members; anything else is a plain path."""
     archive, mark, member = path.partition(".zip/")
     return (f"{archive}.zip", member) if mark and not os.path.lexists(path) else (path, None)
 
 
 def _globbed(pattern: str) -> list[tuple[Path, str]]:
     pattern = os.path.expanduser(pattern)
-    names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # or part of a name
+    names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # [ as part of a name
     return [(Path(name), name) for name in names if os.path.isfile(name)]
 
 

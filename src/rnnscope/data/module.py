@@ -1,4 +1,4 @@
-"""The data of a run, as Lightning wants it."""
+"""The data of a run, as a Lightning data module."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rnnscope.errors import UserError
 class TextData(pl.LightningDataModule):
     """A text as windows of ids: `prepare()`, then `train_dataloader()` and `windows(split)`.
 
-    `vocabulary`: one to be used as it is. `say` gets lines for the person who waits.
+    `vocabulary`: one to use unchanged. `say` receives lines for the person who waits.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class TextData(pl.LightningDataModule):
         return cls(config, cache_dir, seed, vocabulary, say)
 
     def prepare(self) -> TextData:
-        """Find or make the ids of all splits. Doing it again costs nothing."""
+        """Find or make the ids of all splits. A second call costs nothing."""
         if self._text is None:
             text = prepare(self.config, self.cache_dir, self._frozen, self.say)
             if self.config.windows == "stream":
@@ -113,7 +113,7 @@ class TextData(pl.LightningDataModule):
         return StreamWindows(stream, batch, length, True, rank, world_size, self.given)
 
     def train_dataloader(self) -> Windows:
-        """The windows of training, the same object each time."""
+        """The windows of training: the same object at each call."""
         if self._train is None:
             rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
             self._train = self.train_windows(rank, world_size)
@@ -129,9 +129,9 @@ class TextData(pl.LightningDataModule):
         rank: int = 0,
         world_size: int = 1,
     ) -> Windows:
-        """Windows over a split for evaluation, each token once: with the state carried, or each from a zero state.
+        """Windows over a split for evaluation, each token once: with the state carried, or each window from a zero state.
 
-        A dataset of samples gives them in order of length, each from a zero state, in both cases.
+        Samples come in order of length, each from a zero state, in both cases.
         """
         batch, length = batch_size or self.config.val_batch_size, sequence_length or self.config.sequence_length
         if not self.splits[split].tokens:
@@ -144,7 +144,7 @@ class TextData(pl.LightningDataModule):
         return ZeroStateWindows(stream, batch, length, rank, world_size, self.given)
 
     def _sample_windows(self, split: str, batch_size: int, sequence_length: int, *rest: Any) -> SampleWindows:
-        """Windows over the samples of a split, which are looked for only the first time: a long text takes a while."""
+        """Windows over the samples of a split. They are found only once: a long text takes a while."""
         stream, start = self.stream(split), self.vocabulary.start
         if split not in self._pools:
             self._pools[split] = find_pools(stream, start)
@@ -152,7 +152,7 @@ class TextData(pl.LightningDataModule):
 
 
 def check_length(tokens: int, batch_size: int, sequence_length: int) -> None:
-    """Refuse a text that does not fill one window, and say what would fit."""
+    """Refuse a text that does not fill one window, and name sizes that would fit."""
     wanted = batch_size * sequence_length
     if tokens >= wanted:
         return

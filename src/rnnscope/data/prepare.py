@@ -28,14 +28,14 @@ from rnnscope.data.units import check_kind, units
 from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_counts
 from rnnscope.errors import UserError
 
-FORMAT = 1  # of the cache: another number makes all texts be encoded again
+FORMAT = 1  # of the cache: with a new number all texts are encoded again
 NOT_IN_IDS = ("name", "windows", "batch_size", "sequence_length", "val_batch_size")  # keys that the ids do not depend on
 CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # the only keys of the corpus that they depend on
 LIBRARIES = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}  # by level and start_end
 
 
 def check_dataset(config: DatasetConfig) -> None:
-    """Refuse what has no meaning before anything is read. Errors: `UserError` naming the key."""
+    """Refuse a config that has no meaning, before anything is read. Errors: `UserError` naming the key."""
     check_size(config.level, config.vocabulary_size)
     check_kind(config.start_end, config.level, config.windows)
     if config.level == "word" and config.words == "penn" and config.start_end not in ("sentence", "line"):
@@ -75,9 +75,9 @@ class PreparedText:
 
 
 def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | None, say: Callable[[str], None]) -> PreparedText:
-    """Encode the text that `config` describes, or find it encoded. A `vocabulary` given is used as it is.
+    """Encode the text that `config` describes, or find it in the cache. A given `vocabulary` is used unchanged.
 
-    The text is always read once, to hash it: the cache is found by content, whatever the files' names and dates say.
+    The files are always read once, to hash them: the cache goes by their content, not by their names and dates.
     """
     check_dataset(config)
     _check_frozen(config, vocabulary)
@@ -115,21 +115,21 @@ def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> st
 def _encode(
     config: DatasetConfig, corpus: Corpus, found: dict[str, list[Source]], frozen: Vocabulary | None, folder: Path
 ) -> dict[str, Any]:
-    """Fill `folder` with the id files of the splits. Gives the manifest."""
+    """Fill `folder` with the id files of the splits and return the manifest."""
     _keep_freed_memory()
     cleaner, kind = Cleaner(config), config.start_end
     before = _signatures(found)
     text = write_text(corpus, found, cleaner, encoding=config.encoding, separate=kind is None, path=folder / "text")
     if config.corpus.shuffle and len(text.ends) > text.files:
         text = shuffled(text, config.corpus.separator if kind is None else "", folder / "shuffled")
-        _return_freed_memory()  # three numbers for each document, of which there may be millions
+        _return_freed_memory()  # three numbers for each of what may be millions of documents
     ranges = divide(text, vars(config.split), divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
     counts = None if frozen or config.level == "byte" else _count(text, ranges["train"], config)
     characters = None if frozen else len(counts or ()) if config.level == "char" else _distinct(text, ranges["train"])
     vocabulary = frozen or _build(counts or Counter(), config)
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
-        raise UserError("the text changed while it was being read: start again when nothing writes to it")
+        raise UserError("the text changed while it was being read: start again once it no longer changes")
     lines = [
         *report.text_lines(text, characters, counts, config.level, config.words),
         *report.change_lines(corpus.changes + cleaner.changes, cleaner.removed),
@@ -144,16 +144,16 @@ def _encode(
 
 
 def _keep_freed_memory() -> None:
-    """Make glibc keep the memory of one block for the next, where it would return it and fetch it again page by page.
+    """Make glibc reuse the memory of one block for the next, instead of returning it and fetching it page by page.
 
-    Freeing one large piece, whose pages nobody has touched, raises its limits to 32 and 64 MB (M_MMAP_THRESHOLD in
-    mallopt(3)). Encoding takes a fifth less time; with another allocator this does nothing.
+    Freeing one large untouched piece raises its limits to 32 and 64 MB (M_MMAP_THRESHOLD in mallopt(3)). Encoding takes a
+    fifth less time. A different allocator is not affected.
     """
     np.empty((1 << 25) - (1 << 16), dtype=np.uint8)
 
 
 def _return_freed_memory() -> None:
-    """Make glibc return what was kept, before training takes memory of its own; with another allocator this does nothing."""
+    """Make glibc return the freed memory, before training needs its own. A different allocator is not affected."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
@@ -209,14 +209,14 @@ def _build(counts: Counter[str], config: DatasetConfig) -> Vocabulary:
 
 
 def _check_frozen(config: DatasetConfig, vocabulary: Vocabulary | None) -> None:
-    """Refuse a config that would make other tokens than those of a vocabulary that is given."""
+    """Refuse a config that would split a text into other tokens than a given vocabulary has."""
     if vocabulary is None:
         return
     word = ("words", "unk_in_text") if vocabulary.level == "word" else ()
     for key in ("level", *word, "lower_case", "normalise"):
         if getattr(config, key) != getattr(vocabulary, key):
             value, wanted = _spelled(getattr(config, key)), _spelled(getattr(vocabulary, key))
-            raise UserError(f"dataset.{key}={value}: the vocabulary was made with {wanted}: set {wanted}")
+            raise UserError(f"dataset.{key}={value}: the vocabulary was made with {wanted}: set dataset.{key}={wanted}")
 
 
 def _spelled(value: Any) -> str:

@@ -16,11 +16,11 @@ from rnnscope.errors import UserError
 LEVELS = ("char", "byte", "word")
 UNK, START, END = 0, 1, 2
 SPECIALS = 3
-NEWLINE = 10  # the byte that stands before the first of a text, as there is no START
+NEWLINE = 10  # the byte level has no START: a line feed stands before the text instead
 BYTES = [chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256)]
 OPTIONS = ("words", "lower_case", "normalise", "unk_in_text")  # how text is treated, kept with the tokens
 VERSION = 1
-LARGEST = 1_000_000  # tokens: more is refused when a vocabulary is read from a file
+LARGEST = 1_000_000  # tokens: a larger vocabulary is refused
 
 
 class Decoder(Protocol):
@@ -33,10 +33,10 @@ class Decoder(Protocol):
 class Vocabulary:
     """The tokens of one level and their ids.
 
-    char and word: UNK is 0, START 1, END 2, then the kept tokens, the most frequent first. byte: the 256 bytes of UTF-8
-    and nothing else, `unk` and `end` are None and `start` is the line feed. The spelling of a special token that occurs
-    in a text is ordinary text, except that `unk_in_text` makes the word spelled like UNK be UNK. `lower_case` and
-    `normalise` are applied to whatever is encoded, so that a prompt is treated as the training text was.
+    char and word: UNK is 0, START 1, END 2, then the kept tokens, the most frequent first. byte: only the 256 bytes of
+    UTF-8; `unk` and `end` are None, `start` is the line feed. The spelling of a special token in a text is ordinary
+    text, except that with `unk_in_text` a word spelled like UNK is UNK. `lower_case` and `normalise` apply to whatever is
+    encoded, so that a prompt is treated as the training text was.
     """
 
     def __init__(
@@ -111,10 +111,10 @@ class Vocabulary:
 
     @classmethod
     def from_json(cls, data: Any) -> Vocabulary:
-        """The vocabulary in `data`, wherever that comes from. Errors: `UserError` for what `to_json` never gives."""
+        """The vocabulary in `data`, which is not trusted. Errors: `UserError` for what `to_json` cannot have written."""
         problem = _problem(data)
         if problem:
-            raise UserError(f"this is no rnnscope vocabulary ({problem}): take the vocabulary.json of a run")
+            raise UserError(f"not an rnnscope vocabulary ({problem}): use the vocabulary.json of a run")
         return cls(data["level"], data["tokens"], **{key: data[key] for key in OPTIONS})
 
     @classmethod
