@@ -28,7 +28,6 @@ def test_prepared_once(tmp_path):
     text = data(tmp_path)
     assert text.prepare() is text
     prepared = text.text
-    text.prepare_data()
     text.setup("fit")
     assert text.text is prepared
     assert set(text.fingerprint) == {"text", "settings", "vocabulary", "streams"}

@@ -32,16 +32,9 @@ class Corpus:
 
     def find(self) -> dict[str, list[Source]]:
         """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
-        found = {
-            "train": self._packages()
-            if self.config.packages
-            else self._files("path", self.config.path, self._remote("", self.config.md5))
-        }
-        for split in ("val", "test"):
-            path = getattr(self.config, f"{split}_path")
-            if path is not None:
-                found[split] = self._files(f"{split}_path", path, self._remote(f"{split}_", None))
-        return found
+        own = [split for split in ("val", "test") if getattr(self.config, f"{split}_path") is not None]
+        train = self._packages() if self.config.packages else self._files("")
+        return {"train": train, **{split: self._files(f"{split}_") for split in own}}
 
     @property
     def divided(self) -> bool:
@@ -52,15 +45,14 @@ class Corpus:
         """The documents of one source: see `rnnscope.data.sources.documents`."""
         return documents(source, encoding, self.config.column, self.config.lines, self.changes)
 
-    def _remote(self, prefix: str, md5: str | None) -> Remote | None:
-        url = getattr(self.config, f"{prefix}url")
-        return Remote(url, getattr(self.config, f"{prefix}sha256"), md5) if url else None
-
-    def _files(self, key: str, path: str | None, remote: Remote | None) -> list[Source]:
-        key = f"dataset.corpus.{key}"
+    def _files(self, prefix: str) -> list[Source]:
+        """The sources of the keys path, url and hash that begin with `prefix`."""
+        key, config = f"dataset.corpus.{prefix}path", self.config
+        path, url, sha256 = (getattr(config, prefix + name) for name in ("path", "url", "sha256"))
         if not path:
             raise UserError(f"{key} is not set: give a file, a folder or a glob (rnnscope train text=PATH)")
         path, member = _archive_and_member(path)
+        remote = Remote(url, sha256, None if prefix else config.md5) if url else None
         root = local_file(path, remote, self._cache_dir, self._say)
         if root.is_file():
             found = members(root, root.name)
@@ -68,7 +60,8 @@ class Corpus:
             return itself or self._selected(found, member, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
-            raise UserError(f"{key}={path}: {_missing(root)}: give an existing file, folder or glob")
+            missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
+            raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
         return self._selected([source for file, name in files for source in members(file, name)], None, f"{key}={root}")
 
     def _packages(self) -> list[Source]:
@@ -76,16 +69,12 @@ class Corpus:
         for package in self.config.packages:
             root = package_path(package)
             found = self._walk(root) if root.is_dir() else [(root, root.name)]
-            chosen = [
-                Source(file, name)
-                for file, name in found
-                if _chosen(name, self.config.include or ["*.py"], self.config.exclude)
-            ]
+            chosen = [(file, name) for file, name in found if self._chosen(name, self.config.include or ["*.py"])]
             if not chosen:
                 raise UserError(
                     f"dataset.corpus.packages: no file of {package} ({root}) matches: change dataset.corpus.include or exclude"
                 )
-            sources += [Source(source.path, f"{package}/{source.name}") for source in chosen]
+            sources += [Source(file, f"{package}/{name}") for file, name in chosen]
         return self._ordered(sources)
 
     def _walk(self, root: Path) -> list[tuple[Path, str]]:
@@ -105,7 +94,7 @@ class Corpus:
     def _selected(self, sources: list[Source], member: str | None, where: str) -> list[Source]:
         """The sources that include and exclude let through, in order."""
         include = [f"*/{member}"] if member else self.config.include or ["*"]
-        sources = [source for source in sources if _chosen(source.name, include, self.config.exclude)]
+        sources = [source for source in sources if self._chosen(source.name, include)]
         if not sources:
             raise UserError(
                 f"{where}: no file in it matches: include={include} exclude={self.config.exclude}"
@@ -113,10 +102,19 @@ class Corpus:
             )
         return self._ordered(sources)
 
+    def _chosen(self, name: str, include: list[str]) -> bool:
+        """Whether a file's relative name, or its last part, matches one of `include` and none of exclude."""
+
+        def matches(pattern: str) -> bool:
+            return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
+
+        return any(map(matches, include)) and not any(map(matches, self.config.exclude))
+
     def _ordered(self, sources: list[Source]) -> list[Source]:
-        if self.config.shuffle:
-            return sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).digest())
-        return sorted(sources, key=lambda source: source.name)
+        def key(source: Source) -> str:
+            return hashlib.sha256(source.name.encode()).hexdigest() if self.config.shuffle else source.name
+
+        return sorted(sources, key=key)
 
 
 def package_path(name: str) -> Path:
@@ -147,13 +145,6 @@ def content_digest(found: dict[str, list[Source]]) -> str:
     return digest.hexdigest()
 
 
-def _chosen(name: str, include: list[str], exclude: list[str]) -> bool:
-    def matches(pattern: str) -> bool:
-        return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
-
-    return any(map(matches, include)) and not any(map(matches, exclude))
-
-
 def _archive_and_member(path: str) -> tuple[str, str | None]:
     """`texts.zip/inner/*.txt` is a zip file and a pattern for its members; anything else is a plain path."""
     archive, mark, member = path.partition(".zip/")
@@ -164,12 +155,6 @@ def _globbed(pattern: str) -> list[tuple[Path, str]]:
     pattern = os.path.expanduser(pattern)
     names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # [ as part of a name
     return [(Path(name), name) for name in names if os.path.isfile(name)]
-
-
-def _missing(path: Path) -> str:
-    if path.is_symlink():
-        return "a link to something that is not there"
-    return "no such file or folder"
 
 
 def _refuse(error: OSError) -> None:

@@ -58,12 +58,8 @@ class TextData(pl.LightningDataModule):
             self._text = text
         return self
 
-    def prepare_data(self) -> None:
-        """What Lightning calls once per machine."""
-        self.prepare()
-
     def setup(self, stage: str | None = None) -> None:
-        """What Lightning calls in every process."""
+        """Called by Lightning in every process."""
         self.prepare()
 
     @property

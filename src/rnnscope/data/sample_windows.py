@@ -131,9 +131,6 @@ class SampleWindows(Windows):
         full, last = np.divmod(length - 1, self.sequence_length)
         return full * len(self._shapes) + np.searchsorted(self._shapes, last + 1)
 
-    def _rounded(self, length: np.ndarray) -> np.ndarray:
-        return self._shapes[np.searchsorted(self._shapes, length)]
-
     def _find(self, epoch: int, number: int) -> tuple[_Plan, int]:
         """The plan that holds window `number` of an epoch, and the window's number in it."""
         pools = np.arange(len(self._pool_windows))
@@ -156,7 +153,7 @@ class SampleWindows(Windows):
         used = len(plan.first[rows])
         first[:used] = plan.first[rows] + step * self.sequence_length
         length[:used] = np.clip(plan.length[rows] - step * self.sequence_length, 0, self.sequence_length)
-        time = int(self._rounded(length.max()))
+        time = int(self._shapes[np.searchsorted(self._shapes, length.max())])
         inputs, targets, counts = cut(self._stream, first, length, time, share=self._rows)
         return Window(self._place(inputs), self._place(targets), int(counts.sum()), step == 0, epoch)
 

@@ -122,10 +122,7 @@ def _undecodable(error: UnicodeError, position: int, source: Source, encoding: s
 
 def _blocks(source: Source) -> Iterator[bytes]:
     with _reading(source.path), _opened(source) as file:
-        while True:
-            block = file.read(BLOCK)
-            if not block:
-                return
+        while block := file.read(BLOCK):
             yield block
 
 
@@ -143,9 +140,7 @@ def _opened(source: Source) -> Iterator[IO[bytes]]:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except UserError:
-        raise
-    except UnicodeError:
+    except (UserError, UnicodeError):
         raise
     except BROKEN as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__

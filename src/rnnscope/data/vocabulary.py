@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -21,13 +21,6 @@ BYTES = [chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256)]
 OPTIONS = ("words", "lower_case", "normalise", "unk_in_text")  # how text is treated, kept with the tokens
 VERSION = 1
 LARGEST = 1_000_000  # tokens: a larger vocabulary is refused
-
-
-class Decoder(Protocol):
-    """Ids to text as they come."""
-
-    def feed(self, id: int) -> str: ...
-    def finish(self) -> str: ...
 
 
 class Vocabulary:
@@ -100,9 +93,9 @@ class Vocabulary:
         decoder = self.decoder(specials=specials)
         return "".join([decoder.feed(int(id)) for id in ids]) + decoder.finish()
 
-    def decoder(self, *, specials: bool = False) -> Decoder:
+    def decoder(self, *, specials: bool = False) -> ByteDecoder | TokenDecoder:
         """An object that turns ids into text one at a time: `feed(id)` for each, `finish()` at the end."""
-        return ByteDecoder() if self.level == "byte" else _TokenDecoder(self, specials)
+        return ByteDecoder() if self.level == "byte" else TokenDecoder(self, specials)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `from_json` makes the same vocabulary."""
@@ -135,8 +128,8 @@ class Vocabulary:
         return cls(config.level, [config.unk, config.start, config.end, *kept[:room]], **options)
 
 
-class _TokenDecoder:
-    """Characters and words to text."""
+class TokenDecoder:
+    """Characters or words to text, one id at a time."""
 
     def __init__(self, vocabulary: Vocabulary, specials: bool) -> None:
         self._tokens, self._specials = vocabulary.tokens, specials
