@@ -102,11 +102,10 @@ class TextData(pl.LightningDataModule):
 
     def train_windows(self, rank: int = 0, world_size: int = 1) -> Windows:
         """The endless windows of training: the share of one process."""
-        batch, length = self.config.batch_size, self.config.sequence_length
+        sizes, share = (self.config.batch_size, self.config.sequence_length), {"rank": rank, "world_size": world_size}
         if self.config.windows == "samples":
-            return self._sample_windows("train", batch, length, True, True, self.seed, rank, world_size)
-        stream = self.stream("train")
-        return StreamWindows(stream, batch, length, True, rank, world_size, self.given)
+            return self._sample_windows("train", *sizes, endless=True, seed=self.seed, **share)
+        return StreamWindows(self.stream("train"), *sizes, endless=True, given=self.given, **share)
 
     def train_dataloader(self) -> Windows:
         """The windows of training: the same object at each call."""
@@ -129,22 +128,21 @@ class TextData(pl.LightningDataModule):
 
         Samples come in order of length, each from a zero state, in both cases.
         """
-        batch, length = batch_size or self.config.val_batch_size, sequence_length or self.config.sequence_length
+        sizes = (batch_size or self.config.val_batch_size, sequence_length or self.config.sequence_length)
+        share = {"rank": rank, "world_size": world_size}
         if not self.splits[split].tokens:
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
         if self.config.windows == "samples":
-            return self._sample_windows(split, batch, length, False, False, 0, rank, world_size)
-        stream = self.stream(split)
-        if carried:
-            return StreamWindows(stream, batch, length, False, rank, world_size, self.given)
-        return ZeroStateWindows(stream, batch, length, rank, world_size, self.given)
+            return self._sample_windows(split, *sizes, shuffle=False, **share)
+        kind = StreamWindows if carried else ZeroStateWindows
+        return kind(self.stream(split), *sizes, given=self.given, **share)
 
-    def _sample_windows(self, split: str, batch_size: int, sequence_length: int, *rest: Any) -> SampleWindows:
+    def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
         """Windows over the samples of a split. They are found only once: a long text takes a while."""
         stream, start = self.stream(split), self.vocabulary.start
         if split not in self._pools:
             self._pools[split] = find_pools(stream, start)
-        return SampleWindows(stream, batch_size, sequence_length, start, *rest, pools=self._pools[split])
+        return SampleWindows(stream, batch_size, sequence_length, start, pools=self._pools[split], **options)
 
 
 def check_length(tokens: int, batch_size: int, sequence_length: int) -> None:
