@@ -53,7 +53,7 @@ def test_vocabulary_model_and_weights_are_the_old_ones(parent: Path, child: Path
     assert record["config"]["model.hidden_size"] == 16
     assert record["data"]["splits"]["train"]["unknown"] == 54  # each z of the nine tenths that are train
     line_with(said(child.parents[2]), "vocabulary", 12, "frozen", "char")
-    line_with(log, "train", "UNK", 54, "11.1 %")
+    line_with(log, "train", "unknown", 54, "11.1 %")
     start = starting_run(from_plain(load(str(child)).config))
     assert start is not None
     model = build_model(start.config, len(start.vocabulary))

@@ -10,6 +10,7 @@ import numpy as np
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, WrongEncoding
 from rnnscope.model.precision import resolve_device, resolve_precision
@@ -63,7 +64,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
 
 def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
     """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
-    if data.kind == "samples":
+    if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
     stream, given = data.stream(split), data.given
     window = min(window, len(stream) - 1)
@@ -83,7 +84,7 @@ def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) ->
     if config.split not in ("train", "val", "test"):
         raise UserError(f"split={config.split} is unknown: choose train, val or test")
     data = _own_data(loaded, recorded, config.split)
-    return data, config.split, f"{config.split} split of {data.name}"
+    return data, config.split, f"{config.split} split of {data.config.name}"
 
 
 def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
@@ -110,8 +111,8 @@ def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
 def _prepare(loaded: LoadedRun, recorded: TrainConfig, other: dict[str, Any]) -> TextData:
     """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
     places = {"cache_dir": outputs_folder() / "cache", "vocabulary": loaded.vocabulary}
-    data = TextData(**asdict(recorded.dataset) | other, seed=recorded.seed, **places)
-    return data.prepare()
+    config = DatasetConfig.from_dict(asdict(recorded.dataset) | other)
+    return TextData.from_config(config, seed=recorded.seed, **places).prepare()
 
 
 def table(report: Report, words: bool) -> list[str]:

@@ -89,7 +89,7 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
     recorded, corpus = options.recorded, config.dataset.corpus
     vocabulary = recorded.vocabulary or (start.vocabulary if start else None)
     places = {"cache_dir": options.cache or outputs_folder() / "cache", "say": say}
-    data = TextData(**asdict(config.dataset), seed=config.seed, vocabulary=vocabulary, **places)
+    data = TextData.from_config(config.dataset, seed=config.seed, vocabulary=vocabulary, **places)
     try:
         data.prepare()
     except UserError as error:
