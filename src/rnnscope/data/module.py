@@ -134,8 +134,9 @@ class TextData(pl.LightningDataModule):
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
         if self.config.windows == "samples":
             return self._sample_windows(split, *sizes, shuffle=False, **share)
-        kind = StreamWindows if carried else ZeroStateWindows
-        return kind(self.stream(split), *sizes, given=self.given, **share)
+        if carried:
+            return StreamWindows(self.stream(split), *sizes, given=self.given, **share)
+        return ZeroStateWindows(self.stream(split), *sizes, given=self.given, **share)
 
     def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
         """Windows over the samples of a split. They are found only once: a long text takes a while."""
