@@ -9,13 +9,13 @@ import torch
 
 from rnnscope.bench.baseline import BareLoop
 from rnnscope.config.compose import compose_train
-from rnnscope.monitor.monitors import Monitors
 from rnnscope.monitor.validation import Validation
 from rnnscope.pipeline.build import assemble
 from rnnscope.pipeline.console import Screen
 from rnnscope.pipeline.fit import quiet_lightning, write_snapshot
 from rnnscope.pipeline.session import Session
 from rnnscope.runs.folder import create_run_folder
+from rnnscope.training.callback import CallbackList
 from rnnscope.training.task import LanguageModelTask
 
 WARM_UP_STEPS = 20
@@ -91,14 +91,14 @@ def bare_loop(training: Any) -> BareLoop:
     return BareLoop(columns, len(training.data.vocabulary), model["hidden_size"], model["num_layers"], steps, bf16)
 
 
-class TakeTurns(Monitors):
+class TakeTurns(CallbackList):
     """The monitors of a training; after each turn of it the bare loop runs while the pipeline stands still.
 
     It trains on the windows of that turn: which tokens they hold decides how long their gradients take.
     """
 
-    def __init__(self, monitors: Monitors, turns: Turns, bare: BareLoop, seconds: float, validation: Validation) -> None:
-        super().__init__(monitors.ends, monitors.monitors, monitors.every)
+    def __init__(self, monitors: CallbackList, turns: Turns, bare: BareLoop, seconds: float, validation: Validation) -> None:
+        super().__init__(monitors.ends, monitors.callbacks, monitors.every)
         self.turns, self.bare, self.seconds = turns, bare, seconds
         self._period, self._validating, self._look = validation.every, 0.0, validation.after_step
         self._turn = min(TURN, seconds)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from rnnscope.monitor.monitors import Monitor
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class Budget(Monitor):
+class Budget(Callback):
     """Stops at step `total_steps`, after `max_minutes` of training, or at the end of the step in which a signal came.
 
     A signal, or `pause_at`, interrupts: the run could go on. At the last step of its budget a run ends all the same.

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import torch
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class TrainingCurves(Monitor):
+class TrainingCurves(Callback):
     """Every `every` steps: means over all steps since the last point; accuracy and norm of the step itself.
 
     Args:

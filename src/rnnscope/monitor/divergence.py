@@ -4,12 +4,12 @@ import math
 
 from torch import Tensor
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class Divergence(Monitor):
+class Divergence(Callback):
     """Looks at the sums since the last point every few steps; stands before the monitors that clear or save them.
 
     Args:

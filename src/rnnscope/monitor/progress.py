@@ -2,9 +2,9 @@
 
 from typing import Protocol
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.throughput import Throughput
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
@@ -16,7 +16,7 @@ class Screen(Protocol):
     def bar(self, step: int, total: int | None, text: str) -> None: ...
 
 
-class Progress(Monitor):
+class Progress(Callback):
     """The bar moves every `every` steps; a line is written every `lines_every` and at each validation."""
 
     name = "Progress"

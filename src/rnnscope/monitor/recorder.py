@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.reading import Reading
-from rnnscope.monitor.saved_state import SavedState
 from rnnscope.monitor.tensorboard import Board
+from rnnscope.training.callback import Callback
+from rnnscope.training.saved_state import SavedState
 from rnnscope.training.task import LanguageModelTask
 
 Finish = Callable[[list[float]], dict[str, float]]
@@ -39,7 +39,7 @@ class Row:
         return not self.values and any(reading.waits for reading, _ in self.readings)
 
 
-class Recorder(Monitor):
+class Recorder(Callback):
     """Stands after all monitors that measure and before the one that saves.
 
     `values` is what only config, data and seed determine; `clock` is what the clock says. On a GPU the row of a step is

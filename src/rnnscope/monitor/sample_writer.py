@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from rnnscope.model.sampling import Choice, generate
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.tensorboard import Board
 from rnnscope.monitor.validation import due
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
@@ -16,7 +16,7 @@ class Lines(Protocol):
     def append(self, values: dict[str, Any]) -> None: ...
 
 
-class Samples(Monitor):
+class Samples(Callback):
     """Every `every` steps and at the end, one text for each temperature, drawn from a generator of their own.
 
     Args:

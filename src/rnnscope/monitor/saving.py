@@ -4,13 +4,13 @@ import math
 import time
 from collections.abc import Callable
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.validation import Validation
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class Saving(Monitor):
+class Saving(Callback):
     """Stands last, so that a checkpoint holds everything its step has done and written.
 
     Args:

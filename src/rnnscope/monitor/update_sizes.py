@@ -6,12 +6,12 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class UpdateSizes(Monitor):
+class UpdateSizes(Callback):
     """log10 of RMS(update) / RMS(parameter), per parameter and overall, and histograms of both.
 
     The update is what the whole step did: gradient, clipping, moments, learning rate, weight decay. The parameter is

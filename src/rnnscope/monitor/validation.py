@@ -6,9 +6,9 @@ from typing import Any
 
 from rnnscope.model.scoring import Score, Window, evaluate
 from rnnscope.monitor.divergence import stop_diverged
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
-from rnnscope.monitor.saved_state import SavedState
+from rnnscope.training.callback import Callback
+from rnnscope.training.saved_state import SavedState
 from rnnscope.training.schedules import Plateau
 from rnnscope.training.task import LanguageModelTask
 
@@ -18,7 +18,7 @@ def due(task: LanguageModelTask, every: int) -> bool:
     return not task.diverged and (task.step % every == 0 or (task.ending and not task.interrupted))
 
 
-class Validation(Monitor):
+class Validation(Callback):
     """Every `every` steps and at the end: the loss of the val split, the best so far, early stopping, plateau schedules.
 
     Args:

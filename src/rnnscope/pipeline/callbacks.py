@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
-from rnnscope.monitor.monitors import Monitor, Monitors
 from rnnscope.monitor.progress import Progress
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.sample_writer import Samples
@@ -19,6 +18,7 @@ from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.console import Screen
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.load import drawing, first_id, prompt_ids
+from rnnscope.training.callback import Callback, CallbackList
 from rnnscope.training.distributed.synchronization import Meetings
 
 
@@ -58,7 +58,7 @@ class Watch:
     validation: Validation
     recorder: Recorder
     throughput: Throughput
-    monitors: Monitors
+    monitors: CallbackList
 
 
 def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
@@ -105,7 +105,7 @@ def make_monitors(
         training.terms.job.report if training.terms.job else None,
     )
     lines = (monitor["scalars_every"], monitor["lines_every"], training.resolved["total_steps"])
-    monitors: list[Monitor] = [
+    monitors: list[Callback] = [
         Divergence(recorder, monitor["scalars_every"], cadences[1:]),
         TrainingCurves(recorder, monitor["scalars_every"], training.tokens_per_character("train")),
         UpdateSizes(recorder, monitor["updates_every"], monitor["histograms_every"]),
@@ -120,7 +120,7 @@ def make_monitors(
     ]
     keys = ("scalars_every", "updates_every", "histograms_every", "lines_every", "samples_every")
     every = [*cadences, trainer["keep_every"], *(monitor[key] for key in keys)]
-    return Watch(budget, validation, recorder, throughput, Monitors(budget, monitors, list(filter(None, every))))
+    return Watch(budget, validation, recorder, throughput, CallbackList(budget, monitors, list(filter(None, every))))
 
 
 def make_samples(training: Training, writers: Writers, screen: Screen) -> Samples:

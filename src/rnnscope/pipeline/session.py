@@ -105,7 +105,7 @@ class Session:
                 raise ValueError("it is of another number of processes")
             self.training.model.load_state_dict(saved["state_dict"])
             self.training.task.restore(saved["task"])
-            self.watch.monitors.restore(saved["monitors"], str(self.run.checkpoints / LAST), self.screen.say)
+            self.watch.monitors.restore_each(saved["monitors"], str(self.run.checkpoints / LAST), self.screen.say)
             if self.training.task.position:
                 self.training.windows.load_state_dict(self.training.task.position)
             restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more

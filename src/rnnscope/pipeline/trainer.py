@@ -15,7 +15,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.strategies import DDPStrategy, Strategy
 
 from rnnscope.pipeline.build import Training
-from rnnscope.training.task import Watcher
+from rnnscope.training.callback import Callback
 
 STRETCH = 128  # windows that make one batch of Lightning's
 
@@ -51,8 +51,8 @@ class OwnSignals(pl.Callback):
                 signal.signal(number, handler)
 
 
-def run_trainer(training: Training, watcher: Watcher) -> None:
-    """Train until `watcher` ends it. Processes that Lightning started for it are killed if it fails, and else soon end."""
+def run_trainer(training: Training, callbacks: Callback) -> None:
+    """Train until `callbacks` end it. Processes that Lightning started for it are killed if it fails, and else soon end."""
     processes = training.processes
     strategy: Strategy | str = "auto"
     if processes.together:
@@ -74,7 +74,7 @@ def run_trainer(training: Training, watcher: Watcher) -> None:
         use_distributed_sampler=False,
         limit_val_batches=0,
     )
-    training.task.watcher = watcher
+    training.task.callbacks = callbacks
     gc.freeze()  # going through all that torch, Hydra and Lightning hold takes 0.14 s, in the middle of some step
     try:
         trainer.fit(training.task, train_dataloaders=Stretches(training.windows))

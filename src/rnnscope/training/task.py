@@ -19,25 +19,13 @@ from torch import Tensor, nn
 
 from rnnscope.model.language_model import LanguageModel, State, parts
 from rnnscope.model.scoring import Window
+from rnnscope.training.callback import Callback
 from rnnscope.training.cuda_graph import GraphedStep
 from rnnscope.training.distributed.collectives import Exchange
 from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.running_sums import Tally
 from rnnscope.training.schedules import Plateau, Schedule
 from rnnscope.training.state_resets import Resets
-
-
-class Watcher:
-    """What looks on while a task trains; this one does not. monitor/monitors.py has the one that does."""
-
-    def start(self, task: "LanguageModelTask") -> None:
-        """Called once, before the first step of this process."""
-
-    def before_step(self, task: "LanguageModelTask") -> None:
-        """Called before each step: `task.step` steps are done."""
-
-    def after_step(self, task: "LanguageModelTask") -> None:
-        """Called after each step: `task.step` counts it. Setting `task.ending` makes it the last."""
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -76,7 +64,7 @@ class LanguageModelTask(pl.LightningModule):
         step = OptimizerStep(model, optimizer, precision, clip_norm, clip_value, exchange)
         self._take = GraphedStep(step, resets is not None) if cuda_graph else step
         self.learning_rate = math.nan  # of the last step
-        self.watcher = Watcher()
+        self.callbacks = Callback()
         self.carried: State | None = None  # the state that the next window starts from
         self.step = 0  # optimiser steps done
         self.tokens_seen = 0
@@ -108,14 +96,14 @@ class LanguageModelTask(pl.LightningModule):
         return batch  # a stretch makes its windows when it comes to them
 
     def on_train_start(self) -> None:
-        self.watcher.start(self)
+        self.callbacks.start(self)
 
     def training_step(self, stretch: Iterable[Any], batch_idx: int) -> None:
-        """Take a step on each window of a stretch, Lightning's batch; the watcher looks before and after each."""
+        """Take a step on each window of a stretch, Lightning's batch; callbacks are called before and after each."""
         for window in stretch:
-            self.watcher.before_step(self)
+            self.callbacks.before_step(self)
             self.take_step(window)
-            self.watcher.after_step(self)
+            self.callbacks.after_step(self)
             if self.ending:
                 self.trainer.should_stop = True
                 return

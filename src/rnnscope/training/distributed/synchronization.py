@@ -14,9 +14,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from rnnscope.training.callback import Callback
 from rnnscope.training.distributed.collectives import Exchange, Lost
 from rnnscope.training.randomness import random_state
-from rnnscope.training.task import LanguageModelTask, Watcher
+from rnnscope.training.task import LanguageModelTask
 
 PART = "part"  # what process 0 says when it wants everybody's part of a checkpoint
 
@@ -39,30 +40,32 @@ class Meetings:
         return step in self.last or any(step % every == 0 for every in self.every)
 
 
-class Leader(Watcher):
-    """Process 0: lets its monitors watch, and tells the others what they decide.
+class Leader(Callback):
+    """Process 0: has the callbacks, and tells the others what they decide.
 
     Args:
-        watcher: the monitors.
+        callbacks: those of the training.
         opening: what the others need to know to start from where this process is.
     """
 
-    def __init__(self, exchange: Exchange, meetings: Meetings, watcher: Watcher, opening: Callable[[], dict[str, Any]]) -> None:
-        self.exchange, self.meetings, self.watcher, self.opening = exchange, meetings, watcher, opening
+    def __init__(
+        self, exchange: Exchange, meetings: Meetings, callbacks: Callback, opening: Callable[[], dict[str, Any]]
+    ) -> None:
+        self.exchange, self.meetings, self.callbacks, self.opening = exchange, meetings, callbacks, opening
         self._parting = False  # the others know that this was the last step
 
     def start(self, task: LanguageModelTask) -> None:
         self.exchange.connect()
         self.exchange.tell({**self.opening(), "meetings": vars(self.meetings)})
-        self.watcher.start(task)
+        self.callbacks.start(task)
         self._decide(task)
 
     def before_step(self, task: LanguageModelTask) -> None:
         task.meeting = self.meetings.at(task.step + 1)
-        self.watcher.before_step(task)
+        self.callbacks.before_step(task)
 
     def after_step(self, task: LanguageModelTask) -> None:
-        self.watcher.after_step(task)
+        self.callbacks.after_step(task)
         if task.meeting:
             self._decide(task)
         assert self._parting == task.ending, "a training ends at a meeting"
@@ -84,7 +87,7 @@ class Leader(Watcher):
                 self.exchange.tell(result)
 
 
-class Follower(Watcher):
+class Follower(Callback):
     """Any other process: starts where process 0 is, and does what that decides.
 
     Args:
