@@ -5,6 +5,7 @@ import torch
 from messages import user_error
 
 from rnnscope.model import stepping
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import Choice, check_temperature, draw, generate, keep_top
 from rnnscope.model.stepping import Stepper
@@ -13,7 +14,7 @@ from rnnscope.model.stepping import Stepper
 @pytest.fixture
 def model() -> LanguageModel:
     torch.manual_seed(3)
-    return LanguageModel(11, cell="lstm", hidden_size=16)
+    return LanguageModel.from_config(ModelConfig("lstm", 16), 11)
 
 
 def draws(logits: list[float], temperature: float, choice: Choice = Choice(), count: int = 20_000) -> torch.Tensor:  # noqa: B008
@@ -64,7 +65,7 @@ def test_top_k_and_top_p_keep_the_likeliest():
 def test_stepping_equals_the_fused_kernels(cell, options, table, monkeypatch):
     monkeypatch.setattr(stepping, "SMALL", 11 if table else 10)
     torch.manual_seed(1)
-    model = LanguageModel(11, cell=cell, hidden_size=16, num_layers=2, **options).eval()
+    model = LanguageModel.from_config(ModelConfig(cell, 16, 2, **options), 11).eval()
     tokens = torch.randint(0, 11, (3, 9))
     with torch.no_grad():
         whole, _ = model(tokens)

@@ -10,6 +10,8 @@ from messages import user_error
 
 from rnnscope.data.batches import StreamWindows
 from rnnscope.model import precision
+from rnnscope.model.cells.registry import CELLS
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, parts
 from rnnscope.model.scoring import sum_of_nats
 from rnnscope.training.optimizers import OPTIMIZERS, make_optimizer
@@ -19,12 +21,11 @@ from rnnscope.training.state_resets import AHEAD, Resets
 from rnnscope.training.task import LanguageModelTask
 
 V = 11
-CELLS = ("rnn", "lstm", "gru")
 
 
 def make_task(cell: str = "lstm", optimizer: str = "sgd", lr: float = 0.5, schedule=None, **options) -> LanguageModelTask:
     torch.manual_seed(0)
-    model = LanguageModel(V, cell=cell, hidden_size=6, num_layers=2)
+    model = LanguageModel.from_config(ModelConfig(cell, 6, 2), V)
     task = LanguageModelTask(model, make_optimizer(model.parameters(), optimizer, lr), schedule or Constant(lr), **options)
     task.manual_backward = lambda loss: loss.backward()  # what Lightning's does on one device
     return task
@@ -225,13 +226,13 @@ AMX = [("lstm", 16, "bf16"), ("lstm", 512, "bf16"), ("gru", 128, "float32"), ("g
 def test_precision_on_a_cpu_with_matrix_units(monkeypatch, cell, hidden, found):
     cpu = torch.device("cpu")
     monkeypatch.setattr(precision, "has_matrix_units", lambda: True)
-    assert precision.resolve_precision("auto", cpu, cell, hidden) == found
-    assert precision.resolve_precision("float32", cpu, cell, hidden) == "float32"
+    assert precision.resolve_precision("auto", cpu, CELLS[cell], hidden) == found
+    assert precision.resolve_precision("float32", cpu, CELLS[cell], hidden) == "float32"
     monkeypatch.setattr(precision, "has_matrix_units", lambda: False)
-    assert precision.resolve_precision("auto", cpu, cell, hidden) == "float32"
-    assert precision.resolve_precision("bf16", cpu, cell, hidden) == "bf16"
+    assert precision.resolve_precision("auto", cpu, CELLS[cell], hidden) == "float32"
+    assert precision.resolve_precision("bf16", cpu, CELLS[cell], hidden) == "bf16"
     with user_error("trainer.precision", "half", "auto", "float32", "bf16"):
-        precision.resolve_precision("half", cpu, cell, hidden)
+        precision.resolve_precision("half", cpu, CELLS[cell], hidden)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_precision_on_a_cpu_with_matrix_units(monkeypatch, cell, hidden, found):
 def test_precision_on_a_gpu(monkeypatch, hardware, version, found):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: hardware)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
-    assert precision.resolve_precision("auto", torch.device("cuda"), "lstm", 512) == found
+    assert precision.resolve_precision("auto", torch.device("cuda"), CELLS["lstm"], 512) == found
 
 
 def test_a_run_in_bf16_has_float32_weights_and_says_so(story, outputs, monkeypatch):

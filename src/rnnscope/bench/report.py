@@ -109,12 +109,13 @@ def measure(config: dict[str, Any]) -> None:
 
 def sampling_lines() -> list[str]:
     """Return how many characters a second one text, and sixteen at once, come at."""
+    from rnnscope.model.config import ModelConfig
     from rnnscope.model.language_model import LanguageModel
     from rnnscope.model.sampling import Choice, generate
 
     lines = []
     for hidden, layers in ((512, 1), (128, 2)):
-        model = LanguageModel(100, hidden_size=hidden, num_layers=layers).eval()
+        model = LanguageModel.from_config(ModelConfig("lstm", hidden, layers), 100).eval()
         for count in (1, 16):
             begin = time.perf_counter()
             list(generate(model, [0], SAMPLE_LENGTH, [1.0] * count, Choice(), seed=0))

@@ -9,10 +9,10 @@ from contextlib import AbstractContextManager
 import torch
 
 from rnnscope.errors import UserError
+from rnnscope.model.cells.cell import Cell
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "float32", "bf16")
-BF16_CPU_HIDDEN = {"lstm": 1, "gru": 256, "rnn": 256}  # units from which bf16 is faster on cores with AMX (measured)
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of malloc.h
 CUDNN_WITH_BF16 = 91300  # cuDNN 9.13: the first whose recurrent kernels take bf16
 
@@ -30,10 +30,10 @@ def resolve_device(accelerator: str) -> torch.device:
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def resolve_precision(precision: str, device: torch.device, cell: str, hidden_size: int) -> str:
+def resolve_precision(precision: str, device: torch.device, cell: Cell, hidden_size: int) -> str:
     """Return `float32` or `bf16`; `auto` takes bf16 where matrix units make this cell faster with it.
 
-    On a CPU that means AMX. Weights, gradients and optimiser stay float32 either way.
+    On a CPU that means AMX. Weights, gradients and optimizer stay float32 either way.
     """
     if precision not in PRECISIONS:
         raise UserError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
@@ -42,7 +42,7 @@ def resolve_precision(precision: str, device: torch.device, cell: str, hidden_si
     if device.type == "cuda":
         cudnn = torch.backends.cudnn.version() or 0
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) and cudnn >= CUDNN_WITH_BF16 else "float32"
-    return "bf16" if has_matrix_units() and hidden_size >= BF16_CPU_HIDDEN[cell] else "float32"
+    return "bf16" if has_matrix_units() and hidden_size >= cell.bf16_from else "float32"
 
 
 def has_matrix_units() -> bool:

@@ -12,6 +12,7 @@ from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
+from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import keep_freed_memory, prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.model.sampling import check_temperature
@@ -162,7 +163,7 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     device = processes.place(device)
     threads = resolve_threads(trainer["threads"])
     threads = processes.threads(threads) if trainer["threads"] is None else threads
-    precision = resolve_precision(trainer["precision"], device, model_keys["cell"], model_keys["hidden_size"])
+    precision = resolve_precision(trainer["precision"], device, find_cell(model_keys["cell"]), model_keys["hidden_size"])
     prepare_torch(threads, trainer["deterministic"])
     start = None if terms.going_on else starting_run(config)
     vocabulary = terms.vocabulary or (start.vocabulary if start else None)

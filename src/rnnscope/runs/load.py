@@ -46,7 +46,7 @@ class LoadedRun:
     model: LanguageModel
 
     def __repr__(self) -> str:
-        model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell}"
+        model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell.name}"
         return f"<run {self.folder.path}: {model}, {len(self.vocabulary)} tokens of level {self.vocabulary.level}>"
 
     def sample(self, prompt: str = "", length: int = 500, **how: Any) -> str:

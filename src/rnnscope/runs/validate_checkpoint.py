@@ -96,7 +96,7 @@ def _fits_cells(carried: Any, model: LanguageModel, batch_size: int) -> bool:
         return False
     parts = [layer if isinstance(layer, (tuple, list)) else (layer,) for layer in carried]
     shape = (1, batch_size, model.hidden_size)
-    wanted = 2 if model.cell == "lstm" else 1
     return all(
-        len(layer) == wanted and all(isinstance(part, Tensor) and part.shape == shape for part in layer) for layer in parts
+        len(layer) == model.cell.state_parts and all(isinstance(part, Tensor) and part.shape == shape for part in layer)
+        for layer in parts
     )
