@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "rnnscope"
-BOTTOM = {"errors"}
+BOTTOM = {"errors", "allocator"}
 ARROWS = {  # part -> the parts below it, which it may import
     "errors": set(),
+    "allocator": set(),
     "data": BOTTOM,
     "model": BOTTOM,
     "training": {"model", "data"} | BOTTOM,

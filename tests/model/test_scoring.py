@@ -76,10 +76,11 @@ def test_nothing_scored_is_no_number():
 
 GROWTH = """
 import numpy as np
+from rnnscope.allocator import keep_freed_memory
 from rnnscope.data.batches import StreamWindows
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.precision import keep_freed_memory, prepare_torch
+from rnnscope.model.precision import prepare_torch
 from rnnscope.model.scoring import evaluate
 
 def anonymous():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import importlib.metadata
 import json
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnscope.allocator import keep_blocks_of_text, return_freed_memory
 from rnnscope.data import report
 from rnnscope.data.cache import cached
 from rnnscope.data.characters import CharacterCounts
@@ -123,7 +123,7 @@ def prepare(settings: TextSettings, cache_dir: Path, vocabulary: Vocabulary | No
         return _encode(settings, corpus, found, vocabulary, partial)
 
     manifest = cached(folder, fill, say)
-    _return_freed_memory()
+    return_freed_memory()
     splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
     fingerprint = {
         "text": text_digest,
@@ -143,13 +143,13 @@ def _encode(
     folder: Path,
 ) -> dict[str, Any]:
     """Fill `folder` with the id files of the splits. Gives the manifest."""
-    _keep_freed_memory()
+    keep_blocks_of_text()
     cleaner, kind = settings.cleaner(), settings.start_end
     before = _signatures(found)
     text = write_text(corpus, found, cleaner, encoding=settings.encoding, separate=kind is None, path=folder / "text")
     if corpus.shuffle and len(text.ends) > text.files:
         text = shuffled(text, corpus.separator if kind is None else "", folder / "shuffled")
-        _return_freed_memory()  # three numbers for each document, of which there may be millions
+        return_freed_memory()  # three numbers for each document, of which there may be millions
     ranges = divide(text, settings.split, divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
     counts = None if frozen or settings.level == "byte" else _count(text, ranges["train"], settings)
     characters = None if frozen else len(counts or ()) if settings.level == "char" else _distinct(text, ranges["train"])
@@ -168,22 +168,6 @@ def _encode(
     text.path.unlink()
     infos = {name: info.to_json() for name, info in splits.items()}
     return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines}
-
-
-def _keep_freed_memory() -> None:
-    """Make glibc keep the memory of one block for the next, where it would return it and fetch it again page by page.
-
-    Freeing one large piece, whose pages nobody has touched, raises its limits to 32 and 64 MB (M_MMAP_THRESHOLD in
-    mallopt(3)). Encoding takes a fifth less time; with another allocator this does nothing.
-    """
-    np.empty((1 << 25) - (1 << 16), dtype=np.uint8)
-
-
-def _return_freed_memory() -> None:
-    """Make glibc return what was kept, before training takes memory of its own; with another allocator this does nothing."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
 
 
 def _split_lines(

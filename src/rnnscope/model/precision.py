@@ -1,7 +1,6 @@
 """Which device and which number format a training uses: static rules, so that the same machine always decides alike."""
 
 import contextlib
-import ctypes
 import os
 import platform
 from contextlib import AbstractContextManager
@@ -13,7 +12,6 @@ from rnnscope.model.cells.cell import Cell
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "float32", "bf16")
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of malloc.h
 CUDNN_WITH_BF16 = 91300  # cuDNN 9.13: the first whose recurrent kernels take bf16
 
 
@@ -74,18 +72,3 @@ def prepare_torch(threads: int, deterministic: bool) -> None:
     # it would fill every new tensor; nothing here reads one unwritten
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-
-
-def keep_freed_memory() -> None:
-    """Make glibc keep what a step frees for the next one, where it would give it back and fetch it again page by page.
-
-    oneDNN's workspace of a window is one piece of 34 MB (1 x 512 units, 32 x 64 tokens), which glibc maps and unmaps at each
-    step: 8,800 page faults, a fifth of the step; a third with 2 x 512 and 64 x 64. So no piece is mapped on its own, and a
-    gigabyte may lie free (mallopt(3)). With another allocator this does nothing.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, 1 << 30)

@@ -8,13 +8,14 @@ from typing import Any
 
 import torch
 
+from rnnscope.allocator import keep_freed_memory
 from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.precision import keep_freed_memory, prepare_torch, resolve_device, resolve_precision, resolve_threads
+from rnnscope.model.precision import prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.model.sampling import check_temperature
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
 from rnnscope.runs.folder import outputs_folder
