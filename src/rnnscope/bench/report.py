@@ -111,14 +111,14 @@ def sampling_lines() -> list[str]:
     """Return how many characters a second one text, and sixteen at once, come at."""
     from rnnscope.model.config import ModelConfig
     from rnnscope.model.language_model import LanguageModel
-    from rnnscope.model.sampling import Choice, generate
+    from rnnscope.model.sampling import SamplingOptions, generate
 
     lines = []
     for hidden, layers in ((512, 1), (128, 2)):
         model = LanguageModel.from_config(ModelConfig("lstm", hidden, layers), 100).eval()
         for count in (1, 16):
             begin = time.perf_counter()
-            list(generate(model, [0], SAMPLE_LENGTH, [1.0] * count, Choice(), seed=0))
+            list(generate(model, [0], SAMPLE_LENGTH, [1.0] * count, SamplingOptions(), seed=0))
             speed = SAMPLE_LENGTH * count / (time.perf_counter() - begin)
             texts = "1 text" if count == 1 else f"{count} texts at once"
             lines.append(f"sample {layers}x{hidden:<6} {speed:>12,.0f} tokens/s   LSTM, {texts}")

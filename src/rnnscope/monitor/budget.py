@@ -61,8 +61,8 @@ class Budget(Callback):
     def after_step(self, task: LanguageModelTask) -> None:
         self.signal = self.signal or self.asked()
         over_steps = self.total_steps is not None and task.step >= self.total_steps
-        over_time = self.max_minutes is not None and task.meeting and self.seconds() >= 60 * self.max_minutes
-        if over_steps or over_time or (self.signal and task.meeting) or task.step == self.pause_at:
+        over_time = self.max_minutes is not None and task.synchronizes and self.seconds() >= 60 * self.max_minutes
+        if over_steps or over_time or (self.signal and task.synchronizes) or task.step == self.pause_at:
             task.ending, task.interrupted = True, not (over_steps or over_time)
 
     def restore_handlers(self) -> None:

@@ -27,7 +27,7 @@ class Divergence(Callback):
         point = task.step % self.scalars_every == 0
         if task.ending or any(task.step % every == 0 for every in self.every) or (point and task.device.type == "cpu"):
             self.recorder.settle()
-            look(task, task.tally.nats, task.gradient_norm)
+            look(task, task.sums.nats, task.gradient_norm)
         elif point:
             self.recorder.settle()
             latest = self.recorder.latest

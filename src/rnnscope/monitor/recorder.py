@@ -5,10 +5,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from rnnscope.monitor.reading import Reading
-from rnnscope.monitor.tensorboard import Board
+from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.training.callback import Callback
 from rnnscope.training.saved_state import SavedState
 from rnnscope.training.task import LanguageModelTask
@@ -16,10 +16,32 @@ from rnnscope.training.task import LanguageModelTask
 Finish = Callable[[list[float]], dict[str, float]]
 
 
-class Rows(Protocol):
-    """An open CSV."""
+class Journal(Protocol):
+    """An open file of rows, CSV or JSON."""
 
     def append(self, values: dict[str, Any]) -> None: ...
+
+
+class Reading:
+    """The values of `tensor`, (n,), as they are now. On a CPU they are there at once.
+
+    Waiting for a GPU at every point of the curves would leave it idle until the host has caught up.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.waits = tensor.is_cuda
+        self._values = tensor
+        if self.waits:
+            self._values = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self._values.copy_(tensor, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def numbers(self) -> list[float]:
+        """Wait for the values, and return them."""
+        if self.waits:
+            self._arrived.synchronize()
+        return self._values.tolist()
 
 
 @dataclass(frozen=True)
@@ -48,7 +70,7 @@ class Recorder(Callback):
 
     name = "Recorder"
 
-    def __init__(self, metrics: Rows, timings: Rows, board: Board) -> None:
+    def __init__(self, metrics: Journal, timings: Journal, board: TensorBoardWriter) -> None:
         self.metrics, self.timings, self.board = metrics, timings, board
         self.row: dict[str, float] = {}  # what was written in this step
         self.latest: dict[str, float] = {}  # the newest value of each tag, for the progress bar and the end of a run

@@ -1,4 +1,4 @@
-"""Update sizes: how far one optimiser step moves each parameter, against the parameter's own size."""
+"""Update sizes: how far one optimizer step moves each parameter, against the parameter's own size."""
 
 import math
 from functools import partial
@@ -18,7 +18,7 @@ class UpdateSizes(Callback):
     taken before the step. One that is all zero is left out until it moves: its ratio is no number.
 
     Args:
-        every: optimiser steps between update sizes.
+        every: optimizer steps between update sizes.
         histograms_every: steps between histograms.
     """
 

@@ -22,7 +22,7 @@ class Validation(Callback):
     """Every `every` steps and at the end: the loss of the val split, the best so far, early stopping, plateau schedules.
 
     Args:
-        every: optimiser steps between validations.
+        every: optimizer steps between validations.
         windows: gives the windows of the val split, in order, anew each time.
         tokens_per_character: of the val split.
         words: whether perplexity is worth a curve.

@@ -21,12 +21,12 @@ from rnnscope.pipeline.warm_start import copy_weights, starting_run
 from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.load import strangers
 from rnnscope.runs.snapshot import build_model
-from rnnscope.training.distributed.collectives import Exchange
+from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.distributed.processes import Processes, check_world_size, find_processes
 from rnnscope.training.optimizers import is_capturable, make_optimizer
 from rnnscope.training.randomness import seed_all, seed_of_process
 from rnnscope.training.schedules import make_schedule
-from rnnscope.training.state_resets import Resets
+from rnnscope.training.state_resets import StateResets
 from rnnscope.training.task import LanguageModelTask
 
 AT_LEAST_ONE = {
@@ -103,6 +103,12 @@ class Training:
     @property
     def words(self) -> bool:
         return self.data.vocabulary.level == "word"
+
+    @property
+    def agreed(self) -> dict[str, Any]:
+        """What must be the same in all processes that train together."""
+        resolved = {key: self.resolved[key] for key in ("device", "precision", "horizon")}
+        return {**resolved, "text": self.data.fingerprint["streams"]}
 
     def tokens_per_character(self, split: str) -> float:
         """Return how many tokens stand for a character of the split's text."""
@@ -189,11 +195,11 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     windows.device = device
     horizon = terms.horizon or total_steps
     schedule = make_schedule(lr=config["optimizer"]["lr"], total_steps=horizon, **config["schedule"])
-    exchange = Exchange(processes.rank, processes.world_size) if processes.together else None
+    collectives = Collectives(processes.rank, processes.world_size) if processes.together else None
     clips = trainer["clip_norm"], trainer["clip_value"]
     columns = processes.rank, processes.world_size
-    resets = Resets(trainer["state_reset"], config["seed"], *columns) if trainer["state_reset"] else None
-    task = LanguageModelTask(model, optimizer, schedule, precision, *clips, resets, exchange, cuda_graph)
+    resets = StateResets(trainer["state_reset"], config["seed"], *columns) if trainer["state_reset"] else None
+    task = LanguageModelTask(model, optimizer, schedule, precision, *clips, resets, collectives, cuda_graph)
     resolved = {"device": device.type, "precision": precision, "threads": threads, "world_size": processes.world_size}
     resolved |= {"step_version": step_version, "total_steps": total_steps, "horizon": horizon}
     return Training(config, terms, data, model, task, resolved, device, initial, processes, windows)

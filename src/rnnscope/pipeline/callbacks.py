@@ -8,9 +8,9 @@ from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
 from rnnscope.monitor.progress import Progress
 from rnnscope.monitor.recorder import Recorder
-from rnnscope.monitor.sample_writer import Samples
+from rnnscope.monitor.sample_writer import SampleWriter
 from rnnscope.monitor.saving import Saving
-from rnnscope.monitor.tensorboard import Board
+from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.monitor.throughput import Throughput
 from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation
@@ -19,7 +19,7 @@ from rnnscope.pipeline.console import Screen
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.load import drawing, first_id, prompt_ids
 from rnnscope.training.callback import Callback, CallbackList
-from rnnscope.training.distributed.synchronization import Meetings
+from rnnscope.training.distributed.synchronization import SynchronizationPoints
 
 
 @dataclass
@@ -29,7 +29,7 @@ class Writers:
     metrics: CsvJournal
     timings: CsvJournal
     samples: JsonJournal
-    board: Board
+    board: TensorBoardWriter
 
     def offsets(self) -> dict[str, int]:
         """Return how long each file is now: what a checkpoint remembers."""
@@ -72,13 +72,13 @@ def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
     return Budget(*limits, seconds, asked=terms.job.asked) if terms.job else Budget(*limits, seconds)
 
 
-def meetings(training: Training) -> Meetings:
-    """Return when the processes of a training meet: for all that is logged, validated or saved, and where it may end."""
+def synchronization_points(training: Training) -> SynchronizationPoints:
+    """Return when the processes of a training synchronize: for all that is logged, validated or saved, and where it may end."""
     monitor, trainer, terms = training.config["monitor"], training.config["trainer"], training.terms
     every = (monitor["scalars_every"], monitor["samples_every"])
     every += (trainer["val_every"], trainer["checkpoint_every"], trainer["keep_every"])
     last = (training.resolved["total_steps"], terms.end, terms.pause)
-    return Meetings(monitor["scalars_every"], tuple(filter(None, every)), tuple(filter(None, last)))
+    return SynchronizationPoints(monitor["scalars_every"], tuple(filter(None, every)), tuple(filter(None, last)))
 
 
 def make_monitors(
@@ -123,7 +123,7 @@ def make_monitors(
     return Watch(budget, validation, recorder, throughput, CallbackList(budget, monitors, list(filter(None, every))))
 
 
-def make_samples(training: Training, writers: Writers, screen: Screen) -> Samples:
+def make_samples(training: Training, writers: Writers, screen: Screen) -> SampleWriter:
     """Return the monitor that generates text while training.
 
     Raises:
@@ -133,7 +133,7 @@ def make_samples(training: Training, writers: Writers, screen: Screen) -> Sample
     prompt, length = monitor["sample_prompt"], monitor["sample_length"]
     # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
     least = length if training.config["dataset"]["start_end"] == "document" else 0
-    return Samples(
+    return SampleWriter(
         writers.board,
         writers.samples,
         monitor["samples_every"] or training.config["trainer"]["val_every"],

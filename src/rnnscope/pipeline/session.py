@@ -10,11 +10,10 @@ import torch
 
 from rnnscope.errors import UserError
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
-from rnnscope.monitor.tensorboard import Board
+from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.callbacks import Watch, Writers, make_monitors, meetings
+from rnnscope.pipeline.callbacks import Watch, Writers, make_monitors, synchronization_points
 from rnnscope.pipeline.console import Screen
-from rnnscope.pipeline.opening import opening
 from rnnscope.pipeline.summary import farewell, lost_process, no_space, out_of_memory
 from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
@@ -24,7 +23,7 @@ from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import flatten
 from rnnscope.runs.validate_checkpoint import FORMAT
 from rnnscope.runs.weights import hash_weights, save_weights, weights_file
-from rnnscope.training.distributed.collectives import Exchange, Lost
+from rnnscope.training.distributed.collectives import Collectives, ProcessLost
 from rnnscope.training.distributed.synchronization import Leader
 from rnnscope.training.randomness import random_state, restore_random_state
 
@@ -70,7 +69,7 @@ class Session:
                 listed = ", ".join(journal.left_out)
                 screen.say(f"{journal.path} has no columns for what this version of rnnscope also measures: {listed}")
         self.watch: Watch = make_monitors(training, self.writers, screen, self.begin, self.save)
-        self.leader = self._lead(training.task.exchange) if training.task.exchange else None
+        self.leader = self._lead(training.task.collectives) if training.task.collectives else None
         if checkpoint is not None:
             try:
                 self._restore(checkpoint)
@@ -82,17 +81,18 @@ class Session:
         parameters = [name for name, _ in self.training.model.named_parameters()]
         metrics = CsvJournal(self.run.metrics, metric_columns(parameters, self.training.words))
         timings = CsvJournal(self.run.timings, TIMING_COLUMNS)
-        board = Board(self.run.path, first_step)  # after what may be refused: it makes a file
+        board = TensorBoardWriter(self.run.path, first_step)  # after what may be refused: it makes a file
         if not first_step:
             job = self.training.terms.job
             listed = hparams_of(self.training.config, job.swept if job else ())
             board.hparams(listed, ["best/loss", "best/bits_per_character"])
         return Writers(metrics, timings, JsonJournal(self.run.samples), board)
 
-    def _lead(self, exchange: Exchange) -> Leader:
+    def _lead(self, collectives: Collectives) -> Leader:
         """Return what lets the other processes follow the monitors of this one."""
         others = self.checkpoint.get("others", []) if self.checkpoint else []
-        return Leader(exchange, meetings(self.training), self.watch.monitors, lambda: opening(self.training, others))
+        points = synchronization_points(self.training)
+        return Leader(collectives, points, self.watch.monitors, self.training.agreed, others)
 
     def _restore(self, saved: dict[str, Any]) -> None:
         """Make everything as it was when `saved` was written.
@@ -135,7 +135,7 @@ class Session:
             status = self._status()
         except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
             status = "interrupted"
-        except Lost as exception:
+        except ProcessLost as exception:
             error = f"another process is gone ({exception})"
             raise UserError(lost_process(self.training, self.run)) from exception
         except torch.OutOfMemoryError as exception:

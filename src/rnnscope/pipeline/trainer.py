@@ -36,7 +36,7 @@ class SideBySide(DDPStrategy):
     """Lightning's DDP, which starts the processes and has them find each other, without torch's wrapper around the model."""
 
     def configure_ddp(self) -> None:
-        """Leave the model as it is: the task adds up the gradients (see training/exchange.py)."""
+        """Leave the model as it is: the task adds up the gradients (see training/distributed/collectives.py)."""
 
 
 class OwnSignals(pl.Callback):
