@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "rnnscope"
-BOTTOM = {"errors"}
+BOTTOM = {"errors", "allocator"}
 ARROWS = {  # part -> the parts below it, which it may import
     "errors": set(),
+    "allocator": set(),
     "data": BOTTOM,
     "model": BOTTOM,
     "training": {"model", "data"} | BOTTOM,
@@ -39,9 +40,12 @@ LIGHTNING = {"pipeline", "bench", "monitor", "training", "data"}
 PARTS = sorted(path.stem for path in SOURCES.iterdir() if path.suffix == ".py" or (path / "__init__.py").is_file())
 
 
-def imports(path: Path) -> Iterator[str]:
-    """Yield the dotted name of everything that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+def imports(path: Path, types: bool = True) -> Iterator[str]:
+    """Yield the dotted name of everything that a file imports, inside functions too; with `types` also for annotations."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not types:
+        tree.body = [node for node in tree.body if not (isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING")]
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -72,12 +76,12 @@ def test_arrows(part):
 
 
 def modules() -> dict[str, set[str]]:
-    """Return which modules of rnnscope each of them imports."""
+    """Return which modules of rnnscope each of them imports when it runs."""
     names = {path: ".".join(path.relative_to(SOURCES).with_suffix("").parts) for path in SOURCES.rglob("*.py")}
     known = set(names.values())
     found = {}
     for path, name in names.items():
-        targets = {target.removeprefix("rnnscope.") for target in imports(path) if target.startswith("rnnscope.")}
+        targets = {target.removeprefix("rnnscope.") for target in imports(path, types=False) if target.startswith("rnnscope.")}
         found[name] = {module for target in targets for module in (target, target.rpartition(".")[0]) if module in known}
     return found
 

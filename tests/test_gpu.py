@@ -18,7 +18,7 @@ from conftest import TINY, train
 
 import rnnscope
 from rnnscope.errors import UserError
-from rnnscope.monitor.monitors import Monitors
+from rnnscope.training.callback import CallbackList
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")]
 
@@ -164,7 +164,7 @@ def test_no_step_waits_for_the_gpu(words, precision, optimizer, monkeypatch):
     """Nor does a point of the curves: only what comes every ten steps, validation and the like, does."""
     every = 10
     watched: list[int] = []
-    after = Monitors.after_step
+    after = CallbackList.after_step
 
     def forbid(self, task):
         after(self, task)
@@ -174,7 +174,7 @@ def test_no_step_waits_for_the_gpu(words, precision, optimizer, monkeypatch):
             torch.cuda.set_sync_debug_mode("error" if quiet else "default")
         watched.extend([step] if quiet else [])
 
-    monkeypatch.setattr(Monitors, "after_step", forbid)
+    monkeypatch.setattr(CallbackList, "after_step", forbid)
     names = ("updates_every", "histograms_every", "samples_every", "lines_every")
     with sync_debug("default"):
         result = train(

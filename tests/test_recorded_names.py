@@ -19,7 +19,7 @@ from sweep_tools import folder_of, manifest, sweep
 from rnnscope.cli import main
 from rnnscope.config.validate import OPTIMIZERS, SCHEDULES
 from rnnscope.data.vocabulary import LEVELS
-from rnnscope.model.cells import CELLS
+from rnnscope.model.cells.registry import CELLS
 from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.folder import RunFolder

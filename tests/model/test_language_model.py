@@ -8,6 +8,7 @@ import torch
 from messages import user_error
 from torch import Tensor
 
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, detach, drop
 from rnnscope.model.scoring import IGNORE, sum_of_nats
 
@@ -27,7 +28,7 @@ VARIANTS = [
 
 def make(cell: str, vocabulary_size: int = 7, hidden_size: int = 5, **options) -> LanguageModel:
     torch.manual_seed(0)
-    return LanguageModel(vocabulary_size, cell=cell, hidden_size=hidden_size, **options)
+    return LanguageModel.from_config(ModelConfig(cell, hidden_size, **options), vocabulary_size)
 
 
 @pytest.mark.parametrize("cell", CELLS)
@@ -185,7 +186,7 @@ def test_inits_have_the_spread_they_promise():
 )
 def test_models_that_cannot_be_built_name_the_key(options, parts):
     with user_error(*parts):
-        LanguageModel(7, **{"cell": "lstm", "hidden_size": 5} | options)
+        LanguageModel.from_config(ModelConfig(**{"cell": "lstm", "hidden_size": 5} | options), 7)
 
 
 def test_layers_read_the_layer_below():

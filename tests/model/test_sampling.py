@@ -5,22 +5,23 @@ import torch
 from messages import user_error
 
 from rnnscope.model import stepping
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import Choice, check_temperature, draw, generate, keep_top
+from rnnscope.model.sampling import SamplingOptions, check_temperature, draw, generate, keep_top
 from rnnscope.model.stepping import Stepper
 
 
 @pytest.fixture
 def model() -> LanguageModel:
     torch.manual_seed(3)
-    return LanguageModel(11, cell="lstm", hidden_size=16)
+    return LanguageModel.from_config(ModelConfig("lstm", 16), 11)
 
 
-def draws(logits: list[float], temperature: float, choice: Choice = Choice(), count: int = 20_000) -> torch.Tensor:  # noqa: B008
+def draws(logits: list[float], temperature: float, options: SamplingOptions | None = None, count: int = 20_000) -> torch.Tensor:
     generator = torch.Generator().manual_seed(0)
-    rows = torch.tensor([logits] * count)
+    rows, options = torch.tensor([logits] * count), options or SamplingOptions()
     uniform = torch.rand(count, 1, generator=generator, dtype=torch.float64)
-    ids = draw(rows + choice.forbidden(0, rows), torch.full((count, 1), temperature), choice, uniform)
+    ids = draw(rows + options.forbidden(0, rows), torch.full((count, 1), temperature), options, uniform)
     return torch.bincount(ids, minlength=len(logits)) / count
 
 
@@ -37,7 +38,7 @@ def test_temperature_zero_and_nearly_zero_take_the_likeliest():
 
 
 def test_what_is_never_drawn_is_never_drawn():
-    frequencies = draws([50.0, 50.0, 0.0, 0.0], 1.0, Choice(never=(0, 1)))
+    frequencies = draws([50.0, 50.0, 0.0, 0.0], 1.0, SamplingOptions(never=(0, 1)))
     assert frequencies[:2].sum() == 0
     assert frequencies[2].item() == pytest.approx(0.5, abs=0.02)
 
@@ -45,7 +46,7 @@ def test_what_is_never_drawn_is_never_drawn():
 def test_the_end_waits_for_the_minimum_length(model):
     with torch.no_grad():
         model.head.bias[2] += 100  # END is all but certain wherever it may be drawn
-    rows = list(generate(model, [1], 10, [1.0], Choice(end=2, minimum_length=3), seed=0))
+    rows = list(generate(model, [1], 10, [1.0], SamplingOptions(end=2, minimum_length=3), seed=0))
     assert len(rows) == 4
     assert [row[0] is None for row in rows] == [False, False, False, True]
 
@@ -64,7 +65,7 @@ def test_top_k_and_top_p_keep_the_likeliest():
 def test_stepping_equals_the_fused_kernels(cell, options, table, monkeypatch):
     monkeypatch.setattr(stepping, "SMALL", 11 if table else 10)
     torch.manual_seed(1)
-    model = LanguageModel(11, cell=cell, hidden_size=16, num_layers=2, **options).eval()
+    model = LanguageModel.from_config(ModelConfig(cell, 16, 2, **options), 11).eval()
     tokens = torch.randint(0, 11, (3, 9))
     with torch.no_grad():
         whole, _ = model(tokens)
@@ -82,34 +83,34 @@ def test_generating_carries_the_state(model):
         for _ in range(30):
             logits = model(torch.tensor([text]))[0][:, -1]
             uniform = torch.rand(1, 1, generator=generator, dtype=torch.float64)
-            text.append(int(draw(logits, torch.ones(1, 1), Choice(), uniform)))
-    assert [row[0] for row in generate(model, [1, 4, 2], 30, [1.0], Choice(), seed=5)] == text[3:]
+            text.append(int(draw(logits, torch.ones(1, 1), SamplingOptions(), uniform)))
+    assert [row[0] for row in generate(model, [1, 4, 2], 30, [1.0], SamplingOptions(), seed=5)] == text[3:]
 
 
 def test_generating_leaves_training_and_its_random_numbers_alone(model):
     model.train()
     before = torch.get_rng_state()
-    list(generate(model, [1, 2], 20, [0.8], Choice(), seed=1))
+    list(generate(model, [1, 2], 20, [0.8], SamplingOptions(), seed=1))
     assert model.training
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.is_grad_enabled()
 
 
 def test_a_caller_between_two_tokens_is_not_in_inference_mode(model):
-    next(generate(model, [1], 5, [1.0], Choice(), seed=1))
+    next(generate(model, [1], 5, [1.0], SamplingOptions(), seed=1))
     assert not torch.is_inference_mode_enabled()
 
 
 def test_seeds_repeat_and_texts_of_one_call_differ(model):
-    once = list(generate(model, [1], 20, [1.0] * 3, Choice(), seed=7))
-    assert once == list(generate(model, [1], 20, [1.0] * 3, Choice(), seed=7))
-    assert once != list(generate(model, [1], 20, [1.0] * 3, Choice(), seed=8))
+    once = list(generate(model, [1], 20, [1.0] * 3, SamplingOptions(), seed=7))
+    assert once == list(generate(model, [1], 20, [1.0] * 3, SamplingOptions(), seed=7))
+    assert once != list(generate(model, [1], 20, [1.0] * 3, SamplingOptions(), seed=8))
     columns = list(zip(*once, strict=True))
     assert len(set(columns)) == 3
 
 
 def test_a_text_that_ended_stays_ended(model):
-    rows = list(generate(model, [1], 200, [1.0] * 4, Choice(end=2), seed=1))
+    rows = list(generate(model, [1], 200, [1.0] * 4, SamplingOptions(end=2), seed=1))
     for text in zip(*rows, strict=True):
         ended = [id is None for id in text]
         assert ended == sorted(ended)
@@ -121,6 +122,6 @@ def test_a_text_that_ended_stays_ended(model):
 def test_values_outside_their_range_are_refused(wrong):
     ((key, value),) = wrong.items()
     with user_error(key, value):
-        Choice(**wrong)
+        SamplingOptions(**wrong)
     with user_error("temperature", -1):
         check_temperature(-1)

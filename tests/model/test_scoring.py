@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.scoring import Score, evaluate
 
@@ -19,7 +20,8 @@ V = 9
 @pytest.fixture(params=["rnn", "lstm", "gru"])
 def model(request) -> LanguageModel:
     torch.manual_seed(0)
-    return LanguageModel(V, cell=request.param, hidden_size=8, num_layers=2, dropout=0.5, init="normal", init_scale=1.0)
+    config = ModelConfig(request.param, 8, 2, dropout=0.5, init="normal", init_scale=1.0)
+    return LanguageModel.from_config(config, V)
 
 
 @pytest.fixture
@@ -74,9 +76,11 @@ def test_nothing_scored_is_no_number():
 
 GROWTH = """
 import numpy as np
+from rnnscope.allocator import keep_freed_memory
 from rnnscope.data.batches import StreamWindows
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.precision import keep_freed_memory, prepare_torch
+from rnnscope.model.precision import prepare_torch
 from rnnscope.model.scoring import evaluate
 
 def anonymous():
@@ -92,7 +96,7 @@ def watched(windows):
 prepare_torch(1, True)
 keep_freed_memory()
 seen, stream = [], np.random.default_rng(0).integers(0, 2000, 4 * 64 * 201)
-evaluate(LanguageModel(2000, hidden_size=8), watched(StreamWindows(stream, 4, 64)), "float32")
+evaluate(LanguageModel.from_config(ModelConfig("lstm", 8), 2000), watched(StreamWindows(stream, 4, 64)), "float32")
 print(seen[1] - seen[0])
 """
 

@@ -14,7 +14,7 @@ from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
 from rnnscope.monitor.chart_descriptions import CHARTS, layout
-from rnnscope.monitor.tensorboard import Board, verbatim
+from rnnscope.monitor.tensorboard import TensorBoardWriter, verbatim
 
 PARAMETERS = ["embedding.weight", "cells.0.weight_ih_l0", "cells.0.weight_hh_l0", "cells.0.bias_ih_l0", "cells.0.bias_hh_l0"]
 PARAMETERS += ["head.weight", "head.bias"]
@@ -115,7 +115,7 @@ NASTY = {
 @pytest.mark.parametrize("name", NASTY)
 def test_a_nasty_text_comes_back(tmp_path, name):
     text = NASTY[name]
-    board = Board(tmp_path)
+    board = TensorBoardWriter(tmp_path)
     board.text(3, "samples/x", text)
     board.close()
     (event,) = board_of(tmp_path).Tensors("samples/x/text_summary")
@@ -179,7 +179,7 @@ def test_the_hparams_tab_lists_what_was_set_and_what_came_of_it(tiny_run):
 
 
 def test_values_that_are_no_numbers_are_left_out_of_a_histogram(tmp_path):
-    board = Board(tmp_path)
+    board = TensorBoardWriter(tmp_path)
     board.histograms(1, {"parameters/x": torch.tensor([1.0, float("nan"), 3.0, float("inf")]), "parameters/y": torch.ones(3)})
     board.close()
     read = board_of(tmp_path)
@@ -190,11 +190,11 @@ def test_values_that_are_no_numbers_are_left_out_of_a_histogram(tmp_path):
 
 
 def test_a_session_that_goes_on_drops_later_points(tmp_path):
-    first = Board(tmp_path)
+    first = TensorBoardWriter(tmp_path)
     for step in range(1, 6):
         first.scalars(step, {"train/loss": float(step)})
     first.close()
-    second = Board(tmp_path, first_step=4)
+    second = TensorBoardWriter(tmp_path, first_step=4)
     second.scalars(4, {"train/loss": 40.0})
     second.close()
     events = plugin_event_accumulator.EventAccumulator(str(tmp_path)).Reload().Tensors("train/loss")

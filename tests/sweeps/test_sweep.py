@@ -106,12 +106,12 @@ def test_a_job_that_fails_or_diverges_is_recorded_and_the_rest_go_on(story, outp
 
 
 def test_a_defect_leaves_its_traceback(story, outputs, monkeypatch, capsys):
-    from rnnscope.monitor.sample_writer import Samples
+    from rnnscope.monitor.sample_writer import SampleWriter
 
     def broken(self, task):
         raise ZeroDivisionError("a defect")
 
-    monkeypatch.setattr(Samples, "after_step", broken)
+    monkeypatch.setattr(SampleWriter, "after_step", broken)
     assert sweep(story, "seed=1,2") == 1
     folder = folder_of(outputs)
     assert statuses(folder) == {"seed-1": "failed", "seed-2": "failed"}

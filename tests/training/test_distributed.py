@@ -18,7 +18,7 @@ from torture import SAMPLES, what_differs
 
 from rnnscope.cli import main
 from rnnscope.training.distributed.processes import count_devices, find_processes
-from rnnscope.training.distributed.synchronization import Meetings
+from rnnscope.training.distributed.synchronization import SynchronizationPoints
 from rnnscope.training.randomness import seed_of_process
 
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", *TINY[1:]]
@@ -211,8 +211,8 @@ def test_one_process_that_adds_up_alone_on_a_gpu_is_the_usual_one(story, outputs
 
 
 def test_processes_meet_where_something_is_due():
-    meetings = Meetings(look_every=4, every=(4, 6), last=(11,))
-    assert [step for step in range(1, 14) if meetings.at(step)] == [4, 6, 8, 11, 12]
+    points = SynchronizationPoints(look_every=4, every=(4, 6), last=(11,))
+    assert [step for step in range(1, 14) if points.at(step)] == [4, 6, 8, 11, 12]
 
 
 def test_every_process_has_random_numbers_of_its_own():

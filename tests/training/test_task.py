@@ -1,4 +1,4 @@
-"""One optimiser step: the state that is carried, what clipping does, what a change of rate leaves alone, what is repeatable."""
+"""One optimizer step: the state that is carried, what clipping does, what a change of rate leaves alone, what is repeatable."""
 
 import itertools
 
@@ -10,21 +10,22 @@ from messages import user_error
 
 from rnnscope.data.batches import StreamWindows
 from rnnscope.model import precision
+from rnnscope.model.cells.registry import CELLS
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, parts
 from rnnscope.model.scoring import sum_of_nats
 from rnnscope.training.optimizers import OPTIMIZERS, make_optimizer
-from rnnscope.training.running_sums import Tally
+from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Constant, make_schedule
-from rnnscope.training.state_resets import AHEAD, Resets
+from rnnscope.training.state_resets import AHEAD, StateResets
 from rnnscope.training.task import LanguageModelTask
 
 V = 11
-CELLS = ("rnn", "lstm", "gru")
 
 
 def make_task(cell: str = "lstm", optimizer: str = "sgd", lr: float = 0.5, schedule=None, **options) -> LanguageModelTask:
     torch.manual_seed(0)
-    model = LanguageModel(V, cell=cell, hidden_size=6, num_layers=2)
+    model = LanguageModel.from_config(ModelConfig(cell, 6, 2), V)
     task = LanguageModelTask(model, make_optimizer(model.parameters(), optimizer, lr), schedule or Constant(lr), **options)
     task.manual_backward = lambda loss: loss.backward()  # what Lightning's does on one device
     return task
@@ -48,8 +49,8 @@ def losses_of(task: LanguageModelTask, source) -> list[float]:
     found = []
     for window in source:
         task.take_step(window)
-        found.append(task.tally.nats)
-        task.tally.clear()
+        found.append(task.sums.nats)
+        task.sums.clear()
     return found
 
 
@@ -60,7 +61,7 @@ def test_windows_with_carried_state_lose_what_one_long_sequence_loses(cell):
     (whole,) = losses_of(make_task(cell, lr=1e-30), windows(length=20))
     assert sum(pieces) == pytest.approx(whole, rel=1e-5)
     assert task.carried is not None
-    without = make_task(cell, lr=1e-30, resets=Resets(1.0, seed=0))
+    without = make_task(cell, lr=1e-30, resets=StateResets(1.0, seed=0))
     assert sum(losses_of(without, windows(length=5))) != pytest.approx(whole, rel=1e-5)
 
 
@@ -106,7 +107,7 @@ def test_clipping_by_norm_by_hand(share):
     for name, value in gradients(task).items():
         np.testing.assert_allclose(value, raw[name] * scale, rtol=1e-4, atol=1e-8)
         np.testing.assert_allclose(weights(task)[name], before[name] - 0.5 * raw[name] * scale, rtol=1e-4, atol=1e-7)
-    assert task.tally.clipped == (share < 1)
+    assert task.sums.clipped == (share < 1)
     assert float(task.gradient_norm) == pytest.approx(norm, rel=1e-5)  # before clipping
 
 
@@ -122,8 +123,8 @@ def test_clipping_by_value_by_hand():
     for name, value in gradients(task).items():
         np.testing.assert_array_equal(value, np.clip(raw[name], -np.float32(limit), np.float32(limit)))
     everything = np.abs(np.concatenate([value.ravel() for value in raw.values()]))
-    assert task.tally.clipped == pytest.approx(np.mean(everything > np.float32(limit)))
-    assert task.tally.clipped == pytest.approx(0.3, abs=0.01)
+    assert task.sums.clipped == pytest.approx(np.mean(everything > np.float32(limit)))
+    assert task.sums.clipped == pytest.approx(0.3, abs=0.01)
     assert float(task.gradient_norm) == pytest.approx(norm_of(raw), rel=1e-5)
 
 
@@ -158,30 +159,30 @@ def test_every_optimizer_lowers_the_loss(name):
     assert last < 0.9 * first
 
 
-def test_a_tally_is_a_mean_over_tokens():
-    tally = Tally()
-    tally.add(torch.tensor(6.0), 2)
-    tally.add(torch.tensor(1.0), 5)
-    assert tally.take() == 1.0
-    assert np.isnan(tally.take())
+def test_running_sums_give_a_mean_over_tokens():
+    sums = RunningSums()
+    sums.add(torch.tensor(6.0), 2)
+    sums.add(torch.tensor(1.0), 5)
+    assert sums.take() == 1.0
+    assert np.isnan(sums.take())
 
 
-def test_a_tally_of_many_steps_is_that_of_each():
+def test_running_sums_of_many_steps_are_those_of_each():
     draw = np.random.default_rng(3)
     losses, norms = (draw.uniform(*span, 130).astype(np.float32) for span in ((0, 9000), (0, 2)))
-    tally = Tally(clip_norm=1.0)
+    sums = RunningSums(clip_norm=1.0)
     for index, (loss, norm) in enumerate(zip(losses, norms, strict=True)):
-        tally.add(torch.tensor(loss), 3, torch.tensor(norm))
+        sums.add(torch.tensor(loss), 3, torch.tensor(norm))
         if index == 70:  # a look, and a checkpoint
-            assert tally.clipped == (norms[:71] > 1).sum()
-            tally.restore(tally.state())
-    assert tally.nats == sum(map(float, losses))  # to the last bit
-    assert (tally.clipped, tally.tokens, tally.steps) == ((norms > 1).sum(), 3 * len(losses), len(losses))
+            assert sums.clipped == (norms[:71] > 1).sum()
+            sums.restore(sums.state())
+    assert sums.nats == sum(map(float, losses))  # to the last bit
+    assert (sums.clipped, sums.tokens, sums.steps) == ((norms > 1).sum(), 3 * len(losses), len(losses))
 
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_state_reset_takes_whole_columns(cell):
-    task = make_task(cell, resets=Resets(0.3, seed=5))
+    task = make_task(cell, resets=StateResets(0.3, seed=5))
     source = iter(windows(batch=200, length=2, tokens=1600))
     task.take_step(next(source))
     assert task.carried is not None
@@ -195,24 +196,24 @@ def test_a_state_reset_takes_whole_columns(cell):
     assert 30 < int(zero[0].sum()) < 90
 
 
-def kept(resets: Resets, step: int, columns: int) -> list[float]:
+def kept(resets: StateResets, step: int, columns: int) -> list[float]:
     return resets.kept(step, torch.zeros(1, columns, 5))[:, 0].tolist()
 
 
 def test_state_resets_hang_on_the_step_and_the_seed_alone():
     """Whether a run came to a step through all steps before it, or was resumed there; and shared out among processes."""
-    resets, shared = Resets(0.3, seed=5), [Resets(0.3, 5, rank, 3) for rank in range(3)]
+    resets, shared = StateResets(0.3, seed=5), [StateResets(0.3, 5, rank, 3) for rank in range(3)]
     drawn = [kept(resets, step, 12) for step in range(2 * AHEAD)]
     assert sum(map(sum, drawn)) == pytest.approx(0.7 * 24 * AHEAD, rel=0.05)
     assert len(set(map(tuple, drawn))) > AHEAD
     for step in (3, AHEAD + 7, 0):
-        assert kept(Resets(0.3, seed=5), step, 12) == drawn[step]
+        assert kept(StateResets(0.3, seed=5), step, 12) == drawn[step]
         assert list(itertools.chain(*(kept(part, step, 4) for part in shared))) == drawn[step]
-        assert kept(Resets(0.3, seed=6), step, 12) != drawn[step]
+        assert kept(StateResets(0.3, seed=6), step, 12) != drawn[step]
 
 
 def test_a_state_reset_takes_no_random_number_from_dropout():
-    task = make_task(resets=Resets(0.5, seed=0))
+    task = make_task(resets=StateResets(0.5, seed=0))
     before = torch.get_rng_state()
     losses_of(task, windows())
     assert torch.equal(torch.get_rng_state(), before)
@@ -225,13 +226,13 @@ AMX = [("lstm", 16, "bf16"), ("lstm", 512, "bf16"), ("gru", 128, "float32"), ("g
 def test_precision_on_a_cpu_with_matrix_units(monkeypatch, cell, hidden, found):
     cpu = torch.device("cpu")
     monkeypatch.setattr(precision, "has_matrix_units", lambda: True)
-    assert precision.resolve_precision("auto", cpu, cell, hidden) == found
-    assert precision.resolve_precision("float32", cpu, cell, hidden) == "float32"
+    assert precision.resolve_precision("auto", cpu, CELLS[cell], hidden) == found
+    assert precision.resolve_precision("float32", cpu, CELLS[cell], hidden) == "float32"
     monkeypatch.setattr(precision, "has_matrix_units", lambda: False)
-    assert precision.resolve_precision("auto", cpu, cell, hidden) == "float32"
-    assert precision.resolve_precision("bf16", cpu, cell, hidden) == "bf16"
+    assert precision.resolve_precision("auto", cpu, CELLS[cell], hidden) == "float32"
+    assert precision.resolve_precision("bf16", cpu, CELLS[cell], hidden) == "bf16"
     with user_error("trainer.precision", "half", "auto", "float32", "bf16"):
-        precision.resolve_precision("half", cpu, cell, hidden)
+        precision.resolve_precision("half", cpu, CELLS[cell], hidden)
 
 
 @pytest.mark.parametrize(
@@ -240,7 +241,7 @@ def test_precision_on_a_cpu_with_matrix_units(monkeypatch, cell, hidden, found):
 def test_precision_on_a_gpu(monkeypatch, hardware, version, found):
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: hardware)
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: version)
-    assert precision.resolve_precision("auto", torch.device("cuda"), "lstm", 512) == found
+    assert precision.resolve_precision("auto", torch.device("cuda"), CELLS["lstm"], 512) == found
 
 
 def test_a_run_in_bf16_has_float32_weights_and_says_so(story, outputs, monkeypatch):

@@ -11,7 +11,6 @@ import torch
 
 from rnnscope.bench.baseline import BareLoop
 from rnnscope.config.compose import compose_train
-from rnnscope.monitor.monitors import Monitor, Monitors
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.callbacks import Watch
 from rnnscope.pipeline.console import Console
@@ -20,7 +19,8 @@ from rnnscope.pipeline.lightning import quiet_lightning
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.session import Session
 from rnnscope.runs.folder import make_run_folder
-from rnnscope.training.task import LanguageModelTask, Watcher
+from rnnscope.training.callback import Callback, CallbackList
+from rnnscope.training.task import LanguageModelTask
 
 WARM_UP_STEPS = 20
 TURN = 5.0  # seconds at most: short enough that whatever else the machine does slows both sides alike
@@ -99,10 +99,10 @@ def bare_loop(training: Training) -> BareLoop:
     return BareLoop(columns, len(training.data.vocabulary), model.hidden_size, model.num_layers, steps, bf16)
 
 
-class Timed(Monitor):
+class Timed(Callback):
     """Another callback, with the seconds that it takes after steps."""
 
-    def __init__(self, inner: Monitor) -> None:
+    def __init__(self, inner: Callback) -> None:
         self.inner, self.seconds = inner, 0.0
 
     def start(self, task: LanguageModelTask) -> None:
@@ -117,7 +117,7 @@ class Timed(Monitor):
         self.seconds += time.perf_counter() - begin
 
 
-class TakeTurns(Watcher):
+class TakeTurns(Callback):
     """Calls the callbacks of a training; after each turn of it the bare loop runs while the pipeline stands still.
 
     It trains on the windows of that turn: which tokens they hold decides how long their gradients take. `done` says
@@ -127,8 +127,8 @@ class TakeTurns(Watcher):
     def __init__(self, watch: Watch, turns: Turns, bare: BareLoop, seconds: float) -> None:
         self.validation = Timed(watch.validation)
         inner, validation = watch.monitors, watch.validation
-        callbacks = [self.validation if callback is validation else callback for callback in inner.monitors]
-        self.callbacks = Monitors(inner.ends, callbacks, inner.every)
+        callbacks = [self.validation if callback is validation else callback for callback in inner.callbacks]
+        self.callbacks = CallbackList(inner.ends, callbacks, inner.every)
         self.turns, self.bare, self.seconds, self.done = turns, bare, seconds, False
         self._period, self._turn = validation.every, min(TURN, seconds)
 

@@ -15,9 +15,10 @@ from rnnscope.bench.interleaved import train_case
 from rnnscope.bench.text import encoding_lines
 from rnnscope.config.schema import BenchConfig
 from rnnscope.errors import UserError
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import resolve_device
-from rnnscope.model.sampling import Choice, generate
+from rnnscope.model.sampling import SamplingOptions, generate
 from rnnscope.runs.environment import cpu_name, gpu_names
 
 CASES = {  # name: overrides of the default experiment; embeddings as wide as the layers
@@ -102,10 +103,10 @@ def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
 def sampling_lines() -> Iterator[str]:
     """Yield how many characters a second one text, and sixteen at once, come at."""
     for hidden, layers in ((512, 1), (128, 2)):
-        model = LanguageModel(100, hidden_size=hidden, num_layers=layers).eval()
+        model = LanguageModel.from_config(ModelConfig("lstm", hidden, layers), 100).eval()
         for count in (1, 16):
             begin = time.perf_counter()
-            list(generate(model, [0], SAMPLE_LENGTH, [1.0] * count, Choice(), seed=0))
+            list(generate(model, [0], SAMPLE_LENGTH, [1.0] * count, SamplingOptions(), seed=0))
             speed = SAMPLE_LENGTH * count / (time.perf_counter() - begin)
             texts = "1 text" if count == 1 else f"{count} texts at once"
             yield f"sample {layers}x{hidden:<6} {speed:>12,.0f} tokens/s   LSTM, {texts}"

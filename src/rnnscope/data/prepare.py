@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import importlib.metadata
 import json
@@ -14,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnscope.allocator import keep_blocks_of_text, return_freed_memory
 from rnnscope.data import report
 from rnnscope.data.cache import cached
 from rnnscope.data.characters import CharacterCounts
@@ -91,7 +91,7 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
         return _encode(config, corpus, found, vocabulary, partial)
 
     manifest = cached(folder, fill, say)
-    _return_freed_memory()
+    return_freed_memory()
     splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
     fingerprint = {
         "text": text_digest,
@@ -116,13 +116,13 @@ def _encode(
     config: DatasetConfig, corpus: Corpus, found: dict[str, list[Source]], frozen: Vocabulary | None, folder: Path
 ) -> dict[str, Any]:
     """Fill `folder` with the id files of the splits and return the manifest."""
-    _keep_freed_memory()
+    keep_blocks_of_text()
     cleaner, kind = Cleaner(config), config.start_end
     before = _signatures(found)
     text = write_text(corpus, found, cleaner, encoding=config.encoding, separate=kind is None, path=folder / "text")
     if config.corpus.shuffle and len(text.ends) > text.files:
         text = shuffled(text, config.corpus.separator if kind is None else "", folder / "shuffled")
-        _return_freed_memory()  # three numbers for each of what may be millions of documents
+        return_freed_memory()  # three numbers for each of what may be millions of documents
     ranges = divide(text, vars(config.split), divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
     counts = None if frozen or config.level == "byte" else _count(text, ranges["train"], config)
     characters = None if frozen else len(counts or ()) if config.level == "char" else _distinct(text, ranges["train"])
@@ -141,22 +141,6 @@ def _encode(
     text.path.unlink()
     infos = {name: asdict(info) for name, info in splits.items()}
     return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines}
-
-
-def _keep_freed_memory() -> None:
-    """Make glibc reuse the memory of one block for the next, instead of returning it and fetching it page by page.
-
-    Freeing one large untouched piece raises its limits to 32 and 64 MB (M_MMAP_THRESHOLD in mallopt(3)). Encoding takes a
-    fifth less time. A different allocator is not affected.
-    """
-    np.empty((1 << 25) - (1 << 16), dtype=np.uint8)
-
-
-def _return_freed_memory() -> None:
-    """Make glibc return the freed memory, before training needs its own. A different allocator is not affected."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim:
-        trim(0)
 
 
 def _split_lines(

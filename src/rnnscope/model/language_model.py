@@ -5,73 +5,58 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnscope.errors import UserError
-from rnnscope.model.cells import CELLS, initialise_cell, initialise_matrix, make_cells
+from rnnscope.model.cells.registry import find_cell
+from rnnscope.model.config import ModelConfig
+from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
-INITS = ("torch", "xavier", "uniform", "normal")
-State = list  # one entry a layer: a tensor (1, batch, hidden_size), or a pair of them for an LSTM
+INPUTS = ("embedding", "one_hot")
+State = list  # one entry a layer: a tensor (1, batch, hidden_size), or a tuple of them where a cell's state has several parts
 
 
 class LanguageModel(nn.Module):
     """Scores the next token at every position, given all tokens before it and a state.
 
-    Args:
-        vocabulary_size: V, the number of ids.
-        cell: `rnn`, `lstm` or `gru`.
-        hidden_size: units of each layer.
-        num_layers: layers on top of each other.
-        input: `embedding` (a learnt vector per token) or `one_hot` (the token itself: V features).
-        embedding_size: features of the embedding; None makes it `hidden_size`.
-        dropout: share of units dropped after each layer while training.
-        input_dropout: the same for the embedding.
-        residual: each layer above the first adds what it reads to what it writes (between LSTM layers: Wu et al. 2016, section
-            3.1): the layers below keep a short way to the head.
-        tied_weights: the head reads out with the embedding's matrix (Press & Wolf 2017).
-        bias: whether cells and head have biases.
-        forget_bias: added to the LSTM's forget gate at the start; 0 leaves it as initialised.
-        init: `torch` (each module as torch makes it; a tied embedding like the head), `xavier`, `uniform`
-            (+-`init_scale`) or `normal` (standard deviation `init_scale`).
+    Each layer is a module of its own, although torch can stack them: dropout between layers is then ours to see, each
+    layer's state can be looked at, and cuDNN's persistent kernels, which want a single layer, stay available.
 
-    Raises:
-        UserError: for a combination that cannot be built.
+    Args:
+        config: what it is made of (conf/model/lstm.yaml says what each key means), as `check_model` lets it pass.
+        vocabulary_size: V, the number of ids.
     """
 
-    def __init__(
-        self,
-        vocabulary_size: int,
-        cell: str = "lstm",
-        hidden_size: int = 512,
-        num_layers: int = 1,
-        input: str = "embedding",
-        embedding_size: int | None = None,
-        dropout: float = 0.0,
-        input_dropout: float = 0.0,
-        residual: bool = False,
-        tied_weights: bool = False,
-        bias: bool = True,
-        forget_bias: float = 0.0,
-        init: str = "torch",
-        init_scale: float = 0.08,
-    ) -> None:
+    def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
-        features = vocabulary_size if input == "one_hot" else embedding_size or hidden_size
-        check_model(cell, hidden_size, num_layers, input, features, dropout, input_dropout, tied_weights, init, init_scale)
-        self.vocabulary_size, self.hidden_size, self.num_layers = vocabulary_size, hidden_size, num_layers
-        self.cell, self.dropout, self.input_dropout, self.residual = cell, dropout, input_dropout, residual
-        self.embedding = nn.Embedding(vocabulary_size, features) if input == "embedding" else None
-        self.cells = make_cells(cell, features, hidden_size, num_layers, bias)
-        self.head = nn.Linear(hidden_size, vocabulary_size, bias=bias)
-        self._initialise(init, init_scale, forget_bias, tied_weights)
-        if tied_weights:
+        features = vocabulary_size if config.input == "one_hot" else config.embedding_size or config.hidden_size
+        self.vocabulary_size, self.hidden_size, self.num_layers = vocabulary_size, config.hidden_size, config.num_layers
+        self.dropout, self.input_dropout, self.residual = config.dropout, config.input_dropout, config.residual
+        self.cell = find_cell(config.cell)
+        self.embedding = nn.Embedding(vocabulary_size, features) if config.input == "embedding" else None
+        sizes = [features] + [config.hidden_size] * (config.num_layers - 1)
+        self.cells = nn.ModuleList([self.cell.layer(size, config.hidden_size, bias=config.bias) for size in sizes])
+        self.head = nn.Linear(config.hidden_size, vocabulary_size, bias=config.bias)
+        self._initialize(config)
+        if config.tied_weights:  # Press & Wolf 2017
             assert self.embedding is not None
             self.head.weight = self.embedding.weight
 
-    def _initialise(self, init: str, scale: float, forget_bias: float, tied: bool) -> None:
-        if self.embedding is not None and (init != "torch" or tied):
-            initialise_matrix(self.embedding.weight, init, scale)  # torch's own N(0, 1) would drown a tied head
+    @classmethod
+    def from_config(cls, config: ModelConfig, vocabulary_size: int) -> "LanguageModel":
+        """Return a fresh model.
+
+        Raises:
+            UserError: for a combination that cannot be built.
+        """
+        check_model(config)
+        return cls(config, vocabulary_size)
+
+    def _initialize(self, config: ModelConfig) -> None:
+        init, scale = config.init, config.init_scale
+        if self.embedding is not None and (init != "torch" or config.tied_weights):
+            initialize_matrix(self.embedding.weight, init, scale)  # torch's own N(0, 1) would drown a tied head
         for layer in self.cells:
-            initialise_cell(layer, init, scale, forget_bias)  # type: ignore[arg-type]
+            initialize_layer(layer, self.cell, init, scale, config.forget_bias)
         if init != "torch":
-            initialise_matrix(self.head.weight, init, scale)
+            initialize_matrix(self.head.weight, init, scale)
             if self.head.bias is not None:
                 nn.init.zeros_(self.head.bias)
 
@@ -100,7 +85,11 @@ class LanguageModel(nn.Module):
         return F.one_hot(tokens, self.vocabulary_size).to(self.head.weight.dtype)
 
     def join(self, index: int, read: Tensor, written: Tensor) -> Tensor:
-        """Return what layer `index` hands on, of what it read and wrote."""
+        """Return what layer `index` hands on, of what it read and wrote.
+
+        With `residual` that is the sum of both in each layer above the first (between LSTM layers: Wu et al. 2016, section
+        3.1): the layers below keep a short way to the head.
+        """
         return read + written if self.residual and index else written
 
     def _drop(self, hidden: Tensor, share: float) -> Tensor:
@@ -135,35 +124,34 @@ def parts(state: State) -> list[Tensor]:
     return [part for layer in state for part in (layer if isinstance(layer, tuple) else (layer,))]
 
 
-def check_model(
-    cell: str,
-    hidden_size: int,
-    num_layers: int,
-    input: str,
-    features: int,
-    dropout: float,
-    input_dropout: float,
-    tied_weights: bool,
-    init: str,
-    init_scale: float,
-) -> None:
-    """Refuse what cannot be built, naming the key."""
-    choices = {"cell": (cell, CELLS), "input": (input, ("embedding", "one_hot")), "init": (init, INITS)}
-    for key, (value, allowed) in choices.items():
-        if value not in allowed:
+def check_model(config: ModelConfig) -> None:
+    """Refuse what cannot be built.
+
+    Raises:
+        UserError: naming the key.
+    """
+    find_cell(config.cell)
+    for key, allowed in {"input": INPUTS, "init": INITS}.items():
+        if (value := getattr(config, key)) not in allowed:
             raise UserError(f"model.{key}={value} is unknown: choose one of {', '.join(allowed)}")
-    for key, number in {"hidden_size": hidden_size, "num_layers": num_layers, "embedding_size": features}.items():
-        if number < 1:
+    for key in ("hidden_size", "num_layers", "embedding_size"):
+        number = getattr(config, key)
+        if number is not None and number < 1:
             raise UserError(f"model.{key}={number} must be at least 1")
-    for key, share in {"dropout": dropout, "input_dropout": input_dropout}.items():
-        if not 0 <= share < 1:
-            raise UserError(f"model.{key}={share} must lie in [0, 1): it is the share of units dropped")
-    if init_scale <= 0 and init in ("uniform", "normal"):
-        raise UserError(f"model.init_scale={init_scale} must be above 0 for init={init}")
-    if tied_weights and input == "one_hot":
+    for key in ("dropout", "input_dropout"):
+        if not 0 <= getattr(config, key) < 1:
+            raise UserError(f"model.{key}={getattr(config, key)} must lie in [0, 1): it is the share of units dropped")
+    if config.init_scale <= 0 and config.init in ("uniform", "normal"):
+        raise UserError(f"model.init_scale={config.init_scale} must be above 0 for init={config.init}")
+    if config.tied_weights:
+        _check_tied(config)
+
+
+def _check_tied(config: ModelConfig) -> None:
+    if config.input == "one_hot":
         raise UserError("model.tied_weights=true needs model.input=embedding: a one-hot input has no matrix to share")
-    if tied_weights and features != hidden_size:
+    if config.embedding_size not in (None, config.hidden_size):
         raise UserError(
-            f"model.tied_weights=true needs model.embedding_size ({features}) equal to model.hidden_size ({hidden_size}): "
-            "model.embedding_size=null makes it so"
+            f"model.tied_weights=true needs model.embedding_size ({config.embedding_size}) equal to model.hidden_size"
+            f" ({config.hidden_size}): model.embedding_size=null makes it so"
         )

@@ -1,7 +1,6 @@
 """Which device and which number format a training uses: static rules, so that the same machine always decides alike."""
 
 import contextlib
-import ctypes
 import os
 import platform
 from contextlib import AbstractContextManager
@@ -9,11 +8,10 @@ from contextlib import AbstractContextManager
 import torch
 
 from rnnscope.errors import UserError
+from rnnscope.model.cells.cell import Cell
 
 ACCELERATORS = ("auto", "cpu", "gpu")
 PRECISIONS = ("auto", "float32", "bf16")
-BF16_CPU_HIDDEN = {"lstm": 1, "gru": 256, "rnn": 256}  # units from which bf16 is faster on cores with AMX (measured)
-M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # names of malloc.h
 CUDNN_WITH_BF16 = 91300  # cuDNN 9.13: the first whose recurrent kernels take bf16
 
 
@@ -30,10 +28,10 @@ def resolve_device(accelerator: str) -> torch.device:
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def resolve_precision(precision: str, device: torch.device, cell: str, hidden_size: int) -> str:
+def resolve_precision(precision: str, device: torch.device, cell: Cell, hidden_size: int) -> str:
     """Return `float32` or `bf16`; `auto` takes bf16 where matrix units make this cell faster with it.
 
-    On a CPU that means AMX. Weights, gradients and optimiser stay float32 either way.
+    On a CPU that means AMX. Weights, gradients and optimizer stay float32 either way.
     """
     if precision not in PRECISIONS:
         raise UserError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
@@ -42,7 +40,7 @@ def resolve_precision(precision: str, device: torch.device, cell: str, hidden_si
     if device.type == "cuda":
         cudnn = torch.backends.cudnn.version() or 0
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) and cudnn >= CUDNN_WITH_BF16 else "float32"
-    return "bf16" if has_matrix_units() and hidden_size >= BF16_CPU_HIDDEN[cell] else "float32"
+    return "bf16" if has_matrix_units() and hidden_size >= cell.bf16_from else "float32"
 
 
 def has_matrix_units() -> bool:
@@ -74,18 +72,3 @@ def prepare_torch(threads: int, deterministic: bool) -> None:
     # it would fill every new tensor; nothing here reads one unwritten
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False
-
-
-def keep_freed_memory() -> None:
-    """Make glibc keep what a step frees for the next one, where it would give it back and fetch it again page by page.
-
-    oneDNN's workspace of a window is one piece of 34 MB (1 x 512 units, 32 x 64 tokens), which glibc maps and unmaps at each
-    step: 8,800 page faults, a fifth of the step; a third with 2 x 512 and 64 x 64. So no piece is mapped on its own, and a
-    gigabyte may lie free (mallopt(3)). With another allocator this does nothing.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (AttributeError, OSError, TypeError):
-        return
-    mallopt(M_MMAP_MAX, 0)
-    mallopt(M_TRIM_THRESHOLD, 1 << 30)

@@ -14,7 +14,7 @@ TOGETHER = 64  # tokens drawn by a GPU before the host looks at them
 
 
 @dataclass(frozen=True)
-class Choice:
+class SamplingOptions:
     """Among which tokens the next one is drawn.
 
     Args:
@@ -56,7 +56,7 @@ def check_temperature(temperature: float) -> None:
         raise UserError(f"temperature={temperature} must be 0 or above; 0 always takes the likeliest token")
 
 
-def draw(logits: Tensor, temperatures: Tensor, choice: Choice, uniform: Tensor) -> Tensor:
+def draw(logits: Tensor, temperatures: Tensor, options: SamplingOptions, uniform: Tensor) -> Tensor:
     """Draw one id for each row of `logits` (count, V) at its temperature (count, 1); 0 takes the likeliest.
 
     `uniform`: a number from [0, 1) for each row, (count, 1) float64. It is compared with the running sum of the row's
@@ -64,7 +64,7 @@ def draw(logits: Tensor, temperatures: Tensor, choice: Choice, uniform: Tensor) 
     """
     likeliest, first = logits.max(-1, keepdim=True)
     scaled = (logits - likeliest) / temperatures.clamp(min=1e-30)  # overflows downwards only: to probability 0
-    steps = running_sum(keep_top(scaled, choice.top_k, choice.top_p).double().softmax(-1))
+    steps = running_sum(keep_top(scaled, options.top_k, options.top_p).double().softmax(-1))
     total = steps[:, -1:]
     below = torch.nextafter(total, torch.zeros_like(total))  # rounding must not reach past the last token
     drawn = torch.searchsorted(steps, torch.minimum(uniform * total, below), right=True)
@@ -94,9 +94,9 @@ def keep_top(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
 
 @torch.inference_mode()
 def generate(
-    model: LanguageModel, prompt: list[int], length: int, temperatures: list[float], choice: Choice, seed: int
+    model: LanguageModel, prompt: list[int], length: int, temperatures: list[float], options: SamplingOptions, seed: int
 ) -> Iterator[list[int | None]]:
-    """Yield the next id of each text, `length` times; None for a text that has drawn `choice.end`.
+    """Yield the next id of each text, `length` times; None for a text that has drawn `options.end`.
 
     There is one text for each of `temperatures`. All start from `prompt` (at least one id) and advance together. The
     draws come from a generator of their own on the CPU, so that generating never disturbs training and a seed means the
@@ -112,27 +112,27 @@ def generate(
     stepper = Stepper(model, _read(model, prompt[:-1], count), count)
     first, heat = torch.full((count,), prompt[-1]), torch.tensor(temperatures).unsqueeze(-1)  # (count,), (count, 1)
     ended = [False] * count
-    for ids in _drawn(stepper, first, heat, choice, length, torch.Generator().manual_seed(seed)):
-        ended = [over or id == choice.end for over, id in zip(ended, ids, strict=True)]
+    for ids in _drawn(stepper, first, heat, options, length, torch.Generator().manual_seed(seed)):
+        ended = [over or id == options.end for over, id in zip(ended, ids, strict=True)]
         yield [None if over else id for id, over in zip(ids, ended, strict=True)]
         if all(ended):
             return
 
 
 def _drawn(
-    stepper: Stepper, ids: Tensor, heat: Tensor, choice: Choice, length: int, generator: torch.Generator
+    stepper: Stepper, ids: Tensor, heat: Tensor, options: SamplingOptions, length: int, generator: torch.Generator
 ) -> Iterator[list[int]]:
     """Yield the ids that come after `ids`, whether or not a text has ended."""
-    if stepper.graphs and choice.top_k is None and choice.top_p is None:
-        yield from GraphedDraws(stepper, ids, heat, choice).drawn(length, generator)
+    if stepper.graphs and options.top_k is None and options.top_p is None:
+        yield from GraphedDraws(stepper, ids, heat, options).drawn(length, generator)
         return
     device = stepper.model.head.weight.device
-    penalty = choice.forbidden(0, heat.new_zeros(1, stepper.model.vocabulary_size))
+    penalty = options.forbidden(0, heat.new_zeros(1, stepper.model.vocabulary_size))
     for drawn in range(length):
         logits = stepper.step(ids.to(device)).float().cpu()
-        if drawn == choice.minimum_length:
-            penalty = choice.forbidden(drawn, logits)
-        ids = draw(logits + penalty, heat, choice, torch.rand(len(ids), 1, generator=generator, dtype=torch.float64))
+        if drawn == options.minimum_length:
+            penalty = options.forbidden(drawn, logits)
+        ids = draw(logits + penalty, heat, options, torch.rand(len(ids), 1, generator=generator, dtype=torch.float64))
         yield ids.tolist()
 
 
@@ -143,12 +143,12 @@ class GraphedDraws:
     for the rounding of the logits.
     """
 
-    def __init__(self, stepper: Stepper, ids: Tensor, heat: Tensor, choice: Choice) -> None:
+    def __init__(self, stepper: Stepper, ids: Tensor, heat: Tensor, options: SamplingOptions) -> None:
         device = stepper.model.head.weight.device
-        self.stepper, self.choice = stepper, choice
+        self.stepper, self.options = stepper, options
         self._ids, self._heat = ids.to(device), heat.to(device)
         self._uniform = torch.zeros(len(ids), 1, dtype=torch.float64, device=device)
-        self._penalty = choice.forbidden(0, self._heat.new_zeros(1, stepper.model.vocabulary_size))
+        self._penalty = options.forbidden(0, self._heat.new_zeros(1, stepper.model.vocabulary_size))
         stepper.state = [tuple(part.clone() for part in layer) for layer in stepper.state]
         self._graph = self._record()
 
@@ -156,9 +156,9 @@ class GraphedDraws:
         """Yield the next ids, `length` times."""
         done = 0
         while done < length:
-            if done == self.choice.minimum_length:
-                self._penalty.copy_(self.choice.forbidden(done, self._penalty))
-            ends = [length, done + TOGETHER, *([self.choice.minimum_length] if done < self.choice.minimum_length else [])]
+            if done == self.options.minimum_length:
+                self._penalty.copy_(self.options.forbidden(done, self._penalty))
+            ends = [length, done + TOGETHER, *([self.options.minimum_length] if done < self.options.minimum_length else [])]
             count = min(ends) - done
             yield from self._replay(count, generator)
             done += count
@@ -190,7 +190,7 @@ class GraphedDraws:
         """Draw one token of each text, in place."""
         state = list(self.stepper.state)
         logits = self.stepper.step(self._ids).float() + self._penalty
-        self._ids.copy_(draw(logits, self._heat, self.choice, self._uniform))
+        self._ids.copy_(draw(logits, self._heat, self.options, self._uniform))
         for old, new in zip(state, self.stepper.state, strict=True):
             for part, value in zip(old, new, strict=True):
                 part.copy_(value)

@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from rnnscope.model.cells.cell import Cell
 from rnnscope.model.language_model import LanguageModel, State
 
 SMALL = 512  # tokens of a vocabulary: a table of more takes longer to make than a short text saves
@@ -29,8 +30,7 @@ class Stepper:
 
     def __init__(self, model: LanguageModel, state: State | None, count: int) -> None:
         self.model = model
-        self._layers = [Layer(layer, model.cell) for layer in model.cells if isinstance(layer, nn.RNNBase)]
-        self._step = {"rnn": _step_rnn, "lstm": _step_lstm, "gru": _step_gru}[model.cell]
+        self._layers = [Layer(layer, model.cell) for layer in model.cells]
         self._table = self._make_table() if model.vocabulary_size <= SMALL else None
         self.state = [_flat(part) for part in state] if state is not None else self._zero_state(count)
 
@@ -45,16 +45,15 @@ class Stepper:
         return self._layers[0].read_many(self.model.embed(ids))
 
     def _zero_state(self, count: int) -> list[tuple[Tensor, ...]]:
-        parts = 2 if self.model.cell == "lstm" else 1
         zero = self.model.head.weight.new_zeros(count, self.model.hidden_size)
-        return [(zero,) * parts for _ in range(self.model.num_layers)]
+        return [(zero,) * self.model.cell.state_parts for _ in range(self.model.num_layers)]
 
     def step(self, ids: Tensor) -> Tensor:
         """Return logits (count, V) for the token after `ids` (count,), and move the state on."""
-        hidden = ids
+        hidden, step = ids, self.model.cell.step
         for index, layer in enumerate(self._layers):
             read = layer.read(hidden) if index else self._read_first(ids)
-            self.state[index] = self._step(read, self.state[index], layer)
+            self.state[index] = step(read, self.state[index], layer.recurrent, layer.recurrent_bias)
             hidden = self.model.join(index, hidden, self.state[index][0])
         return self.model.head(hidden)
 
@@ -68,13 +67,13 @@ class Layer:
     `recurrent` is (hidden, gates), `bias` and `recurrent_bias` are (gates,); a cell that only adds the two has them in `bias`.
     """
 
-    def __init__(self, layer: nn.RNNBase, cell: str) -> None:
+    def __init__(self, layer: nn.Module, cell: Cell) -> None:
         named = dict(layer.named_parameters())
         self._weight = named["weight_ih_l0"]
         self.recurrent = named["weight_hh_l0"].t().contiguous()
         zero = self.recurrent.new_zeros(self.recurrent.shape[1])
         self.bias, self.recurrent_bias = named.get("bias_ih_l0", zero), named.get("bias_hh_l0", zero)
-        if cell != "gru":
+        if cell.adds_biases:
             self.bias = self.bias + self.recurrent_bias
 
     @cached_property
@@ -94,21 +93,3 @@ class Layer:
 def _flat(part: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     """Return one layer's state (1, count, hidden) as a tuple of (count, hidden)."""
     return tuple(tensor[0] for tensor in part) if isinstance(part, tuple) else (part[0],)
-
-
-def _step_rnn(read: Tensor, state: tuple[Tensor, ...], layer: Layer) -> tuple[Tensor, ...]:
-    return (torch.tanh(torch.addmm(read, state[0], layer.recurrent)),)
-
-
-def _step_lstm(read: Tensor, state: tuple[Tensor, ...], layer: Layer) -> tuple[Tensor, ...]:
-    i, f, g, o = torch.addmm(read, state[0], layer.recurrent).chunk(4, -1)
-    memory = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
-    return o.sigmoid() * memory.tanh(), memory
-
-
-def _step_gru(read: Tensor, state: tuple[Tensor, ...], layer: Layer) -> tuple[Tensor, ...]:
-    xr, xz, xn = read.chunk(3, -1)
-    hr, hz, hn = torch.addmm(layer.recurrent_bias, state[0], layer.recurrent).chunk(3, -1)
-    update = (xz + hz).sigmoid()
-    fresh = (xn + (xr + hr).sigmoid() * hn).tanh()
-    return (fresh + update * (state[0] - fresh),)

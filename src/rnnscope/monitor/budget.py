@@ -6,13 +6,13 @@ from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
-from rnnscope.monitor.monitors import Monitor
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-class Budget(Monitor):
+class Budget(Callback):
     """Stops at step `total_steps`, after `max_minutes` of training, or at the end of the step in which a signal came.
 
     A signal, or `pause_at`, interrupts: the run could go on. At the last step of its budget a run ends all the same.
@@ -61,8 +61,8 @@ class Budget(Monitor):
     def after_step(self, task: LanguageModelTask) -> None:
         self.signal = self.signal or self.asked()
         over_steps = self.total_steps is not None and task.step >= self.total_steps
-        over_time = self.max_minutes is not None and task.meeting and self.seconds() >= 60 * self.max_minutes
-        if over_steps or over_time or (self.signal and task.meeting) or task.step == self.pause_at:
+        over_time = self.max_minutes is not None and task.synchronizes and self.seconds() >= 60 * self.max_minutes
+        if over_steps or over_time or (self.signal and task.synchronizes) or task.step == self.pause_at:
             task.ending, task.interrupted = True, not (over_steps or over_time)
 
     def restore_handlers(self) -> None:

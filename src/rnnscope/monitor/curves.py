@@ -5,16 +5,16 @@ from dataclasses import dataclass
 
 import torch
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class TrainingCurves(Monitor):
+class TrainingCurves(Callback):
     """Every `every` steps: means over all steps since the last point; accuracy and norm of the step itself.
 
     Args:
-        every: optimiser steps between points.
+        every: optimizer steps between points.
         tokens_per_character: of the training split: 1 for characters, about 0.2 for words.
     """
 
@@ -30,15 +30,15 @@ class TrainingCurves(Monitor):
         if not task.look:
             return
         task.look = False
-        tally = task.tally
-        nats, clipped = tally.sums(task.device).unbind()
+        sums = task.sums
+        nats, clipped = sums.on_device(task.device).unbind()
         found = {"nats": nats, "clipped": clipped, "correct": task.correct, "norm": task.gradient_norm}
         numbers = {name: value.double() for name, value in found.items() if value is not None}
-        totals = Totals(tally.tokens, tally.steps, task.last_count, task.learning_rate, task.clips)
+        totals = Totals(sums.tokens, sums.steps, task.last_count, task.learning_rate, task.clips)
         self.recorder.read(
             torch.stack(list(numbers.values())), lambda read: self._curves(dict(zip(numbers, read, strict=True)), totals)
         )
-        tally.clear()
+        sums.clear()
 
     def _curves(self, read: dict[str, float], totals: "Totals") -> dict[str, float]:
         loss = read["nats"] / totals.tokens

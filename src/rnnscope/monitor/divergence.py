@@ -4,12 +4,12 @@ import math
 
 from torch import Tensor
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class Divergence(Monitor):
+class Divergence(Callback):
     """Looks at the sums since the last point every few steps; stands before the monitors that clear or save them.
 
     Args:
@@ -27,7 +27,7 @@ class Divergence(Monitor):
         point = task.step % self.scalars_every == 0
         if task.ending or any(task.step % every == 0 for every in self.every) or (point and task.device.type == "cpu"):
             self.recorder.settle()
-            look(task, task.tally.nats, task.gradient_norm)
+            look(task, task.sums.nats, task.gradient_norm)
         elif point:
             self.recorder.settle()
             latest = self.recorder.latest

@@ -2,13 +2,13 @@
 
 from typing import Protocol
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.throughput import Throughput
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class Screen(Protocol):
+class Console(Protocol):
     """Where lines go, and a bar that only a terminal shows."""
 
     def say(self, line: str) -> None: ...
@@ -16,21 +16,21 @@ class Screen(Protocol):
     def bar(self, step: int, total: int | None, text: str) -> None: ...
 
 
-class Progress(Monitor):
+class Progress(Callback):
     """The bar moves every `every` steps; a line is written every `lines_every` and at each validation."""
 
     name = "Progress"
 
     def __init__(
         self,
-        screen: Screen,
+        console: Console,
         recorder: Recorder,
         throughput: Throughput,
         every: int,
         lines_every: int,
         total_steps: int | None,
     ) -> None:
-        self.screen, self.recorder, self.throughput = screen, recorder, throughput
+        self.console, self.recorder, self.throughput = console, recorder, throughput
         self.every, self.lines_every, self.total_steps = every, lines_every, total_steps
         self._first_step, self._first_seconds = 0, 0.0
 
@@ -39,9 +39,9 @@ class Progress(Monitor):
 
     def after_step(self, task: LanguageModelTask) -> None:
         if task.step % self.lines_every == 0 or "val/loss" in self.recorder.row or task.ending:
-            self.screen.say(self._line(task))
+            self.console.say(self._line(task))
         if task.step % self.every == 0 or task.ending:
-            self.screen.bar(task.step, self.total_steps, self._numbers(task))
+            self.console.bar(task.step, self.total_steps, self._numbers(task))
 
     def _line(self, task: LanguageModelTask) -> str:
         total = "" if self.total_steps is None else f"/{self.total_steps}"

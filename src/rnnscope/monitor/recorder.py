@@ -5,21 +5,43 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
-from rnnscope.monitor.monitors import Monitor
-from rnnscope.monitor.reading import Reading
-from rnnscope.monitor.saved_state import SavedState
-from rnnscope.monitor.tensorboard import Board
+from rnnscope.monitor.tensorboard import TensorBoardWriter
+from rnnscope.training.callback import Callback
+from rnnscope.training.saved_state import SavedState
 from rnnscope.training.task import LanguageModelTask
 
 Finish = Callable[[list[float]], dict[str, float]]
 
 
-class Rows(Protocol):
-    """An open CSV."""
+class Journal(Protocol):
+    """An open file of rows, CSV or JSON."""
 
     def append(self, values: dict[str, Any]) -> None: ...
+
+
+class Reading:
+    """The values of `tensor`, (n,), as they are now. On a CPU they are there at once.
+
+    Waiting for a GPU at every point of the curves would leave it idle until the host has caught up.
+    """
+
+    def __init__(self, tensor: Tensor) -> None:
+        self.waits = tensor.is_cuda
+        self._values = tensor
+        if self.waits:
+            self._values = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=True)
+            self._values.copy_(tensor, non_blocking=True)
+            self._arrived = torch.cuda.Event()
+            self._arrived.record()
+
+    def numbers(self) -> list[float]:
+        """Wait for the values, and return them."""
+        if self.waits:
+            self._arrived.synchronize()
+        return self._values.tolist()
 
 
 @dataclass(frozen=True)
@@ -39,7 +61,7 @@ class Row:
         return not self.values and any(reading.waits for reading, _ in self.readings)
 
 
-class Recorder(Monitor):
+class Recorder(Callback):
     """Stands after all monitors that measure and before the one that saves.
 
     `values` is what only config, data and seed determine; `clock` is what the clock says. On a GPU the row of a step is
@@ -48,7 +70,7 @@ class Recorder(Monitor):
 
     name = "Recorder"
 
-    def __init__(self, metrics: Rows, timings: Rows, board: Board) -> None:
+    def __init__(self, metrics: Journal, timings: Journal, board: TensorBoardWriter) -> None:
         self.metrics, self.timings, self.board = metrics, timings, board
         self.row: dict[str, float] = {}  # what was written in this step
         self.latest: dict[str, float] = {}  # the newest value of each tag, for the progress bar and the end of a run

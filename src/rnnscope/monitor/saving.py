@@ -4,17 +4,17 @@ import math
 import time
 from collections.abc import Callable
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.validation import Validation
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class Saving(Monitor):
+class Saving(Callback):
     """Stands last, so that a checkpoint holds everything its step has done and written.
 
     Args:
-        every: optimiser steps between checkpoints.
+        every: optimizer steps between checkpoints.
         minutes: at most this long between checkpoints, to the next step that is looked at; None for no such limit. It decides
             nothing in the training.
         keep_every: steps between checkpoints kept for good, None for none.
@@ -55,7 +55,7 @@ class Saving(Monitor):
 
     def _overdue(self, task: LanguageModelTask) -> bool:
         """Whether the clock asks for a checkpoint, and the sums since the last look are numbers worth one."""
-        if not task.meeting or time.monotonic() - self._saved < self.seconds:
+        if not task.synchronizes or time.monotonic() - self._saved < self.seconds:
             return False
         self.recorder.settle()
-        return math.isfinite(self.recorder.latest.get("train/loss", 0.0)) and math.isfinite(task.tally.nats)
+        return math.isfinite(self.recorder.latest.get("train/loss", 0.0)) and math.isfinite(task.sums.nats)

@@ -18,7 +18,7 @@ MOST = 1 << 14  # values a histogram counts: more would cost time and show the s
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
 
 
-class Board:
+class TensorBoardWriter:
     """One run's TensorBoard events.
 
     Args:

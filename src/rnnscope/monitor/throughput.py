@@ -7,13 +7,13 @@ from typing import Any
 
 import torch
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
-from rnnscope.monitor.saved_state import SavedState
+from rnnscope.training.callback import Callback
+from rnnscope.training.saved_state import SavedState
 from rnnscope.training.task import LanguageModelTask
 
 
-class Throughput(Monitor):
+class Throughput(Callback):
     """Every `every` steps. `seconds` goes on from where an earlier session of the same run stopped."""
 
     name = "Throughput"

@@ -1,4 +1,4 @@
-"""Update sizes: how far one optimiser step moves each parameter, against the parameter's own size."""
+"""Update sizes: how far one optimizer step moves each parameter, against the parameter's own size."""
 
 import math
 from functools import partial
@@ -6,19 +6,19 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
+from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class UpdateSizes(Monitor):
+class UpdateSizes(Callback):
     """log10 of RMS(update) / RMS(parameter), per parameter and overall, and histograms of both.
 
     The update is what the whole step did: gradient, clipping, moments, learning rate, weight decay. The parameter is
     taken before the step. One that is all zero is left out until it moves: its ratio is no number.
 
     Args:
-        every: optimiser steps between update sizes.
+        every: optimizer steps between update sizes.
         histograms_every: steps between histograms.
     """
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from rnnscope.model.scoring import Score, Window, evaluate
 from rnnscope.monitor.divergence import stop_diverged
-from rnnscope.monitor.monitors import Monitor
 from rnnscope.monitor.recorder import Recorder
-from rnnscope.monitor.saved_state import SavedState
+from rnnscope.training.callback import Callback
+from rnnscope.training.saved_state import SavedState
 from rnnscope.training.schedules import Plateau
 from rnnscope.training.task import LanguageModelTask
 
@@ -18,11 +18,11 @@ def due(task: LanguageModelTask, every: int) -> bool:
     return not task.diverged and (task.step % every == 0 or (task.ending and not task.interrupted))
 
 
-class Validation(Monitor):
+class Validation(Callback):
     """Every `every` steps and at the end: the loss of the val split, the best so far, early stopping, plateau schedules.
 
     Args:
-        every: optimiser steps between validations.
+        every: optimizer steps between validations.
         windows: gives the windows of the val split, in order, anew each time.
         tokens_per_character: of the val split.
         words: whether perplexity is worth a curve.

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from rnnscope.allocator import keep_freed_memory
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import check_config, to_plain
 from rnnscope.data.batches import Windows
@@ -14,7 +15,6 @@ from rnnscope.data.config import CorpusConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.precision import keep_freed_memory
 from rnnscope.pipeline.hardware import Hardware, find_hardware, resolve_cuda_graph
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
@@ -22,11 +22,11 @@ from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.load import LoadedRun, strangers
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.config import TrainerConfig
-from rnnscope.training.distributed.collectives import Exchange
+from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizers import make_optimizer
 from rnnscope.training.randomness import seed_all, seed_of_process
 from rnnscope.training.schedules import make_schedule
-from rnnscope.training.state_resets import Resets
+from rnnscope.training.state_resets import StateResets
 from rnnscope.training.task import LanguageModelTask
 
 
@@ -53,6 +53,12 @@ class Training:
     @property
     def words(self) -> bool:
         return self.data.vocabulary.level == "word"
+
+    @property
+    def agreed(self) -> dict[str, Any]:
+        """What must be the same in all processes that train together."""
+        resolved = {key: self.resolved[key] for key in ("device", "precision", "horizon")}
+        return {**resolved, "text": self.data.fingerprint["streams"]}
 
     def tokens_per_character(self, split: str) -> float:
         """Return how many tokens stand for a character of the split's text."""
@@ -158,8 +164,8 @@ def make_task(
         hardware.precision,
         trainer.clip_norm,
         trainer.clip_value,
-        resets=Resets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None,
-        exchange=Exchange(*place) if processes.together else None,
+        resets=StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None,
+        collectives=Collectives(*place) if processes.together else None,
         cuda_graph=resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say),
     )
 

@@ -9,10 +9,9 @@ from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
-from rnnscope.monitor.monitors import Monitor, Monitors
 from rnnscope.monitor.progress import Progress
 from rnnscope.monitor.recorder import Recorder
-from rnnscope.monitor.sample_writer import Samples
+from rnnscope.monitor.sample_writer import SampleWriter
 from rnnscope.monitor.saving import Saving
 from rnnscope.monitor.throughput import Throughput
 from rnnscope.monitor.update_sizes import UpdateSizes
@@ -21,7 +20,8 @@ from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.writers import Writers
 from rnnscope.runs.load import drawing, first_id, prompt_ids
-from rnnscope.training.distributed.synchronization import Meetings
+from rnnscope.training.callback import Callback, CallbackList
+from rnnscope.training.distributed.synchronization import SynchronizationPoints
 
 
 @dataclass
@@ -32,7 +32,7 @@ class Watch:
     validation: Validation
     recorder: Recorder
     throughput: Throughput
-    monitors: Monitors
+    monitors: CallbackList
 
     def progress(self, training: Training) -> dict[str, Any]:
         """Return how far the training is, for run.json."""
@@ -63,7 +63,7 @@ def make_callbacks(
         trainer.patience,
         options.job.report if options.job else None,
     )
-    monitors: list[Monitor] = [
+    monitors: list[Callback] = [
         Divergence(recorder, monitor.scalars_every, cadences[1:]),
         TrainingCurves(recorder, monitor.scalars_every, training.tokens_per_character("train")),
         UpdateSizes(recorder, monitor.updates_every, monitor.histograms_every),
@@ -76,7 +76,7 @@ def make_callbacks(
     ]
     every = [*cadences, trainer.keep_every, monitor.updates_every, monitor.histograms_every]
     every += [monitor.lines_every, monitor.samples_every]
-    return Watch(budget, validation, recorder, throughput, Monitors(budget, monitors, list(filter(None, every))))
+    return Watch(budget, validation, recorder, throughput, CallbackList(budget, monitors, list(filter(None, every))))
 
 
 def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
@@ -88,12 +88,12 @@ def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
     return Budget(*limits, seconds, asked=job.asked) if job else Budget(*limits, seconds)
 
 
-def synchronization_points(training: Training) -> Meetings:
+def synchronization_points(training: Training) -> SynchronizationPoints:
     """Return when the processes of a training meet: for all that is logged, validated or saved, and where it may end."""
     monitor, trainer, stop = training.config.monitor, training.config.trainer, training.options.stop
     every = (monitor.scalars_every, monitor.samples_every, trainer.val_every, trainer.checkpoint_every, trainer.keep_every)
     last = (training.total_steps, stop.step if stop else None)
-    return Meetings(monitor.scalars_every, tuple(filter(None, every)), tuple(filter(None, last)))
+    return SynchronizationPoints(monitor.scalars_every, tuple(filter(None, every)), tuple(filter(None, last)))
 
 
 def val_windows(training: Training) -> Iterator[Any]:
@@ -108,7 +108,7 @@ def val_windows(training: Training) -> Iterator[Any]:
     return iter(windows)
 
 
-def make_samples(training: Training, writers: Writers, console: Console) -> Samples:
+def make_samples(training: Training, writers: Writers, console: Console) -> SampleWriter:
     """Return the callback that generates text while training.
 
     Raises:
@@ -118,7 +118,7 @@ def make_samples(training: Training, writers: Writers, console: Console) -> Samp
     monitor, plain = config.monitor, to_plain(config)
     # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
     least = monitor.sample_length if config.dataset.start_end == "document" else 0
-    return Samples(
+    return SampleWriter(
         writers.board,
         writers.samples,
         monitor.samples_every or config.trainer.val_every,

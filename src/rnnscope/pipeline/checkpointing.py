@@ -58,7 +58,7 @@ class CheckpointManager:
                 raise ValueError("it is of another number of processes")
             training.model.load_state_dict(saved["state_dict"])
             training.task.restore(saved["task"])
-            self.watch.monitors.restore(saved["monitors"], str(self.run.checkpoints / LAST), say)
+            self.watch.monitors.restore_each(saved["monitors"], str(self.run.checkpoints / LAST), say)
             if training.task.position:
                 training.windows.load_state_dict(training.task.position)
             restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more

@@ -1,18 +1,15 @@
 """What every process of a training but the first does: it starts where process 0 is, and does what that decides."""
 
 import os
-import signal
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.opening import join
 from rnnscope.pipeline.session import Result
 from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.runs.folder import RunFolder
-from rnnscope.training.distributed.collectives import Lost
+from rnnscope.training.distributed.collectives import ProcessLost
 from rnnscope.training.distributed.synchronization import Follower
 
 
@@ -24,18 +21,12 @@ def follow(training: Training) -> Result:
         SystemExit: when process 0 is gone; it has said why.
     """
     threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
-    exchange = training.task.exchange
-    assert exchange is not None
-
-    def start(told: dict[str, Any]) -> None:
-        join(training, told)
-        for number in (signal.SIGINT, signal.SIGTERM):  # process 0 gets them too, and decides for all
-            signal.signal(number, signal.SIG_IGN)
-
+    collectives = training.task.collectives
+    assert collectives is not None
     try:
-        run_trainer(training, Follower(exchange, start))
-        ended = exchange.hear()
-    except Lost:
+        run_trainer(training, Follower(collectives, training.windows, training.agreed))
+        ended = collectives.receive()
+    except ProcessLost:
         raise SystemExit(1) from None
     return Result(RunFolder(Path(ended["run"])), ended["status"], ended["step"], {}, None)
 

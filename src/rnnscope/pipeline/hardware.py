@@ -8,6 +8,7 @@ import torch
 
 from rnnscope.config.schema import TrainConfig
 from rnnscope.errors import UserError
+from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.precision import prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.training.distributed.processes import Processes, check_world_size, find_processes
 from rnnscope.training.optimizers import is_capturable
@@ -50,7 +51,7 @@ def find_hardware(config: TrainConfig, recorded: dict[str, Any], say: Callable[[
     device = processes.place(device)
     threads = resolve_threads(trainer.threads)
     threads = processes.threads(threads) if trainer.threads is None else threads
-    precision = resolve_precision(trainer.precision, device, config.model.cell, config.model.hidden_size)
+    precision = resolve_precision(trainer.precision, device, find_cell(config.model.cell), config.model.hidden_size)
     prepare_torch(threads, trainer.deterministic)
     return Hardware(device, processes, threads, precision, resolve_step_version(recorded, device))
 

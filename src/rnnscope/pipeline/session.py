@@ -8,16 +8,15 @@ from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.callbacks import make_callbacks, synchronization_points
 from rnnscope.pipeline.checkpointing import CheckpointManager
 from rnnscope.pipeline.console import Console
-from rnnscope.pipeline.opening import opening
 from rnnscope.pipeline.summary import explain, summary
 from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.pipeline.writers import open_writers
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.weights import hash_weights
-from rnnscope.training.distributed.collectives import Exchange
+from rnnscope.training.callback import Callback
+from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.distributed.synchronization import Leader
-from rnnscope.training.task import Watcher
 
 
 @dataclass
@@ -46,8 +45,8 @@ class Session:
         self.writers = open_writers(run, training, first_step, console.say)
         begin, save = lambda: self.checkpoints.begin(), lambda is_best, kept: self.checkpoints.save(is_best, kept)
         self.watch = make_callbacks(training, self.writers, console, begin, save)
-        exchange, others = training.task.exchange, saved.get("others", []) if saved else []
-        self.leader = self._lead(exchange, others) if exchange else None
+        collectives, others = training.task.collectives, saved.get("others", []) if saved else []
+        self.leader = self._lead(collectives, others) if collectives else None
         self.checkpoints = CheckpointManager(run, record, training, self.writers, self.watch, self.leader, saved)
         try:
             self.checkpoints.restore(console.say)
@@ -55,12 +54,12 @@ class Session:
             self.writers.close()
             raise
 
-    def _lead(self, exchange: Exchange, others: list[dict[str, Any]]) -> Leader:
+    def _lead(self, collectives: Collectives, others: list[dict[str, Any]]) -> Leader:
         """Return what lets the other processes follow the callbacks of this one."""
         points = synchronization_points(self.training)
-        return Leader(exchange, points, self.watch.monitors, lambda: opening(self.training, others))
+        return Leader(collectives, points, self.watch.monitors, self.training.agreed, others)
 
-    def train(self, callback: Watcher | None = None) -> Result:
+    def train(self, callback: Callback | None = None) -> Result:
         """Train to the end and record how it went, whatever way it went.
 
         Args:

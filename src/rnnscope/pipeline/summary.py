@@ -9,7 +9,7 @@ import torch
 from rnnscope.monitor.progress import clock
 from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder, outputs_folder
-from rnnscope.training.distributed.collectives import Lost
+from rnnscope.training.distributed.collectives import ProcessLost
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -62,7 +62,7 @@ def what_to_try(training: Training) -> str:
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
     """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
-    if isinstance(error, Lost):
+    if isinstance(error, ProcessLost):
         return f"another process is gone ({error})", lost_process(training, run)
     if isinstance(error, torch.OutOfMemoryError):
         reason = str(error).splitlines()[0]

@@ -11,10 +11,10 @@ from pytorch_lightning.strategies import Strategy
 
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.lightning import OwnSignals, SideBySide, Stretches, take_children
-from rnnscope.training.task import Watcher
+from rnnscope.training.callback import Callback
 
 
-def run_trainer(training: Training, callback: Watcher) -> None:
+def run_trainer(training: Training, callback: Callback) -> None:
     """Train until `callback` ends it. Processes that Lightning started for it are killed if it fails, and else soon end."""
     processes = training.hardware.processes
     strategy: Strategy | str = "auto"
@@ -37,7 +37,7 @@ def run_trainer(training: Training, callback: Watcher) -> None:
         use_distributed_sampler=False,
         limit_val_batches=0,
     )
-    training.task.watcher = callback
+    training.task.callbacks = callback
     gc.freeze()  # going through all that torch, Hydra and Lightning hold takes 0.14 s, in the middle of some step
     try:
         trainer.fit(training.task, train_dataloaders=Stretches(training.windows))

@@ -7,7 +7,7 @@ from typing import Any
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import to_plain
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
-from rnnscope.monitor.tensorboard import Board
+from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
@@ -29,7 +29,7 @@ class Writers:
     metrics: CsvJournal
     timings: CsvJournal
     samples: JsonJournal
-    board: Board
+    board: TensorBoardWriter
 
     def offsets(self) -> dict[str, int]:
         """Return how long each file is now: what a checkpoint remembers."""
@@ -55,7 +55,7 @@ def open_writers(run: RunFolder, training: Training, first_step: int, say: Calla
     parameters = [name for name, _ in training.model.named_parameters()]
     metrics = CsvJournal(run.metrics, metric_columns(parameters, training.words))
     timings = CsvJournal(run.timings, TIMING_COLUMNS)
-    board = Board(run.path, first_step)  # after what may be refused: it makes a file
+    board = TensorBoardWriter(run.path, first_step)  # after what may be refused: it makes a file
     if not first_step:
         job = training.options.job
         board.hparams(hparams_of(training.config, job.swept if job else ()), ["best/loss", "best/bits_per_character"])

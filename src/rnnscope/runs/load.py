@@ -20,7 +20,7 @@ from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import Choice, check_temperature, generate
+from rnnscope.model.sampling import SamplingOptions, check_temperature, generate
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
@@ -46,7 +46,7 @@ class LoadedRun:
     model: LanguageModel
 
     def __repr__(self) -> str:
-        model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell}"
+        model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell.name}"
         return f"<run {self.folder.path}: {model}, {len(self.vocabulary)} tokens of level {self.vocabulary.level}>"
 
     def sample(self, prompt: str = "", length: int = 500, **how: Any) -> str:
@@ -178,12 +178,12 @@ def drawing(
     top_k: int | None = None,
     top_p: float | None = None,
     minimum_length: int = 0,
-) -> Choice:
+) -> SamplingOptions:
     """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
     start = None if vocabulary.level == "byte" else vocabulary.start
     end = vocabulary.end if is_framed(config) else None
     never = {vocabulary.unk, start, vocabulary.end} - {end, None}
-    return Choice(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
+    return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
 
 
 def dataset_of(config: dict[str, Any]) -> dict[str, Any]:

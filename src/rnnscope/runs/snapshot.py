@@ -1,8 +1,8 @@
 """Reading and writing the plain-data files that rebuild a model: config.yaml and vocabulary.json."""
 
-import inspect
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ import yaml
 
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
+from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
@@ -126,13 +127,13 @@ def build_model(config: dict[str, Any], vocabulary_size: int, source: str = "mod
         UserError: for keys a model does not have and sizes no machine holds, naming them.
     """
     keys = config.get("model")
-    known = set(inspect.signature(LanguageModel).parameters) - {"vocabulary_size"}
+    known = {field.name for field in fields(ModelConfig)}
     if not isinstance(keys, dict) or not keys.keys() <= known:
         strange = ", ".join(str(key) for key in keys.keys() - known) if isinstance(keys, dict) else "model"
         raise UserError(f"{source}: unknown key(s) under model: {strange}; known: {', '.join(sorted(known))}")
     _check_size(keys, vocabulary_size, source)
     try:
-        return LanguageModel(vocabulary_size, **keys)
+        return LanguageModel.from_config(ModelConfig(**keys), vocabulary_size)
     except TypeError as error:
         raise UserError(f"{source}: the model section has a value of the wrong type ({error})") from error
 

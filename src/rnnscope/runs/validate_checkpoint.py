@@ -35,15 +35,15 @@ def _is_task(task: Any) -> bool:
     numbers = leaves(task.get("schedule"))
     return (
         all(type(count) is int and count >= 0 for count in counts)
-        and _is_tally(task.get("tally"))
-        and _is_tally(task.get("watched"))
+        and _are_sums(task.get("tally"))
+        and _are_sums(task.get("watched"))
         and all(map(_is_number, numbers))
         and isinstance(task.get("optimizer"), dict)
     )
 
 
-def _is_tally(value: Any) -> bool:
-    """Whether this is what `Tally.state` gives: a sum, two counts, a sum; the sums None where nothing was summed."""
+def _are_sums(value: Any) -> bool:
+    """Whether this is what `RunningSums.state` gives: a sum, two counts, a sum; the sums None where nothing was summed."""
     if not isinstance(value, list) or [type(count) for count in value[1:3]] != [int, int] or len(value) != 4:
         return False
     return all(sum is None or (isinstance(sum, Tensor) and sum.numel() == 1) for sum in (value[0], value[3]))
@@ -96,7 +96,7 @@ def _fits_cells(carried: Any, model: LanguageModel, batch_size: int) -> bool:
         return False
     parts = [layer if isinstance(layer, (tuple, list)) else (layer,) for layer in carried]
     shape = (1, batch_size, model.hidden_size)
-    wanted = 2 if model.cell == "lstm" else 1
     return all(
-        len(layer) == wanted and all(isinstance(part, Tensor) and part.shape == shape for part in layer) for layer in parts
+        len(layer) == model.cell.state_parts and all(isinstance(part, Tensor) and part.shape == shape for part in layer)
+        for layer in parts
     )

@@ -35,7 +35,7 @@ class Recording:
 class GraphedStep:
     """Does what `step` does, called alike, by replaying it.
 
-    The optimizer's learning rate must be a tensor on the device, and `step` must have no `exchange`. Random numbers follow
+    The optimizer's learning rate must be a tensor on the device, and `step` must have no `collectives`. Random numbers follow
     the device's default generator, as they do without a graph.
 
     Args:
@@ -43,7 +43,7 @@ class GraphedStep:
     """
 
     def __init__(self, step: OptimizerStep, resets: bool) -> None:
-        assert step.exchange is None, "processes exchange gradients in the middle of a step"
+        assert step.collectives is None, "processes exchange gradients in the middle of a step"
         self.step, self.resets = step, resets
         self._recordings: dict[torch.Size, Recording] = {}
         self._pool: Any = None  # of memory, which all graphs share: one runs at a time

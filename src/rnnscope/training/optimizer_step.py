@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rnnscope.model.language_model import LanguageModel, State, detach, parts
 from rnnscope.model.precision import autocast
 from rnnscope.model.scoring import count_correct, sum_of_nats
-from rnnscope.training.distributed.collectives import Exchange
+from rnnscope.training.distributed.collectives import Collectives
 
 
 @dataclass(slots=True)
@@ -40,7 +40,7 @@ class OptimizerStep:
         precision: `float32` or `bf16` (autocast; weights and optimizer stay float32).
         clip_norm: the gradient is scaled down to this norm when longer; None leaves it.
         clip_value: every element of the gradient is clamped to +- this; None leaves it.
-        exchange: with the other processes that train the same model; None where this is the only one.
+        collectives: with the other processes that train the same model; None where this is the only one.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class OptimizerStep:
         precision: str = "float32",
         clip_norm: float | None = None,
         clip_value: float | None = None,
-        exchange: Exchange | None = None,
+        collectives: Collectives | None = None,
     ) -> None:
         self.model, self.optimizer, self.precision = model, optimizer, precision
-        self.clip_norm, self.clip_value, self.exchange = clip_norm, clip_value, exchange
+        self.clip_norm, self.clip_value, self.collectives = clip_norm, clip_value, collectives
         self.parameters = list(model.parameters())
 
     def __call__(
@@ -79,8 +79,8 @@ class OptimizerStep:
             parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
         nats.backward(share)  # of the mean: dividing first would cost two more operations
         nats = nats.detach()
-        if self.exchange is not None:
-            self._add_up(self.exchange, nats, correct)
+        if self.collectives is not None:
+            self._all_reduce(self.collectives, nats, correct)
         clipping, norm = self._clip(look)
         self.optimizer.step()
         return Outcome(detach(after), nats, clipping, correct, norm)
@@ -90,11 +90,11 @@ class OptimizerStep:
         device = self.parameters[0].device
         return autocast(device.type, self.precision)  # one for all steps: to make it takes longer than to enter it
 
-    def _add_up(self, exchange: Exchange, nats: Tensor, correct: Tensor | None) -> None:
+    def _all_reduce(self, collectives: Collectives, nats: Tensor, correct: Tensor | None) -> None:
         """Make sums over all processes of what this one found: each has divided by the targets of the whole window."""
-        exchange.add_up([*self._gradients(), nats])
+        collectives.all_reduce([*self._gradients(), nats])
         if correct is not None:
-            exchange.add_up([correct])
+            collectives.all_reduce([correct])
 
     def _clip(self, look: bool) -> tuple[Tensor | None, Tensor | None]:
         """Clip the gradient in place, and return `clipping` and `gradient_norm` of the outcome."""

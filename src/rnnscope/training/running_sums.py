@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 
-class Tally:
+class RunningSums:
     """Sums since the last look. What is added waits on its device until somebody asks: a step neither waits nor adds.
 
     When it is asked for makes no difference: float32 losses add up in float64 without rounding.
@@ -46,7 +46,7 @@ class Tally:
         self._clipped += sum(values if self.clip_norm is None else (value > self.clip_norm for value in values))
         return self._clipped
 
-    def sums(self, device: torch.device) -> Tensor:
+    def on_device(self, device: torch.device) -> Tensor:
         """Return `nats` and `clipped` as they are on their device, without waiting for them: (2,) float64."""
         clipping = _stacked(self._new_clipping, device)
         if self.clip_norm is not None:

@@ -1,6 +1,6 @@
-"""How the learning rate moves. A schedule only says a number: moments of the optimiser survive every change of rate.
+"""How the learning rate moves. A schedule only says a number: moments of the optimizer survive every change of rate.
 
-Steps are optimiser steps, counted from 0: `rate(step)` is the rate that update number `step` uses.
+Steps are optimizer steps, counted from 0: `rate(step)` is the rate that update number `step` uses.
 """
 
 import math

@@ -7,7 +7,7 @@ from torch import Tensor
 AHEAD = 256  # steps that are drawn at once: one by one it takes 0.4 % of the steps of 2 x 128 units
 
 
-class Resets:
+class StateResets:
     """Draws about `share` of the columns of the batch at every step, the batch of all processes together.
 
     The seed and the number of the step decide, nothing else: there is nothing to save for a run that is resumed, and several

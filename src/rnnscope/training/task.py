@@ -1,10 +1,10 @@
-"""The LightningModule: one optimiser step per window, with the state carried from window to window.
+"""The LightningModule: one optimizer step per window, with the state carried from window to window.
 
 Truncated backpropagation through time: window k starts from the state in which window k-1 ended, but gradients stop at
 the border.
 
 Two things keep the pipeline beside a bare loop where a step takes 13 ms (two layers of 128 units on two cores).
-Optimisation is manual in Lightning's sense, without its closures; and Lightning's batch is a stretch of windows, so that
+Optimization is manual in Lightning's sense, without its closures; and Lightning's batch is a stretch of windows, so that
 its hooks, half a millisecond together, run once for many steps. The task counts its own steps: `trainer.global_step`
 stays 0.
 """
@@ -19,25 +19,13 @@ from torch import Tensor, nn
 
 from rnnscope.model.language_model import LanguageModel, State, parts
 from rnnscope.model.scoring import Window
+from rnnscope.training.callback import Callback
 from rnnscope.training.cuda_graph import GraphedStep
-from rnnscope.training.distributed.collectives import Exchange
+from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
-from rnnscope.training.running_sums import Tally
+from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Plateau, Schedule
-from rnnscope.training.state_resets import Resets
-
-
-class Watcher:
-    """What looks on while a task trains; this one does not. monitor/monitors.py has the one that does."""
-
-    def start(self, task: "LanguageModelTask") -> None:
-        """Called once, before the first step of this process."""
-
-    def before_step(self, task: "LanguageModelTask") -> None:
-        """Called before each step: `task.step` steps are done."""
-
-    def after_step(self, task: "LanguageModelTask") -> None:
-        """Called after each step: `task.step` counts it. Setting `task.ending` makes it the last."""
+from rnnscope.training.state_resets import StateResets
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -47,11 +35,11 @@ class LanguageModelTask(pl.LightningModule):
         model: what is trained.
         optimizer: over the model's parameters.
         schedule: says the learning rate of each step.
-        precision: `float32` or `bf16` (autocast; weights and optimiser stay float32).
+        precision: `float32` or `bf16` (autocast; weights and optimizer stay float32).
         clip_norm: the gradient is scaled down to this norm when longer; None leaves it.
         clip_value: every element of the gradient is clamped to +- this; None leaves it.
         resets: says which columns start a window from zero, though they carry a state; None for none.
-        exchange: with the other processes that train the same model; None where this is the only one.
+        collectives: with the other processes that train the same model; None where this is the only one.
         cuda_graph: whether steps are replayed as a CUDA graph, which changes nothing but their speed.
     """
 
@@ -63,29 +51,29 @@ class LanguageModelTask(pl.LightningModule):
         precision: str = "float32",
         clip_norm: float | None = None,
         clip_value: float | None = None,
-        resets: Resets | None = None,
-        exchange: Exchange | None = None,
+        resets: StateResets | None = None,
+        collectives: Collectives | None = None,
         cuda_graph: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.model, self.schedule, self.precision = model, schedule, precision
         self.clips = clip_norm is not None or clip_value is not None
-        self.resets, self.exchange = resets, exchange
+        self.resets, self.collectives = resets, collectives
         self._optimizer = optimizer
-        step = OptimizerStep(model, optimizer, precision, clip_norm, clip_value, exchange)
+        step = OptimizerStep(model, optimizer, precision, clip_norm, clip_value, collectives)
         self._take = GraphedStep(step, resets is not None) if cuda_graph else step
         self.learning_rate = math.nan  # of the last step
-        self.watcher = Watcher()
+        self.callbacks = Callback()
         self.carried: State | None = None  # the state that the next window starts from
-        self.step = 0  # optimiser steps done
+        self.step = 0  # optimizer steps done
         self.tokens_seen = 0
         self.epoch = 0
         self.position: dict[str, int] = {}  # of the data, after the last window trained on
-        self.tally = Tally(clip_norm)  # since the last point of the curves
-        self.watched = Tally()  # since the last validation: what a plateau schedule looks at
+        self.sums = RunningSums(clip_norm)  # since the last point of the curves
+        self.watched = RunningSums()  # since the last validation: what a plateau schedule looks at
         self.look = False  # a monitor sets it to have the next step's accuracy and norm
-        self.meeting = True  # whether all processes meet after this step: else no monitor may end the run, nor save it
+        self.synchronizes = True  # whether all processes meet after this step: else no monitor may end the run, nor save it
         self.ending = False  # a monitor sets it: this step is the last
         self.interrupted = False  # by a signal: then it leaves without looking once more
         self.diverged: str | None = None  # what was not finite, once something was not
@@ -108,20 +96,20 @@ class LanguageModelTask(pl.LightningModule):
         return batch  # a stretch makes its windows when it comes to them
 
     def on_train_start(self) -> None:
-        self.watcher.start(self)
+        self.callbacks.start(self)
 
     def training_step(self, stretch: Iterable[Any], batch_idx: int) -> None:
-        """Take a step on each window of a stretch, Lightning's batch; the watcher looks before and after each."""
+        """Take a step on each window of a stretch, Lightning's batch; callbacks are called before and after each."""
         for window in stretch:
-            self.watcher.before_step(self)
+            self.callbacks.before_step(self)
             self.take_step(window)
-            self.watcher.after_step(self)
+            self.callbacks.after_step(self)
             if self.ending:
                 self.trainer.should_stop = True
                 return
 
     def take_step(self, window: Window) -> None:
-        """Take one optimiser step on `window`; the sums of its loss and clipping are left in `tally`."""
+        """Take one optimizer step on `window`; the sums of its loss and clipping are left in `sums`."""
         self._set_rate(window.epoch)
         state, kept = (None, None) if window.fresh else self._state()
         share = self._share_of(window.count)
@@ -130,7 +118,7 @@ class LanguageModelTask(pl.LightningModule):
         self.step, self.epoch, self.position = self.step + 1, window.epoch, window.position
         self.last_count = window.count
         self.tokens_seen += window.count
-        self.tally.add(outcome.nats, window.count, outcome.clipping)
+        self.sums.add(outcome.nats, window.count, outcome.clipping)
         if isinstance(self.schedule, Plateau):
             self.watched.add(outcome.nats, window.count)
 
@@ -167,7 +155,7 @@ class LanguageModelTask(pl.LightningModule):
             "carried": self.carried,
             "optimizer": self._optimizer_state(),
             "schedule": getattr(self.schedule, "state_dict", dict)(),
-            "tally": self.tally.state(),
+            "tally": self.sums.state(),
             "watched": self.watched.state(),
         }
 
@@ -190,7 +178,7 @@ class LanguageModelTask(pl.LightningModule):
             group.update(options)  # the config's: it may have changed since, and else they are the same
         if saved["schedule"]:
             self.schedule.load_state_dict(saved["schedule"])  # type: ignore[union-attr]
-        self.tally.restore(saved["tally"])
+        self.sums.restore(saved["tally"])
         self.watched.restore(saved["watched"])
 
 

@@ -20,12 +20,12 @@ def _disconnect() -> None:
         torch.distributed.destroy_process_group()
 
 
-class Lost(RuntimeError):
+class ProcessLost(RuntimeError):
     """Another process of the training is gone."""
 
 
-class Exchange:
-    """What processes send each other. All call the same methods in the same order; each raises `Lost`."""
+class Collectives:
+    """What processes send each other. All call the same methods in the same order; each raises `ProcessLost`."""
 
     def __init__(self, rank: int, world_size: int) -> None:
         self.rank, self.world_size = rank, world_size
@@ -37,7 +37,7 @@ class Exchange:
             self._messages = torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
         atexit.register(_disconnect)
 
-    def add_up(self, tensors: list[Tensor]) -> None:
+    def all_reduce(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in one go.
 
         torch's DistributedDataParallel would sum while the backward pass still runs, but lays its buckets out anew after the
@@ -49,13 +49,13 @@ class Exchange:
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def tell(self, message: Any) -> None:
-        """Send plain values and tensors to all others: process 0 tells, the others `hear`."""
+    def broadcast(self, message: Any) -> None:
+        """Send plain values and tensors to all others: process 0 sends, the others `receive`."""
         with _reaching():
             torch.distributed.broadcast_object_list([_packed(message)], src=0, group=self._messages)
 
-    def hear(self) -> Any:
-        """Wait for what process 0 tells, and return it."""
+    def receive(self) -> Any:
+        """Wait for what process 0 sends, and return it."""
         box: list[Any] = [None]
         with _reaching():
             torch.distributed.broadcast_object_list(box, src=0, group=self._messages)
@@ -75,7 +75,7 @@ def _reaching() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise Lost(str(error).splitlines()[0][:200]) from error
+        raise ProcessLost(str(error).splitlines()[0][:200]) from error
 
 
 def _packed(message: Any) -> bytes:

@@ -1,33 +1,37 @@
 """Several processes that train one model: each takes its share of the columns of every window.
 
-Process 0 leads. It alone has monitors, files and a terminal; the others follow:
+Process 0 leads. It alone has callbacks, files and a terminal; the others follow:
 
-    every step     all add up their gradients and nats, so that each takes the very same optimiser step
-    meetings       steps that all know beforehand, where process 0 says what its monitors have decided; before that it may
-                   ask the others for their part of a checkpoint: the state their columns carry, their random numbers
+    every step               all add up their gradients and nats, so that each takes the very same optimizer step
+    synchronization points   steps that all know beforehand, where process 0 says what its callbacks have decided; before
+                             that it may ask the others for their part of a checkpoint: the state their columns carry, their
+                             random numbers
 
-Between meetings nobody waits for anything but gradients, and nothing is decided.
+Between those points nobody waits for anything but gradients, and nothing is decided.
 """
 
-from collections.abc import Callable
+import signal
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from rnnscope.training.distributed.collectives import Exchange, Lost
-from rnnscope.training.randomness import random_state
-from rnnscope.training.task import LanguageModelTask, Watcher
+from rnnscope.data.batches import Windows
+from rnnscope.errors import UserError
+from rnnscope.training.callback import Callback
+from rnnscope.training.distributed.collectives import Collectives, ProcessLost
+from rnnscope.training.randomness import random_state, restore_random_state
+from rnnscope.training.task import LanguageModelTask
 
-PART = "part"  # what process 0 says when it wants everybody's part of a checkpoint
+PART = "part"  # what process 0 sends when it wants everybody's part of a checkpoint
 
 
 @dataclass(frozen=True)
-class Meetings:
-    """After which steps all processes meet.
+class SynchronizationPoints:
+    """After which steps all processes synchronize.
 
     Args:
         look_every: steps between those whose accuracy process 0 wants to know.
-        every: they meet whenever so many steps are done,
+        every: whenever so many steps are done,
         last: and after these steps, where the training may end.
     """
 
@@ -39,80 +43,115 @@ class Meetings:
         return step in self.last or any(step % every == 0 for every in self.every)
 
 
-class Leader(Watcher):
-    """Process 0: lets its monitors watch, and tells the others what they decide.
+class Leader(Callback):
+    """Process 0: has the callbacks, and tells the other processes what these decide.
 
     Args:
-        watcher: the monitors.
-        opening: what the others need to know to start from where this process is.
+        callbacks: those of the training.
+        agreed: what must be the same in all processes, by name.
+        others: the parts that the other processes have of the checkpoint that this training goes on from, if it does.
     """
 
-    def __init__(self, exchange: Exchange, meetings: Meetings, watcher: Watcher, opening: Callable[[], dict[str, Any]]) -> None:
-        self.exchange, self.meetings, self.watcher, self.opening = exchange, meetings, watcher, opening
-        self._parting = False  # the others know that this was the last step
+    name = "Leader"
+
+    def __init__(
+        self,
+        collectives: Collectives,
+        points: SynchronizationPoints,
+        callbacks: Callback,
+        agreed: dict[str, Any],
+        others: list[dict[str, Any]],
+    ) -> None:
+        self.collectives, self.points, self.callbacks = collectives, points, callbacks
+        self.agreed, self.others = agreed, others
+        self._ended = False  # the others know that this was the last step
 
     def start(self, task: LanguageModelTask) -> None:
-        self.exchange.connect()
-        self.exchange.tell({**self.opening(), "meetings": vars(self.meetings)})
-        self.watcher.start(task)
+        self.collectives.connect()
+        now = {"weights": task.model.state_dict(), "task": task.capture()}
+        self.collectives.broadcast({"agreed": self.agreed, "points": vars(self.points), "others": self.others, **now})
+        self.callbacks.start(task)
         self._decide(task)
 
     def before_step(self, task: LanguageModelTask) -> None:
-        task.meeting = self.meetings.at(task.step + 1)
-        self.watcher.before_step(task)
+        task.synchronizes = self.points.at(task.step + 1)
+        self.callbacks.before_step(task)
 
     def after_step(self, task: LanguageModelTask) -> None:
-        self.watcher.after_step(task)
-        if task.meeting:
+        self.callbacks.after_step(task)
+        if task.synchronizes:
             self._decide(task)
-        assert self._parting == task.ending, "a training ends at a meeting"
+        assert self._ended == task.ending, "a training ends at a synchronization point"
 
     def _decide(self, task: LanguageModelTask) -> None:
         decided = {name: getattr(task, name) for name in ("ending", "interrupted", "diverged")}
-        self.exchange.tell({**decided, "schedule": getattr(task.schedule, "state_dict", dict)()})
-        self._parting = task.ending
+        self.collectives.broadcast({**decided, "schedule": getattr(task.schedule, "state_dict", dict)()})
+        self._ended = task.ending
 
     def gather(self) -> list[Any]:
-        """Return the parts that the other processes have of a checkpoint; they must be at a meeting."""
-        self.exchange.tell(PART)
-        return self.exchange.gather(None)[1:]
+        """Return the parts that the other processes have of a checkpoint; they must be at a synchronization point."""
+        self.collectives.broadcast(PART)
+        return self.collectives.gather(None)[1:]
 
     def dismiss(self, result: Any) -> None:
         """Tell the others how it ended, unless it ended without them."""
-        if self._parting:
-            with suppress(Lost):  # all is done and written
-                self.exchange.tell(result)
+        if self._ended:
+            with suppress(ProcessLost):  # all is done and written
+                self.collectives.broadcast(result)
 
 
-class Follower(Watcher):
+class Follower(Callback):
     """Any other process: starts where process 0 is, and does what that decides.
 
     Args:
-        join: makes everything as the opening of process 0 says.
+        windows: this process's share of those to train on.
+        agreed: what must be the same in all processes, by name.
     """
 
-    def __init__(self, exchange: Exchange, join: Callable[[dict[str, Any]], None]) -> None:
-        self.exchange, self.join = exchange, join
+    name = "Follower"
+
+    def __init__(self, collectives: Collectives, windows: Windows, agreed: dict[str, Any]) -> None:
+        self.collectives, self.windows, self.agreed = collectives, windows, agreed
 
     def start(self, task: LanguageModelTask) -> None:
-        self.exchange.connect()
-        opening = self.exchange.hear()
-        self.meetings = Meetings(**opening["meetings"])
-        self.join(opening)
-        self._attend(task)
+        """Make everything as it is in process 0, but for the state of this process's columns and its random numbers.
+
+        Raises:
+            UserError: when the two would not train the same.
+        """
+        self.collectives.connect()
+        first = self.collectives.receive()
+        self._check(first["agreed"])
+        self.points = SynchronizationPoints(**first["points"])
+        own = first["others"][self.collectives.rank - 1] if first["others"] else None
+        task.model.load_state_dict(first["weights"])
+        task.restore({**first["task"], "carried": own and own["carried"]})
+        if task.position:
+            self.windows.load_state_dict(task.position)
+        if own:
+            restore_random_state(own["random"])
+        for number in (signal.SIGINT, signal.SIGTERM):  # process 0 gets them too, and decides for all
+            signal.signal(number, signal.SIG_IGN)
+        self._synchronize(task)
+
+    def _check(self, agreed: dict[str, Any]) -> None:
+        for key, value in self.agreed.items():
+            if value != agreed[key]:
+                rank = self.collectives.rank
+                raise UserError(f"process {rank} has another {key} than process 0: {value}, there {agreed[key]}")
 
     def before_step(self, task: LanguageModelTask) -> None:
-        task.look = (task.step + 1) % self.meetings.look_every == 0
+        task.look = (task.step + 1) % self.points.look_every == 0
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if self.meetings.at(task.step):
-            self._attend(task)
-            task.tally.clear()  # process 0 has the same sums, and does with them what is to be done
+        if self.points.at(task.step):
+            self._synchronize(task)
+            task.sums.clear()  # process 0 has the same sums, and does with them what is to be done
             task.watched.clear()
 
-    def _attend(self, task: LanguageModelTask) -> None:
-        while (message := self.exchange.hear()) == PART:
-            self.exchange.gather({"carried": task.carried, "random": random_state()})
+    def _synchronize(self, task: LanguageModelTask) -> None:
+        while (message := self.collectives.receive()) == PART:
+            self.collectives.gather({"carried": task.carried, "random": random_state()})
         task.ending, task.interrupted, task.diverged = (message[name] for name in ("ending", "interrupted", "diverged"))
         if message["schedule"]:
             task.schedule.load_state_dict(message["schedule"])  # type: ignore[union-attr]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from rnnscope.errors import UserError
-from rnnscope.monitor.saved_state import SavedState
+from rnnscope.training.saved_state import SavedState
 
 
 def nested(depth: int) -> Any:

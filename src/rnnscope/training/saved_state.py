@@ -1,4 +1,4 @@
-"""The state of a monitor as a checkpoint has it: anybody may have written the file, so that each value is checked."""
+"""The state of a callback as a checkpoint has it: anybody may have written the file, so that each value is checked."""
 
 import math
 from dataclasses import dataclass
@@ -9,23 +9,23 @@ from rnnscope.errors import UserError, shown
 
 @dataclass(frozen=True)
 class SavedState:
-    """What a checkpoint remembers for one monitor.
+    """What a checkpoint remembers for one callback.
 
     Args:
         source: the checkpoint's file, for messages.
-        monitor: the monitor's name.
+        name: of the callback.
         value: whatever the checkpoint holds for it.
     """
 
     source: str
-    monitor: str
+    name: str
     value: Any
 
     def number(self, key: str, finite: bool = False) -> float:
         """Return the number at `key`.
 
         Raises:
-            UserError: when it is missing or not a number; naming the file, the monitor and the key.
+            UserError: when it is missing or not a number; naming the file, the callback and the key.
         """
         value = self._at(key)
         if not _is_number(value) or math.isnan(value) or (finite and math.isinf(value)):
@@ -61,11 +61,11 @@ class SavedState:
 
     def _at(self, key: str) -> Any:
         if not isinstance(self.value, dict) or key not in self.value:
-            raise UserError(f"{self.source}: the state of {self.monitor} has no {key}; {self._remedy}")
+            raise UserError(f"{self.source}: the state of {self.name} has no {key}; {self._remedy}")
         return self.value[key]
 
     def _refused(self, key: str, value: Any, wanted: str) -> UserError:
-        return UserError(f"{self.source}: the state of {self.monitor}: {key} is {shown(value)}, not {wanted}; {self._remedy}")
+        return UserError(f"{self.source}: the state of {self.name}: {key} is {shown(value)}, not {wanted}; {self._remedy}")
 
     @property
     def _remedy(self) -> str:

@@ -1,0 +1,22 @@
+"""The long short-term memory (Hochreiter & Schmidhuber 1997): a memory c beside the output h, behind gates.
+
+i, f, o = sigmoid(W x + b + R h + d) and g = tanh(...), each with matrices of its own, stacked in the order i f g o
+
+c' = f c + i g    with the forget gate f of Gers et al. 2000
+h' = o tanh(c')
+"""
+
+import torch
+from torch import Tensor, nn
+
+from rnnscope.model.cells.cell import Cell
+
+
+def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
+    """Return (h', c')."""
+    i, f, g, o = torch.addmm(read, state[0], recurrent).chunk(4, -1)
+    memory = f.sigmoid() * state[1] + i.sigmoid() * g.tanh()
+    return o.sigmoid() * memory.tanh(), memory
+
+
+LSTM = Cell("lstm", nn.LSTM, gates=4, state_parts=2, step=step, bf16_from=1, forget_gate=1)

@@ -1,0 +1,20 @@
+"""The cells by name: a new one is imported here and listed once."""
+
+from rnnscope.errors import UserError
+from rnnscope.model.cells.cell import Cell
+from rnnscope.model.cells.gru import GRU
+from rnnscope.model.cells.lstm import LSTM
+from rnnscope.model.cells.rnn import RNN
+
+CELLS = {cell.name: cell for cell in (RNN, LSTM, GRU)}
+
+
+def find_cell(name: str) -> Cell:
+    """Return the cell of this name.
+
+    Raises:
+        UserError: when there is none.
+    """
+    if name not in CELLS:
+        raise UserError(f"model.cell={name} is unknown: choose one of {', '.join(CELLS)}")
+    return CELLS[name]

@@ -1,0 +1,105 @@
+"""What a training calls before and after each of its steps: a `Callback` for each thing that somebody wants to watch.
+
+They are not subclasses of Lightning's: those are called once for many steps (see training/task.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from rnnscope.errors import shown
+from rnnscope.training.saved_state import SavedState
+
+if TYPE_CHECKING:
+    from rnnscope.training.task import LanguageModelTask
+
+MOST_NAMED = 8  # in one line
+
+
+class Callback:
+    """Watches one thing of a training; this one does nothing. What it remembers over a resumed run goes through its state.
+
+    `name` is what checkpoints call it: it stays as it is when the class is renamed, or older runs lose the state.
+    """
+
+    name: ClassVar[str]
+
+    def start(self, task: LanguageModelTask) -> None:
+        """Called once, before the first step of this process."""
+
+    def before_step(self, task: LanguageModelTask) -> None:
+        """Called before each step: `task.step` steps are done."""
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        """Called after each step: `task.step` counts it. Setting `task.ending` makes it the last."""
+
+    def state(self) -> dict[str, Any]:
+        """Return what to remember, as plain values."""
+        return {}
+
+    def restore(self, state: SavedState) -> None:
+        """Put back what `state` returned; called only when the checkpoint has a state of this callback.
+
+        Raises:
+            UserError: when it is not what `state` returns.
+        """
+
+
+class CallbackList(Callback):
+    """Calls callbacks in their order: first what ends a run, then what measures, then what writes, last what saves.
+
+    Args:
+        ends: called in every step.
+        callbacks: the rest, called in the steps that `every` says, and in the last.
+        every: step counts; most steps are a multiple of none, and then nobody is called.
+    """
+
+    name = "CallbackList"
+
+    def __init__(self, ends: Callback, callbacks: list[Callback], every: list[int]) -> None:
+        self.ends, self.callbacks, self.every = ends, callbacks, sorted(set(every))
+        self._due = False
+
+    def start(self, task: LanguageModelTask) -> None:
+        for callback in (self.ends, *self.callbacks):
+            callback.start(task)
+
+    def before_step(self, task: LanguageModelTask) -> None:
+        step = task.step + 1
+        self._due = any(step % every == 0 for every in self.every)
+        if self._due:
+            for callback in self.callbacks:
+                callback.before_step(task)
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        self.ends.after_step(task)
+        if self._due or task.ending:
+            for callback in self.callbacks:
+                callback.after_step(task)
+
+    def state(self) -> dict[str, Any]:
+        """Return what each of them remembers, by name."""
+        return {callback.name: callback.state() for callback in self.callbacks}
+
+    def restore_each(self, saved: dict[str, Any], source: str, say: Callable[[str], None]) -> None:
+        """Put back what `state` returned, perhaps in a version of rnnscope that had more callbacks, or fewer.
+
+        Args:
+            saved: a state for each name; a callback that is not in it starts from its default.
+            source: the checkpoint's file, for messages.
+            say: told of each callback without a state, and of each state without a callback.
+
+        Raises:
+            UserError: when a state is not what its callback returned.
+        """
+        remembering = {callback.name: callback for callback in self.callbacks if callback.state()}
+        for name, callback in remembering.items():
+            if name in saved:
+                callback.restore(SavedState(source, name, saved[name]))
+            else:
+                say(f"{source} has no state of the monitor {name}: it starts from its default")
+        strange = [shown(name) for name, state in saved.items() if name not in remembering and state != {}]
+        if strange:
+            listed = ", ".join(strange[:MOST_NAMED]) + (", ..." if len(strange) > MOST_NAMED else "")
+            say(f"{source} has the state of monitors that this rnnscope does not have, and ignores it: {listed}")
