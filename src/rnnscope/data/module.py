@@ -102,10 +102,10 @@ class TextData(pl.LightningDataModule):
 
     def train_windows(self, rank: int = 0, world_size: int = 1) -> Windows:
         """The endless windows of training: the share of one process."""
-        sizes, share = (self.config.batch_size, self.config.sequence_length), {"rank": rank, "world_size": world_size}
+        sizes = (self.config.batch_size, self.config.sequence_length)
         if self.config.windows == "samples":
-            return self._sample_windows("train", *sizes, endless=True, seed=self.seed, **share)
-        return StreamWindows(self.stream("train"), *sizes, endless=True, given=self.given, **share)
+            return self._sample_windows("train", *sizes, endless=True, seed=self.seed, rank=rank, world_size=world_size)
+        return StreamWindows(self.stream("train"), *sizes, endless=True, given=self.given, rank=rank, world_size=world_size)
 
     def train_dataloader(self) -> Windows:
         """The windows of training: the same object at each call."""
@@ -129,14 +129,13 @@ class TextData(pl.LightningDataModule):
         Samples come in order of length, each from a zero state, in both cases.
         """
         sizes = (batch_size or self.config.val_batch_size, sequence_length or self.config.sequence_length)
-        share = {"rank": rank, "world_size": world_size}
         if not self.splits[split].tokens:
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
         if self.config.windows == "samples":
-            return self._sample_windows(split, *sizes, shuffle=False, **share)
+            return self._sample_windows(split, *sizes, shuffle=False, rank=rank, world_size=world_size)
         if carried:
-            return StreamWindows(self.stream(split), *sizes, given=self.given, **share)
-        return ZeroStateWindows(self.stream(split), *sizes, given=self.given, **share)
+            return StreamWindows(self.stream(split), *sizes, given=self.given, rank=rank, world_size=world_size)
+        return ZeroStateWindows(self.stream(split), *sizes, given=self.given, rank=rank, world_size=world_size)
 
     def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
         """Windows over the samples of a split. They are found only once: a long text takes a while."""
