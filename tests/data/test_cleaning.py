@@ -73,14 +73,14 @@ def test_remove_cuts_and_counts():
 
 
 def test_gutenberg_header_and_footer():
-    text = "Title\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\nthe book\n*** END OF THIS PROJECT\nlicence\n"
+    text = "Title\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\nthe book\n*** END OF THIS PROJECT\nlicense\n"
     assert cleaned(text, strip_gutenberg=True)[0] == "the book\n"
     other, cleaner = cleaned("just a book\n", strip_gutenberg=True)
     assert other == "just a book\n"
     assert counted(cleaner.changes, "files", "Gutenberg's") == 1
 
 
-def test_alice_without_licence(shared_data):
+def test_alice_without_license(shared_data):
     raw = (shared_data / "alice.txt").read_bytes().decode()
     text, _ = cleaned(raw, pieces=7, strip_gutenberg=True)
     assert text.lstrip().startswith("ALICE’S ADVENTURES IN WONDERLAND")

@@ -102,7 +102,7 @@ class TextData(pl.LightningDataModule):
 
     def train_windows(self, rank: int = 0, world_size: int = 1) -> Windows:
         """The endless windows of training: the share of one process."""
-        sizes = self.config.batch_size, self.config.sequence_length
+        sizes = (self.config.batch_size, self.config.sequence_length)
         if self.config.windows == "samples":
             return self._sample_windows("train", *sizes, endless=True, seed=self.seed, rank=rank, world_size=world_size)
         return StreamWindows(self.stream("train"), *sizes, endless=True, given=self.given, rank=rank, world_size=world_size)
