@@ -13,21 +13,9 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 from rnnscope.runs.segments import config_in_force, flatten
 from rnnscope.runs.snapshot import read_config
+from rnnscope.training.optimizers import OPTIMIZERS
+from rnnscope.training.schedules import SCHEDULES
 
-OPTIMIZERS = {
-    "sgd": schema.SgdConfig,
-    "adagrad": schema.AdagradConfig,
-    "rmsprop": schema.RmspropConfig,
-    "adam": schema.AdamConfig,
-    "adamw": schema.AdamConfig,
-}
-SCHEDULES = {
-    "constant": schema.ConstantConfig,
-    "cosine": schema.CosineConfig,
-    "step_map": schema.StepMapConfig,
-    "exponential": schema.ExponentialConfig,
-    "plateau": schema.PlateauConfig,
-}
 SECTIONS = ("dataset", "dataset.corpus", "dataset.split", "model", "optimizer", "schedule", "trainer", "monitor")
 LIMITS = {  # far above what anybody trains, and below what exhausts a machine before its first step
     "model.hidden_size": 65_536,
@@ -89,12 +77,13 @@ def sections(config: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError(f"{key} is a {type(value).__name__}, not keys and values")
     found = {}
-    for key, kinds in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}.items():
+    registries: dict[str, Any] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+    for key, kinds in registries.items():
         section = config.get(key)
         name = section.get("name") if isinstance(section, dict) else None
         if not isinstance(name, str) or name not in kinds:
             raise ValueError(f"{key}.name={name} is unknown: choose one of {', '.join(kinds)}")
-        found[key] = OmegaConf.structured(kinds[name])
+        found[key] = OmegaConf.structured(kinds[name].config)
     return found
 
 
