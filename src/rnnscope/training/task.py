@@ -76,9 +76,9 @@ class LanguageModelTask(pl.LightningModule):
         self.position: dict[str, int] = {}  # of the data, after the last window trained on
         self.sums = RunningSums(clip_norm)  # since the last point of the curves
         self.watched = RunningSums()  # since the last validation: what a plateau schedule looks at
-        self.look = False  # a monitor sets it to have the next step's accuracy and norm
-        self.synchronizes = True  # whether all processes meet after this step: else no monitor may end the run, nor save it
-        self.ending = False  # a monitor sets it: this step is the last
+        self.look = False  # a callback sets it to have the next step's accuracy and norm
+        self.synchronizes = True  # all processes do after this step: else no callback may end the run, nor save it
+        self.ending = False  # a callback sets it: this step is the last
         self.interrupted = False  # by a signal: then it leaves without looking once more
         self.diverged: str | None = None  # what was not finite, once something was not
         self._count, self._share = 0, torch.empty(())
