@@ -17,7 +17,6 @@ from safetensors.torch import load_file
 from sweep_tools import folder_of, manifest, sweep
 
 from rnnscope.cli import main
-from rnnscope.config.validate import OPTIMIZERS, SCHEDULES
 from rnnscope.data.vocabulary import LEVELS
 from rnnscope.model.cells.registry import CELLS
 from rnnscope.pipeline.reproduce import reproduce
@@ -25,6 +24,8 @@ from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_csv
 from rnnscope.runs.segments import flatten
+from rnnscope.training.optimizers import OPTIMIZERS
+from rnnscope.training.schedules import SCHEDULES
 
 SPLIT = ["dataset.split.train=0.8", "dataset.split.val=0.1", "dataset.split.test=0.1", "trainer.keep_every=20"]
 CASES = {  # together they have every cell, level, optimizer and schedule

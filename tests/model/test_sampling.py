@@ -5,6 +5,7 @@ import torch
 from messages import user_error
 
 from rnnscope.model import stepping
+from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import SamplingOptions, check_temperature, draw, generate, keep_top
@@ -59,7 +60,7 @@ def test_top_k_and_top_p_keep_the_likeliest():
     assert keep_top(logits, None, 1e-9).isfinite().tolist() == [[True, False, False, False]]
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize("options", [{}, {"bias": False}, {"input": "one_hot"}, {"residual": True}])
 @pytest.mark.parametrize("table", [True, False])
 def test_stepping_equals_the_fused_kernels(cell, options, table, monkeypatch):

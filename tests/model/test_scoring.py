@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.scoring import Score, evaluate
@@ -17,7 +18,7 @@ from rnnscope.model.scoring import Score, evaluate
 V = 9
 
 
-@pytest.fixture(params=["rnn", "lstm", "gru"])
+@pytest.fixture(params=CELLS)
 def model(request) -> LanguageModel:
     torch.manual_seed(0)
     config = ModelConfig(request.param, 8, 2, dropout=0.5, init="normal", init_scale=1.0)
@@ -78,6 +79,7 @@ GROWTH = """
 import numpy as np
 from rnnscope.allocator import keep_freed_memory
 from rnnscope.data.batches import StreamWindows
+from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import prepare_torch

@@ -151,6 +151,16 @@ def test_moments_survive_a_change_of_rate():
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+def test_a_parameter_and_a_buffer_of_a_task_are_registered():
+    task = make_task()
+    task.scale = torch.nn.Parameter(torch.ones(2))
+    task.register_buffer("mean", torch.zeros(2))
+    task.mean = torch.ones(2)
+    state = task.state_dict()
+    assert state["scale"].tolist() == state["mean"].tolist() == [1, 1]
+    assert "scale" in dict(task.named_parameters())
+
+
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss(name):
     task = make_task(optimizer=name, lr={"sgd": 5.0, "adagrad": 0.1}.get(name, 0.02))

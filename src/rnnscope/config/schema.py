@@ -12,20 +12,9 @@ from omegaconf import MISSING
 from rnnscope.data.config import DatasetConfig
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
-from rnnscope.training.config import (
-    AdagradConfig,
-    AdamConfig,
-    ConstantConfig,
-    CosineConfig,
-    ExponentialConfig,
-    OptimizerConfig,
-    PlateauConfig,
-    RmspropConfig,
-    ScheduleConfig,
-    SgdConfig,
-    StepMapConfig,
-    TrainerConfig,
-)
+from rnnscope.training.config import OptimizerConfig, ScheduleConfig, TrainerConfig
+from rnnscope.training.optimizers import OPTIMIZERS
+from rnnscope.training.schedules import SCHEDULES
 
 
 @dataclass
@@ -144,14 +133,8 @@ SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}
 GROUPS = {
     "dataset": {"dataset": DatasetConfig},
     "model": {"model": ModelConfig},
-    "optimizer": {"sgd": SgdConfig, "adagrad": AdagradConfig, "rmsprop": RmspropConfig, "adam": AdamConfig},
-    "schedule": {
-        "constant": ConstantConfig,
-        "cosine": CosineConfig,
-        "step_map": StepMapConfig,
-        "exponential": ExponentialConfig,
-        "plateau": PlateauConfig,
-    },
+    "optimizer": {name: kind.config for name, kind in OPTIMIZERS.items()},
+    "schedule": {name: kind.config for name, kind in SCHEDULES.items()},
     "trainer": {"trainer": TrainerConfig},
 }
 

@@ -10,7 +10,6 @@ from typing import Any
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from rnnscope.config import schema
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.config.schema import TrainConfig
 from rnnscope.data.config import CorpusConfig, DatasetConfig, SplitConfig
@@ -23,21 +22,9 @@ from rnnscope.runs.record import Record
 from rnnscope.runs.segments import config_in_force, flatten
 from rnnscope.runs.snapshot import read_config
 from rnnscope.training.config import TrainerConfig
+from rnnscope.training.optimizers import OPTIMIZERS
+from rnnscope.training.schedules import SCHEDULES
 
-OPTIMIZERS = {
-    "sgd": schema.SgdConfig,
-    "adagrad": schema.AdagradConfig,
-    "rmsprop": schema.RmspropConfig,
-    "adam": schema.AdamConfig,
-    "adamw": schema.AdamConfig,
-}
-SCHEDULES = {
-    "constant": schema.ConstantConfig,
-    "cosine": schema.CosineConfig,
-    "step_map": schema.StepMapConfig,
-    "exponential": schema.ExponentialConfig,
-    "plateau": schema.PlateauConfig,
-}
 SECTIONS = ("dataset", "dataset.corpus", "dataset.split", "model", "optimizer", "schedule", "trainer", "monitor")
 LIMITS = {  # far above what anybody trains, and below what exhausts a machine before its first step
     "model.hidden_size": 65_536,
@@ -124,12 +111,13 @@ def sections(config: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(value, dict):
             raise ValueError(f"{key} is a {type(value).__name__}, not keys and values")
     found = {}
-    for key, kinds in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}.items():
+    registries: dict[str, Any] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
+    for key, kinds in registries.items():
         section = config.get(key)
         name = section.get("name") if isinstance(section, dict) else None
         if not isinstance(name, str) or name not in kinds:
             raise ValueError(f"{key}.name={name} is unknown: choose one of {', '.join(kinds)}")
-        found[key] = OmegaConf.structured(kinds[name])
+        found[key] = OmegaConf.structured(kinds[name].config)
     return found
 
 

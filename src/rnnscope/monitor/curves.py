@@ -1,7 +1,7 @@
 """The training curves: loss, bits per character, accuracy, learning rate, gradient norm."""
 
 import math
-from dataclasses import dataclass
+from functools import partial
 
 import torch
 
@@ -32,33 +32,18 @@ class TrainingCurves(Callback):
         task.look = False
         sums = task.sums
         nats, clipped = sums.on_device(task.device).unbind()
-        found = {"nats": nats, "clipped": clipped, "correct": task.correct, "norm": task.gradient_norm}
-        numbers = {name: value.double() for name, value in found.items() if value is not None}
-        totals = Totals(sums.tokens, sums.steps, task.last_count, task.learning_rate, task.clips)
-        self.recorder.read(
-            torch.stack(list(numbers.values())), lambda read: self._curves(dict(zip(numbers, read, strict=True)), totals)
-        )
+        found = {  # tag -> sum, and how many it is of
+            "train/loss": (nats, sums.tokens),
+            "train/accuracy": (task.correct, task.last_count),
+            "gradient_norm/all": (task.gradient_norm, 1),
+            "gradient_norm/clipped_fraction": (clipped if task.clips else None, sums.steps),
+        }
+        counts = {tag: count for tag, (total, count) in found.items() if total is not None}
+        totals = torch.stack([total.double() for total, _ in found.values() if total is not None])
+        self.recorder.read(totals, partial(self._curves, counts, task.learning_rate))
         sums.clear()
 
-    def _curves(self, read: dict[str, float], totals: "Totals") -> dict[str, float]:
-        loss = read["nats"] / totals.tokens
-        values = {"train/loss": loss, "train/bits_per_character": loss / math.log(2) * self.tokens_per_character}
-        values["learning_rate"] = totals.learning_rate
-        if "correct" in read:
-            values["train/accuracy"] = read["correct"] / totals.last_count
-        if "norm" in read:
-            values["gradient_norm/all"] = read["norm"]
-        if totals.clips:
-            values["gradient_norm/clipped_fraction"] = read["clipped"] / totals.steps
-        return values
-
-
-@dataclass(frozen=True)
-class Totals:
-    """What the sums of a point are spread over, real targets, steps and those of the last window; and the rate of the step."""
-
-    tokens: int
-    steps: int
-    last_count: int
-    learning_rate: float
-    clips: bool
+    def _curves(self, counts: dict[str, int], learning_rate: float, totals: list[float]) -> dict[str, float]:
+        means = {tag: total / count for (tag, count), total in zip(counts.items(), totals, strict=True)}
+        bits = means["train/loss"] / math.log(2) * self.tokens_per_character
+        return {**means, "train/bits_per_character": bits, "learning_rate": learning_rate}

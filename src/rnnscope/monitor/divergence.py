@@ -10,7 +10,7 @@ from rnnscope.training.task import LanguageModelTask
 
 
 class Divergence(Callback):
-    """Looks at the sums since the last point every few steps; stands before the monitors that clear or save them.
+    """Looks at the sums since the last point every few steps; stands before the callbacks that clear or save them.
 
     Args:
         scalars_every: steps between points of the curves. On a GPU, where nothing waits for them, it looks at the point

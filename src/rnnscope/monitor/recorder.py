@@ -1,4 +1,4 @@
-"""One row a step: monitors put values in, and what they put goes to metrics.csv, timings.csv and TensorBoard together."""
+"""One row a step: callbacks put values in, and what they put goes to metrics.csv, timings.csv and TensorBoard together."""
 
 from collections import deque
 from collections.abc import Callable
@@ -46,7 +46,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Row:
-    """What monitors found in one step; of `readings`, what `Finish` makes of the numbers when they have come."""
+    """What callbacks found in one step; of `readings`, what `Finish` makes of the numbers when they have come."""
 
     step: int
     epoch: int
@@ -62,7 +62,7 @@ class Row:
 
 
 class Recorder(Callback):
-    """Stands after all monitors that measure and before the one that saves.
+    """Stands after all callbacks that measure and before the one that saves.
 
     `values` is what only config, data and seed determine; `clock` is what the clock says. On a GPU the row of a step is
     written when the next one is due, or `settle` asks for it: then nothing waits for the device.

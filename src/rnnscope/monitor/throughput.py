@@ -53,7 +53,7 @@ class Throughput(Callback):
 
 
 def saved_seconds(states: dict[str, Any], source: str) -> float:
-    """Return the seconds trained so far by the states of all monitors in the checkpoint `source`, 0 where none says.
+    """Return the seconds trained so far by the states of all callbacks in the checkpoint `source`, 0 where none says.
 
     Raises:
         UserError: when they are not a number.

@@ -15,7 +15,7 @@ class UpdateSizes(Callback):
     """log10 of RMS(update) / RMS(parameter), per parameter and overall, and histograms of both.
 
     The update is what the whole step did: gradient, clipping, moments, learning rate, weight decay. The parameter is
-    taken before the step. One that is all zero is left out until it moves: its ratio is no number.
+    taken before the step. One that is all zero is left out until it moves: its ratio is not defined.
 
     Args:
         every: optimizer steps between update sizes.
@@ -70,7 +70,7 @@ def sum_of_squares(values: Tensor) -> Tensor:
 
 
 def _log_ratio(update: float, parameter: float) -> float | None:
-    """Return log10 of the root of a ratio of sums of squares: the number of values cancels. None where it is no number."""
+    """Return log10 of the root of a ratio of sums of squares: the number of values cancels. None where it is not defined."""
     if not parameter or not update:
         return None
     return 0.5 * math.log10(update / parameter) if math.isfinite(update / parameter) else math.nan

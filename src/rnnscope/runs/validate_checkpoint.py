@@ -16,7 +16,7 @@ OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a che
 
 
 def check_whole(saved: dict[str, Any], source: str) -> None:
-    """Refuse a checkpoint that lacks something, or has it in another form; each monitor checks its own state.
+    """Refuse a checkpoint that lacks something, or has it in another form; each callback checks its own state.
 
     Raises:
         UserError: naming the file.

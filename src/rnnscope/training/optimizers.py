@@ -1,26 +1,47 @@
-"""The update rules: torch's own, by name."""
+"""The update rules: torch's own, by name. torch is imported only to make one, so that help, which lists the keys, is quick."""
+
+from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
-
-import torch
-from torch import Tensor, nn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from rnnscope.errors import UserError
+from rnnscope.training.config import AdagradConfig, AdamConfig, OptimizerConfig, RmspropConfig, SgdConfig
 
-FUSED, FOREACH = {"fused": True}, {"foreach": True}
-# name in the config -> (torch's class, options of its fastest kernels, and those with which a CUDA graph can hold it on a GPU)
-OPTIMIZERS: dict[str, tuple[type[torch.optim.Optimizer], dict[str, Any], dict[str, Any] | None]] = {
-    "sgd": (torch.optim.SGD, FUSED, FUSED),
-    "adagrad": (torch.optim.Adagrad, FOREACH, None),  # it works out its rate on the host in every step
-    "rmsprop": (torch.optim.RMSprop, FOREACH, {**FOREACH, "capturable": True}),
-    "adam": (torch.optim.Adam, FUSED, {**FUSED, "capturable": True}),
-    "adamw": (torch.optim.AdamW, FUSED, {**FUSED, "capturable": True}),
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class OptimizerKind:
+    """An optimizer of torch.
+
+    Args:
+        config: its keys.
+        torch_class: its name in `torch.optim`.
+        kernels: the options of its fastest kernels.
+        captured: the options with which a CUDA graph can hold its step on a GPU; None where none can.
+    """
+
+    config: type[OptimizerConfig]
+    torch_class: str
+    kernels: dict[str, bool]
+    captured: dict[str, bool] | None
+
+
+FUSED, FOREACH, CAPTURABLE = {"fused": True}, {"foreach": True}, {"capturable": True}
+OPTIMIZERS = {  # name in the config -> kind
+    "sgd": OptimizerKind(SgdConfig, "SGD", FUSED, FUSED),
+    "adagrad": OptimizerKind(AdagradConfig, "Adagrad", FOREACH, None),  # it works out its rate on the host in every step
+    "rmsprop": OptimizerKind(RmspropConfig, "RMSprop", FOREACH, FOREACH | CAPTURABLE),
+    "adam": OptimizerKind(AdamConfig, "Adam", FUSED, FUSED | CAPTURABLE),
+    "adamw": OptimizerKind(AdamConfig, "AdamW", FUSED, FUSED | CAPTURABLE),
 }
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], name: str, lr: float, *, capturable: bool = False, **options: Any
+    parameters: Iterable[torch.nn.Parameter], name: str, lr: float, *, capturable: bool = False, **options: Any
 ) -> torch.optim.Optimizer:
     """Return the optimizer `name` with torch's arguments in `options`.
 
@@ -31,24 +52,28 @@ def make_optimizer(
     Raises:
         UserError: for an unknown name or a value torch refuses, naming the key.
     """
+    import torch
+
     if name not in OPTIMIZERS:
         raise UserError(f"optimizer.name={name} is unknown: choose one of {', '.join(OPTIMIZERS)}")
     if not lr > 0:
         raise UserError(f"optimizer.lr={lr} must be above 0")
-    kind, kernels, captured = OPTIMIZERS[name]
+    kind = OPTIMIZERS[name]
     if "betas" in options:
         options["betas"] = tuple(options["betas"])
         if len(options["betas"]) != 2:
             raise UserError(f"optimizer.betas={list(options['betas'])} must be two numbers, as in [0.9, 0.99]")
-    trained, rate = list(parameters), lr
-    if capturable and captured is not None:
-        kernels, rate = captured, torch.tensor(lr, device=trained[0].device)
+    trained, kernels, rate = list(parameters), kind.kernels, lr
+    if capturable and kind.captured is not None:
+        kernels, rate = kind.captured, torch.tensor(lr, device=trained[0].device)
     try:
-        return kind(trained, lr=rate, **options, **kernels)  # type: ignore[arg-type]
+        return getattr(torch.optim, kind.torch_class)(trained, lr=rate, **options, **kernels)
     except (ValueError, TypeError) as error:
         raise UserError(f"optimizer={name} refuses its settings: {error}; see conf/optimizer/{name}.yaml") from error
 
 
 def is_capturable(optimizer: torch.optim.Optimizer) -> bool:
     """Whether a CUDA graph can hold a step of this optimizer."""
+    from torch import Tensor
+
     return all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups)

@@ -4,10 +4,19 @@ Steps are optimizer steps, counted from 0: `rate(step)` is the rate that update 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from rnnscope.errors import UserError
+from rnnscope.training.config import (
+    ConstantConfig,
+    CosineConfig,
+    ExponentialConfig,
+    PlateauConfig,
+    ScheduleConfig,
+    StepMapConfig,
+)
 
 
 @dataclass
@@ -99,22 +108,12 @@ def make_schedule(name: str, lr: float, total_steps: int | None, **options: Any)
     Raises:
         UserError: for settings that make no schedule, naming the key.
     """
-    if name == "constant":
-        return Constant(lr)
-    if name == "cosine":
-        return _make_cosine(lr, total_steps, **options)
-    if name == "step_map":
-        return _make_step_map(**options)
+    if name not in SCHEDULES:
+        raise UserError(f"schedule.name={name} is unknown: choose one of {', '.join(SCHEDULES)}")
     for key in ("factor", "patience", "after_epochs"):
         if options.get(key, 0) < 0:
             raise UserError(f"schedule.{key}={options[key]} must not be negative")
-    if name == "exponential":
-        return Exponential(lr, **options)
-    if name == "plateau":
-        if options.get("watch", "val/loss") not in ("val/loss", "train/loss"):
-            raise UserError(f"schedule.watch={options['watch']} is unknown: choose val/loss or train/loss")
-        return Plateau(lr, **options)
-    raise UserError(f"schedule.name={name} is unknown: choose constant, cosine, step_map, exponential or plateau")
+    return SCHEDULES[name].make(lr, total_steps, **options)
 
 
 def _make_cosine(lr: float, total_steps: int | None, horizon: int | None = None, **options: Any) -> Cosine:
@@ -131,10 +130,33 @@ def _make_cosine(lr: float, total_steps: int | None, horizon: int | None = None,
     return Cosine(lr, end, **options)
 
 
-def _make_step_map(rates: dict[int, float] | None) -> StepMap:
+def _make_step_map(lr: float, total_steps: int | None, rates: dict[int, float] | None = None) -> StepMap:
     if not rates or 0 not in rates:
         raise UserError(f"schedule.rates={rates} says no rate for step 0: begin with {{0: ...}}")
     for step, rate in rates.items():
         if step < 0 or not rate > 0:
             raise UserError(f"schedule.rates has {step}: {rate}; steps must not be negative and rates must be above 0")
     return StepMap(rates)
+
+
+def _make_plateau(lr: float, total_steps: int | None, **options: Any) -> Plateau:
+    if options.get("watch", "val/loss") not in ("val/loss", "train/loss"):
+        raise UserError(f"schedule.watch={options['watch']} is unknown: choose val/loss or train/loss")
+    return Plateau(lr, **options)
+
+
+@dataclass(frozen=True)
+class ScheduleKind:
+    """A schedule: its keys, and what makes it from `lr`, the budget in steps, and these keys."""
+
+    config: type[ScheduleConfig]
+    make: Callable[..., Schedule]
+
+
+SCHEDULES = {  # name in the config -> kind
+    "constant": ScheduleKind(ConstantConfig, lambda lr, total_steps: Constant(lr)),
+    "cosine": ScheduleKind(CosineConfig, _make_cosine),
+    "step_map": ScheduleKind(StepMapConfig, _make_step_map),
+    "exponential": ScheduleKind(ExponentialConfig, lambda lr, total_steps, **options: Exponential(lr, **options)),
+    "plateau": ScheduleKind(PlateauConfig, _make_plateau),
+}

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from rnnscope.model.language_model import LanguageModel, State, parts
 from rnnscope.model.scoring import Window
@@ -26,6 +26,10 @@ from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Plateau, Schedule
 from rnnscope.training.state_resets import StateResets
+
+# attributes that are set at every step, by the task and by callbacks: never parameters or modules
+SET_BY_STEP = {"step", "tokens_seen", "epoch", "position", "carried", "learning_rate", "last_count", "correct", "gradient_norm"}
+SET_BY_CALLBACKS = {"look", "synchronizes", "ending"}
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -72,9 +76,9 @@ class LanguageModelTask(pl.LightningModule):
         self.position: dict[str, int] = {}  # of the data, after the last window trained on
         self.sums = RunningSums(clip_norm)  # since the last point of the curves
         self.watched = RunningSums()  # since the last validation: what a plateau schedule looks at
-        self.look = False  # a monitor sets it to have the next step's accuracy and norm
-        self.synchronizes = True  # whether all processes meet after this step: else no monitor may end the run, nor save it
-        self.ending = False  # a monitor sets it: this step is the last
+        self.look = False  # a callback sets it to have the next step's accuracy and norm
+        self.synchronizes = True  # all processes do after this step: else no callback may end the run, nor save it
+        self.ending = False  # a callback sets it: this step is the last
         self.interrupted = False  # by a signal: then it leaves without looking once more
         self.diverged: str | None = None  # what was not finite, once something was not
         self._count, self._share = 0, torch.empty(())
@@ -83,11 +87,11 @@ class LanguageModelTask(pl.LightningModule):
         self.gradient_norm: Tensor | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set counters and the like as any object does: torch first looks whether each is a module, 25 us in every step."""
-        if isinstance(value, nn.Module):
-            super().__setattr__(name, value)
-        else:
+        """Set counters and the like as any object does: torch looks whether each is a parameter, 25 us in every step."""
+        if name in SET_BY_STEP or name in SET_BY_CALLBACKS:
             object.__setattr__(self, name, value)
+        else:
+            super().__setattr__(name, value)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self._optimizer

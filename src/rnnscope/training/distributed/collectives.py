@@ -11,7 +11,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-LONGEST_WAIT = timedelta(days=7)  # of the others while process 0 validates; a process that is gone is noticed at once
+LONGEST_WAIT = timedelta(days=7)  # while process 0 validates; a process that is gone is noticed at once
 
 
 def _disconnect() -> None:
