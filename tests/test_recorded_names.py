@@ -23,7 +23,7 @@ from rnnscope.model.cells import CELLS
 from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import go_on
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.journal import read_csv
+from rnnscope.runs.journal import read_rows
 from rnnscope.runs.segments import flatten
 
 SPLIT = ["dataset.split.train=0.8", "dataset.split.val=0.1", "dataset.split.test=0.1", "trainer.keep_every=20"]
@@ -129,8 +129,8 @@ def test_checkpoint(case: Case) -> None:
 
 
 def test_columns_and_lines(case: Case) -> None:
-    assert sorted(read_csv(case.run.metrics)[0]) == case.columns
-    assert sorted(read_csv(case.run.timings)[0]) == sorted(NAMES["timings.csv"])
+    assert sorted(next(read_rows(case.run.metrics))) == case.columns
+    assert sorted(next(read_rows(case.run.timings))) == sorted(NAMES["timings.csv"])
     samples = [json.loads(line) for line in case.run.samples.read_text(encoding="utf-8").splitlines()]
     assert changes(names_of(samples), NAMES["samples.jsonl"]) == []
 

@@ -258,7 +258,7 @@ def closest(word: str, right: list[str]) -> str:
 
 def complain(message: str) -> int:
     """Print one line to stderr and return the exit status of a mistake."""
-    from rnnscope.pipeline.console import printable
+    from rnnscope.format import printable
 
     print(f"rnnscope: error: {printable(message)}", file=sys.stderr)  # it may quote a name or value from somebody's file
     return 1

@@ -23,8 +23,8 @@ from torture import SMALL, only_run, rnnscope, said, write_text
 import rnnscope as rnnscope_package
 from rnnscope.config.validate import checked
 from rnnscope.errors import UserError
+from rnnscope.format import printable
 from rnnscope.pipeline.build import check_config
-from rnnscope.pipeline.console import printable
 from rnnscope.runs.checkpoints import load_checkpoint
 from rnnscope.runs.folder import RunFolder, create_run_folder
 from rnnscope.runs.load import load

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnscope.format import printable, table_lines
 from rnnscope.runs.record import Record
 
 BATCH = 32  # independent windows scored at a time
@@ -114,7 +115,7 @@ def _text(loaded: Any, recorded: dict[str, Any], path: str) -> Any:
 def _prepare(loaded: Any, recorded: dict[str, Any], other: dict[str, Any]) -> Any:
     """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
     from rnnscope.data.module import TextData
-    from rnnscope.runs.folder import outputs_folder
+    from rnnscope.paths import outputs_folder
 
     places = {"cache_dir": outputs_folder() / "cache", "vocabulary": loaded.vocabulary}
     data = TextData(**recorded["dataset"] | other, seed=recorded["seed"], **places)
@@ -130,19 +131,15 @@ def table(report: Report, words: bool) -> list[str]:
         ("guessing by this text's frequencies", report.unigram, None),
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]
-    head = f"{'':<38} {'nats/token':>10} {'bits/character':>14} {'accuracy':>9}" + (f" {'perplexity':>11}" if words else "")
-    lines = [head]
+    cells = [["", "nats/token", "bits/character", "accuracy", *(["perplexity"] if words else [])]]
     for name, nats, accuracy in rows:
         share = "" if accuracy is None else f"{100 * accuracy:.1f} %"
-        line = f"{name:<38} {nats:>10.4f} {nats * scale:>14.4f} {share:>9}"
-        lines.append(line + (f" {math.exp(nats):>11.1f}" if words else ""))
-    return lines
+        cells.append([name, f"{nats:.4f}", f"{nats * scale:.4f}", share, *([f"{math.exp(nats):.1f}"] if words else [])])
+    return table_lines(cells)
 
 
 def run(config: dict[str, Any]) -> None:
     """Print the report."""
-    from rnnscope.pipeline.console import printable
-
     loaded, report = evaluate_run(config)
     score = next(iter(report.scores.values()))
     print(f"run      {loaded.folder.path}, checkpoint {config['checkpoint']}")

@@ -77,11 +77,11 @@ def machine() -> str:
     """Return one line on what is measured here."""
     import torch
 
+    from rnnscope.cores import core_count
     from rnnscope.runs.environment import cpu_name, gpu_names
 
     gpus = f", {', '.join(gpu_names())}" if gpu_names() else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cpu_name()}, {cores} cores{gpus}; torch {torch.__version__}, Python {platform.python_version()}"
+    return f"{cpu_name()}, {core_count()} cores{gpus}; torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def measure(config: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from rnnscope.config.compose import hydra_main
 
 def run(config: dict[str, Any]) -> None:
     """Generate what `config` asks for and write it as it comes."""
-    from rnnscope.pipeline.console import printable
+    from rnnscope.format import printable
     from rnnscope.runs.load import load
 
     how = dict(config)

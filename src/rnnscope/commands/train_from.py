@@ -15,9 +15,9 @@ def run(config: dict[str, Any]) -> int:
     """Train; the exit status is that of `rnnscope train`."""
     from rnnscope.commands.train import status_of
     from rnnscope.config.validate import checked, recorded_config
+    from rnnscope.format import printable
     from rnnscope.pipeline.build import Terms
     from rnnscope.pipeline.changes import parse_changes
-    from rnnscope.pipeline.console import printable
     from rnnscope.pipeline.fit import fit
     from rnnscope.pipeline.warm_start import adopt
     from rnnscope.runs.find import find_run

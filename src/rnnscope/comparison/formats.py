@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 from rnnscope.comparison.run_summary import Summary
-from rnnscope.comparison.select import plain, visible
 from rnnscope.comparison.table import is_numeric
 from rnnscope.errors import UserError
+from rnnscope.format import one_line, plain
 from rnnscope.runs.journal import csv_line
 
 FORMATS = ("table", "csv", "markdown", "json")
@@ -40,7 +40,7 @@ def _text(run: Summary, column: str) -> str:
 
 def _harmless(text: str) -> str:
     """Return text that a spreadsheet does not take for a formula, nor a terminal for a command."""
-    shown = visible(text)
+    shown = one_line(text)
     is_number = re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?", shown)
     return f"'{shown}" if shown[:1] in tuple("=+-@") and not is_number else shown
 
@@ -55,7 +55,7 @@ def markdown_lines(runs: list[Summary], columns: list[str]) -> list[str]:
 
 def _escaped(text: str) -> str:
     """Return text that Markdown shows as it is: neither a cell's end, nor HTML, nor a link."""
-    text = visible(text).replace("&", "&amp;").replace("<", "&lt;")
+    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
 
 

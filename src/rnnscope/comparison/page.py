@@ -17,8 +17,9 @@ from typing import Any
 from rnnscope.comparison.curves import Point, read_curves
 from rnnscope.comparison.run_summary import KILLED, Summary
 from rnnscope.comparison.samples import final_sample
-from rnnscope.comparison.select import BEST, find_column, plain, visible, winners
+from rnnscope.comparison.select import BEST, find_column, winners
 from rnnscope.comparison.table import cell, is_numeric
+from rnnscope.format import one_line, plain
 
 HERE = Path(__file__).parent
 TAGS = ("train/loss", "val/loss", "update_size/all")
@@ -85,7 +86,7 @@ def make_entries(runs: list[Summary]) -> list[Entry]:
     entries = []
     for index, (run, (folders, _, last)) in enumerate(zip(runs, names, strict=True)):
         look = f"k{index % COLOURS}{' dashed' if index >= COLOURS else ''}" if index < 2 * COLOURS else "rest"
-        entries.append(Entry(run, visible(last), visible(folders) if several else "", look, run.name in best))
+        entries.append(Entry(run, one_line(last), one_line(folders) if several else "", look, run.name in best))
     return entries
 
 
@@ -104,7 +105,7 @@ def script_json(values: Any) -> str:
 
 def escaped(text: str) -> str:
     """Return text of one line that a browser shows as it is."""
-    return html.escape(visible(text))
+    return html.escape(one_line(text))
 
 
 def _summary(entries: list[Entry]) -> str:
@@ -184,9 +185,9 @@ def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> li
         complaints += [curves.complaint] if curves.complaint and not run.complaint else []
         found.append(
             {
-                "name": visible(run.name[:CELL]),
+                "name": one_line(run.name[:CELL]),
                 "label": entry.label,
-                "settings": visible(", ".join(plain(run.config.get(key))[:40] for key in settings)),
+                "settings": one_line(", ".join(plain(run.config.get(key))[:40] for key in settings)),
                 "best": entry.best,
                 "look": entry.look,
                 "tokens": _ratio(run, "tokens", "step"),

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rnnscope.comparison.curves import read_rows
 from rnnscope.comparison.run_summary import Summary, Value, summarise
-from rnnscope.comparison.select import plain, visible
-from rnnscope.comparison.table import clock, readable
+from rnnscope.comparison.table import readable
 from rnnscope.errors import UserError
+from rnnscope.format import clock, one_line, plain, table_lines
 from rnnscope.runs.environment import environment_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.find import find_run
-from rnnscope.runs.first_difference import parting
+from rnnscope.runs.first_difference import first_difference
+from rnnscope.runs.journal import read_rows
 from rnnscope.runs.record import Record
 from rnnscope.runs.safe_files import check_plain
 from rnnscope.runs.segments import differences, segments_of
@@ -74,13 +74,13 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
 def section(name: str, found: list[str]) -> list[str]:
     """Return the lines under a section's name; none found means that nothing differs."""
     more = [f"and {len(found) - MOST_LINES:,} more"] if len(found) > MOST_LINES else []
-    shown = [visible(line) for line in [*found[:MOST_LINES], *more]] or ["the same"]
+    shown = [one_line(line) for line in [*found[:MOST_LINES], *more]] or ["the same"]
     cut = [line if len(line) <= WIDEST else f"{line[:WIDEST]}…" for line in shown]
     return [f"{name if not index else '':<{MARGIN}}{line}" for index, line in enumerate(cut)]
 
 
 def _state(run: Summary) -> str:
-    return visible(f"{run.folder.path}, {run.facts['status']} at step {run.facts['steps']}")
+    return one_line(f"{run.folder.path}, {run.facts['status']} at step {run.facts['steps']}")
 
 
 def _config(first: Summary, second: Summary) -> list[str]:
@@ -144,12 +144,7 @@ def _machine(old: Record, new: Record) -> Iterator[str]:
 def results(first: Summary, second: Summary) -> list[str]:
     """Return a table of what came out: both values, how far apart they are, and that in percent."""
     rows = [["", "A", "B", "B - A", ""], *(_result(key, label, first, second) for key, label in RESULTS.items())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for label, *cells in rows:
-        shown = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([f"{label:<{widths[0]}}", *shown]).rstrip())
-    return lines
+    return table_lines(rows)
 
 
 def _result(key: str, label: str, first: Summary, second: Summary) -> list[str]:
@@ -170,7 +165,7 @@ def _shown(key: str, value: Value) -> str:
 
 def _rows(first: Summary, second: Summary) -> str:
     try:
-        found = parting(read_rows(first.folder.metrics), read_rows(second.folder.metrics))
+        found = first_difference(read_rows(first.folder.metrics), read_rows(second.folder.metrics))
     except UserError as error:
         return f"not compared: {error}"
     if not found.steps:

@@ -8,9 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rnnscope.comparison.curves import newest_rows, number
+from rnnscope.comparison.curves import number
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import newest_rows
 from rnnscope.runs.lock import is_locked
 from rnnscope.runs.record import STATUSES, Record
 from rnnscope.runs.safe_files import check_plain

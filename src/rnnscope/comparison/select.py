@@ -2,13 +2,13 @@
 
 import operator
 import re
-import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from rnnscope.comparison.run_summary import Summary, Value
 from rnnscope.errors import UserError
+from rnnscope.format import plain
 
 BEST = "bits_per_character"
 FACTS = ("status", "steps", "time", "tokens_per_second", "parameters")
@@ -160,17 +160,3 @@ def _as_number(text: str) -> float | None:
         return float(text.replace("_", ""))
     except ValueError:
         return None
-
-
-def plain(value: Value) -> str:
-    """Return a value as it is typed on a command line; floats read back exactly."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{', '.join(plain(item) for item in value)}]"
-    return str(value)
-
-
-def visible(text: str) -> str:
-    """Return text on one line in which control marks, marks of direction and halves of a character are replaced."""
-    return "".join("\ufffd" if unicodedata.category(mark) in ("Cc", "Cf", "Cs") else mark for mark in text)

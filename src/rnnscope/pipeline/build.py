@@ -15,8 +15,8 @@ from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import keep_freed_memory, prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.model.sampling import check_temperature
+from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
-from rnnscope.runs.folder import outputs_folder
 from rnnscope.runs.load import strangers
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.distributed.collectives import Exchange

@@ -45,10 +45,10 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
 
 def end_of(parent: Any, record: Any) -> tuple[int, bool]:
     """Return the last step that `parent` recorded, and whether it was its end: then validated and sampled."""
-    from rnnscope.runs.verdict import read_rows
+    from rnnscope.runs.journal import read_rows
 
     if record.values.get("status") in ("running", "failed"):  # it was killed: its rows go on after the last checkpoint
-        return max((int(row["step"]) for row in read_rows(parent, None)), default=0), False
+        return max((int(row["step"]) for row in read_rows(parent.metrics)), default=0), False
     return record.get("progress.step", int, 0), record.values.get("status") == "finished"
 
 

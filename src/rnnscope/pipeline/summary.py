@@ -3,9 +3,10 @@
 import math
 from collections.abc import Iterator
 
-from rnnscope.monitor.progress import clock
+from rnnscope.format import clock
+from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.build import Training
-from rnnscope.runs.folder import RunFolder, outputs_folder
+from rnnscope.runs.folder import RunFolder
 
 
 def farewell(

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rnnscope.errors import UserError
-from rnnscope.runs.folder import RunFolder, outputs_folder
+from rnnscope.paths import outputs_folder
+from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 
 

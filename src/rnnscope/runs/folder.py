@@ -1,16 +1,11 @@
 """A run on disk: what lies where, and making the folder so that nothing is ever overwritten."""
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from rnnscope.errors import UserError
-
-
-def outputs_folder() -> Path:
-    """Return where runs, sweeps and the cache live: `RNNSCOPE_OUTPUTS`, else outputs/ under the current folder."""
-    return Path(os.environ.get("RNNSCOPE_OUTPUTS") or "outputs")
+from rnnscope.paths import outputs_folder
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.journal import read_csv
+from rnnscope.runs.journal import read_rows
 from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
@@ -95,7 +95,7 @@ class LoadedRun:
         Raises:
             UserError: when the run has no such column, naming those it has.
         """
-        rows = read_csv(self.folder.metrics) if self.folder.metrics.exists() else []
+        rows = list(read_rows(self.folder.metrics)) if self.folder.metrics.exists() else []
         if rows and tag not in rows[0]:
             raise UserError(f"{self.folder.metrics} has no column {tag}; it has {', '.join(rows[0])}")
         points = [(int(row["step"]), float(row[tag])) for row in rows if row[tag]]

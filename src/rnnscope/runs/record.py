@@ -51,13 +51,11 @@ class Record:
         Raises:
             UserError: when it is not of this kind: someone else wrote this file.
         """
-        value: Any = self.values
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+        value = value_at(self.values, key)
         if value is None:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise UserError(f"{self.path}: {key} is {str(value)[:40]!r}, no {kind.__name__}; this is no record of rnnscope")
+            raise UserError(f"{self.path}: {key} is {str(value)[:40]!r}, not {kind.__name__}; this is not a record of rnnscope")
         return value
 
     def update(self, **values: Any) -> None:
@@ -65,6 +63,13 @@ class Record:
         assert values.get("status", "running") in STATUSES
         self.values.update(values)
         replace_text(self.path, json.dumps(self.values, indent=1, ensure_ascii=False) + "\n")
+
+
+def value_at(values: Any, key: str) -> Any:
+    """Return the value at a dotted key of nested values, None where there is none."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def parent_entry(record: Record, **more: Any) -> dict[str, Any]:

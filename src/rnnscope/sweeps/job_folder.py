@@ -17,7 +17,7 @@ from rnnscope.errors import UserError
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import RunLock, is_locked
-from rnnscope.runs.record import Record
+from rnnscope.runs.record import Record, value_at
 
 ENDED = ("finished", "failed", "diverged")
 LOST = ("failed", "diverged")
@@ -39,10 +39,7 @@ class State:
 
     def get(self, key: str) -> Any:
         """Return the value at a dotted key of run.json, None where there is none."""
-        value: Any = self.values
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
+        return value_at(self.values, key)
 
     def config(self, key: str) -> Any:
         """Return the value that a dotted key of the run's config has, None where there is no run."""

@@ -10,7 +10,8 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from rnnscope.errors import UserError
-from rnnscope.runs.folder import check_run_name, outputs_folder
+from rnnscope.paths import outputs_folder
+from rnnscope.runs.folder import check_run_name
 from rnnscope.runs.lock import RunLock, is_locked
 from rnnscope.sweeps.job_folder import LOST, Place, State, held, service_folder
 from rnnscope.sweeps.jobs import Job, check_same, fixed_settings, name_of
