@@ -118,7 +118,6 @@ def test_the_time_trained_goes_on_from_the_checkpoint(broken: Path) -> None:
     state = torch.load(broken / "checkpoints/last.ckpt", weights_only=True)
     state["monitors"]["Throughput"]["seconds"] = 3600.0
     torch.save(state, broken / "checkpoints/last.ckpt")
-    (broken / "checkpoints/last.ckpt.sha256").unlink()
     words = ["trainer.max_steps=null", "trainer.max_minutes=60.001", "schedule.horizon=50"]
     assert rnnscope(broken.parents[2], "resume", *words, after=60.0) == 0, said(broken.parents[2])  # and not an hour
     assert 3600 < record_of(broken)["progress"]["seconds"] < 3700
@@ -178,7 +177,6 @@ def test_the_best_weights_are_of_steps_that_the_run_has(tmp_path: Path, text: st
     state = torch.load(previous, weights_only=True)
     state["monitors"]["Validation"] |= {"best": 0.001, "best_step": 10}
     torch.save(state, previous)
-    previous.with_name("previous.ckpt.sha256").unlink()
     damage(run / "checkpoints/last.ckpt")
     assert rnnscope(tmp_path, "resume", "optimizer.lr=0.5", "trainer.max_steps=25") == 0, said(tmp_path)
     line_with(said(tmp_path), "best.ckpt", "step 20")
@@ -354,7 +352,6 @@ def edit_checkpoint(run: RunFolder, change: Callable[[dict], None]) -> None:
     change(state)
     path.unlink()  # best.ckpt may be the same file
     torch.save(state, path)
-    path.with_name("last.ckpt.sha256").unlink()
 
 
 def test_a_monitor_more_and_one_less_are_said_and_the_run_goes_on(copied: RunFolder) -> None:

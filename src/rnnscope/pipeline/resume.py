@@ -94,7 +94,7 @@ def start_of(run: RunFolder, record: Record, screen: Screen) -> tuple[str, dict[
         UserError: when there should be one.
     """
     remove_temporaries(run.path)
-    checkpoints = Checkpoints(run.checkpoints)
+    checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
     found = checkpoints.newest(screen.say)
     if found is not None:
         checkpoints.adopt(found[0])

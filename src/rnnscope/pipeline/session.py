@@ -61,7 +61,7 @@ class Session:
     ) -> None:
         self.run, self.record, self.training, self.screen = run, record, training, screen
         self.checkpoint = checkpoint
-        self.checkpoints = Checkpoints(run.checkpoints)
+        self.checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
         self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training goes on
         self._written: Future = self._disk.submit(lambda: None)  # the newest checkpoint
         self.writers = self._open_writers(0 if checkpoint is None else checkpoint["task"]["step"] + 1)
@@ -206,6 +206,7 @@ class Session:
         task = self.training.task
         return {
             "format": FORMAT,
+            "run": self.checkpoints.run,
             "names": names,
             "ended": task.ending and not task.interrupted,
             "state_dict": self.training.model.state_dict(),

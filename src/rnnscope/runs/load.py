@@ -26,6 +26,7 @@ from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_rows
+from rnnscope.runs.record import Record
 from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
@@ -240,17 +241,17 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     if checkpoint == "best" and folder.weights.exists():
         load_weights(model, folder.weights)
     else:
-        path = Checkpoints(folder.checkpoints).path(checkpoint)
-        fill_from_checkpoint(model, path)
+        record = Record.read(folder.record).get("id", str) if folder.record.exists() else None
+        checkpoints = Checkpoints(folder.checkpoints, record)
+        path = checkpoints.path(checkpoint)
+        fill_from_checkpoint(model, checkpoints.read(path), path)
     model.eval()
     return LoadedRun(folder, config, vocabulary, model)
 
 
-def fill_from_checkpoint(model: LanguageModel, path: Path) -> None:
-    """Copy the weights of a checkpoint file into the model."""
-    from rnnscope.runs.checkpoints import load_checkpoint
-
-    state = load_checkpoint(path)["state_dict"]
+def fill_from_checkpoint(model: LanguageModel, saved: dict[str, Any], path: Path) -> None:
+    """Copy the weights of a checkpoint into the model."""
+    state = saved["state_dict"]
     names = dict(model.named_parameters())
     fill_model(model, {name: state[name] for name in names if isinstance(state.get(name), torch.Tensor)}, path)
 

@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from rnnscope.errors import UserError
@@ -22,8 +23,8 @@ class Record:
 
     @classmethod
     def create(cls, path: Path, **values: Any) -> "Record":
-        """Write a new record of a run that is about to start."""
-        record = cls(path, {"schema": SCHEMA, "status": "running", "started": now(), **values})
+        """Write a new record of a run that is about to start; its `id` tells its checkpoints from another run's."""
+        record = cls(path, {"schema": SCHEMA, "id": token_hex(8), "status": "running", "started": now(), **values})
         record.update()
         return record
 
