@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "rnnscope"
-BOTTOM = {"errors", "format", "paths", "cores"}
+BOTTOM = {"errors", "format", "paths", "cores", "lock"}
 ARROWS = {  # part -> the parts below it, which it may import
     "errors": set(),
     "format": set(),
     "paths": set(),
     "cores": set(),
+    "lock": set(),
     "data": BOTTOM,
     "model": BOTTOM,
     "training": {"model", "data"} | BOTTOM,

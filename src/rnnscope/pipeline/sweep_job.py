@@ -18,7 +18,7 @@ from omegaconf import DictConfig
 from rnnscope.config.compose import plain
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
-from rnnscope.runs.lock import RunLock
+from rnnscope.lock import Lock
 from rnnscope.sweeps.gpus import take_gpu
 from rnnscope.sweeps.job_folder import Place, held
 from rnnscope.sweeps.manifest import Manifest
@@ -67,7 +67,7 @@ def train(place: Place, cfg: DictConfig, stop: Stop) -> None:
         config, name, command, terms = ordered(plain(cfg))
         fit(config, name, command, replace(terms, job=this))
         return
-    with held(RunLock(place.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
+    with held(Lock(place.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
         pass
     if free and not place.state().ended:
         go_on(place.run, job=this)

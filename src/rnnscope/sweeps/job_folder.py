@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.errors import UserError
+from rnnscope.lock import Lock
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.lock import RunLock, is_locked
+from rnnscope.runs.lock import is_locked
 from rnnscope.runs.record import Record, value_at
 
 ENDED = ("finished", "failed", "diverged")
@@ -59,9 +60,9 @@ class Place:
         return RunFolder(self.sweep / self.name)
 
     @property
-    def lock(self) -> RunLock:
+    def lock(self) -> Lock:
         """Held by the process that does this job, from before it has a folder."""
-        return RunLock(service_folder(self.sweep) / f"{self.name}.lock")
+        return Lock(service_folder(self.sweep) / f"{self.name}.lock")
 
     @property
     def note(self) -> Path:
@@ -158,7 +159,7 @@ def service_folder(sweep: Path) -> Path:
 
 @contextmanager
 def held(
-    lock: RunLock, waiting: Callable[[], object] = lambda: None, stopped: Callable[[], object] = lambda: None
+    lock: Lock, waiting: Callable[[], object] = lambda: None, stopped: Callable[[], object] = lambda: None
 ) -> Iterator[bool]:
     """Hold a lock that another process may have: wait for it, and yield whether it was had before `stopped` said so.
 
@@ -166,7 +167,7 @@ def held(
         waiting: called once if there is something to wait for.
     """
     said = False
-    while not _taken(lock):
+    while not lock.acquire(wait=False):
         if not said:
             said = True
             waiting()
@@ -178,11 +179,3 @@ def held(
         yield True
     finally:
         lock.release()
-
-
-def _taken(lock: RunLock) -> bool:
-    try:
-        lock.acquire()
-    except UserError:
-        return False
-    return True
