@@ -370,7 +370,7 @@ def last_row(run: Path) -> int:
 
 
 def cases() -> Iterator[tuple[str, list[str], list[Kill | float]]]:
-    """Yield ten trainings, each optimiser with both kinds of windows, and where each is killed."""
+    """Yield ten trainings, each optimizer with both kinds of windows, and where each is killed."""
     draw = random.Random(11)
     writes = ("in a checkpoint's file", "before a checkpoint moves", "after a checkpoint moved")
     others = ("in validation", "in sampling", "in run.json")

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,7 +35,7 @@ def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
     from rnnscope.config.validate import checked
     from rnnscope.model.precision import resolve_device, resolve_precision
     from rnnscope.model.scoring import evaluate
-    from rnnscope.runs.load import entropy, load
+    from rnnscope.runs.load import load
 
     loaded = load(config["run"], config["checkpoint"])
     recorded = checked(loaded.config, str(loaded.folder.config))
@@ -56,6 +57,13 @@ def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
         len(loaded.vocabulary),
         0.0 if unk is None else float(counts[unk] / counts.sum()),
     )
+
+
+def entropy(counts: Iterable[int]) -> float:
+    """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
+    found = [count for count in counts if count]
+    total = sum(found)
+    return sum(count / total * math.log(total / count) for count in found) if total else math.nan
 
 
 def _protocols(data: Any, split: str, window: int) -> dict[str, Any]:
@@ -115,9 +123,9 @@ def _text(loaded: Any, recorded: dict[str, Any], path: str) -> Any:
 def _prepare(loaded: Any, recorded: dict[str, Any], other: dict[str, Any]) -> Any:
     """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
     from rnnscope.data.module import TextData
-    from rnnscope.paths import outputs_folder
+    from rnnscope.paths import cache_folder
 
-    places = {"cache_dir": outputs_folder() / "cache", "vocabulary": loaded.vocabulary}
+    places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary}
     data = TextData(**recorded["dataset"] | other, seed=recorded["seed"], **places)
     return data.prepare()
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rnnscope.comparison.run_summary import Summary, Value, summarise
+from rnnscope.comparison.run_summary import Summary, Value, summarize
 from rnnscope.comparison.table import readable
 from rnnscope.errors import UserError
 from rnnscope.format import clock, one_line, plain, table_lines
@@ -48,7 +48,7 @@ def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
         raise UserError(str(error).replace("run=", "with=", 1)) from None
     if first.path.resolve() == second.path.resolve():
         raise UserError(f"run={run or 'latest'} and with={other} are one run, {first.path}: name another")
-    return summarise(first, str(first.path)), summarise(second, str(second.path))
+    return summarize(first, str(first.path)), summarize(second, str(second.path))
 
 
 def pair_lines(first: Summary, second: Summary) -> list[str]:

@@ -49,7 +49,7 @@ class Summary:
         return self.facts[column] if column in self.facts else self.config.get(column)
 
 
-def summarise(folder: RunFolder, name: str) -> Summary:
+def summarize(folder: RunFolder, name: str) -> Summary:
     """Read one run.
 
     Raises:
@@ -97,7 +97,7 @@ def _number(record: Record, key: str) -> int | float | None:
     if value is None or (type(value) is float and not math.isfinite(value)):
         return None
     if type(value) not in (int, float) or abs(value) > 2**63:
-        raise UserError(f"{record.path}: {key} is {str(value)[:40]!r}, no number; this is no record of rnnscope")
+        raise UserError(f"{record.path}: {key} is {str(value)[:40]!r}, not a number; this is not a record of rnnscope")
     return value
 
 
@@ -115,7 +115,7 @@ def _numbers(values: dict[str, Any]) -> dict[str, Value]:
 def _config(record: Record) -> dict[str, Value]:
     config = record.get("config", dict, {})
     if len(config) > KEY_LIMIT:
-        raise UserError(f"{record.path}: config has {len(config):,} keys; this is no record of rnnscope")
+        raise UserError(f"{record.path}: config has {len(config):,} keys; this is not a record of rnnscope")
     return {key[:TEXT_LIMIT]: _tame(value) for key, value in config.items()}
 
 

@@ -15,9 +15,9 @@ from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import keep_freed_memory, prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.model.sampling import check_temperature
-from rnnscope.paths import outputs_folder
+from rnnscope.paths import cache_folder
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
-from rnnscope.runs.load import strangers
+from rnnscope.runs.generation import strangers
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.distributed.collectives import Exchange
 from rnnscope.training.distributed.processes import Processes, check_world_size, find_processes
@@ -166,7 +166,7 @@ def assemble(config: dict[str, Any], say: Callable[[str], None], terms: Terms | 
     prepare_torch(threads, trainer["deterministic"])
     start = None if terms.going_on else starting_run(config)
     vocabulary = terms.vocabulary or (start.vocabulary if start else None)
-    places = {"cache_dir": outputs_folder() / "cache", "say": say}
+    places = {"cache_dir": cache_folder(), "say": say}
     data = TextData(**config["dataset"], seed=config["seed"], vocabulary=vocabulary, **places)
     prepare(data, terms, config["dataset"]["corpus"])
     keep_freed_memory()  # after the text, whose pieces are better given back

@@ -17,8 +17,8 @@ from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.console import Screen
+from rnnscope.runs.generation import drawing, first_id, prompt_ids
 from rnnscope.runs.journal import CsvJournal, JsonJournal
-from rnnscope.runs.load import drawing, first_id, prompt_ids
 from rnnscope.training.distributed.synchronization import Meetings
 
 

@@ -15,7 +15,7 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
     from rnnscope.errors import UserError
     from rnnscope.pipeline.console import Screen
     from rnnscope.runs.record import Record
-    from rnnscope.runs.segments import cut_legs, legs_of
+    from rnnscope.runs.segments import cut_segments, trained_segments
     from rnnscope.runs.verdict import check_comparable, judge
     from rnnscope.training.distributed.processes import is_follower
 
@@ -25,8 +25,8 @@ def reproduce(parent: Any, until: int | None = None, text: str | None = None) ->
     stop, looked = end_of(parent, record)
     if until is not None and until < 1:
         raise UserError(f"until={until} must be at least 1")
-    legs = legs_of(config, record, stop, looked)
-    cut = cut_legs(legs, stop if until is None else until)
+    legs = trained_segments(config, record, stop, looked)
+    cut = cut_segments(legs, stop if until is None else until)
     if not cut:
         raise UserError(f"{parent.path} has no trained step to compare with")
     follows = is_follower(config)

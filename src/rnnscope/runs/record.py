@@ -40,7 +40,7 @@ class Record:
                 raise ValueError(f"{path.stat().st_size} bytes; it may have {SIZE_LIMIT}")
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"{path.parent} is no run folder: it has no run.json") from None
+            raise UserError(f"{path.parent} is not a run folder: it has no run.json") from None
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: this run.json cannot be read ({error})") from error
         check_version("schema", values.get("schema") if isinstance(values, dict) else None, SCHEMA, str(path))

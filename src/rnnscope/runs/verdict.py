@@ -39,7 +39,7 @@ class Comparison:
 
     @property
     def altered(self) -> bool:
-        """Whether a difference is no drift: the training itself came out the same."""
+        """Whether a difference is not drift: the training itself came out the same."""
         return self.rejoined or bool(self.differences and self.same_weights)
 
 
