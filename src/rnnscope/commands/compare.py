@@ -71,12 +71,8 @@ def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: 
     from rnnscope.comparison import formats, table
 
     keys = columns or default_columns(runs)
-    if kind == "csv":
-        return formats.csv_lines(runs, keys)
-    if kind == "markdown":
-        return formats.markdown_lines(runs, keys)
-    if kind == "json":
-        return formats.json_lines(runs, keys)
+    if kind in formats.LINES:
+        return formats.LINES[kind](runs, keys)
     width = shutil.get_terminal_size().columns if config["output"] is None and sys.stdout.isatty() else None
     named = keys if "run" in keys else ["run", *keys]  # a person reads it, where the others go to a program
     return [*headline(runs, config, total), "", *table.table(runs, named, width)]

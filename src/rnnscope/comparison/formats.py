@@ -10,7 +10,6 @@ from rnnscope.errors import UserError
 from rnnscope.format import one_line, plain
 from rnnscope.runs.journal import csv_line
 
-FORMATS = ("table", "csv", "markdown", "json")
 BY_SUFFIX = {".csv": "csv", ".md": "markdown", ".json": "json"}
 
 
@@ -22,8 +21,8 @@ def format_for(typed: str | None, output: str | None) -> str:
     """
     if typed is None:
         return BY_SUFFIX.get(Path(output or "").suffix.lower(), "table")
-    if typed not in FORMATS:
-        raise UserError(f"format={typed} is unknown: choose one of {', '.join(FORMATS)}")
+    if typed not in ("table", *LINES):
+        raise UserError(f"format={typed} is unknown: choose one of table, {', '.join(LINES)}")
     return typed
 
 
@@ -63,3 +62,6 @@ def json_lines(runs: list[Summary], columns: list[str]) -> list[str]:
     """Return a JSON list with an object for each run; null is what it has no value for."""
     rows = [{column: run.value(column) for column in columns} for run in runs]
     return json.dumps(rows, indent=1).split("\n")  # ASCII only: a terminal obeys nothing in it
+
+
+LINES = {"csv": csv_lines, "markdown": markdown_lines, "json": json_lines}

@@ -7,7 +7,7 @@ from rnnscope.comparison.run_summary import Summary, Value, summarize
 from rnnscope.comparison.table import readable
 from rnnscope.errors import UserError
 from rnnscope.format import clock, one_line, plain, table_lines
-from rnnscope.runs.environment import environment_differences
+from rnnscope.runs.environment import environment_differences, machine_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.find import find_run
 from rnnscope.runs.first_difference import first_difference
@@ -57,7 +57,9 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
     Raises:
         UserError: when a record is not what rnnscope writes.
     """
-    records = Record.read(first.folder.record), Record.read(second.folder.record)
+    records = [Record.read(run.folder.record) for run in (first, second)]
+    hardware = machine_differences(*(record.get("resolved", dict, {}) for record in records))
+    hardware += environment_differences(*(_part(record, "hardware", "platform") for record in records))
     lines = [f"{letter:<{MARGIN}}{_state(run)}" for letter, run in zip("AB", (first, second), strict=True)] + [""]
     for name, found in (
         ("config", _config(first, second)),
@@ -65,7 +67,7 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
         ("code", _code(first, second, *records)),
         ("packages", environment_differences(*(_part(record, "packages", "python") for record in records))),
         ("data", _data(*records)),
-        ("hardware", [*_machine(*records), *environment_differences(*(_part(r, "hardware", "platform") for r in records))]),
+        ("hardware", hardware),
     ):
         lines += section(name, found) if found or name != "on the way" else []
     return [*lines, "", *results(first, second), "", *section("metrics.csv", [_rows(first, second)]), *_weights(*records)]
@@ -132,13 +134,6 @@ def _data(old: Record, new: Record) -> list[str]:
     names = {"text": "another text", "settings": "read or cut otherwise", "vocabulary": "another vocabulary"}
     found = differences(*(record.get("data.fingerprint", dict, {}) for record in (old, new)))
     return [", ".join(dict.fromkeys(names.get(key, f"other ids ({key})") for key in found))] if found else []
-
-
-def _machine(old: Record, new: Record) -> Iterator[str]:
-    for key in ("device", "precision", "threads"):
-        before, after = (record.get("resolved", dict, {}).get(key) for record in (old, new))
-        if before != after:
-            yield f"{key} {before} -> {after}"
 
 
 def results(first: Summary, second: Summary) -> list[str]:

@@ -103,7 +103,7 @@ def table(runs: list[Summary], keys: list[str], width: int | None) -> list[str]:
 
 
 def _too_wide(columns: list[Column], width: int | None) -> bool:
-    return width is not None and GAP + sum(column.width + GAP for column in columns) - GAP > width
+    return width is not None and sum(column.width + GAP for column in columns) > width
 
 
 def _short_labels(columns: list[Column]) -> list[Column]:

@@ -7,7 +7,7 @@ from itertools import chain, takewhile, zip_longest
 from typing import Any
 
 from rnnscope.errors import UserError
-from rnnscope.runs.environment import environment_differences
+from rnnscope.runs.environment import environment_differences, machine_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.first_difference import Difference, by_step, row_difference
 from rnnscope.runs.folder import RunFolder
@@ -199,10 +199,7 @@ def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
     causes = []
     if old.values.get("git_commit") == new.values.get("git_commit") and _patch_hash(parent) != _patch_hash(child):
         causes.append("the uncommitted changes of the code (code.patch)")
-    for key in ("device", "threads", "precision"):
-        before, after = old.get("resolved", dict, {}).get(key), new.get("resolved", dict, {}).get(key)
-        if before != after:
-            causes.append(f"{key} {before} -> {after}")
+    causes += machine_differences(*(record.get("resolved", dict, {}) for record in (old, new)))
     causes += environment_differences(old.values, new.values)
     return [f"  different: {cause}" for cause in [*causes, *_changed_on_the_way(old)]]
 
