@@ -119,14 +119,13 @@ def _short_labels(columns: list[Column]) -> list[Column]:
 
 def _short_names(columns: list[Column]) -> list[Column]:
     """The last folder of a name, the time of a run or the name of a job, where it names one run alone: `run=` takes it."""
-    return [replace(c, cells=short_names(c.cells)) if c.key == "run" else c for c in columns]
+    return [replace(column, cells=_ends(column.cells)) if column.key == "run" else column for column in columns]
 
 
-def short_names(names: list[str]) -> list[str]:
-    """Return the last folder of each name, the whole name where others end so as well."""
+def _ends(names: list[str]) -> list[str]:
     ends = [name.rpartition("/")[2] for name in names]
     counts = Counter(ends)
-    return [name if counts[end] > 1 else end for name, end in zip(names, ends, strict=True)]
+    return [end if counts[end] == 1 else name for name, end in zip(names, ends, strict=True)]
 
 
 def _without_alike(columns: list[Column]) -> tuple[list[Column], list[str]]:

@@ -6,7 +6,6 @@ Imports neither Lightning nor TensorBoard, and reads data only: opening somebody
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -141,16 +140,16 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     if checkpoint == "best" and folder.weights.exists():
         load_weights(model, folder.weights)
     else:
-        record = Record.read(folder.record).get("id", str) if folder.record.exists() else None
-        checkpoints = Checkpoints(folder.checkpoints, record)
-        path = checkpoints.path(checkpoint)
-        fill_from_checkpoint(model, checkpoints.read(path), path)
+        fill_from_checkpoint(model, folder, checkpoint)
     model.eval()
     return LoadedRun(folder, config, vocabulary, model)
 
 
-def fill_from_checkpoint(model: LanguageModel, saved: dict[str, Any], path: Path) -> None:
-    """Copy the weights of a checkpoint into the model."""
-    state = saved["state_dict"]
+def fill_from_checkpoint(model: LanguageModel, folder: RunFolder, which: str) -> None:
+    """Copy the weights of a run's checkpoint into the model."""
+    run = Record.read(folder.record).get("id", str) if folder.record.exists() else None
+    checkpoints = Checkpoints(folder.checkpoints, run)
+    path = checkpoints.path(which)
+    state = checkpoints.read(path)["state_dict"]
     names = dict(model.named_parameters())
     fill_model(model, {name: state[name] for name in names if isinstance(state.get(name), torch.Tensor)}, path)
