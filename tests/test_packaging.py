@@ -1,12 +1,18 @@
 """An installed rnnscope finds its configs: a wheel is built, opened in an empty folder, and composes."""
 
+import ast
+import re
 import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from messages import assert_says, error_line
+
+from rnnscope.cli import main
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,6 +28,31 @@ def test_every_folder_is_packaged():
     assert set(listed) == folders(ROOT / "src" / "rnnscope", "rnnscope") | folders(ROOT / "conf", "rnnscope.conf")
 
 
+def imported() -> set[str]:
+    """Return the packages that src/ imports, the standard library and rnnscope left out."""
+    found = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom):
+                found.add(str(node.module).partition(".")[0])
+    return found - sys.stdlib_module_names - {"rnnscope"}
+
+
+def names_of(requirements: list[str]) -> set[str]:
+    return {re.split(r"[^\w.-]", requirement)[0].lower() for requirement in requirements}
+
+
+def test_what_is_imported_is_declared_and_nothing_else():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    needed, optional = names_of(project["dependencies"]), names_of(project["optional-dependencies"]["sweep"])
+    owners = packages_distributions()
+    found = {package: {owner.lower() for owner in owners.get(package, [])} for package in imported()}
+    assert {package: owned for package, owned in found.items() if not owned & (needed | optional)} == {}
+    assert needed - set().union(*found.values()) == set()
+
+
 @pytest.mark.slow
 def test_a_wheel_composes_away_from_the_checkout(tmp_path):
     source, site = tmp_path / "source", tmp_path / "site"
@@ -34,3 +65,9 @@ def test_a_wheel_composes_away_from_the_checkout(tmp_path):
     assert "cell: lstm" in printed
     assert (site / "rnnscope" / "conf" / "train.yaml").is_file()
     assert all((site / "rnnscope" / "comparison" / f"page.{kind}").is_file() for kind in ("html", "css", "js"))
+
+
+def test_on_windows_one_line_says_where_it_runs(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "platform", "win32")
+    assert main(["train"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "Linux", "macOS", "WSL")

@@ -22,7 +22,7 @@ from rnnscope.model.cells.registry import CELLS
 from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.journal import read_csv
+from rnnscope.runs.journal import read_rows
 from rnnscope.runs.segments import flatten
 from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
@@ -130,8 +130,8 @@ def test_checkpoint(case: Case) -> None:
 
 
 def test_columns_and_lines(case: Case) -> None:
-    assert sorted(read_csv(case.run.metrics)[0]) == case.columns
-    assert sorted(read_csv(case.run.timings)[0]) == sorted(NAMES["timings.csv"])
+    assert sorted(next(read_rows(case.run.metrics))) == case.columns
+    assert sorted(next(read_rows(case.run.timings))) == sorted(NAMES["timings.csv"])
     samples = [json.loads(line) for line in case.run.samples.read_text(encoding="utf-8").splitlines()]
     assert changes(names_of(samples), NAMES["samples.jsonl"]) == []
 

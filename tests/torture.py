@@ -178,14 +178,16 @@ def _in_checkpoint_file(due: Callable[[], bool]) -> None:
 def _before_the_move(due: Callable[[], bool]) -> None:
     from rnnscope.runs import checkpoints
 
-    announce = checkpoints.announce
+    replace = checkpoints.replace_file
 
-    def announce_some(path: Path, coming: list[str]) -> None:
-        announce(path, coming)
-        if path.name == "last.ckpt" and due():
+    def replace_some(path: Path, write: Callable[[Path], object]) -> None:
+        def write_all(temporary: Path) -> None:
+            write(temporary)
             _die()
 
-    checkpoints.announce = announce_some  # type: ignore[assignment]
+        replace(path, write_all if path.name == "last.ckpt" and due() else write)
+
+    checkpoints.replace_file = replace_some  # type: ignore[assignment]
 
 
 def _after_the_move(due: Callable[[], bool]) -> None:
@@ -277,7 +279,7 @@ def what_differs(one: Path, other: Path) -> list[str]:
     found += [f"run.json: {key}" for key in ("status", "weights_sha256", "best") if records[0][key] != records[1][key]]
     states = [torch.load(run / "checkpoints/last.ckpt", weights_only=True) for run in (one, other)]
     for state in states:
-        del state["offsets"]["timings"], state["monitors"]["Throughput"]
+        del state["run"], state["offsets"]["timings"], state["monitors"]["Throughput"]
         for key in [key for key in state["monitors"]["Recorder"]["latest"] if key.startswith("throughput")]:
             del state["monitors"]["Recorder"]["latest"][key]
     found += [f"last.ckpt: {key}" for key in states[0] if not same(states[0][key], states[1][key])]
@@ -368,7 +370,7 @@ def last_row(run: Path) -> int:
 
 
 def cases() -> Iterator[tuple[str, list[str], list[Kill | float]]]:
-    """Yield ten trainings, each optimiser with both kinds of windows, and where each is killed."""
+    """Yield ten trainings, each optimizer with both kinds of windows, and where each is killed."""
     draw = random.Random(11)
     writes = ("in a checkpoint's file", "before a checkpoint moves", "after a checkpoint moved")
     others = ("in validation", "in sampling", "in run.json")

@@ -43,6 +43,8 @@ eval "$(rnnscope -sc install=bash)"  completes commands, keys and choices (zsh: 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 1 for the user's mistakes, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if argv is None else argv
+    if sys.platform == "win32":
+        return complain("rnnscope runs on Linux and macOS: on Windows, use it inside WSL (https://aka.ms/wsl)")
     if arguments and arguments[0] in ("-sc", "--shell-completion", "--shell_completion"):
         return complete(arguments[1:])
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -261,7 +263,7 @@ def closest(word: str, right: list[str]) -> str:
 
 def complain(message: str) -> int:
     """Print one line to stderr and return the exit status of a mistake."""
-    from rnnscope.pipeline.console import printable
+    from rnnscope.format import printable
 
     print(f"rnnscope: error: {printable(message)}", file=sys.stderr)  # it may quote a name or value from somebody's file
     return 1

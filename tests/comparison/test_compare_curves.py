@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from messages import assert_says, user_error
 
-from rnnscope.comparison.curves import LINE_LIMIT, newest_rows, read_curves, read_rows, thin
+from rnnscope.comparison.curves import read_curves, thin
 from rnnscope.comparison.samples import final_sample
+from rnnscope.runs.journal import ROW_LIMIT, newest_rows, read_rows
 from rnnscope.runs.safe_files import check_plain, last_lines
 
 POINTS = st.lists(st.tuples(st.integers(0, 10_000), st.floats(-10, 10)), min_size=1, unique_by=lambda point: point[0])
@@ -63,15 +64,15 @@ def test_a_long_file_takes_little_memory_and_keeps_its_spike(tmp_path):
     [
         ("step,train/loss\n1,2.0\n2,1.0", 1, None),  # a line that is being written
         ("step,train/loss\n1,nan\n2,inf\n3,x\n4,1.5\n", 1, None),
-        ("step,train/loss\n1,2.0\n1,1.0\n", 1, "line 3 is no row"),
-        ("step,train/loss\n5,2.0\n4,1.0\n", 1, "line 3 is no row"),
-        ("step,train/loss\n1,2.0\n-3,1.0\n", 1, "line 3 is no row"),
-        ("step,train/loss\n1,2.0\n99999999999999999999,1.0\n", 1, "line 3 is no row"),
-        ("step,train/loss\n1,2.0\n2,1.0,3\n", 1, "line 3 is no row"),
-        ("train/loss,step\n1,2\n", 0, "line 2 is no row"),
-        ("\n\n", 0, "line 2 is no row"),
+        ("step,train/loss\n1,2.0\n1,1.0\n", 1, "line 3 is not a row"),
+        ("step,train/loss\n5,2.0\n4,1.0\n", 1, "line 3 is not a row"),
+        ("step,train/loss\n1,2.0\n-3,1.0\n", 1, "line 3 is not a row"),
+        ("step,train/loss\n1,2.0\n99999999999999999999,1.0\n", 1, "line 3 is not a row"),
+        ("step,train/loss\n1,2.0\n2,1.0,3\n", 1, "line 3 is not a row"),
+        ("train/loss,step\n1,2\n", 0, "line 2 is not a row"),
+        ("\n\n", 0, "line 2 is not a row"),
         ('step,train/loss\n1,2.0\n2,"x\n' + "y\n" * 200_000, 1, "cannot be read"),
-        ("step,train/loss\n1,2.0\n" + "9" * (LINE_LIMIT + 5), 1, "a line has more than"),
+        ("step,train/loss\n1,2.0\n" + "9" * (ROW_LIMIT + 5), 1, "a line has more than"),
         ("", 0, None),
     ],
 )

@@ -148,7 +148,7 @@ def test_the_axes_have_units_and_values_can_be_read(three, show, trained_run):
     page = show()
     last = json.loads((trained_run.path / "run.json").read_text())["last"]
     texts = [text.text for text in all_of(page, "#loss text")]
-    assert {"optimiser steps", "loss, bits per character"} <= set(texts)
+    assert {"optimizer steps", "loss, bits per character"} <= set(texts)
     assert "log₁₀ (update / parameter)" in [text.text for text in all_of(page, "#update text")]
     chart = one_of(page, "#loss")
     page.execute_script("arguments[0].scrollIntoView({block: 'center'})", chart)
@@ -226,14 +226,14 @@ def test_json_in_a_script_cannot_end_it():
 def test_text_is_legible_in_both_modes(three, show, scheme):
     page = show()
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [{"name": "prefers-color-scheme", "value": scheme}]})
-    colours = page.execute_script(
+    colors = page.execute_script(
         """const look = (selector, key) => getComputedStyle(document.querySelector(selector))[key];
         return [look("#runs td", "color"), look("section", "backgroundColor"), look(".hint", "color"),
                 look("tr.best td", "color"), look("tr.best td", "backgroundColor"),
                 ...["k0", "k1", "k2"].map((name) => look(`.swatch.${name}`, "color"))]"""
     )
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
-    ink, card, hint, best, best_card, *lines = [[int(part) for part in re.findall(r"\d+", colour)[:3]] for colour in colours]
+    ink, card, hint, best, best_card, *lines = [[int(part) for part in re.findall(r"\d+", color)[:3]] for color in colors]
     assert (sum(card) < 200) == (scheme == "dark")
     assert contrast(ink, card) > 7
     assert min(contrast(hint, card), contrast(best, best_card)) > 4.5  # WCAG AA
@@ -241,10 +241,10 @@ def test_text_is_legible_in_both_modes(three, show, scheme):
 
 
 def contrast(first: list[int], second: list[int]) -> float:
-    """Return the contrast ratio of two colours as WCAG 2 defines it."""
+    """Return the contrast ratio of two colors as WCAG 2 defines it."""
 
-    def luminance(colour: list[int]) -> float:
-        parts = [part / 255 for part in colour]
+    def luminance(color: list[int]) -> float:
+        parts = [part / 255 for part in color]
         linear = [part / 12.92 if part <= 0.03928 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
         return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 

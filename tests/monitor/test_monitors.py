@@ -11,9 +11,9 @@ from conftest import TINY, train
 from messages import line_with
 
 from rnnscope.cli import main
+from rnnscope.format import clock
 from rnnscope.model.scoring import Score
-from rnnscope.monitor.progress import clock
-from rnnscope.runs.journal import read_csv
+from rnnscope.runs.journal import read_rows
 from rnnscope.training.task import LanguageModelTask
 
 
@@ -28,7 +28,7 @@ def record_of(result) -> dict:
 
 def column(result, name: str) -> dict[int, float]:
     """Return a column of metrics.csv by step, empty cells left out."""
-    return {int(row["step"]): float(row[name]) for row in read_csv(result.run.metrics) if row[name]}
+    return {int(row["step"]): float(row[name]) for row in read_rows(result.run.metrics) if row[name]}
 
 
 def look_at(monkeypatch, losses: list[float]) -> None:
@@ -69,8 +69,8 @@ def test_a_budget_in_epochs_ends_within_the_epoch(text):
     half = train(*text, "trainer.max_steps=null", "trainer.max_epochs=1.5", "dataset.batch_size=32")
     assert half.step == math.ceil(1.5 * whole.step)
     train_tokens = record_of(whole)["data"]["splits"]["train"]["tokens"]
-    assert int(read_csv(whole.run.metrics)[-1]["tokens"]) == train_tokens
-    assert [row["epoch"] for row in read_csv(half.run.metrics)][-1] == "1"
+    assert int(list(read_rows(whole.run.metrics))[-1]["tokens"]) == train_tokens
+    assert [row["epoch"] for row in read_rows(half.run.metrics)][-1] == "1"
 
 
 def test_a_budget_in_minutes_stops_at_a_recorded_step(text, monkeypatch):
@@ -86,7 +86,7 @@ def test_a_budget_in_minutes_stops_at_a_recorded_step(text, monkeypatch):
     result = train(*text, "trainer.max_minutes=1.1", "trainer.max_steps=null", "schedule=constant")
     assert (result.status, result.step) == ("finished", 7)
     assert record_of(result)["progress"]["step"] == 7
-    (row,) = read_csv(result.run.timings)[-1:]
+    (row,) = list(read_rows(result.run.timings))[-1:]
     assert float(row["throughput/seconds"]) == 60
     assert float(row["throughput/tokens_per_second"]) == pytest.approx(4 * 12 / 10)
 

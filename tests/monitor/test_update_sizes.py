@@ -8,7 +8,7 @@ import torch
 from conftest import train
 
 from rnnscope.monitor.update_sizes import sums_of_squares, update_sizes
-from rnnscope.runs.journal import read_csv
+from rnnscope.runs.journal import read_rows
 
 PREFIX = "update_size/"
 
@@ -43,7 +43,7 @@ def test_update_sizes_by_hand(words, story, outputs):
     result = train("dataset=text_files", f"dataset.corpus.path={story}", *words, *every)
     rows = {
         int(row["step"]): {key: cell for key, cell in row.items() if key.startswith(PREFIX)}
-        for row in read_csv(result.run.metrics)
+        for row in read_rows(result.run.metrics)
     }
     assert [step for step, row in rows.items() if any(row.values())] == [3, 6, 9]
     for step in (3, 6, 9):
@@ -75,7 +75,7 @@ def test_all_parameters_together_weigh_by_their_values():
 def test_a_parameter_of_zeros_is_left_out_until_it_moves(story, outputs):
     words = ["model.init=xavier", "model.forget_bias=0", "monitor.updates_every=1", "trainer.max_steps=2"]
     result = train("dataset=text_files", f"dataset.corpus.path={story}", *words)
-    first, second = read_csv(result.run.metrics)[:2]
+    first, second = list(read_rows(result.run.metrics))[:2]
     for name in ("cells.0.bias_ih_l0", "cells.0.bias_hh_l0", "head.bias"):
         assert first[PREFIX + name] == ""
         assert float(second[PREFIX + name]) > -2  # as large as the one step that it has taken

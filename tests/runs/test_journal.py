@@ -7,7 +7,7 @@ import pytest
 from messages import user_error
 
 from rnnscope.errors import UserError
-from rnnscope.runs.journal import CsvJournal, JsonJournal, read_csv, whole_lines
+from rnnscope.runs.journal import CsvJournal, JsonJournal, read_rows, whole_lines
 
 
 def test_numbers_read_back_to_the_bit(tmp_path: Path) -> None:
@@ -17,7 +17,7 @@ def test_numbers_read_back_to_the_bit(tmp_path: Path) -> None:
         journal.append({"step": step, "loss": value})
     journal.append({"step": 6})
     journal.close()
-    rows = read_csv(tmp_path / "metrics.csv")
+    rows = list(read_rows(tmp_path / "metrics.csv"))
     assert [float(row["loss"]).hex() for row in rows[:6]] == [value.hex() for value in values]
     assert rows[6] == {"step": "6", "loss": ""}
 
@@ -68,7 +68,7 @@ def test_a_file_of_another_version_keeps_its_header(tmp_path: Path) -> None:
     journal.append({"step": 2, "a": 1.0, "b": 2.0, "new": 9.0})
     journal.close()
     assert journal.left_out == ["new"]
-    assert read_csv(path) == [
+    assert list(read_rows(path)) == [
         {"step": "1", "a": "0.5", "gone, now": "7", "b": "0.25"},
         {"step": "2", "a": "1.0", "gone, now": "", "b": "2.0"},
     ]

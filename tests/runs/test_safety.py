@@ -18,12 +18,12 @@ import pytest
 import torch
 import yaml
 from messages import assert_says, error_line, user_error
-from torture import SMALL, only_run, rnnscope, said, write_text
+from torture import SMALL, only_run, rnnscope, said, same, write_text
 
 import rnnscope as rnnscope_package
 from rnnscope.config.validate import check_config, from_plain
 from rnnscope.errors import UserError
-from rnnscope.pipeline.console import printable
+from rnnscope.format import printable
 from rnnscope.runs.checkpoints import load_checkpoint
 from rnnscope.runs.folder import RunFolder, create_run_folder
 from rnnscope.runs.load import load
@@ -242,8 +242,7 @@ def test_a_pickle_that_runs_code_is_refused(run: Path, tmp_path: Path, write: Ca
 
 def test_damaged_checkpoints_are_refused_or_right(run: Path) -> None:
     path = run / "checkpoints" / "last.ckpt"
-    contents, draw = path.read_bytes(), random.Random(3)
-    checksum = path.with_name("last.ckpt.sha256")
+    contents, draw, whole = path.read_bytes(), random.Random(3), torch.load(path, weights_only=True)
     for trial in range(300):
         damaged = bytearray(contents)
         if trial % 3 == 0:
@@ -251,14 +250,11 @@ def test_damaged_checkpoints_are_refused_or_right(run: Path) -> None:
         else:
             damaged[draw.randrange(len(contents))] ^= 1 << draw.randrange(8)
         path.write_bytes(damaged)
-        if trial == 150:
-            checksum.unlink()  # from here on only torch's own reader stands between
         try:
             loaded = load_checkpoint(path)
         except UserError:
             continue
-        assert trial >= 150
-        assert isinstance(loaded["state_dict"], dict)
+        assert same(loaded, whole)  # what was changed are bytes that say nothing, such as the padding between tensors
 
 
 @pytest.mark.slow
@@ -367,7 +363,6 @@ def test_a_checkpoint_of_another_version_says_in_one_line_why_not(
 ) -> None:
     path = run / "checkpoints" / "last.ckpt"
     torch.save({**torch.load(path, weights_only=True), "format": format}, path)
-    path.with_name("last.ckpt.sha256").unlink()
     assert rnnscope(tmp_path, "resume", f"run={run}", "trainer.max_steps=9") == 1
     assert_says(error_line(said(tmp_path)), "last.ckpt", "format", format, 1, *remedy)
     assert load(str(run), "last").sample("", 3, seed=1)  # the weights are where they were

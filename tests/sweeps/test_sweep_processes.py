@@ -66,12 +66,12 @@ def test_a_sweep_started_twice_at_once_does_nothing_twice(story, tmp_path, unbro
 
 @pytest.mark.slow
 def test_jobs_side_by_side_share_the_cores(story, tmp_path, monkeypatch):
-    from rnnscope.sweeps.launch import cores
+    from rnnscope.cores import core_count
 
     outputs = tmp_path / "outputs"
     process = start(outputs, story, *JOBS, "name=s", "hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.threads=null")
     assert process.wait(180) == 0, said(outputs)
-    assert {values["resolved"]["threads"] for values in records(folder_of(outputs)).values()} == {max(1, cores() // 2)}
+    assert {values["resolved"]["threads"] for values in records(folder_of(outputs)).values()} == {max(1, core_count() // 2)}
 
 
 @pytest.mark.slow

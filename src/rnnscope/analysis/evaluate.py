@@ -2,6 +2,7 @@
 
 import math
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -13,10 +14,11 @@ from rnnscope.data.batches import StreamWindows, ZeroStateWindows
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, WrongEncoding
+from rnnscope.format import table_lines
 from rnnscope.model.precision import resolve_device, resolve_precision
 from rnnscope.model.scoring import Score, evaluate
-from rnnscope.runs.folder import outputs_folder
-from rnnscope.runs.load import LoadedRun, entropy, load
+from rnnscope.paths import cache_folder
+from rnnscope.runs.load import LoadedRun, load
 from rnnscope.runs.record import Record
 
 BATCH = 32  # independent windows scored at a time
@@ -60,6 +62,13 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         len(loaded.vocabulary),
         0.0 if unk is None else float(counts[unk] / counts.sum()),
     )
+
+
+def entropy(counts: Iterable[int]) -> float:
+    """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
+    found = [count for count in counts if count]
+    total = sum(found)
+    return sum(count / total * math.log(total / count) for count in found) if total else math.nan
 
 
 def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
@@ -110,7 +119,7 @@ def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
 
 def _prepare(loaded: LoadedRun, recorded: TrainConfig, other: dict[str, Any]) -> TextData:
     """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
-    places = {"cache_dir": outputs_folder() / "cache", "vocabulary": loaded.vocabulary}
+    places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary}
     config = DatasetConfig.from_dict(asdict(recorded.dataset) | other)
     return TextData.from_config(config, seed=recorded.seed, **places).prepare()
 
@@ -124,10 +133,8 @@ def table(report: Report, words: bool) -> list[str]:
         ("guessing by this text's frequencies", report.unigram, None),
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]
-    head = f"{'':<38} {'nats/token':>10} {'bits/character':>14} {'accuracy':>9}" + (f" {'perplexity':>11}" if words else "")
-    lines = [head]
+    cells = [["", "nats/token", "bits/character", "accuracy", *(["perplexity"] if words else [])]]
     for name, nats, accuracy in rows:
         share = "" if accuracy is None else f"{100 * accuracy:.1f} %"
-        line = f"{name:<38} {nats:>10.4f} {nats * scale:>14.4f} {share:>9}"
-        lines.append(line + (f" {math.exp(nats):>11.1f}" if words else ""))
-    return lines
+        cells.append([name, f"{nats:.4f}", f"{nats * scale:.4f}", share, *([f"{math.exp(nats):.1f}"] if words else [])])
+    return table_lines(cells)

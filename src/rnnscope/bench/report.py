@@ -4,7 +4,6 @@ The pipeline is the real one: a config composed from conf/ with its callbacks at
 model takes turns with it, inside a callback, while the pipeline stands still: other work on the machine then slows both.
 """
 
-import os
 import platform
 import time
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import torch
 from rnnscope.bench.interleaved import train_case
 from rnnscope.bench.text import encoding_lines
 from rnnscope.config.schema import BenchConfig
+from rnnscope.cores import core_count
 from rnnscope.errors import UserError
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
@@ -83,8 +83,7 @@ def report(config: BenchConfig) -> Iterator[str]:
 def machine() -> str:
     """Return one line on what is measured here."""
     gpus = f", {', '.join(gpu_names())}" if gpu_names() else ""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{cpu_name()}, {cores} cores{gpus}; torch {torch.__version__}, Python {platform.python_version()}"
+    return f"{cpu_name()}, {core_count()} cores{gpus}; torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def case_lines(case: str, config: BenchConfig) -> Iterator[str]:

@@ -10,9 +10,9 @@ from rnnscope.comparison.select import chosen_columns, default_columns, filter_r
 from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import CompareConfig
 from rnnscope.errors import UserError
-from rnnscope.pipeline.console import printable
+from rnnscope.format import plural, printable
+from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
-from rnnscope.runs.folder import outputs_folder
 
 
 def run(config: CompareConfig) -> None:
@@ -38,7 +38,7 @@ def compare_many(config: CompareConfig) -> None:
         write_page(config.html, runs, columns, config.sort)
     if config.html is None or config.output is not None:
         lines = lines_of(kind, runs, columns, config, len(everything))
-        deliver(lines, config.output, count(runs))
+        deliver(lines, config.output, plural(len(runs), "run"))
 
 
 def runs_under(typed: str | None) -> list[Summary]:
@@ -71,27 +71,18 @@ def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: 
     from rnnscope.comparison import formats, table
 
     keys = columns or default_columns(runs)
-    if kind == "csv":
-        return formats.csv_lines(runs, keys)
-    if kind == "markdown":
-        return formats.markdown_lines(runs, keys)
-    if kind == "json":
-        return formats.json_lines(runs, keys)
+    if kind in formats.LINES:
+        return formats.LINES[kind](runs, keys)
     width = shutil.get_terminal_size().columns if config.output is None and sys.stdout.isatty() else None
     named = keys if "run" in keys else ["run", *keys]  # a person reads it, where the others go to a program
     return [*headline(runs, config, total), "", *table.table(runs, named, width)]
-
-
-def count(runs: list[Summary]) -> str:
-    """Return how many runs there are, in words."""
-    return f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
 
 
 def headline(runs: list[Summary], config: CompareConfig, total: int) -> list[str]:
     """Return what the table is of."""
     from rnnscope.comparison.table import shared_folder
 
-    counted = count(runs) if len(runs) == total else f"{len(runs)} of {total} runs"
+    counted = plural(len(runs), "run") if len(runs) == total else f"{len(runs)} of {total} runs"
     shared = shared_folder(runs)
     where = f"{counted} under {config.folder or outputs_folder()}{f', in {shared}' if shared else ''}, by {config.sort}"
     if texts_of(runs) < 2:
@@ -137,7 +128,7 @@ def write_page(path: str, runs: list[Summary], columns: list[str] | None, sort: 
     for complaint in complaints:
         warn(complaint)
     write_file("html", path, text)
-    print(printable(f"wrote {path}: {count(runs)}, {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
+    print(printable(f"wrote {path}: {plural(len(runs), 'run')}, {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
 
 
 def compare_two(config: CompareConfig) -> None:

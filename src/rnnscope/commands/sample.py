@@ -11,7 +11,7 @@ from rnnscope.config.schema import SampleConfig
 
 def run(config: SampleConfig) -> None:
     """Generate what `config` asks for and write it as it comes."""
-    from rnnscope.pipeline.console import printable
+    from rnnscope.format import printable
     from rnnscope.runs.load import load
 
     how = asdict(config)

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rnnscope.comparison.run_summary import Summary, summarise
+from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
 
@@ -43,7 +43,7 @@ def read_runs(folder: Path) -> Found:
 
 def _read_into(found: Found, path: Path, name: str) -> None:
     try:
-        run = summarise(RunFolder(path), name)
+        run = summarize(RunFolder(path), name)
     except UserError as error:
         found.complaints.append(f"{error}; the run is left out")
         return

@@ -5,12 +5,11 @@ import re
 from pathlib import Path
 
 from rnnscope.comparison.run_summary import Summary
-from rnnscope.comparison.select import plain, visible
 from rnnscope.comparison.table import is_numeric
 from rnnscope.errors import UserError
+from rnnscope.format import one_line, plain
 from rnnscope.runs.journal import csv_line
 
-FORMATS = ("table", "csv", "markdown", "json")
 BY_SUFFIX = {".csv": "csv", ".md": "markdown", ".json": "json"}
 
 
@@ -22,8 +21,8 @@ def format_for(typed: str | None, output: str | None) -> str:
     """
     if typed is None:
         return BY_SUFFIX.get(Path(output or "").suffix.lower(), "table")
-    if typed not in FORMATS:
-        raise UserError(f"format={typed} is unknown: choose one of {', '.join(FORMATS)}")
+    if typed not in ("table", *LINES):
+        raise UserError(f"format={typed} is unknown: choose one of table, {', '.join(LINES)}")
     return typed
 
 
@@ -40,7 +39,7 @@ def _text(run: Summary, column: str) -> str:
 
 def _harmless(text: str) -> str:
     """Return text that a spreadsheet does not take for a formula, nor a terminal for a command."""
-    shown = visible(text)
+    shown = one_line(text)
     is_number = re.fullmatch(r"-?\d+(\.\d+)?(e[+-]?\d+)?", shown)
     return f"'{shown}" if shown[:1] in tuple("=+-@") and not is_number else shown
 
@@ -55,7 +54,7 @@ def markdown_lines(runs: list[Summary], columns: list[str]) -> list[str]:
 
 def _escaped(text: str) -> str:
     """Return text that Markdown shows as it is: neither a cell's end, nor HTML, nor a link."""
-    text = visible(text).replace("&", "&amp;").replace("<", "&lt;")
+    text = one_line(text).replace("&", "&amp;").replace("<", "&lt;")
     return re.sub(r"([\\`*\[\]|~])", r"\\\1", text)
 
 
@@ -63,3 +62,6 @@ def json_lines(runs: list[Summary], columns: list[str]) -> list[str]:
     """Return a JSON list with an object for each run; null is what it has no value for."""
     rows = [{column: run.value(column) for column in columns} for run in runs]
     return json.dumps(rows, indent=1).split("\n")  # ASCII only: a terminal obeys nothing in it
+
+
+LINES = {"csv": csv_lines, "markdown": markdown_lines, "json": json_lines}

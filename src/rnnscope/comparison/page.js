@@ -110,7 +110,7 @@ function drawAxes(chart) {
     element(svg, "text", { x: toX(x), y: bottom + 19, "text-anchor": "middle" }, short(x));
   }
   element(svg, "line", { class: "axis", x1: margin.left, x2: right, y1: bottom, y2: bottom });
-  const name = state.axis === "step" ? "optimiser steps" : "training tokens";
+  const name = state.axis === "step" ? "optimizer steps" : "training tokens";
   element(svg, "text", { x: (margin.left + right) / 2, y: height - 5, "text-anchor": "middle" }, name);
   const middle = (margin.top + bottom) / 2;
   element(svg, "text", { x: 14, y: middle, transform: `rotate(-90 14 ${middle})`, "text-anchor": "middle" }, chart.label());

@@ -17,12 +17,13 @@ from typing import Any
 from rnnscope.comparison.curves import Point, read_curves
 from rnnscope.comparison.run_summary import KILLED, Summary
 from rnnscope.comparison.samples import final_sample
-from rnnscope.comparison.select import BEST, find_column, plain, visible, winners
+from rnnscope.comparison.select import BEST, find_column, winners
 from rnnscope.comparison.table import cell, is_numeric
+from rnnscope.format import one_line, plain
 
 HERE = Path(__file__).parent
 TAGS = ("train/loss", "val/loss", "update_size/all")
-COLOURS = 7  # of page.css; the next seven runs have them dashed, all others are grey
+COLORS = 7  # of page.css; the next seven runs have them dashed, all others are grey
 POINTS = 24_000  # of one curve, all runs together: two megabytes hold three curves
 CHARACTERS = 200_000  # of all samples together
 LONGEST_SAMPLE = 4_000
@@ -31,7 +32,7 @@ HEADS = {BEST: "bits per character", "tokens_per_second": "tokens/s"}
 MEANINGS = {
     BEST: "the lowest loss on the validation split, in bits per character of text",
     "time": "time trained, pauses left out (minutes:seconds)",
-    "steps": "optimiser steps made, of the budget where it was not used up",
+    "steps": "optimizer steps made, of the budget where it was not used up",
     "tokens_per_second": "training tokens per second of all the time trained, validation included",
     "parameters": "trained numbers in the model",
 }
@@ -78,14 +79,14 @@ def page(runs: list[Summary], columns: list[str], sort: str) -> tuple[str, list[
 
 
 def make_entries(runs: list[Summary]) -> list[Entry]:
-    """Return what the page shows of each run: the first fourteen have colours of their own, the best one the first."""
+    """Return what the page shows of each run: the first fourteen have colors of their own, the best one the first."""
     best = winners(runs)
     names = [run.name[-CELL:].rpartition("/") for run in runs]
     several = len({folders for folders, _, _ in names}) > 1
     entries = []
     for index, (run, (folders, _, last)) in enumerate(zip(runs, names, strict=True)):
-        look = f"k{index % COLOURS}{' dashed' if index >= COLOURS else ''}" if index < 2 * COLOURS else "rest"
-        entries.append(Entry(run, visible(last), visible(folders) if several else "", look, run.name in best))
+        look = f"k{index % COLORS}{' dashed' if index >= COLORS else ''}" if index < 2 * COLORS else "rest"
+        entries.append(Entry(run, one_line(last), one_line(folders) if several else "", look, run.name in best))
     return entries
 
 
@@ -104,7 +105,7 @@ def script_json(values: Any) -> str:
 
 def escaped(text: str) -> str:
     """Return text of one line that a browser shows as it is."""
-    return html.escape(visible(text))
+    return html.escape(one_line(text))
 
 
 def _summary(entries: list[Entry]) -> str:
@@ -170,7 +171,7 @@ def _sample(entry: Entry, most: int, complaints: list[str]) -> str:
 
 
 def _lines(text: str) -> str:
-    """Return text with its line ends and tabs; other marks that are no text are replaced."""
+    """Return text with its line ends and tabs; other marks that are not text are replaced."""
     return "".join(mark if mark in "\n\t" else escaped(mark) for mark in text)
 
 
@@ -184,9 +185,9 @@ def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> li
         complaints += [curves.complaint] if curves.complaint and not run.complaint else []
         found.append(
             {
-                "name": visible(run.name[:CELL]),
+                "name": one_line(run.name[:CELL]),
                 "label": entry.label,
-                "settings": visible(", ".join(plain(run.config.get(key))[:40] for key in settings)),
+                "settings": one_line(", ".join(plain(run.config.get(key))[:40] for key in settings)),
                 "best": entry.best,
                 "look": entry.look,
                 "tokens": _ratio(run, "tokens", "step"),

@@ -3,15 +3,15 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rnnscope.comparison.curves import read_rows
-from rnnscope.comparison.run_summary import Summary, Value, summarise
-from rnnscope.comparison.select import plain, visible
-from rnnscope.comparison.table import clock, readable
+from rnnscope.comparison.run_summary import Summary, Value, summarize
+from rnnscope.comparison.table import readable
 from rnnscope.errors import UserError
-from rnnscope.runs.environment import environment_differences
+from rnnscope.format import clock, one_line, plain, table_lines
+from rnnscope.runs.environment import environment_differences, machine_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.find import find_run
-from rnnscope.runs.first_difference import parting
+from rnnscope.runs.first_difference import first_difference
+from rnnscope.runs.journal import read_rows
 from rnnscope.runs.record import Record
 from rnnscope.runs.safe_files import check_plain
 from rnnscope.runs.segments import differences, segments_of
@@ -48,7 +48,7 @@ def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
         raise UserError(str(error).replace("run=", "with=", 1)) from None
     if first.path.resolve() == second.path.resolve():
         raise UserError(f"run={run or 'latest'} and with={other} are one run, {first.path}: name another")
-    return summarise(first, str(first.path)), summarise(second, str(second.path))
+    return summarize(first, str(first.path)), summarize(second, str(second.path))
 
 
 def pair_lines(first: Summary, second: Summary) -> list[str]:
@@ -57,7 +57,9 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
     Raises:
         UserError: when a record is not what rnnscope writes.
     """
-    records = Record.read(first.folder.record), Record.read(second.folder.record)
+    records = [Record.read(run.folder.record) for run in (first, second)]
+    hardware = machine_differences(*(record.get("resolved", dict, {}) for record in records))
+    hardware += environment_differences(*(_part(record, "hardware", "platform") for record in records))
     lines = [f"{letter:<{MARGIN}}{_state(run)}" for letter, run in zip("AB", (first, second), strict=True)] + [""]
     for name, found in (
         ("config", _config(first, second)),
@@ -65,7 +67,7 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
         ("code", _code(first, second, *records)),
         ("packages", environment_differences(*(_part(record, "packages", "python") for record in records))),
         ("data", _data(*records)),
-        ("hardware", [*_machine(*records), *environment_differences(*(_part(r, "hardware", "platform") for r in records))]),
+        ("hardware", hardware),
     ):
         lines += section(name, found) if found or name != "on the way" else []
     return [*lines, "", *results(first, second), "", *section("metrics.csv", [_rows(first, second)]), *_weights(*records)]
@@ -74,13 +76,13 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
 def section(name: str, found: list[str]) -> list[str]:
     """Return the lines under a section's name; none found means that nothing differs."""
     more = [f"and {len(found) - MOST_LINES:,} more"] if len(found) > MOST_LINES else []
-    shown = [visible(line) for line in [*found[:MOST_LINES], *more]] or ["the same"]
+    shown = [one_line(line) for line in [*found[:MOST_LINES], *more]] or ["the same"]
     cut = [line if len(line) <= WIDEST else f"{line[:WIDEST]}…" for line in shown]
     return [f"{name if not index else '':<{MARGIN}}{line}" for index, line in enumerate(cut)]
 
 
 def _state(run: Summary) -> str:
-    return visible(f"{run.folder.path}, {run.facts['status']} at step {run.facts['steps']}")
+    return one_line(f"{run.folder.path}, {run.facts['status']} at step {run.facts['steps']}")
 
 
 def _config(first: Summary, second: Summary) -> list[str]:
@@ -134,22 +136,10 @@ def _data(old: Record, new: Record) -> list[str]:
     return [", ".join(dict.fromkeys(names.get(key, f"other ids ({key})") for key in found))] if found else []
 
 
-def _machine(old: Record, new: Record) -> Iterator[str]:
-    for key in ("device", "precision", "threads"):
-        before, after = (record.get("resolved", dict, {}).get(key) for record in (old, new))
-        if before != after:
-            yield f"{key} {before} -> {after}"
-
-
 def results(first: Summary, second: Summary) -> list[str]:
     """Return a table of what came out: both values, how far apart they are, and that in percent."""
     rows = [["", "A", "B", "B - A", ""], *(_result(key, label, first, second) for key, label in RESULTS.items())]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = []
-    for label, *cells in rows:
-        shown = [f"{cell:>{width}}" for cell, width in zip(cells, widths[1:], strict=True)]
-        lines.append("  ".join([f"{label:<{widths[0]}}", *shown]).rstrip())
-    return lines
+    return table_lines(rows)
 
 
 def _result(key: str, label: str, first: Summary, second: Summary) -> list[str]:
@@ -170,7 +160,7 @@ def _shown(key: str, value: Value) -> str:
 
 def _rows(first: Summary, second: Summary) -> str:
     try:
-        found = parting(read_rows(first.folder.metrics), read_rows(second.folder.metrics))
+        found = first_difference(read_rows(first.folder.metrics), read_rows(second.folder.metrics))
     except UserError as error:
         return f"not compared: {error}"
     if not found.steps:

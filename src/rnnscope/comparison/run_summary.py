@@ -8,9 +8,10 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rnnscope.comparison.curves import newest_rows, number
+from rnnscope.comparison.curves import number
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import newest_rows
 from rnnscope.runs.lock import is_locked
 from rnnscope.runs.record import STATUSES, Record
 from rnnscope.runs.safe_files import check_plain
@@ -21,6 +22,15 @@ KEY_LIMIT = 2_000  # config keys; a config has eighty
 MOST_UNKNOWN = 0.01  # share of UNK up to which a validation text counts as the same as one without: UNK is easily guessed
 KILLED = "killed"  # the status of a run whose record says running while nobody holds its lock
 UNFINISHED = ("running", KILLED)  # whose record does not have the end yet
+NUMBERS = {  # facts, and where run.json has them
+    "steps": "progress.step",
+    "total_steps": "progress.total",
+    "time": "progress.seconds",
+    "best_step": "best.step",
+    "parameters": "parameters",
+    "threads": "resolved.threads",
+}
+TEXTS = {"started": "started", "device": "resolved.device", "precision": "resolved.precision"}
 
 Value = str | int | float | bool | list | None
 
@@ -48,7 +58,7 @@ class Summary:
         return self.facts[column] if column in self.facts else self.config.get(column)
 
 
-def summarise(folder: RunFolder, name: str) -> Summary:
+def summarize(folder: RunFolder, name: str) -> Summary:
     """Read one run.
 
     Raises:
@@ -56,17 +66,14 @@ def summarise(folder: RunFolder, name: str) -> Summary:
     """
     check_plain(folder.record, RECORD_LIMIT)
     record = Record.read(folder.record)
-    facts: dict[str, Value] = {"run": name, "status": status_of(record, folder), "steps": _number(record, "progress.step")}
-    facts |= {"total_steps": _number(record, "progress.total"), "time": _number(record, "progress.seconds")}
-    facts |= {"parameters": _number(record, "parameters"), "started": _text(record, "started")}
-    facts |= {key: _text(record, f"resolved.{key}") for key in ("device", "precision")}
-    facts |= {"threads": _number(record, "resolved.threads"), "folder": str(folder.path)}
+    facts: dict[str, Value] = {"run": name, "folder": str(folder.path), "status": status_of(record, folder)}
+    facts |= {fact: _number(record, key) for fact, key in NUMBERS.items()}
+    facts |= {fact: _text(record, key) for fact, key in TEXTS.items()}
     config = _config(record)
     newest, complaint = _newest(folder, facts, config)
     tags = _numbers(record.get("last", dict, {}))  # of its last end: what a run that was resumed has done since is newer
     tags = {**tags, **newest} if facts["status"] in UNFINISHED else {**newest, **tags}
     facts["bits_per_character"], facts["loss"] = tags.get("best/bits_per_character"), tags.get("best/loss")
-    facts["best_step"] = _number(record, "best.step")
     facts["tokens_per_second"] = _speed(newest, facts)
     return Summary(folder, {**tags, **facts}, config, _validated_on(record, config), complaint)
 
@@ -96,7 +103,7 @@ def _number(record: Record, key: str) -> int | float | None:
     if value is None or (type(value) is float and not math.isfinite(value)):
         return None
     if type(value) not in (int, float) or abs(value) > 2**63:
-        raise UserError(f"{record.path}: {key} is {str(value)[:40]!r}, no number; this is no record of rnnscope")
+        raise UserError(f"{record.path}: {key} is {str(value)[:40]!r}, not a number; this is not a record of rnnscope")
     return value
 
 
@@ -114,7 +121,7 @@ def _numbers(values: dict[str, Any]) -> dict[str, Value]:
 def _config(record: Record) -> dict[str, Value]:
     config = record.get("config", dict, {})
     if len(config) > KEY_LIMIT:
-        raise UserError(f"{record.path}: config has {len(config):,} keys; this is no record of rnnscope")
+        raise UserError(f"{record.path}: config has {len(config):,} keys; this is not a record of rnnscope")
     return {key[:TEXT_LIMIT]: _tame(value) for key, value in config.items()}
 
 

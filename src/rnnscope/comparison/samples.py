@@ -14,7 +14,7 @@ TAIL = 1_000_000
 
 @dataclass(frozen=True)
 class Sample:
-    """A text generated after `step` optimiser steps."""
+    """A text generated after `step` optimizer steps."""
 
     step: int
     temperature: float
@@ -32,7 +32,7 @@ def final_sample(path: Path) -> tuple[Sample | None, str | None]:
     except UserError as error:
         return None, str(error)
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        return None, f"{path}: a line of it is no sample ({type(error).__name__})"
+        return None, f"{path}: a line of it is not a sample ({type(error).__name__})"
     return (samples[(len(samples) - 1) // 2] if samples else None), None
 
 

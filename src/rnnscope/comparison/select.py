@@ -2,13 +2,13 @@
 
 import operator
 import re
-import unicodedata
 from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from rnnscope.comparison.run_summary import Summary, Value
 from rnnscope.errors import UserError
+from rnnscope.format import plain
 
 BEST = "bits_per_character"
 FACTS = ("status", "steps", "time", "tokens_per_second", "parameters")
@@ -22,7 +22,7 @@ CONDITION = re.compile(r"""[\s,]*([^\s,<>=!"'\[\]]+)\s*(<=|>=|!=|==|=|<|>)\s*("[
 def differing_keys(runs: list[Summary]) -> list[str]:
     """Return the config keys that have more than one value among the runs that have them, the most telling first.
 
-    A key that only some runs have, as momentum belongs to one optimizer, is no difference by itself. `name` is in the
+    A key that only some runs have, as momentum belongs to one optimizer, is not a difference by itself. `name` is in the
     run's own name. The config's order, but last come those that another key decides, as model.cell does forget_bias.
     """
     values: dict[str, set[str]] = {}
@@ -112,14 +112,16 @@ def filter_runs(runs: list[Summary], typed: str) -> list[Summary]:
     """Return the runs for which all conditions hold: `model.cell=lstm optimizer.lr<0.01 run=*quick*`.
 
     Raises:
-        UserError: for what is no condition, and when no run is left.
+        UserError: for what is not a condition, and when no run is left.
     """
     kept, position = runs, 0
     while typed[position:].strip(" ,\t\n"):
         condition = CONDITION.match(typed, position)
         if condition is None:
             rest = typed[position:].strip(" ,\t\n")
-            raise UserError(f"filter={typed}: {rest} is no condition; write key=value, !=, <, <=, > or >=, spaces in between")
+            raise UserError(
+                f"filter={typed}: {rest} is not a condition; write key=value, !=, <, <=, > or >= and spaces between"
+            )
         key, sign, value = condition.groups()
         column = find_column(key, runs, f"filter={typed}")
         kept = [run for run in kept if _holds(run.value(column), sign, value.strip("'\""), f"filter={typed}")]
@@ -138,7 +140,7 @@ def _holds(value: Value, sign: str, wanted: str, where: str) -> bool:
         return OPERATORS[sign](plain(value), wanted)
     number = _as_number(wanted)
     if number is None:
-        raise UserError(f"{where}: {wanted!r} is no number")
+        raise UserError(f"{where}: {wanted!r} is not a number")
     return OPERATORS[sign](value, number)
 
 
@@ -160,17 +162,3 @@ def _as_number(text: str) -> float | None:
         return float(text.replace("_", ""))
     except ValueError:
         return None
-
-
-def plain(value: Value) -> str:
-    """Return a value as it is typed on a command line; floats read back exactly."""
-    if value is None or isinstance(value, bool):
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{', '.join(plain(item) for item in value)}]"
-    return str(value)
-
-
-def visible(text: str) -> str:
-    """Return text on one line in which control marks, marks of direction and halves of a character are replaced."""
-    return "".join("\ufffd" if unicodedata.category(mark) in ("Cc", "Cf", "Cs") else mark for mark in text)

@@ -1,13 +1,12 @@
 """The table of `rnnscope compare` on a terminal: columns that fit its width, and a line about those that do not."""
 
-import unicodedata
 from collections import Counter
 from dataclasses import dataclass, replace
 
 from rnnscope.comparison.run_summary import Summary, Value
-from rnnscope.comparison.select import BEST, FACTS, LABELS, plain, visible, winners
+from rnnscope.comparison.select import BEST, FACTS, LABELS, winners
+from rnnscope.format import GAP, clock, columns_of, number, one_line, plain, table_lines
 
-GAP = 2  # spaces between columns
 WIDEST = 40  # columns of a cell; longer text is cut, except a run's name, which one types
 
 
@@ -30,8 +29,8 @@ def make_columns(runs: list[Summary], keys: list[str]) -> list[Column]:
     columns = []
     for key in keys:
         cells = inner_names(runs) if key == "run" else [cut(cell(run, key)) for run in runs]
-        label = visible(LABELS.get(key, key))
-        columns.append(Column(key, label, [visible(text) for text in cells], is_numeric(runs, key)))
+        label = one_line(LABELS.get(key, key))
+        columns.append(Column(key, label, [one_line(text) for text in cells], is_numeric(runs, key)))
     return columns
 
 
@@ -70,7 +69,7 @@ def readable(value: Value, typed: bool) -> str:
     """Return a value for people: what was typed as it was typed, what was measured with six digits."""
     if typed or isinstance(value, bool) or not isinstance(value, int | float):
         return plain(value)
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+    return number(value)
 
 
 def _steps(run: Summary, steps: float) -> str:
@@ -79,21 +78,9 @@ def _steps(run: Summary, steps: float) -> str:
     return f"{steps:,.0f}" if whole else f"{steps:,.0f}/{total:,.0f}"
 
 
-def clock(seconds: float) -> str:
-    """Return a duration as 4:46 or 1:02:03."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02}:{second:02}" if hours else f"{minute}:{second:02}"
-
-
 def cut(text: str) -> str:
     """Return text of a cell's length at most."""
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
-
-
-def columns_of(text: str) -> int:
-    """Return how many columns of a terminal a text takes: two for 本, none for an accent of its own."""
-    return sum(0 if unicodedata.combining(mark) else 1 + (unicodedata.east_asian_width(mark) in "WF") for mark in text)
 
 
 def table(runs: list[Summary], keys: list[str], width: int | None) -> list[str]:
@@ -116,7 +103,7 @@ def table(runs: list[Summary], keys: list[str], width: int | None) -> list[str]:
 
 
 def _too_wide(columns: list[Column], width: int | None) -> bool:
-    return width is not None and GAP + sum(column.width + GAP for column in columns) - GAP > width
+    return width is not None and sum(column.width + GAP for column in columns) > width
 
 
 def _short_labels(columns: list[Column]) -> list[Column]:
@@ -132,14 +119,13 @@ def _short_labels(columns: list[Column]) -> list[Column]:
 
 def _short_names(columns: list[Column]) -> list[Column]:
     """The last folder of a name, the time of a run or the name of a job, where it names one run alone: `run=` takes it."""
-    return [replace(c, cells=short_names(c.cells)) if c.key == "run" else c for c in columns]
+    return [replace(column, cells=_ends(column.cells)) if column.key == "run" else column for column in columns]
 
 
-def short_names(names: list[str]) -> list[str]:
-    """Return the last folder of each name, the whole name where others end so as well."""
+def _ends(names: list[str]) -> list[str]:
     ends = [name.rpartition("/")[2] for name in names]
     counts = Counter(ends)
-    return [name if counts[end] > 1 else end for name, end in zip(names, ends, strict=True)]
+    return [end if counts[end] == 1 else name for name, end in zip(names, ends, strict=True)]
 
 
 def _without_alike(columns: list[Column]) -> tuple[list[Column], list[str]]:
@@ -162,16 +148,7 @@ def _that_fit(columns: list[Column], width: int) -> tuple[list[Column], list[str
 
 def _lines(runs: list[Summary], columns: list[Column]) -> list[str]:
     best = winners(runs)
-    rows = [["", *(column.label for column in columns)]]
-    for index, run in enumerate(runs):
-        rows.append(["*" if run.name in best else "", *(column.cells[index] for column in columns)])
-    widths = [column.width for column in columns]
-    return ["".join(_padded(row, columns, widths)).rstrip() for row in rows]
-
-
-def _padded(row: list[str], columns: list[Column], widths: list[int]) -> list[str]:
-    parts = [f"{row[0]:<{GAP}}"]
-    for text, column, width in zip(row[1:], columns, widths, strict=True):
-        space = " " * (width - columns_of(text))
-        parts.append((space + text if column.numeric else text + space) + " " * GAP)
-    return parts
+    marks = [" " * GAP, *(f"{'*' if run.name in best else '':<{GAP}}" for run in runs)]
+    rows = list(zip(*([column.label, *column.cells] for column in columns), strict=True))
+    lines = table_lines(rows, left={at for at, column in enumerate(columns) if not column.numeric})
+    return [mark + line for mark, line in zip(marks, lines, strict=True)]

@@ -10,7 +10,7 @@ from typing import Any
 from rnnscope.config import schema
 from rnnscope.config.overrides import verbatim_of
 from rnnscope.errors import UserError
-from rnnscope.runs.folder import outputs_folder
+from rnnscope.paths import outputs_folder
 
 PACKAGES = {  # choices that come with packages of their own -> the extra that installs them
     "hydra/launcher=joblib": "sweep",

@@ -85,8 +85,8 @@ def as_dataclasses(config: dict[str, Any]) -> TrainConfig:
     groups = {
         "dataset": DatasetConfig(**dataset | parts),
         "model": ModelConfig(**config["model"]),
-        "optimizer": OPTIMIZERS[optimizer["name"]](**optimizer),
-        "schedule": SCHEDULES[schedule["name"]](**schedule),
+        "optimizer": OPTIMIZERS[optimizer["name"]].config(**optimizer),
+        "schedule": SCHEDULES[schedule["name"]].config(**schedule),
         "trainer": TrainerConfig(**config["trainer"]),
         "monitor": MonitorConfig(**config["monitor"]),
     }

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.errors import UserError
+from rnnscope.lock import Lock
 
 MANIFEST = "manifest.json"
 UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR)
@@ -69,12 +70,11 @@ def _fill(folder: Path, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any
 @contextmanager
 def _locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
     """Hold an exclusive lock on a file; the system releases it however the process ends."""
-    import fcntl
-
-    with path.open("wb") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("waiting for another process that is encoding the same text")
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = Lock(path)
+    if not lock.acquire(wait=False):
+        say("waiting for another process that is encoding the same text")
+        lock.acquire()
+    try:
         yield
+    finally:
+        lock.release()

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 
 import torch
 
+from rnnscope.cores import core_count
 from rnnscope.errors import UserError
 from rnnscope.model.cells.cell import Cell
 
@@ -60,7 +61,7 @@ def resolve_threads(threads: int | None) -> int:
     """Return the number of CPU threads: as asked, else one for each core this process may use."""
     if threads is not None and threads < 1:
         raise UserError(f"trainer.threads={threads} must be at least 1, or null for one a core")
-    return threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
+    return threads or core_count()
 
 
 def prepare_torch(threads: int, deterministic: bool) -> None:

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from rnnscope.format import clock
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.throughput import Throughput
 from rnnscope.training.callback import Callback
@@ -64,10 +65,3 @@ class Progress(Callback):
             return ""
         seconds = (self.throughput.seconds - self._first_seconds) / done * (self.total_steps - task.step)
         return f"  {clock(seconds)} left"
-
-
-def clock(seconds: float) -> str:
-    """Return seconds as people say them: 0:42, 3:05, 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -15,11 +15,12 @@ from rnnscope.data.config import CorpusConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
+from rnnscope.paths import cache_folder
 from rnnscope.pipeline.hardware import Hardware, find_hardware, resolve_cuda_graph
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
-from rnnscope.runs.folder import outputs_folder
-from rnnscope.runs.load import LoadedRun, strangers
+from rnnscope.runs.generation import strangers
+from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.collectives import Collectives
@@ -94,7 +95,7 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
     """
     recorded, corpus = options.recorded, config.dataset.corpus
     vocabulary = recorded.vocabulary or (start.vocabulary if start else None)
-    places = {"cache_dir": options.cache or outputs_folder() / "cache", "say": say}
+    places = {"cache_dir": options.cache or cache_folder(), "say": say}
     data = TextData.from_config(config.dataset, seed=config.seed, vocabulary=vocabulary, **places)
     try:
         data.prepare()

@@ -19,7 +19,7 @@ from rnnscope.monitor.validation import Validation
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.writers import Writers
-from rnnscope.runs.load import drawing, first_id, prompt_ids
+from rnnscope.runs.generation import drawing, first_id, prompt_ids
 from rnnscope.training.callback import Callback, CallbackList
 from rnnscope.training.distributed.synchronization import SynchronizationPoints
 

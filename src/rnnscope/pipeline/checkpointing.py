@@ -40,7 +40,7 @@ class CheckpointManager:
     ) -> None:
         self.run, self.record, self.training = run, record, training
         self.writers, self.watch, self.leader, self.saved = writers, watch, leader, saved
-        self.checkpoints = Checkpoints(run.checkpoints)
+        self.checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
         self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training goes on
         self._written: Future = self._disk.submit(lambda: None)  # the newest checkpoint
 
@@ -121,6 +121,7 @@ class CheckpointManager:
         task = self.training.task
         return {
             "format": FORMAT,
+            "run": self.checkpoints.run,
             "names": names,
             "ended": task.ending and not task.interrupted,
             "state_dict": self.training.model.state_dict(),
@@ -139,7 +140,7 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
         UserError: when there should be one.
     """
     remove_temporaries(run.path)
-    checkpoints = Checkpoints(run.checkpoints)
+    checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
     found = checkpoints.newest(say)
     if found is not None:
         name, saved = found

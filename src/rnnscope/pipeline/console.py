@@ -9,6 +9,8 @@ from typing import IO, Self
 
 from tqdm import tqdm
 
+from rnnscope.format import printable, visible
+
 
 class Console:
     """Prints to stdout unless `quiet`, and to train.log once there is one; lines from before it are kept for it.
@@ -85,19 +87,3 @@ class Console:
                 with contextlib.suppress(OSError):
                     open_end.close()
         self._bar = self._log = None
-
-
-def printable(text: str) -> str:
-    """Return text that cannot steer a terminal, nor break the encoding of this one."""
-    encoding = sys.stdout.encoding or "utf-8"
-    return visible(text).encode(encoding, "replace").decode(encoding, "replace")
-
-
-def visible(text: str) -> str:
-    """Return text whose control characters are shown, not obeyed."""
-    return "".join(character if character in "\n\t" or character.isprintable() else _sign(character) for character in text)
-
-
-def _sign(character: str) -> str:
-    code = ord(character)
-    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd" if 0x80 <= code < 0xA0 else character

@@ -15,7 +15,7 @@ from rnnscope.pipeline.resume import recorded_of, resume_run
 from rnnscope.runs.environment import SOURCE, git_commit, git_patch
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, parent_entry
-from rnnscope.runs.segments import Leg, cut_legs, differences, flatten, legs_of
+from rnnscope.runs.segments import Segment, cut_segments, differences, flatten, trained_segments
 from rnnscope.runs.snapshot import read_vocabulary
 from rnnscope.runs.verdict import Verdict, check_comparable, judge, read_rows
 from rnnscope.training.distributed.processes import is_follower
@@ -33,18 +33,20 @@ def reproduce(parent: RunFolder, until: int | None = None, text: str | None = No
     stop, looked = end_of(parent, record)
     if until is not None and until < 1:
         raise UserError(f"until={until} must be at least 1")
-    legs = legs_of(to_plain(config), record, stop, looked)
-    cut = cut_legs(legs, stop if until is None else until)
+    segments = trained_segments(to_plain(config), record, stop, looked)
+    cut = cut_segments(segments, stop if until is None else until)
     if not cut:
         raise UserError(f"{parent.path} has no trained step to compare with")
     follows = is_follower(to_plain(config))
     with Console(quiet=follows) as console:
         for line in [*code_lines(parent, record), *filled_in(parent, record)]:
             console.say(line)
-    child = train_legs(parent, record, [(leg, at(from_plain(leg.config, str(parent.config)), text)) for leg in cut])
+    child = train_segments(
+        parent, record, [(segment, at(from_plain(segment.config, str(parent.config)), text)) for segment in cut]
+    )
     if follows:  # the verdict is for process 0 to give
         raise SystemExit(0)
-    whole = cut == legs
+    whole = cut == segments
     verdict = judge(parent, child, None if whole else cut[-1].stop, config.trainer.deterministic)
     told = Record.read(child.record)
     told.update(verdict={"kind": verdict.kind, "until": None if whole else cut[-1].stop, "lines": verdict.lines})
@@ -54,7 +56,7 @@ def reproduce(parent: RunFolder, until: int | None = None, text: str | None = No
 def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:
     """Return the last step that `parent` recorded, and whether it was its end: then validated and sampled."""
     if record.values.get("status") in ("running", "failed"):  # it was killed: its rows go on after the last checkpoint
-        return max((int(row["step"]) for row in read_rows(parent, None)), default=0), False
+        return max((int(row["step"]) for row in read_rows(parent.metrics)), default=0), False
     return record.get("progress.step", int, 0), record.values.get("status") == "finished"
 
 
@@ -74,14 +76,14 @@ def at(config: TrainConfig, text: str | None) -> TrainConfig:
     return replace(config, dataset=replace(config.dataset, corpus=moved))
 
 
-def train_legs(parent: RunFolder, record: Record, legs: list[tuple[Leg, TrainConfig]]) -> RunFolder:
+def train_segments(parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]]) -> RunFolder:
     """Train a new run through the stretches that `parent` went through and return its folder."""
     result, before = None, {}
-    for leg, config in legs:
-        recorded = recorded_of(record, leg.resolved)
+    for segment, config in segments:
+        recorded = recorded_of(record, segment.resolved)
         if config.init_from is not None:
             recorded = replace(recorded, vocabulary=read_vocabulary(parent))
-        options = RunOptions(recorded, StopAt(leg.stop, leg.looked), parent=parent_entry(record, reproduced=True))
+        options = RunOptions(recorded, StopAt(segment.stop, segment.looked), parent=parent_entry(record, reproduced=True))
         plain = to_plain(config)
         if result is None:
             result = fit(config, record.get("name", str), options=options)
@@ -90,7 +92,7 @@ def train_legs(parent: RunFolder, record: Record, legs: list[tuple[Leg, TrainCon
             result = resume_run(result.run, changed, options)
         if result.status == "diverged":
             break
-        if result.status == "interrupted" and result.step < leg.stop:
+        if result.status == "interrupted" and result.step < segment.stop:
             raise KeyboardInterrupt
         before = plain
     assert result is not None

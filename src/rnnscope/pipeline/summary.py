@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 import torch
 
-from rnnscope.monitor.progress import clock
+from rnnscope.format import clock
+from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.build import Training
-from rnnscope.runs.folder import RunFolder, outputs_folder
+from rnnscope.runs.folder import RunFolder
 from rnnscope.training.distributed.collectives import ProcessLost
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

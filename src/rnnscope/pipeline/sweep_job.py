@@ -17,7 +17,7 @@ from omegaconf import DictConfig
 from rnnscope.config.compose import composition, typed
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
-from rnnscope.runs.lock import RunLock
+from rnnscope.lock import Lock
 from rnnscope.sweeps.gpus import take_gpu
 from rnnscope.sweeps.job_folder import Place, held
 from rnnscope.sweeps.manifest import Manifest
@@ -64,7 +64,7 @@ def train(place: Place, cfg: DictConfig, stop: Stop) -> None:
     if not place.run.record.exists():
         fit_composed(typed("train", cfg), composition(), this)
         return
-    with held(RunLock(place.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
+    with held(Lock(place.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
         pass
     if free and not place.state().ended:
         resume_run(place.run, job=this)

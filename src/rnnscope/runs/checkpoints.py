@@ -1,28 +1,35 @@
-"""Checkpoints: written beside and moved into place, each with a checksum, loaded as plain tensors and containers only."""
+"""Checkpoints: written beside and moved into place, checked by the CRC32s in torch's zip, loaded as plain containers only.
 
-import hashlib
+What one may hold is in validate_checkpoint.py.
+"""
+
 import io
 import math
 import os
 import re
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from rnnscope.errors import UserError
-from rnnscope.runs.files import remove_temporaries, replace_file, replace_text, sha256_of, sync_folder
+from rnnscope.errors import UserError, shown
+from rnnscope.runs.files import remove_temporaries, replace_file, sha256_of, sync_folder
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 KEPT = re.compile(r"step_(\d{1,18})\.ckpt")
 
 
 class Checkpoints:
-    """The checkpoints/ folder of one run."""
+    """The checkpoints/ folder of one run.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    Args:
+        run: the `id` in its record, which its checkpoints hold as well; None in runs of older versions.
+    """
+
+    def __init__(self, folder: Path, run: str | None = None) -> None:
+        self.folder, self.run = folder, run
         self._buffer = io.BytesIO()  # kept: fetching its memory anew takes longer than filling it
 
     def hold(self, state: dict[str, Any]) -> None:
@@ -38,11 +45,8 @@ class Checkpoints:
         if last.exists():
             self._link(last, self.folder / PREVIOUS)
 
-        def write(temporary: Path) -> None:
-            temporary.write_bytes(self._buffer.getbuffer())
-            announce(last, [hashlib.sha256(self._buffer.getbuffer()).hexdigest()])
-
-        replace_file(last, write)
+        remove_checksum(last)
+        replace_file(last, lambda temporary: temporary.write_bytes(self._buffer.getbuffer()))
         sync_folder(self.folder)
 
     def keep(self, names: list[str]) -> None:
@@ -52,7 +56,7 @@ class Checkpoints:
 
     def _link(self, source: Path, target: Path) -> None:
         """Give `source` a second name: no bytes are copied where the file system can link."""
-        announce(target, digests(source)[:2] or [sha256_of(source)])
+        remove_checksum(target)
         replace_file(target, lambda temporary: _link_or_copy(source, temporary))
 
     def adopt(self, name: str) -> None:
@@ -74,6 +78,19 @@ class Checkpoints:
             raise UserError(f"checkpoint={which}: {path} does not exist; this run has {', '.join(found) or 'none'}")
         return path
 
+    def read(self, path: Path) -> dict[str, Any]:
+        """Read one of the run's checkpoints.
+
+        Raises:
+            UserError: when it is damaged, or of another run or step than its place says.
+        """
+        state = load_checkpoint(path)
+        if state.get("run") not in (None, self.run):
+            raise UserError(f"{path} is a checkpoint of another run ({shown(state['run'])}): remove it, or put back this run's")
+        if step_of(state) not in (-1, _kept_step(path.name)) and KEPT.fullmatch(path.name):
+            raise UserError(f"{path} is a checkpoint of step {step_of(state)}: give it back the name that it was written under")
+        return state
+
     def newest(self, say: Callable[[str], None]) -> tuple[str, dict[str, Any]] | None:
         """Return the newest whole checkpoint and its file's name, saying which ones were damaged; None where there is none.
 
@@ -86,7 +103,7 @@ class Checkpoints:
             if found and (not damaged or _kept_step(path.name) <= step_of(found[1])):
                 break
             try:
-                state = load_checkpoint(path)
+                state = self.read(path)
             except UserError as error:
                 damaged.append(path.name)
                 say(f"warning: {error}")
@@ -102,7 +119,7 @@ class Checkpoints:
     def is_whole(self, name: str) -> bool:
         """Whether there is a checkpoint `name` that can be read."""
         try:
-            load_checkpoint(self.folder / name)
+            self.read(self.folder / name)
         except (UserError, FileNotFoundError):
             return False
         return True
@@ -133,11 +150,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read one checkpoint file onto the CPU.
 
     Raises:
-        UserError: when its checksum does not match or it holds anything but tensors and plain containers.
+        UserError: when a checksum does not match or it holds anything but tensors and plain containers.
     """
-    expected = digests(path)
-    if expected and sha256_of(path) not in expected:
-        raise UserError(f"{path} is damaged: its checksum is not the one beside it")
+    check_sums(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -146,22 +161,37 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             reason = "it is damaged, or holds something else"
         raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({reason})") from error
     if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
-        raise UserError(f"{path} is no checkpoint of rnnscope: it holds no state_dict")
+        raise UserError(f"{path} is not a checkpoint of rnnscope: it holds no state_dict")
     return loaded
 
 
-def announce(path: Path, coming: list[str]) -> None:
-    """Write the checksum that `path` is about to have in front of the one it has now.
+def check_sums(path: Path) -> None:
+    """Refuse a file that was cut short, or of which a byte has changed: torch.load takes a changed tensor as it is.
 
-    A file and its checksum cannot change in one step: until the file has followed, either of the two is right.
+    Raises:
+        UserError: naming the file.
     """
-    replace_text(_checksum_path(path), "\n".join(dict.fromkeys([*coming, *digests(path)[:1]])) + "\n")
-
-
-def digests(path: Path) -> list[str]:
-    """Return the checksums beside `path`, the newest first: two that may be coming, and the one from before."""
     checksum = _checksum_path(path)
-    return checksum.read_text(encoding="utf-8", errors="replace").split()[:3] if checksum.is_file() else []
+    known = checksum.read_text(encoding="utf-8", errors="replace").split() if checksum.is_file() else []
+    if known and sha256_of(path) not in known:  # several: one of them was about to come when an older version was killed
+        raise UserError(f"{path} is damaged: its checksum is not the one beside it")
+    try:
+        with zipfile.ZipFile(path) as file:
+            whole = not any(part.compress_type for part in file.infolist()) and file.testzip() is None
+    except FileNotFoundError:
+        raise
+    except Exception:  # whatever the bytes of a damaged zip lead to
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged: a checksum in it does not match, or it breaks off")
+
+
+def remove_checksum(path: Path) -> None:
+    """Remove the checksum that older versions wrote beside `path`, for good, before the file itself is replaced."""
+    checksum = _checksum_path(path)
+    if checksum.exists():
+        checksum.unlink()
+        sync_folder(path.parent)
 
 
 def _checksum_path(path: Path) -> Path:

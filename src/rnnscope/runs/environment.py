@@ -40,6 +40,12 @@ def environment_differences(recorded: dict[str, Any], now: dict[str, Any]) -> li
     return found
 
 
+def machine_differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return in which of device, threads and precision two `resolved` parts of records differ."""
+    keys = ("device", "threads", "precision")
+    return [f"{key} {recorded.get(key)} -> {now.get(key)}" for key in keys if recorded.get(key) != now.get(key)]
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)

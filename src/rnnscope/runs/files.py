@@ -29,10 +29,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 def sync_folder(folder: Path) -> None:
     """Make sure that the names of the files in `folder` are on disk: a rename is not, by itself, after a power cut."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:  # Windows opens no folders
-        return
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rnnscope.errors import UserError
-from rnnscope.runs.folder import RunFolder, outputs_folder
+from rnnscope.paths import outputs_folder
+from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 
 
@@ -26,9 +27,9 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     if (folder / "config.yaml").is_file():
         return RunFolder(folder)
     if folder.is_dir() and any(folder.iterdir()):
-        raise UserError(f"{key}={run}: this folder is no run (it has no config.yaml)")
+        raise UserError(f"{key}={run}: this folder is not a run (it has no config.yaml)")
     runs = list(iterate_runs(root))
-    whole = [found for found in runs if run in (name_of(found, root), found.path.name)]  # lr-0.1 is no lr-0.15
+    whole = [found for found in runs if run in (name_of(found, root), found.path.name)]  # lr-0.1 is not lr-0.15
     matches = whole or [found for found in runs if _matches(found, run, root)]
     if len(matches) == 1:
         return matches[0]

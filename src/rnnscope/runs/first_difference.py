@@ -1,37 +1,62 @@
-"""Where the metrics of two runs part: the steps that both have, side by side."""
+"""Where the metrics of two runs begin to differ: their rows, step by step, side by side."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rnnscope.runs.verdict import Difference
+from rnnscope.runs.journal import Row
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A recorded value that came out otherwise."""
+
+    step: int
+    what: str
+    recorded: str
+    now: str
+
+    @property
+    def size(self) -> float:
+        """How far apart the two are; infinite where they are not two numbers."""
+        try:
+            gap = abs(float(self.recorded) - float(self.now))
+        except ValueError:
+            return math.inf
+        return math.inf if math.isnan(gap) else gap
 
 
 @dataclass
-class Parting:
-    """The steps that both metrics.csv have, how many of them are the same, and the first value that is not."""
+class CommonSteps:
+    """The steps that two metrics.csv have in common, how many of them are the same, and the first value that is not."""
 
     steps: int = 0
     same: int = 0
     first: Difference | None = None
 
 
-def parting(first: Iterator[dict[str, str]], second: Iterator[dict[str, str]]) -> Parting:
-    """Compare rows step by step, in the columns that both have; a step or a value that only one has is no difference."""
-    found = Parting()
-    old, new = next(first, None), next(second, None)
-    while old and new:
-        before, after = int(old["step"]), int(new["step"])
-        if before == after:
+def first_difference(recorded: Iterator[Row], now: Iterator[Row]) -> CommonSteps:
+    """Compare rows in the columns that both have; a step or a value that only one has is not a difference."""
+    found = CommonSteps()
+    for old, new in by_step(recorded, now):
+        if old and new:
             found.steps += 1
-            difference = _difference(old, new)
+            difference = row_difference(old, new, [key for key in old if old[key] and new.get(key)])
             found.same += difference is None
             found.first = found.first or difference
-        old, new = next(first, None) if before <= after else old, next(second, None) if after <= before else new
     return found
 
 
-def _difference(old: dict[str, str], new: dict[str, str]) -> Difference | None:
-    for what, value in old.items():
-        if value and new.get(what) and value != new[what]:
-            return Difference(int(old["step"]), what, value, new[what])
-    return None
+def by_step(recorded: Iterator[Row], now: Iterator[Row]) -> Iterator[tuple[Row | None, Row | None]]:
+    """Yield the rows of both side by side, None where one has no row of that step: a row that is gone shifts no other."""
+    old, new = next(recorded, None), next(now, None)
+    while old or new:
+        before, after = (int(row["step"]) if row else math.inf for row in (old, new))
+        yield old if before <= after else None, new if after <= before else None
+        old, new = next(recorded, None) if before <= after else old, next(now, None) if after <= before else new
+
+
+def row_difference(old: Row, new: Row, columns: list[str]) -> Difference | None:
+    """Return the first of the columns in which two rows of one step differ."""
+    what = next((column for column in columns if old[column] != new[column]), None)
+    return None if what is None else Difference(int(old["step"]), what, old[what], new[what])

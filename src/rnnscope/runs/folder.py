@@ -1,71 +1,41 @@
 """A run on disk: what lies where, and making the folder so that nothing is ever overwritten."""
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from rnnscope.errors import UserError
+from rnnscope.paths import outputs_folder
 
 
-def outputs_folder() -> Path:
-    """Return where runs, sweeps and the cache live: `RNNSCOPE_OUTPUTS`, else outputs/ under the current folder."""
-    return Path(os.environ.get("RNNSCOPE_OUTPUTS") or "outputs")
+class _Named:
+    """A file or folder in a run folder, by its name there."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, run: "RunFolder", owner: type) -> Path:
+        return run.path / self.name
 
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run. See the README for what each of them holds."""
+    """The files of one run. See docs/run_folder.md for what each of them holds."""
 
     path: Path
 
-    @property
-    def config(self) -> Path:
-        return self.path / "config.yaml"
-
-    @property
-    def record(self) -> Path:
-        return self.path / "run.json"
-
-    @property
-    def vocabulary(self) -> Path:
-        return self.path / "vocabulary.json"
-
-    @property
-    def weights(self) -> Path:
-        return self.path / "model.safetensors"
-
-    @property
-    def metrics(self) -> Path:
-        return self.path / "metrics.csv"
-
-    @property
-    def timings(self) -> Path:
-        return self.path / "timings.csv"
-
-    @property
-    def samples(self) -> Path:
-        return self.path / "samples.jsonl"
-
-    @property
-    def log(self) -> Path:
-        return self.path / "train.log"
-
-    @property
-    def lock(self) -> Path:
-        return self.path / "run.lock"
-
-    @property
-    def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
-
-    @property
-    def patch(self) -> Path:
-        return self.path / "code.patch"
-
-    @property
-    def hydra(self) -> Path:
-        return self.path / ".hydra"
+    config = _Named("config.yaml")
+    record = _Named("run.json")
+    vocabulary = _Named("vocabulary.json")
+    weights = _Named("model.safetensors")
+    metrics = _Named("metrics.csv")
+    timings = _Named("timings.csv")
+    samples = _Named("samples.jsonl")
+    log = _Named("train.log")
+    lock = _Named("run.lock")
+    checkpoints = _Named("checkpoints")
+    patch = _Named("code.patch")
+    hydra = _Named(".hydra")
 
 
 def refuse_links(run: RunFolder) -> None:

@@ -5,14 +5,20 @@ import io
 import json
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from rnnscope.errors import UserError
-from rnnscope.runs.safe_files import check_plain
+from rnnscope.runs.safe_files import check_plain, last_lines
 
 FILE_LIMIT = 10_000_000_000  # bytes
 LINE_LIMIT = 20_000_000  # characters: a generated text has at most a million tokens
+ROW_LIMIT = 1_000_000  # characters of a row: the head of a model with a thousand layers has a quarter of that
+TAIL = 64_000  # bytes: rows for more steps than usually lie between two validations
+LARGEST_STEP = 2**53
+
+Row = dict[str, str]  # the cells of a CSV by column; `step` is a whole number in each
 
 
 class Journal:
@@ -109,7 +115,7 @@ def _text(value: Any) -> str:
     return repr(value) if isinstance(value, float) else str(value)  # repr: the shortest text that reads back exactly
 
 
-def whole_lines(path: Path) -> Iterator[str]:
+def whole_lines(path: Path, longest: int = LINE_LIMIT) -> Iterator[str]:
     """Yield the lines of a journal, leaving out a last one that was cut short by the end of its process.
 
     Raises:
@@ -117,12 +123,60 @@ def whole_lines(path: Path) -> Iterator[str]:
     """
     check_plain(path, FILE_LIMIT)
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
-        while (line := file.readline(LINE_LIMIT)).endswith("\n"):
+        while (line := file.readline(longest)).endswith("\n"):
             yield line
-        if len(line) == LINE_LIMIT:
-            raise UserError(f"{path}: a line has more than {LINE_LIMIT:,} characters; rnnscope writes none that long")
+        if len(line) == longest:
+            raise UserError(f"{path}: a line has more than {longest:,} characters; rnnscope writes none that long")
 
 
-def read_csv(path: Path) -> list[dict[str, str]]:
-    """Return the whole rows of a CSV as dicts of text."""
-    return list(csv.DictReader(whole_lines(path)))
+def read_rows(path: Path) -> Iterator[Row]:
+    """Yield the rows of metrics.csv or timings.csv, steps ascending; a last line that was cut short is left out.
+
+    Raises:
+        UserError: at the first line that is not such a row.
+    """
+    before = -1
+    try:
+        rows = csv.reader(whole_lines(path, ROW_LIMIT), strict=True)
+        head = next(rows, [])
+        for number, cells in enumerate(rows, 2):
+            step = _step(head, cells)
+            if step is None or step <= before:
+                raise UserError(f"{path}: line {number} is not a row of it")
+            yield dict(zip(head, cells, strict=True))
+            before = step
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read ({error})") from None
+
+
+def newest_rows(path: Path) -> tuple[Iterator[Row], bool]:
+    """Return the last rows of metrics.csv or timings.csv, the newest first, and whether the file ends with a whole line.
+
+    Raises:
+        UserError: when it cannot be read.
+    """
+    try:
+        lines, whole = last_lines(path, TAIL, FILE_LIMIT)
+        head = next(csv.reader(islice(whole_lines(path, ROW_LIMIT), 1)), [])
+        size = path.stat().st_size
+    except (OSError, csv.Error) as error:
+        raise UserError(f"{path} cannot be read ({error})") from None
+    return _backwards(head, lines if size > TAIL else lines[1:]), whole
+
+
+def _backwards(head: list[str], lines: list[str]) -> Iterator[Row]:
+    for line in reversed(lines):
+        try:
+            cells = next(csv.reader([line]), [])
+        except csv.Error:
+            return
+        if _step(head, cells) is None:
+            return
+        yield dict(zip(head, cells, strict=True))
+
+
+def _step(head: list[str], cells: list[str]) -> int | None:
+    """Return the step of a row, None where it is not one: of another length, or its step not a number that a float holds."""
+    text = cells[0] if len(cells) == len(head) and head[:1] == ["step"] else ""
+    step = int(text) if text.isascii() and text.isdigit() and len(text) < 17 else LARGEST_STEP
+    return step if step < LARGEST_STEP else None

@@ -3,11 +3,9 @@
 Imports neither Lightning nor TensorBoard, and reads data only: opening somebody's run never runs their code.
 """
 
-import math
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,16 +18,17 @@ from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import SamplingOptions, check_temperature, generate
+from rnnscope.model.sampling import check_temperature, generate
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.journal import read_csv
+from rnnscope.runs.generation import dataset_of, drawing, first_id, pieces_of, prompt_ids
+from rnnscope.runs.journal import read_rows
+from rnnscope.runs.record import Record
 from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
-UNKNOWN = ("refuse", "skip", "replace")
 LONGEST = 1024  # tokens scored at once
 
 
@@ -87,7 +86,7 @@ class LoadedRun:
         ids = [first_id(self.vocabulary, self.config), *prompt_ids(self.vocabulary, prompt, unknown)]
         seed = secrets.randbits(32) if seed is None else seed
         rows = generate(self.model, ids, length, [temperature] * count, choice, seed % 2**63)
-        return _pieces(rows, [_Text(self.vocabulary, stop) for _ in range(count)])
+        return pieces_of(rows, self.vocabulary, count, stop)
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
@@ -95,7 +94,7 @@ class LoadedRun:
         Raises:
             UserError: when the run has no such column, naming those it has.
         """
-        rows = read_csv(self.folder.metrics) if self.folder.metrics.exists() else []
+        rows = list(read_rows(self.folder.metrics)) if self.folder.metrics.exists() else []
         if rows and tag not in rows[0]:
             raise UserError(f"{self.folder.metrics} has no column {tag}; it has {', '.join(rows[0])}")
         points = [(int(row["step"]), float(row[tag])) for row in rows if row[tag]]
@@ -129,105 +128,6 @@ def _windows(stream: np.ndarray, start: int, kind: str | None, windows: str, car
     return ZeroStateWindows(stream, 32, window, given=given)
 
 
-def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[list[str]]:
-    """Yield what each of `texts` makes of its next id, and in the end what they held back."""
-    for ids in rows:
-        yield [text.feed(id) for text, id in zip(texts, ids, strict=True)]
-        if all(text.ended for text in texts):
-            return
-    yield [text.finish() for text in texts]
-
-
-class _Text:
-    """One text as it grows: ids become characters, and a stop string ends it."""
-
-    def __init__(self, vocabulary: Vocabulary, stop: str | None) -> None:
-        self.decoder = vocabulary.decoder()
-        self.stop, self.tail, self.ended = stop or None, "", False
-
-    def feed(self, id: int | None) -> str:
-        if self.ended:
-            return ""
-        if id is None:
-            return self.finish()
-        return self._add(self.decoder.feed(id))
-
-    def finish(self) -> str:
-        if self.ended:
-            return ""
-        piece = self._add(self.decoder.finish())
-        self.ended = True
-        return piece
-
-    def _add(self, piece: str) -> str:
-        if self.stop is None:
-            return piece
-        before = len(self.tail)
-        joined = self.tail + piece
-        found = joined.find(self.stop)
-        if found >= 0:
-            self.ended = True
-            return joined[before : found + len(self.stop)]
-        self.tail = joined[-(len(self.stop) - 1) :] if len(self.stop) > 1 else ""
-        return piece
-
-
-def drawing(
-    vocabulary: Vocabulary,
-    config: dict[str, Any],
-    top_k: int | None = None,
-    top_p: float | None = None,
-    minimum_length: int = 0,
-) -> SamplingOptions:
-    """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
-    start = None if vocabulary.level == "byte" else vocabulary.start
-    end = vocabulary.end if is_framed(config) else None
-    never = {vocabulary.unk, start, vocabulary.end} - {end, None}
-    return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
-
-
-def dataset_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of the run's dataset, none where somebody else's config has no such section."""
-    dataset = config.get("dataset")
-    return dataset if isinstance(dataset, dict) else {}
-
-
-def is_framed(config: dict[str, Any]) -> bool:
-    """Whether the run's texts were trained between START and END."""
-    return dataset_of(config).get("start_end") is not None
-
-
-def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
-    """Return the prompt's ids; `unknown` says what becomes of tokens that the vocabulary lacks.
-
-    Raises:
-        UserError: under the policy `refuse`, naming what is not in the vocabulary.
-    """
-    if unknown not in UNKNOWN:
-        raise UserError(f"unknown={unknown} is no policy: choose one of {', '.join(UNKNOWN)}")
-    strange = vocabulary.unknown(prompt)
-    if strange and unknown == "refuse":
-        raise UserError(f"{strangers('the prompt', strange)}, or set unknown=skip or unknown=replace")
-    ids = [int(id) for id in vocabulary.encode(prompt)]
-    if strange and unknown == "skip":
-        ids = [id for id in ids if id != vocabulary.unk]
-    return ids
-
-
-def strangers(where: str, tokens: list[str]) -> str:
-    """Return that a prompt has `tokens` that the vocabulary lacks."""
-    listed = ", ".join(repr(token) for token in tokens[:8]) + (", ..." if len(tokens) > 8 else "")
-    return f"{where} has {len(tokens)} token(s) the run's vocabulary lacks: {listed}; leave them out"
-
-
-def first_id(vocabulary: Vocabulary, config: dict[str, Any]) -> int:
-    """Return what a text begins after: START where texts were trained between START and END, else a line end.
-
-    Without START in the text the model met it once an epoch and has hardly learnt what follows it.
-    """
-    return vocabulary.start if is_framed(config) or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
-
-
 def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     """Open the run that `run` names, with the weights of `checkpoint`: best, last, or a kept step.
 
@@ -240,23 +140,16 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     if checkpoint == "best" and folder.weights.exists():
         load_weights(model, folder.weights)
     else:
-        path = Checkpoints(folder.checkpoints).path(checkpoint)
-        fill_from_checkpoint(model, path)
+        fill_from_checkpoint(model, folder, checkpoint)
     model.eval()
     return LoadedRun(folder, config, vocabulary, model)
 
 
-def fill_from_checkpoint(model: LanguageModel, path: Path) -> None:
-    """Copy the weights of a checkpoint file into the model."""
-    from rnnscope.runs.checkpoints import load_checkpoint
-
-    state = load_checkpoint(path)["state_dict"]
+def fill_from_checkpoint(model: LanguageModel, folder: RunFolder, which: str) -> None:
+    """Copy the weights of a run's checkpoint into the model."""
+    run = Record.read(folder.record).get("id", str) if folder.record.exists() else None
+    checkpoints = Checkpoints(folder.checkpoints, run)
+    path = checkpoints.path(which)
+    state = checkpoints.read(path)["state_dict"]
     names = dict(model.named_parameters())
     fill_model(model, {name: state[name] for name in names if isinstance(state.get(name), torch.Tensor)}, path)
-
-
-def entropy(counts: Iterable[int]) -> float:
-    """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
-    found = [count for count in counts if count]
-    total = sum(found)
-    return sum(count / total * math.log(total / count) for count in found) if total else math.nan

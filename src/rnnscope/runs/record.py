@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from typing import Any
 
 from rnnscope.errors import UserError
@@ -22,8 +23,8 @@ class Record:
 
     @classmethod
     def create(cls, path: Path, **values: Any) -> "Record":
-        """Write a new record of a run that is about to start."""
-        record = cls(path, {"schema": SCHEMA, "status": "running", "started": now(), **values})
+        """Write a new record of a run that is about to start; its `id` tells its checkpoints from another run's."""
+        record = cls(path, {"schema": SCHEMA, "id": token_hex(8), "status": "running", "started": now(), **values})
         record.update()
         return record
 
@@ -39,7 +40,7 @@ class Record:
                 raise ValueError(f"{path.stat().st_size} bytes; it may have {SIZE_LIMIT}")
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise UserError(f"{path.parent} is no run folder: it has no run.json") from None
+            raise UserError(f"{path.parent} is not a run folder: it has no run.json") from None
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: this run.json cannot be read ({error})") from error
         check_version("schema", values.get("schema") if isinstance(values, dict) else None, SCHEMA, str(path))
@@ -51,13 +52,11 @@ class Record:
         Raises:
             UserError: when it is not of this kind: someone else wrote this file.
         """
-        value: Any = self.values
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
+        value = value_at(self.values, key)
         if value is None:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise UserError(f"{self.path}: {key} is {str(value)[:40]!r}, no {kind.__name__}; this is no record of rnnscope")
+            raise UserError(f"{self.path}: {key} is {str(value)[:40]!r}, not {kind.__name__}; this is not a record of rnnscope")
         return value
 
     def update(self, **values: Any) -> None:
@@ -65,6 +64,13 @@ class Record:
         assert values.get("status", "running") in STATUSES
         self.values.update(values)
         replace_text(self.path, json.dumps(self.values, indent=1, ensure_ascii=False) + "\n")
+
+
+def value_at(values: Any, key: str) -> Any:
+    """Return the value at a dotted key of nested values, None where there is none."""
+    for part in key.split("."):
+        values = values.get(part) if isinstance(values, dict) else None
+    return values
 
 
 def parent_entry(record: Record, **more: Any) -> dict[str, Any]:

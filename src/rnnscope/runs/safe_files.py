@@ -21,7 +21,7 @@ def check_plain(path: Path, limit: int) -> int:
     if stat.S_ISLNK(found.st_mode):
         raise UserError(f"{path} is a link: links in a run folder are not followed")
     if not stat.S_ISREG(found.st_mode):
-        raise UserError(f"{path} is no ordinary file")
+        raise UserError(f"{path} is not an ordinary file")
     if found.st_size > limit:
         raise UserError(f"{path} has {found.st_size:,} bytes, more than the {limit:,} that are read of it")
     return found.st_size
@@ -31,7 +31,7 @@ def last_lines(path: Path, most: int, limit: int) -> tuple[list[str], bool]:
     """Return the whole lines among the last `most` bytes of a file, and whether the file ends with a whole one.
 
     Raises:
-        UserError: when the file is no plain one of at most `limit` bytes.
+        UserError: when the file is not a plain one of at most `limit` bytes.
     """
     size = check_plain(path, limit)
     with path.open("rb") as file:

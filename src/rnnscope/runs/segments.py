@@ -4,7 +4,7 @@ run.json lists `segments`, each with `from_step`, whether the run had come to it
 step was validated and sampled), `changed` (key: [old, new]) and `resolved` (device, precision, threads).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnscope.errors import UserError
@@ -12,7 +12,7 @@ from rnnscope.runs.record import Record
 
 
 @dataclass(frozen=True)
-class Leg:
+class Segment:
     """A stretch of a run with one config: it stops after `stop` steps, `looked` at as a run's end or only paused."""
 
     config: dict[str, Any]
@@ -28,9 +28,9 @@ def segments_of(record: Record) -> list[dict[str, Any]]:
     for segment in segments:
         whole = isinstance(segment, dict) and isinstance(segment.get("from_step"), int)
         if not whole or not all(isinstance(segment.get(key, {}), dict) for key in ("changed", "resolved")):
-            raise UserError(f"{record.path}: its segments are not what rnnscope writes; this is no record of rnnscope")
+            raise UserError(f"{record.path}: its segments are not what rnnscope writes; this is not a record of rnnscope")
         if not all(isinstance(pair, list) and len(pair) == 2 for pair in segment.get("changed", {}).values()):
-            raise UserError(f"{record.path}: a change in its segments is no pair of values; this is no record of rnnscope")
+            raise UserError(f"{record.path}: a change in its segments is not a pair of values: not a record of rnnscope")
     return segments
 
 
@@ -42,38 +42,37 @@ def config_in_force(config: dict[str, Any], record: Record) -> dict[str, Any]:
     return config
 
 
-def legs_of(config: dict[str, Any], record: Record, stop: int, looked: bool) -> list[Leg]:
+def trained_segments(config: dict[str, Any], record: Record, stop: int, looked: bool) -> list[Segment]:
     """Return the stretches that the run consists of, up to `stop` steps; `config` is the one in force at its end."""
-    segments = segments_of(record) or [{"from_step": 0}]
+    entries: list[dict[str, Any]] = segments_of(record) or [{"from_step": 0}]
     resolved = record.get("resolved", dict, {})
-    found: list[Leg] = []
-    for segment in reversed(segments):
-        start = segment["from_step"]
-        found.append(Leg(config, {**resolved, **segment.get("resolved", {})}, start, stop, looked))
-        for key, (old, _) in segment.get("changed", {}).items():
+    found: list[Segment] = []
+    for entry in reversed(entries):
+        start = entry["from_step"]
+        found.append(Segment(config, {**resolved, **entry.get("resolved", {})}, start, stop, looked))
+        for key, (old, _) in entry.get("changed", {}).items():
             config = with_value(config, key, old)
-        stop, looked = start, bool(segment.get("after_end", False))
-    return _joined([leg for leg in reversed(found) if leg.stop > leg.start])
+        stop, looked = start, bool(entry.get("after_end", False))
+    return _joined([segment for segment in reversed(found) if segment.stop > segment.start])
 
 
-def _joined(legs: list[Leg]) -> list[Leg]:
-    """Merge neighbours that differ in nothing: a run that was only interrupted went on as if it never had been."""
-    joined: list[Leg] = []
-    for leg in legs:
+def _joined(segments: list[Segment]) -> list[Segment]:
+    """Merge neighbors that differ in nothing: a run that was only interrupted went on as if it never had been."""
+    joined: list[Segment] = []
+    for segment in segments:
         before = joined[-1] if joined else None
-        if before and not before.looked and (before.config, before.resolved) == (leg.config, leg.resolved):
-            joined[-1] = Leg(leg.config, leg.resolved, before.start, leg.stop, leg.looked)
+        if before and not before.looked and (before.config, before.resolved) == (segment.config, segment.resolved):
+            joined[-1] = replace(segment, start=before.start)
         else:
-            joined.append(leg)
+            joined.append(segment)
     return joined
 
 
-def cut_legs(legs: list[Leg], until: int) -> list[Leg]:
-    """Return the legs up to step `until`; one that is cut short only pauses there."""
-    kept = [leg for leg in legs if leg.start < until]
+def cut_segments(segments: list[Segment], until: int) -> list[Segment]:
+    """Return the segments up to step `until`; one that is cut short only pauses there."""
+    kept = [segment for segment in segments if segment.start < until]
     if kept and kept[-1].stop > until:
-        last = kept[-1]
-        kept[-1] = Leg(last.config, last.resolved, last.start, until, False)
+        kept[-1] = replace(kept[-1], stop=until, looked=False)
     return kept
 
 

@@ -43,7 +43,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     """
     loaded = _read(folder.config, CONFIG_LIMIT, _parse_yaml)
     if not isinstance(loaded, dict):
-        raise UserError(f"{folder.config} is no config: it holds a {type(loaded).__name__}, not keys and values")
+        raise UserError(f"{folder.config} is not a config: it holds a {type(loaded).__name__}, not keys and values")
     check_keys(loaded, folder.config)
     check_places(loaded, folder.config)
     return loaded
@@ -68,7 +68,7 @@ def check_keys(value: Any, source: Path, name: str = "") -> None:
     inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, found in inner:
         if isinstance(key, str) and key.startswith("_"):
-            raise UserError(f"{source}: {name}{key} is no key of rnnscope, which builds nothing that a config names")
+            raise UserError(f"{source}: {name}{key} is not a key of rnnscope, which builds nothing that a config names")
         check_keys(found, source, f"{name}{key}.")
 
 
@@ -84,7 +84,7 @@ def check_places(config: dict[str, Any], source: Path) -> None:
         found = corpus if isinstance(corpus, dict) else {}
         url, path = found.get(f"{split}url"), found.get(f"{split}path")
         if url is not None and not re.match(r"https?://", str(url)):
-            raise UserError(f"{source}: dataset.corpus.{split}url={url} is no http address")
+            raise UserError(f"{source}: dataset.corpus.{split}url={url} is not an http address")
         if url is not None and (path in ("", None) or re.search(r"^[/~]|[\\:\0]|(^|/)\.\.?(/|$)", str(path))):
             raise UserError(f"{source}: dataset.corpus.{split}path={path} leads out of the cache: with a url it is a file name")
 
@@ -104,7 +104,7 @@ def read_vocabulary(folder: RunFolder) -> Vocabulary:
     try:
         return Vocabulary.from_json(data)
     except (LookupError, TypeError) as error:
-        raise UserError(f"{folder.vocabulary} is no vocabulary of rnnscope ({type(error).__name__}: {error})") from error
+        raise UserError(f"{folder.vocabulary} is not a vocabulary of rnnscope ({type(error).__name__}: {error})") from error
 
 
 def _read(path: Path, limit: int, parse: Any) -> Any:

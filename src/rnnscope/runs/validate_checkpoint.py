@@ -27,7 +27,7 @@ def check_whole(saved: dict[str, Any], source: str) -> None:
     whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
     whole = whole and all(isinstance(saved.get(key), dict) for key in ("monitors", "random", "offsets"))
     if not whole or not _is_task(task):
-        raise UserError(f"{source} is no checkpoint that training can go on from: another version of rnnscope wrote it")
+        raise UserError(f"{source} is not a checkpoint that training can go on from: another version of rnnscope wrote it")
 
 
 def _is_task(task: Any) -> bool:

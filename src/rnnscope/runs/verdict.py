@@ -1,18 +1,17 @@
 """Whether a run that was trained again is the same run: its rows, samples and weights against the recorded ones."""
 
-import csv
 import json
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from itertools import zip_longest
+from itertools import chain, takewhile, zip_longest
 from typing import Any
 
 from rnnscope.errors import UserError
-from rnnscope.runs.environment import environment_differences
+from rnnscope.runs.environment import environment_differences, machine_differences
 from rnnscope.runs.files import sha256_of
+from rnnscope.runs.first_difference import Difference, by_step, row_difference
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.journal import whole_lines
+from rnnscope.runs.journal import Row, read_rows, whole_lines
 from rnnscope.runs.record import Record
 from rnnscope.runs.segments import segments_of
 
@@ -21,25 +20,6 @@ STATUS = {IDENTICAL: 0, TOLERATED: 3, DIVERGED: 1}  # exit statuses
 FIRST_LOSSES = 20  # rows with a training loss that must agree within
 LOSS_TOLERANCE = 1e-4  # nats per token; and the best validation loss within
 BEST_TOLERANCE = 0.01
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A recorded value that came out otherwise."""
-
-    step: int
-    what: str
-    recorded: str
-    now: str
-
-    @property
-    def size(self) -> float:
-        """How far apart the two are; infinite where they are no two numbers."""
-        try:
-            gap = abs(float(self.recorded) - float(self.now))
-        except ValueError:
-            return math.inf
-        return math.inf if math.isnan(gap) else gap
 
 
 @dataclass
@@ -52,12 +32,14 @@ class Comparison:
     samples: int = 0
     differences: list[Difference] = field(default_factory=list)  # the first of each row
     losses: list[Difference] = field(default_factory=list)  # of the first rows with a loss, and of the best loss
+    columns: list[str] = field(default_factory=list)  # that both have; of another version's metrics the rest is not compared
+    left_out: list[str] = field(default_factory=list)  # a line for each run with columns that the other does not have
     rejoined: bool = False  # a row is the same after one that is not: numbers that drift apart never meet again
     same_weights: bool | None = None  # None where one of them has no final weights
 
     @property
     def altered(self) -> bool:
-        """Whether a difference is no drift: the training itself came out the same."""
+        """Whether a difference is not drift: the training itself came out the same."""
         return self.rejoined or bool(self.differences and self.same_weights)
 
 
@@ -68,7 +50,7 @@ def compare(parent: RunFolder, child: RunFolder, until: int | None) -> Compariso
         UserError: when a file is missing or not what rnnscope writes.
     """
     found = Comparison()
-    _compare_rows(found, read_rows(parent, until), read_rows(child, until))
+    _compare_rows(found, rows_of(parent, until), rows_of(child, until))
     _compare_samples(found, read_samples(parent, until), read_samples(child, until))
     found.differences.sort(key=lambda difference: difference.step)
     if until is None:
@@ -90,23 +72,14 @@ def check_comparable(run: RunFolder) -> None:
     Raises:
         UserError: when a file is missing or not what rnnscope writes.
     """
-    for _ in read_rows(run, None):
-        pass
-    for _ in read_samples(run, None):
+    for _ in chain(rows_of(run, None), read_samples(run, None)):
         pass
 
 
-def read_rows(run: RunFolder, until: int | None) -> Iterator[dict[str, str]]:
-    """Yield the rows of metrics.csv up to step `until`; `step` is a number in each."""
-    try:
-        for row in csv.DictReader(whole_lines(run.metrics), restval=""):
-            if int(row["step"]) > (math.inf if until is None else until):
-                return
-            yield row
-    except UserError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, csv.Error) as error:
-        raise UserError(f"{run.metrics} cannot be compared ({type(error).__name__}: {error})") from error
+def rows_of(run: RunFolder, until: int | None) -> Iterator[Row]:
+    """Yield the rows of metrics.csv up to step `until`."""
+    rows = read_rows(run.metrics)
+    return rows if until is None else takewhile(lambda row: int(row["step"]) <= until, rows)
 
 
 def read_samples(run: RunFolder, until: int | None) -> Iterator[dict[str, Any]]:
@@ -125,47 +98,37 @@ def read_samples(run: RunFolder, until: int | None) -> Iterator[dict[str, Any]]:
         raise UserError(f"{run.samples} cannot be compared ({type(error).__name__}: {error})") from error
 
 
-def _compare_rows(found: Comparison, recorded: Iterator[dict[str, str]], now: Iterator[dict[str, str]]) -> None:
-    losses, best = 0, None
-    for old, new in _by_step(recorded, now):
+def _compare_rows(found: Comparison, recorded: Iterator[Row], now: Iterator[Row]) -> None:
+    best = None
+    for old, new in by_step(recorded, now):
         found.rows += 1
         if old is None or new is None:
             found.differences.append(_missing_row(old, new))
             continue
+        if not found.columns:
+            _compare_headers(found, old, new)
         found.steps = int(old["step"])
-        first = _first_difference(old, new)
+        first = row_difference(old, new, found.columns)
         if first is None:
             found.same_rows += 1
             found.rejoined |= bool(found.differences)
         else:
             found.differences.append(first)
-        if old.get("train/loss") and losses < FIRST_LOSSES:
-            losses += 1
-            found.losses.append(Difference(found.steps, "train/loss", old["train/loss"], new.get("train/loss") or ""))
-        if old.get("best/loss"):
-            best = Difference(found.steps, "best/loss", old["best/loss"], new.get("best/loss") or "")
+        if "train/loss" in found.columns and old["train/loss"] and len(found.losses) < FIRST_LOSSES:
+            found.losses.append(Difference(found.steps, "train/loss", old["train/loss"], new["train/loss"]))
+        if "best/loss" in found.columns and old["best/loss"]:
+            best = Difference(found.steps, "best/loss", old["best/loss"], new["best/loss"])
     found.losses += [best] if best else []
 
 
-def _by_step(
-    recorded: Iterator[dict[str, str]], now: Iterator[dict[str, str]]
-) -> Iterator[tuple[dict[str, str] | None, dict[str, str] | None]]:
-    """Yield the rows of both side by side, None where one has no row of that step: a row that is gone shifts no other."""
-    old, new = next(recorded, None), next(now, None)
-    while old or new:
-        before, after = (int(row["step"]) if row else math.inf for row in (old, new))
-        yield old if before <= after else None, new if after <= before else None
-        old, new = next(recorded, None) if before <= after else old, next(now, None) if after <= before else new
+def _compare_headers(found: Comparison, old: Row, new: Row) -> None:
+    found.columns = [column for column in old if column in new]
+    for run, own, other in (("recorded", old, new), ("new", new, old)):
+        if lone := [column for column in own if column not in other]:
+            found.left_out.append(f"  not compared: {', '.join(lone)}: only the {run} run has this column of metrics.csv")
 
 
-def _first_difference(old: dict[str, str], new: dict[str, str]) -> Difference | None:
-    for what in [*old, *(key for key in new if key not in old)]:
-        if old.get(what) != new.get(what):
-            return Difference(int(old["step"]), str(what), str(old.get(what)), str(new.get(what)))
-    return None
-
-
-def _missing_row(old: dict[str, str] | None, new: dict[str, str] | None) -> Difference:
+def _missing_row(old: Row | None, new: Row | None) -> Difference:
     row = old or new or {}
     return Difference(int(row["step"]), "a row", "there" if old else "none", "there" if new else "none")
 
@@ -201,13 +164,14 @@ def judge(parent: RunFolder, child: RunFolder, until: int | None, deterministic:
     weights = "" if found.same_weights is None else ", the same weights" if found.same_weights else ", other weights"
     if not found.differences and found.same_weights is not False:
         counted = f"{found.same_rows} of {found.rows} rows up to step {found.steps}, {found.samples} samples{weights}"
-        return Verdict(IDENTICAL, [f"verdict: {IDENTICAL}", f"  {counted}"])
+        return Verdict(IDENTICAL, [f"verdict: {IDENTICAL}", f"  {counted}", *found.left_out])
     may_drift = (causes or not deterministic) and not found.altered
     largest = max(found.losses, key=lambda loss: loss.size, default=None)
     if may_drift and largest and all(loss.size <= tolerance(loss) for loss in found.losses):
         where = f"largest difference {largest.size:.2g} nats, {largest.what} at step {largest.step}"
         first = found.differences[0].step if found.differences else found.steps
-        return Verdict(TOLERATED, [f"verdict: {TOLERATED}", f"  {where}; not the same bits from step {first} on", *causes])
+        line = f"  {where}; not the same bits from step {first} on"
+        return Verdict(TOLERATED, [f"verdict: {TOLERATED}", line, *found.left_out, *causes])
     return _diverged(found, causes)
 
 
@@ -226,7 +190,7 @@ def _diverged(found: Comparison, causes: list[str]) -> Verdict:
         causes = ["  the training came out the same: was a file of the run changed?", *causes]
     elif not causes:
         causes = ["  code, packages, hardware, threads and data are the same: was a file of the run changed?"]
-    return Verdict(DIVERGED, [f"verdict: {DIVERGED} at step {where.step}", line, *causes])
+    return Verdict(DIVERGED, [f"verdict: {DIVERGED} at step {where.step}", line, *found.left_out, *causes])
 
 
 def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
@@ -235,10 +199,7 @@ def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
     causes = []
     if old.values.get("git_commit") == new.values.get("git_commit") and _patch_hash(parent) != _patch_hash(child):
         causes.append("the uncommitted changes of the code (code.patch)")
-    for key in ("device", "threads", "precision"):
-        before, after = old.get("resolved", dict, {}).get(key), new.get("resolved", dict, {}).get(key)
-        if before != after:
-            causes.append(f"{key} {before} -> {after}")
+    causes += machine_differences(*(record.get("resolved", dict, {}) for record in (old, new)))
     causes += environment_differences(old.values, new.values)
     return [f"  different: {cause}" for cause in [*causes, *_changed_on_the_way(old)]]
 

@@ -5,10 +5,9 @@ import tempfile
 from itertools import count
 from pathlib import Path
 
-from rnnscope.errors import UserError
-from rnnscope.runs.lock import RunLock
+from rnnscope.lock import Lock
 
-mine: list[RunLock] = []  # held until the process ends: CUDA cannot change its GPU
+mine: list[Lock] = []  # held until the process ends: CUDA cannot change its GPU
 
 
 def take_gpu() -> str | None:
@@ -22,10 +21,8 @@ def take_gpu() -> str | None:
     folder.mkdir(mode=0o700, exist_ok=True)
     for level in count():
         for name in names:
-            lock = RunLock(folder / f"{name}.{level}.lock")
-            try:
-                lock.acquire()
-            except UserError:
+            lock = Lock(folder / f"{name}.{level}.lock")
+            if not lock.acquire(wait=False):
                 continue
             mine.append(lock)
             os.environ["CUDA_VISIBLE_DEVICES"] = name

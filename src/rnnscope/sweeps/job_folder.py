@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.errors import UserError
+from rnnscope.lock import Lock
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.lock import RunLock, is_locked
-from rnnscope.runs.record import Record
+from rnnscope.runs.lock import is_locked
+from rnnscope.runs.record import Record, value_at
 
 ENDED = ("finished", "failed", "diverged")
 LOST = ("failed", "diverged")
@@ -39,10 +40,7 @@ class State:
 
     def get(self, key: str) -> Any:
         """Return the value at a dotted key of run.json, None where there is none."""
-        value: Any = self.values
-        for part in key.split("."):
-            value = value.get(part) if isinstance(value, dict) else None
-        return value
+        return value_at(self.values, key)
 
     def config(self, key: str) -> Any:
         """Return the value that a dotted key of the run's config has, None where there is no run."""
@@ -62,9 +60,9 @@ class Place:
         return RunFolder(self.sweep / self.name)
 
     @property
-    def lock(self) -> RunLock:
+    def lock(self) -> Lock:
         """Held by the process that does this job, from before it has a folder."""
-        return RunLock(service_folder(self.sweep) / f"{self.name}.lock")
+        return Lock(service_folder(self.sweep) / f"{self.name}.lock")
 
     @property
     def note(self) -> Path:
@@ -161,7 +159,7 @@ def service_folder(sweep: Path) -> Path:
 
 @contextmanager
 def held(
-    lock: RunLock, waiting: Callable[[], object] = lambda: None, stopped: Callable[[], object] = lambda: None
+    lock: Lock, waiting: Callable[[], object] = lambda: None, stopped: Callable[[], object] = lambda: None
 ) -> Iterator[bool]:
     """Hold a lock that another process may have: wait for it, and yield whether it was had before `stopped` said so.
 
@@ -169,7 +167,7 @@ def held(
         waiting: called once if there is something to wait for.
     """
     said = False
-    while not _taken(lock):
+    while not lock.acquire(wait=False):
         if not said:
             said = True
             waiting()
@@ -181,11 +179,3 @@ def held(
         yield True
     finally:
         lock.release()
-
-
-def _taken(lock: RunLock) -> bool:
-    try:
-        lock.acquire()
-    except UserError:
-        return False
-    return True

@@ -1,7 +1,6 @@
 """One job of a sweep as it is to be: its words, its config, its name; and whether a folder that exists is that job's."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.errors import UserError
 from rnnscope.runs.find import find_run
+from rnnscope.runs.record import value_at
 from rnnscope.runs.segments import flatten
 from rnnscope.sweeps.job_folder import State
 from rnnscope.sweeps.manifest import is_under
@@ -58,7 +58,7 @@ class Composer:
             config, choices = self._compose(typed)
         if config["trainer"]["strategy"] == "ddp":
             raise UserError("trainer=ddp trains one run with several processes and cannot be swept: start such runs one by one")
-        values = {key: choices[key] if key in choices else _at(config, key) for key in map(_key, words)}
+        values = {key: choices[key] if key in choices else value_at(config, key) for key in map(_key, words)}
         return Job(job_name(values, self._plan.keys), words, typed, flatten(config), choices)
 
     def _compose(self, typed: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -66,13 +66,6 @@ class Composer:
         choices = dict(composed.hydra.runtime.choices)
         plain = OmegaConf.to_container(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
         return json_like(plain), choices
-
-
-def _at(config: Mapping[str, Any], key: str) -> Any:
-    value: Any = config
-    for part in key.split("."):
-        value = value[part]
-    return value
 
 
 def _key(word: str) -> str:

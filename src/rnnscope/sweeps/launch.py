@@ -1,7 +1,6 @@
 """Handing jobs to Hydra's launcher: one after the other, several at once (joblib), or to a cluster (submitit)."""
 
 import copy
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from rnnscope.cores import core_count
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.job_folder import PATIENCE, Place
@@ -21,11 +21,6 @@ from rnnscope.sweeps.words import quoted
 
 DEATHS = 2  # of a job's process, after which the job counts as failed
 SHARING = 4  # jobs at once on one GPU
-
-
-def cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Launching:
@@ -52,7 +47,7 @@ class Launching:
         asked = self._config.hydra.launcher.n_jobs
         if asked < 1:
             gpus = gpu_count() if accelerator != "cpu" else 0
-            asked = min(cores(), gpus if gpus > 1 else SHARING) if gpus else cores()
+            asked = min(core_count(), gpus if gpus > 1 else SHARING) if gpus else core_count()
         return min(asked, jobs)
 
     def run(self, jobs: Sequence[Job], at_once: int) -> None:
@@ -124,7 +119,7 @@ class Launching:
 
 def threads(at_once: int) -> int:
     """Return the threads of each of so many jobs: more jobs than cores would slow each other down."""
-    return max(1, cores() // at_once)
+    return max(1, core_count() // at_once)
 
 
 def gpu_count() -> int:

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 from typing import IO
 
+from rnnscope.format import clock
 from rnnscope.sweeps.job_folder import Place, State
-from rnnscope.sweeps.progress import clock, progress_of
+from rnnscope.sweeps.progress import progress_of
 from rnnscope.sweeps.table import number, shortened
 
 EVERY = 1.0  # seconds between two looks at the disk

@@ -1,13 +1,14 @@
 """How far a run is, read from its folder while it trains: the tails of its two journals."""
 
-import csv
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rnnscope.errors import UserError
+from rnnscope.format import clock
+from rnnscope.runs.journal import newest_rows
 from rnnscope.sweeps.job_folder import Place, State
-
-TAIL = 32_768  # bytes from the end of a journal: a row has a few hundred to a few thousand
 
 
 @dataclass(frozen=True)
@@ -53,30 +54,7 @@ def seconds_left(step: int, total: Any, minutes: Any, seconds: float | None, at:
 def last_values(path: Path) -> dict[str, float]:
     """Return the newest value of each column in the last rows of a journal; nothing where there is none yet."""
     found: dict[str, float] = {}
-    try:
-        with path.open("rb") as file:
-            columns = next(csv.reader([file.readline().decode("utf-8", "replace")]), [])
-            top = file.tell()
-            start = file.seek(max(top, file.seek(0, 2) - TAIL))
-            rows = file.read().decode("utf-8", "replace").split("\n")
-    except OSError:
-        return found
-    for row in csv.reader(rows[0 if start == top else 1 : -1]):  # whole rows: the first and last may be parts of some
-        if len(row) == len(columns):
-            numbers = zip(columns, map(_number, row), strict=True)
-            found |= {column: number for column, number in numbers if number is not None}
+    with contextlib.suppress(UserError, ValueError):
+        for row in newest_rows(path)[0]:
+            found = {column: float(cell) for column, cell in row.items() if cell} | found
     return found
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
-def clock(seconds: float) -> str:
-    """Return seconds as people say them: 0:42, 3:05, 1:02:03."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -10,8 +10,10 @@ from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 from rnnscope.errors import UserError
-from rnnscope.runs.folder import check_run_name, outputs_folder
-from rnnscope.runs.lock import RunLock, is_locked
+from rnnscope.lock import Lock
+from rnnscope.paths import outputs_folder
+from rnnscope.runs.folder import check_run_name
+from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.job_folder import LOST, Place, State, held, service_folder
 from rnnscope.sweeps.jobs import Job, check_same, fixed_settings, name_of
 from rnnscope.sweeps.launch import Launching
@@ -66,7 +68,7 @@ class Sweeping:
             service_folder(self.folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.folder} cannot be made ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
-        lock = RunLock(service_folder(self.folder) / "sweep.lock")
+        lock = Lock(service_folder(self.folder) / "sweep.lock")
         self._open.enter_context(held(lock, waiting=self._say_waiting))
         self._adopt(Manifest.read(self.folder))  # the process waited for may have written it
         mark_of(self.folder).unlink(missing_ok=True)

@@ -1,11 +1,10 @@
 """What a sweep says at its end: every job with its status, its best and last metrics, and its time; the best first."""
 
 import math
-from collections.abc import Sequence
 from pathlib import Path
 
+from rnnscope.format import clock, table_lines
 from rnnscope.sweeps.job_folder import State
-from rnnscope.sweeps.progress import clock
 
 HEAD = ("job", "status", "best val/loss", "bits/char", "at step", "last train/loss", "val/loss", "steps", "time", "")
 REASON = 100  # characters of a reason; all of it stands in sweep.yaml
@@ -15,8 +14,7 @@ def table(states: dict[str, State]) -> list[str]:
     """Return the lines of the table."""
     names = sorted(states, key=lambda name: (_best(states[name]), name))
     rows = [HEAD, *(row(name, states[name]) for name in names)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(_aligned(cells, widths)).rstrip() for cells in rows]
+    return table_lines(rows, left={0, 1, len(HEAD) - 1})  # names, statuses and reasons; numbers stand to the right
 
 
 def row(name: str, state: State) -> tuple[str, ...]:
@@ -56,12 +54,6 @@ def _text(value: object) -> str:
 def _best(state: State) -> float:
     loss = state.get("best.loss")
     return loss if isinstance(loss, (int, float)) and state.status == "finished" else math.inf
-
-
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> list[str]:
-    left = {0, 1, len(HEAD) - 1}  # names, statuses and reasons; numbers stand to the right
-    pairs = enumerate(zip(cells, widths, strict=True))
-    return [f"{cell:<{width}}" if at in left else f"{cell:>{width}}" for at, (cell, width) in pairs]
 
 
 def next_steps(folder: Path, states: dict[str, State]) -> list[str]:

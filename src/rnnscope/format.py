@@ -1,0 +1,70 @@
+"""How values, durations and tables are written for people, and text that is not ours without its commands to terminals."""
+
+import sys
+import unicodedata
+from collections.abc import Container, Sequence
+
+GAP = 2  # spaces between the columns of a table
+
+
+def clock(seconds: float) -> str:
+    """Return seconds as people say them: 0:42, 3:05, 1:02:03."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def plural(count: int, noun: str) -> str:
+    """Return `1 run`, `12 runs`."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def number(value: float) -> str:
+    """Return what was measured: 38,200 or 0.0314159, six digits of it."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+
+
+def plain(value: object) -> str:
+    """Return a value as it is typed on a command line; floats read back exactly."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{', '.join(plain(item) for item in value)}]"
+    return str(value)
+
+
+def table_lines(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> list[str]:
+    """Return rows of cells as lines, each column as wide as its widest cell; the columns `left` begin at their left edge."""
+    widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
+    return [(" " * GAP).join(_aligned(row, widths, left)).rstrip() for row in rows]
+
+
+def _aligned(row: Sequence[str], widths: Sequence[int], left: Container[int]) -> list[str]:
+    spaces = [" " * (width - columns_of(cell)) for cell, width in zip(row, widths, strict=True)]
+    return [cell + space if at in left else space + cell for at, (cell, space) in enumerate(zip(row, spaces, strict=True))]
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a text takes: two for 本, none for an accent of its own."""
+    return sum(0 if unicodedata.combining(mark) else 1 + (unicodedata.east_asian_width(mark) in "WF") for mark in text)
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer a terminal, nor break the encoding of this one."""
+    encoding = sys.stdout.encoding or "utf-8"
+    return visible(text).encode(encoding, "replace").decode(encoding, "replace")
+
+
+def visible(text: str) -> str:
+    """Return text whose control characters are shown, not obeyed; lines and tabs stay."""
+    return "".join(mark if mark in "\n\t" or mark.isprintable() else _sign(mark) for mark in text)
+
+
+def _sign(mark: str) -> str:
+    code = ord(mark)
+    return chr(0x2400 + code) if code < 0x20 else "\u2421" if code == 0x7F else "\ufffd" if 0x80 <= code < 0xA0 else mark
+
+
+def one_line(text: str) -> str:
+    """Return text on one line in which control marks, marks of direction and halves of a character are replaced."""
+    return "".join("\ufffd" if unicodedata.category(mark) in ("Cc", "Cf", "Cs") else mark for mark in text)
