@@ -183,7 +183,7 @@ def check_sums(path: Path) -> None:
     except Exception:  # whatever the bytes of a damaged zip lead to
         whole = False
     if not whole:
-        raise UserError(f"{path} is damaged: a checksum in it does not match, or it breaks off")
+        raise UserError(f"{path} is damaged, or not a checkpoint: a checksum in it does not match, or it breaks off")
 
 
 def remove_checksum(path: Path) -> None:
