@@ -227,3 +227,20 @@ def test_a_sweep_from_a_run_takes_the_run_of_its_beginning(story, outputs, tiny_
     assert {values["parent"]["weights_sha256"] for values in found.values()} == {tiny_run.weights_hash}
     assert sweep(story, parent, *words) == 0
     assert manifest(folder_of(outputs))["fixed"]["init_from"] == str(tiny_run.run.path.resolve())
+
+
+def test_paths_with_the_marks_of_interpolation_are_taken_as_they_are(story, tiny_run, tmp_path, monkeypatch):
+    folder = tmp_path / r"\${seed} ${seed} 'a\\'"
+    (parent := folder / "parent").mkdir(parents=True)
+    for name in ("config.yaml", "run.json", "vocabulary.json", "model.safetensors"):
+        (parent / name).write_bytes((tiny_run.run.path / name).read_bytes())
+    (text := folder / r"\${seed}.txt").write_bytes(story.read_bytes())
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(folder))
+    split = [f"dataset.split.{part}" for part in ("train=0.8", "val=0.1", "test=0.1")]
+    assert sweep(text, f"init_from={parent}", *split, "seed=1,2") == 0
+    found = records(folder_of(folder))
+    assert sorted(found) == ["seed-1", "seed-2"]
+    for values in found.values():
+        assert values["config"]["dataset.corpus.path"] == str(text)
+        assert values["config"]["init_from"] == str(parent)
+        assert values["parent"]["weights_sha256"] == tiny_run.weights_hash

@@ -11,8 +11,8 @@ from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.config import schema
+from rnnscope.config.overrides import replacing
 from rnnscope.errors import UserError
-from rnnscope.sweeps.words import replacing
 
 typed: list[str] = []  # the command line as it came, before cli.py made overrides of it
 

@@ -8,6 +8,8 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig, OmegaConf
 
+from rnnscope.config.compose import plain
+from rnnscope.config.overrides import quote
 from rnnscope.errors import UserError
 from rnnscope.runs.find import find_run
 from rnnscope.runs.segments import flatten
@@ -15,7 +17,6 @@ from rnnscope.sweeps.job_folder import State
 from rnnscope.sweeps.manifest import is_under
 from rnnscope.sweeps.names import job_name, sweep_name
 from rnnscope.sweeps.plan import Plan
-from rnnscope.sweeps.words import quoted
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ class Composer:
         typed = [*self._plan.fixed_words, *words]
         config, choices = self._compose(typed)
         if config["init_from"] is not None:  # `latest` would be another run for each job
-            typed.append(f"init_from={quoted(str(find_run(config['init_from']).path.resolve()))}")
+            typed.append(f"init_from={quote(str(find_run(config['init_from']).path.resolve()))}")
             config, choices = self._compose(typed)
         if config["trainer"]["strategy"] == "ddp":
             raise UserError("trainer=ddp trains one run with several processes and cannot be swept: start such runs one by one")
@@ -64,8 +65,8 @@ class Composer:
     def _compose(self, typed: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._config, typed)  # type: ignore[attr-defined]
         choices = dict(composed.hydra.runtime.choices)
-        plain = OmegaConf.to_container(OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]))
-        return json_like(plain), choices
+        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        return json_like(plain(own)), choices
 
 
 def _at(config: Mapping[str, Any], key: str) -> Any:

@@ -13,11 +13,11 @@ from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from rnnscope.config.overrides import quote
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.job_folder import PATIENCE, Place
 from rnnscope.sweeps.jobs import Job
-from rnnscope.sweeps.words import quoted
 
 DEATHS = 2  # of a job's process, after which the job counts as failed
 SHARING = 4  # jobs at once on one GPU
@@ -104,11 +104,11 @@ class Launching:
         with read_write(config.hydra), open_dict(config.hydra):
             for key, value in values.items():
                 OmegaConf.update(config, key, value)
-                config.hydra.overrides.hydra.append(f"{key}={quoted(value) if isinstance(value, str) else value}")
+                config.hydra.overrides.hydra.append(f"{key}={quote(value) if isinstance(value, str) else value}")
         return config
 
     def _words(self, job: Job, at_once: int) -> list[str]:
-        words = [*job.typed, f"hydra.job.name={quoted(job.name)}"]
+        words = [*job.typed, f"hydra.job.name={quote(job.name)}"]
         if at_once > 1 and job.config["trainer.threads"] is None:
             words.append(f"trainer.threads={threads(at_once)}")
         return words

@@ -8,8 +8,8 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from rnnscope.config.overrides import replacing
 from rnnscope.errors import UserError
-from rnnscope.sweeps.words import replacing
 
 
 @dataclass(frozen=True)
