@@ -49,8 +49,8 @@ def main() -> int:
     words = sys.argv[1:]
     if not is_sweep(words):
         return hydra_main("train", run)
-    from rnnscope.pipeline.sweep_job import job
-    from rnnscope.sweeps.sweeper import register
+    from rnnscope.sweeps.job import job
+    from rnnscope.sweeps.search import register
 
     register()
     sys.argv = [sys.argv[0], *words, *(() if set(words) & set(SWEEP) else SWEEP[:1])]

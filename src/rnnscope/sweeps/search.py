@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.core.plugins import Plugins
+
 from rnnscope.errors import UserError
 from rnnscope.sweeps.jobs import Composer, Job
 from rnnscope.sweeps.optuna_package import choice, optuna_package
@@ -95,3 +97,9 @@ def example_words(plan: Plan) -> Iterator[list[str]]:
     examples = {key: examples_of(word) for key, word in plan.swept.items()}
     for index in range(max(map(len, examples.values()))):
         yield [f"{key}={values[min(index, len(values) - 1)]}" for key, values in examples.items()]
+
+
+def register() -> None:
+    """Tell Hydra both sweepers."""
+    Plugins.instance().register(GridSweeper)
+    Plugins.instance().register(SearchSweeper)

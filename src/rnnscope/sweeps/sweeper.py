@@ -2,7 +2,6 @@
 
 from typing import Any
 
-from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
@@ -47,11 +46,3 @@ class GridSweeper(Sweeper):
 
     def _sweeping(self, plan: Plan, first: Job) -> Sweeping:
         return Sweeping(self.context, self.master, self.task, plan, self.kind, first, self.seconds, self.retry_failed)
-
-
-def register() -> None:
-    """Tell Hydra our sweepers."""
-    from rnnscope.sweeps.search import SearchSweeper
-
-    Plugins.instance().register(GridSweeper)
-    Plugins.instance().register(SearchSweeper)
