@@ -19,7 +19,7 @@ from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import RunLock
 from rnnscope.sweeps.gpus import take_gpu
-from rnnscope.sweeps.job_folder import Place, held
+from rnnscope.sweeps.job_folder import JobFolder, held
 from rnnscope.sweeps.manifest import Manifest
 from rnnscope.sweeps.pruning import reporter
 from rnnscope.sweeps.stop import Stop
@@ -28,7 +28,7 @@ from rnnscope.sweeps.stop import Stop
 def job(cfg: DictConfig) -> dict[str, Any]:
     """Do the job that Hydra's config names, or the rest of it, and return its status; failures are noted, not raised."""
     hydra = HydraConfig.get()
-    place = Place(Path(hydra.sweep.dir), hydra.job.name)
+    place = JobFolder(Path(hydra.sweep.dir), hydra.job.name)
     sys.argv = [sys.argv[0], "train", *hydra.overrides.task]  # run.json records it: this job's own command line
     with Stop(place.sweep) as stop, held(place.lock, stopped=stop.asked) as mine:
         if mine and not stop.asked() and not place.state().ended:
@@ -37,7 +37,7 @@ def job(cfg: DictConfig) -> dict[str, Any]:
     return {"job": place.name, "status": place.state(alive=False).status}
 
 
-def attempt(place: Place, cfg: DictConfig, stop: Stop) -> None:
+def attempt(place: JobFolder, cfg: DictConfig, stop: Stop) -> None:
     """Train the job, or go on with it; where that fails, note why."""
     try:
         train(place, cfg, stop)
@@ -49,7 +49,7 @@ def attempt(place: Place, cfg: DictConfig, stop: Stop) -> None:
         free_memory()
 
 
-def train(place: Place, cfg: DictConfig, stop: Stop) -> None:
+def train(place: JobFolder, cfg: DictConfig, stop: Stop) -> None:
     """Train from the first step, or from where the job's run stands."""
     from rnnscope.pipeline.sweep_job import train_or_resume
 

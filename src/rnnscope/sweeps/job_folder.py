@@ -26,7 +26,7 @@ UNBEGUN = {"config.yaml", "vocabulary.json", "code.patch", "run.lock", "train.lo
 
 
 @dataclass(frozen=True)
-class State:
+class JobState:
     """How a job stands: waiting, running, killed (running, but nobody does), interrupted, finished, diverged or failed."""
 
     status: str
@@ -51,7 +51,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Place:
+class JobFolder:
     """One job of the sweep in the folder `sweep`."""
 
     sweep: Path
@@ -91,7 +91,7 @@ class Place:
     def _mark(self) -> Path:
         return service_folder(self.sweep) / f"{self.name}.begun"
 
-    def state(self, alive: bool = True) -> State:
+    def state(self, alive: bool = True) -> JobState:
         """Return how the job stands.
 
         Args:
@@ -102,14 +102,14 @@ class Place:
             values = Record.read(self.run.record).values
         except UserError as error:
             if self.run.record.exists():
-                return State("failed", str(error))
-            return State("failed", note) if note else State("waiting")
+                return JobState("failed", str(error))
+            return JobState("failed", note) if note else JobState("waiting")
         status = str(values.get("status"))
         if status == "running" and not alive and not is_locked(self.run.lock):
             status = "killed"
         if note and status not in ENDED:
-            return State("failed", note, values)
-        return State(status, values.get("reason"), values)
+            return JobState("failed", note, values)
+        return JobState(status, values.get("reason"), values)
 
     def _noted(self) -> str | None:
         try:

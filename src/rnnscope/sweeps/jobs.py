@@ -13,7 +13,7 @@ from rnnscope.config.overrides import quote
 from rnnscope.errors import UserError
 from rnnscope.runs.find import find_run
 from rnnscope.runs.segments import flatten
-from rnnscope.sweeps.job_folder import State
+from rnnscope.sweeps.job_folder import JobState
 from rnnscope.sweeps.manifest import is_under
 from rnnscope.sweeps.names import job_name, sweep_name
 from rnnscope.sweeps.plan import Plan
@@ -97,7 +97,7 @@ def fixed_settings(job: Job, plan: Plan) -> dict[str, Any]:
     return {key: value for key, value in job.config.items() if key in typed or not is_under(key, plan.keys)}
 
 
-def check_same(job: Job, state: State) -> None:
+def check_same(job: Job, state: JobState) -> None:
     """Refuse a folder in which another config was trained than the job's.
 
     Raises:

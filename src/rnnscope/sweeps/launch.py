@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from rnnscope.config.overrides import quote
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import is_locked
-from rnnscope.sweeps.job_folder import PATIENCE, Place
+from rnnscope.sweeps.job_folder import PATIENCE, JobFolder
 from rnnscope.sweeps.jobs import Job
 
 DEATHS = 2  # of a job's process, after which the job counts as failed
@@ -113,8 +113,8 @@ class Launching:
             words.append(f"trainer.threads={threads(at_once)}")
         return words
 
-    def _place(self, job: str) -> Place:
-        return Place(self._folder, job)
+    def _place(self, job: str) -> JobFolder:
+        return JobFolder(self._folder, job)
 
     def _wait_for(self, jobs: Sequence[Job]) -> None:
         """Wait until none of `jobs` is being done any more: the others of a launcher that gave up may go on."""

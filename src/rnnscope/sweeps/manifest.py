@@ -10,7 +10,7 @@ import yaml
 from rnnscope.errors import UserError
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.record import now
-from rnnscope.sweeps.job_folder import State
+from rnnscope.sweeps.job_folder import JobState
 
 HEAD = """\
 # A sweep of rnnscope: each job is a run folder beside this file. Started again under this name it skips what is finished,
@@ -69,7 +69,7 @@ class Manifest:
         """Add a job, or keep it with what is known of it."""
         self.jobs.setdefault(job, {"overrides": words, "status": "waiting"})
 
-    def show(self, job: str, state: State) -> bool:
+    def show(self, job: str, state: JobState) -> bool:
         """Bring a job's lines up to date; whether that changed any."""
         entry = self.jobs[job]
         now = {"status": state.status, "best_loss": state.get("best.loss"), "reason": state.reason}

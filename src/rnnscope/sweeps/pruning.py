@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from rnnscope.sweeps.job_folder import State
+from rnnscope.sweeps.job_folder import JobState
 from rnnscope.sweeps.optuna_package import choice, optuna_package, storage_in
 
 PRUNERS = {"median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
@@ -40,6 +40,6 @@ def reporter(folder: Path, job: str, pruner: str | None) -> Callable[[int, float
     return report
 
 
-def is_pruned(state: State) -> bool:
+def is_pruned(state: JobState) -> bool:
     """Whether a pruner ended the run of a job."""
     return bool(state.get("stopped_early")) and str(state.reason).startswith(PRUNED)

@@ -1,6 +1,7 @@
 """A sweep at work in its folder: locked against another process, its manifest kept, signals heard, its lines printed."""
 
 import shutil
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -12,14 +13,13 @@ from omegaconf import DictConfig
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import check_run_name, outputs_folder
 from rnnscope.runs.lock import RunLock, is_locked
-from rnnscope.sweeps.job_folder import LOST, Place, State, held, service_folder
+from rnnscope.sweeps.job_folder import LOST, JobFolder, JobState, held, service_folder
 from rnnscope.sweeps.jobs import Job, check_same, fixed_settings, name_of
 from rnnscope.sweeps.launch import Launching
-from rnnscope.sweeps.live_status import Lines
+from rnnscope.sweeps.live_status import LiveStatus, closing_lines
 from rnnscope.sweeps.manifest import BY_JOB, Manifest
 from rnnscope.sweeps.plan import Plan
 from rnnscope.sweeps.stop import Stop, mark_of
-from rnnscope.sweeps.table import next_steps, table
 
 
 class Sweeping:
@@ -28,7 +28,7 @@ class Sweeping:
     Args:
         kind: `grid` or `optuna`.
         first: any job of the sweep.
-        seconds: between two lines of a job where the output is no terminal.
+        seconds: between two lines of a running job.
         retry_failed: do again what failed or diverged before; what there is of it is moved aside.
     """
 
@@ -50,14 +50,14 @@ class Sweeping:
         swept = {key: plan.typed.get(key, BY_JOB) for key in plan.keys}
         self.manifest = Manifest(self.folder / "sweep.yaml", self.name, kind, swept, fixed_settings(first, plan))
         self.stop = Stop(self.folder, self._on_signal)
-        self.lines = Lines(self._changed, seconds)
+        self.live_status = LiveStatus(self._changed, seconds)
         self._writing = threading.Lock()  # of the manifest: what the thread of the lines sees goes there, too
         self._launching = Launching(context, config, task, self.folder, lambda: self.stopped)
         self._open, self._wanted, self._made = ExitStack(), dict[str, None](), False
 
-    def place(self, job: str) -> Place:
+    def place(self, job: str) -> JobFolder:
         """Return where a job lives."""
-        return Place(self.folder, job)
+        return JobFolder(self.folder, job)
 
     def __enter__(self) -> Self:
         self._adopt(Manifest.read(self.folder))
@@ -71,11 +71,11 @@ class Sweeping:
         self._adopt(Manifest.read(self.folder))  # the process waited for may have written it
         mark_of(self.folder).unlink(missing_ok=True)
         self._open.enter_context(self.stop)
-        self.lines.open()
+        self.live_status.open()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.lines.close()
+        self.live_status.close()
         if exception[0] is not None and self._made and not any(path.is_dir() for path in self.folder.glob("[!.]*")):
             shutil.rmtree(self.folder)  # nothing was begun: the next try may be another sweep
         self._open.close()
@@ -91,13 +91,13 @@ class Sweeping:
             self.manifest.jobs, self.manifest.started = old.jobs, old.started
 
     def _say_waiting(self) -> None:
-        self.lines.say(f"{self.folder} is being worked on by another process: waiting until it ends")
+        self.live_status.say(f"{self.folder} is being worked on by another process: waiting until it ends")
 
     def _on_signal(self, name: str) -> None:
         mark_of(self.folder).write_text(f"{name}\n", encoding="utf-8")
-        self.lines.say(f"{name}: what is running saves and ends, and no other job begins (Ctrl-C again leaves at once)")
+        self.live_status.say(f"{name}: what is running saves and ends, and no other job begins (Ctrl-C again leaves at once)")
 
-    def _changed(self, place: Place, state: State) -> None:
+    def _changed(self, place: JobFolder, state: JobState) -> None:
         with self._writing:
             if self.manifest.show(place.name, state):
                 self.manifest.write()
@@ -126,7 +126,7 @@ class Sweeping:
                 self.manifest.note(job.name, job.words)
                 self.manifest.show(job.name, self.place(job.name).state(alive=False))
             self.manifest.write()
-        self.lines.follow(self.place(job.name) for job in jobs)
+        self.live_status.follow(self.place(job.name) for job in jobs)
         if todo:
             todo.sort(key=lambda job: is_locked(self.place(job.name).run.lock))  # what an orphan still does comes last
             self._launching.run(todo, self.at_once(total))
@@ -136,7 +136,7 @@ class Sweeping:
         words = [f"sweep {self.name}: {total} {'trials' if self.manifest.kind == 'optuna' else 'jobs'}"]
         words += [f"{before} finished before"] if before else []
         words += [f"{self.at_once(total)} at once"] if self.at_once(total) > 1 else []
-        self.lines.say(f"{', '.join(words)}; {', '.join(self.manifest.swept)} vary; {self.folder}")
+        self.live_status.say(f"{', '.join(words)}; {', '.join(self.manifest.swept)} vary; {self.folder}")
 
     def _is_to_do(self, job: Job) -> bool:
         place = self.place(job.name)
@@ -145,7 +145,7 @@ class Sweeping:
         if state.status == "finished" or (lost and not self.retry_failed):
             return False
         if lost and (aside := place.move_aside(state.status)):
-            self.lines.say(f"{job.name} {state.status} before: its folder is {aside.name} now")
+            self.live_status.say(f"{job.name} {state.status} before: its folder is {aside.name} now")
         place.forget_failure()
         place.forget_death()
         place.remove_stump()
@@ -166,17 +166,18 @@ class Sweeping:
             KeyboardInterrupt: when the sweep was told to end.
             UserError: when a job of this go has not finished; with none of them begun, there is no folder either.
         """
-        self.lines.close()
+        self.live_status.close()
         states = {name: self.place(name).state(alive=False) for name in self.manifest.jobs}
         for name, state in states.items():
             self.manifest.show(name, state)
         self.manifest.write()
         if self._made and states and all(state.status == "failed" and state.values is None for state in states.values()):
             raise UserError(f"no job could begin: {next(iter(states.values())).reason}")
-        for line in ["", *table(states), "", *next_steps(self.folder, states)]:
-            self.lines.say(line)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        for line in closing_lines(self.folder, states, width):
+            self.live_status.say(line)
         if self.stop.asked():
-            self.lines.say("stopped; the same command goes on from here")
+            self.live_status.say("stopped; the same command goes on from here")
             raise KeyboardInterrupt
         _raise_for({name: states[name] for name in self._wanted})
 
@@ -186,7 +187,7 @@ class Sweeping:
         return bool(self.stop.asked())
 
 
-def _raise_for(states: dict[str, State]) -> None:
+def _raise_for(states: dict[str, JobState]) -> None:
     kinds = (
         (LOST, "failed or diverged", "hydra.sweeper.retry_failed=true does them again"),
         (("interrupted", "killed", "waiting"), "did not get to their end", "the same command goes on with them"),

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 
-from rnnscope.sweeps.job_folder import State
+from rnnscope.sweeps.job_folder import JobState
 from rnnscope.sweeps.optuna_package import choice, optuna_package, storage_in
 from rnnscope.sweeps.pruning import is_pruned
 from rnnscope.sweeps.space import distribution_of
@@ -77,7 +77,7 @@ class Study:
     def _trials_by_number(self) -> dict[int, "optuna.trial.FrozenTrial"]:
         return {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
 
-    def tell(self, number: int, state: State) -> None:
+    def tell(self, number: int, state: JobState) -> None:
         """End a trial with what its job came to; one that has not ended stays begun."""
         states, loss = self._optuna.trial.TrialState, state.get("best.loss")
         if state.status == "diverged":

@@ -18,7 +18,7 @@ class GridSweeper(Sweeper):
         params: values of keys, in Hydra's grammar of sweeps.
         jobs: words that come together, a list for each job.
         retry_failed: do again what failed or diverged before.
-        seconds: between two lines of a running job where the output is no terminal.
+        seconds: between two lines of a running job.
     """
 
     kind = "grid"
