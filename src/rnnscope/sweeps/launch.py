@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -86,13 +85,13 @@ class Launching:
         launcher = Plugins.instance().instantiate_launcher(self._context, self._task, config)
         words = [self._words(job, at_once) for job in jobs]
         try:
-            returned = launcher.launch(words, initial_job_idx=self._count)
+            for result in launcher.launch(words, initial_job_idx=self._count):
+                _ = result.return_value  # raises what the job raised
         except Exception as error:
             return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         finally:
             self._count += len(jobs)
-        failed = [result for result in returned if result.status is not JobStatus.COMPLETED]
-        return None if not failed else f"{type(failed[0]._return_value).__name__}: {failed[0]._return_value}"
+        return None
 
     def _configured(self, at_once: int) -> DictConfig:
         """Return the config with what the launcher needs to know; a job's config is composed with the same words."""

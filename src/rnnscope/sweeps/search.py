@@ -7,12 +7,10 @@ from hydra.core.plugins import Plugins
 
 from rnnscope.errors import UserError
 from rnnscope.sweeps.jobs import Composer, Job
-from rnnscope.sweeps.optuna_package import choice, optuna_package
 from rnnscope.sweeps.plan import Plan, read_plan
-from rnnscope.sweeps.pruning import PRUNERS
 from rnnscope.sweeps.running import Sweeping
-from rnnscope.sweeps.space import examples_of
-from rnnscope.sweeps.study import SAMPLERS, Study
+from rnnscope.sweeps.space import PRUNERS, SAMPLERS, choice, examples_of, optuna_package
+from rnnscope.sweeps.study import Study
 from rnnscope.sweeps.sweeper import GridSweeper
 
 
