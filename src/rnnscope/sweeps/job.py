@@ -22,47 +22,47 @@ from rnnscope.sweeps.gpus import take_gpu
 from rnnscope.sweeps.job_folder import JobFolder, held
 from rnnscope.sweeps.manifest import Manifest
 from rnnscope.sweeps.pruning import reporter
-from rnnscope.sweeps.stop import Stop
+from rnnscope.sweeps.running import Stop
 
 
 def job(cfg: DictConfig) -> dict[str, Any]:
     """Do the job that Hydra's config names, or the rest of it, and return its status; failures are noted, not raised."""
     hydra = HydraConfig.get()
-    place = JobFolder(Path(hydra.sweep.dir), hydra.job.name)
+    folder = JobFolder(Path(hydra.sweep.dir), hydra.job.name)
     sys.argv = [sys.argv[0], "train", *hydra.overrides.task]  # run.json records it: this job's own command line
-    with Stop(place.sweep) as stop, held(place.lock, stopped=stop.asked) as mine:
-        if mine and not stop.asked() and not place.state().ended:
-            with place.being_done():
-                attempt(place, cfg, stop)
-    return {"job": place.name, "status": place.state(alive=False).status}
+    with Stop(folder.sweep) as stop, held(folder.lock, stopped=stop.asked) as mine:
+        if mine and not stop.asked() and not folder.state().ended:
+            with folder.being_done():
+                attempt(folder, cfg, stop)
+    return {"job": folder.name, "status": folder.state(alive=False).status}
 
 
-def attempt(place: JobFolder, cfg: DictConfig, stop: Stop) -> None:
+def attempt(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
     """Train the job, or go on with it; where that fails, note why."""
     try:
-        train(place, cfg, stop)
+        train(folder, cfg, stop)
     except (UserError, HydraException, FileNotFoundError, PermissionError) as error:
-        place.fail(one_line(error, "train"))
+        folder.fail(one_line(error, "train"))
     except Exception as error:
-        place.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+        folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
     finally:
         free_memory()
 
 
-def train(place: JobFolder, cfg: DictConfig, stop: Stop) -> None:
+def train(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
     """Train from the first step, or from where the job's run stands."""
     from rnnscope.pipeline.sweep_job import train_or_resume
 
     if cfg.trainer.accelerator != "cpu":
         take_gpu()
-    if place.run.record.exists():
-        with held(RunLock(place.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
+    if folder.run.record.exists():
+        with held(RunLock(folder.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
             pass
-        if not free or place.state().ended:
+        if not free or folder.state().ended:
             return
-    manifest = Manifest.read(place.sweep)
-    report = reporter(place.sweep, place.name, HydraConfig.get().sweeper.get("pruner"))
-    train_or_resume(place.run.path, plain(cfg), tuple(manifest.swept) if manifest else (), stop.asked, report)
+    manifest = Manifest.read(folder.sweep)
+    report = reporter(folder.sweep, folder.name, HydraConfig.get().sweeper.get("pruner"))
+    train_or_resume(folder.run.path, plain(cfg), tuple(manifest.swept) if manifest else (), stop.asked, report)
 
 
 def free_memory() -> None:

@@ -85,7 +85,7 @@ def progress(job: JobFolder, state: JobState) -> str:
     metrics, timings = newest_values(job.run.metrics), newest_values(job.run.timings)
     step, total = int(max(metrics.get("step", 0), state.get("progress.step") or 0)), state.get("progress.total")
     loss, val_loss = metrics.get("train/loss"), metrics.get("val/loss", state.get("progress.val/loss"))
-    left = seconds_left(step, total, state.config("trainer.max_minutes"), timings)
+    left = seconds_left(step, total, (state.get("config") or {}).get("trainer.max_minutes"), timings)
     parts = [f"step {step}" if total is None else f"step {step}/{total}"]
     parts += [f"loss {loss:.4f}"] if loss is not None else []
     parts += [f"val/loss {val_loss:.4f}"] if val_loss is not None else []
@@ -119,7 +119,7 @@ def ending(state: JobState) -> str:
     """Return how a job ended, in a line."""
     seconds, best = state.get("progress.seconds"), state.get("best.loss")
     text = state.status
-    text += f" at step {state.get('progress.step')}" if state.values is not None else ""
+    text += f" at step {state.get('progress.step')}" if state.record is not None else ""
     text += f" after {clock(seconds)}" if seconds is not None else ""
     text += f"; best val/loss {_loss(best)} at step {state.get('best.step')}" if best is not None else ""
     return text + (f" ({shortened(state.reason)})" if state.reason else "")
