@@ -91,13 +91,13 @@ def test_what_no_graph_can_hold_is_trained_without_and_said(words, capsys):
 
 @pytest.mark.parametrize("first", ["always", "never"])
 def test_a_run_goes_on_with_or_without_a_graph_as_if_never_interrupted(words, first):
-    from rnnscope.pipeline.resume import go_on
+    from rnnscope.pipeline.resume import resume_run
 
     words = [*words, "model.dropout=0.3", "model.num_layers=2", "schedule=constant"]
     whole = train(*words, "trainer.max_steps=40", "trainer.cuda_graph=always")
     half = train(*words, "trainer.max_steps=20", f"trainer.cuda_graph={first}")
     second = {"always": "never", "never": "always"}[first]
-    resumed = go_on(half.run, {"trainer.max_steps": 40, "trainer.cuda_graph": second})
+    resumed = resume_run(half.run, {"trainer.max_steps": 40, "trainer.cuda_graph": second})
     assert bits_of(resumed) == bits_of(whole)
 
 

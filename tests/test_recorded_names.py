@@ -21,7 +21,7 @@ from rnnscope.config.validate import OPTIMIZERS, SCHEDULES
 from rnnscope.data.vocabulary import LEVELS
 from rnnscope.model.cells import CELLS
 from rnnscope.pipeline.reproduce import reproduce
-from rnnscope.pipeline.resume import go_on
+from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_csv
 from rnnscope.runs.segments import flatten
@@ -141,7 +141,7 @@ def test_files(case: Case) -> None:
 
 
 def test_record_of_a_resumed_run(copied: RunFolder) -> None:
-    go_on(copied, {"trainer.max_steps": 32})
+    resume_run(copied, {"trainer.max_steps": 32})
     assert changes(names_of(record_of(copied)), listed("run.json", NAMES["run.json"]["resumed adds"])) == []
 
 

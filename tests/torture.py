@@ -116,15 +116,15 @@ def _in_step(due: Callable[[], bool]) -> None:
 
 def _in_step_all_written(due: Callable[[], bool]) -> None:
     """In a step while no checkpoint is on its way to the disk."""
-    from rnnscope.pipeline.session import Session
+    from rnnscope.pipeline.checkpointing import CheckpointManager
 
-    save = Session.save
+    save = CheckpointManager.save
 
     def save_and_wait(self: Any, *arguments: Any) -> None:
         save(self, *arguments)
-        self._written.result()
+        self.wait()
 
-    Session.save = save_and_wait  # type: ignore[method-assign]
+    CheckpointManager.save = save_and_wait  # type: ignore[method-assign]
     _in_step(due)
 
 

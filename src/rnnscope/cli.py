@@ -74,11 +74,10 @@ def run_command(command: str, arguments: list[str]) -> int:
 
     logging.raiseExceptions = False  # `rnnscope train --info | head`: no traceback for each line that nobody reads
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
-    typed = sys.argv
     if command == "train" and any(argument.startswith("from=") for argument in arguments):
         command = "train_from"
     try:
-        return hand_over(command, arguments, typed[0])
+        return hand_over(command, arguments)
     except (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError) as error:
         if os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
@@ -104,21 +103,26 @@ def run_command(command: str, arguments: list[str]) -> int:
         from rnnscope.config.hydra_errors import no_space
 
         return complain(no_space(error))
-    finally:
-        sys.argv = typed
 
 
-def hand_over(command: str, arguments: list[str], program: str) -> int:
-    """Import `command` and give it `arguments` through Hydra, which reads them where those of this process stand."""
-    from rnnscope.config import compose
+def hand_over(command: str, arguments: list[str]) -> int:
+    """Import `command` and give it `arguments` as Hydra is to read them."""
+    from rnnscope.config.compose import help_page
 
-    compose.typed = [program, command.partition("_")[0], *arguments]
     check_arguments(arguments)
     if command != "train" and {"-h", "--help"} & set(arguments):
-        print(compose.help_page(command))
+        print(help_page(command))
         return 0
-    sys.argv = [program, *overrides_of(command, arguments)]
-    return importlib.import_module(f"rnnscope.commands.{command}").main() or 0
+    return start(command, overrides_of(command, arguments), arguments)
+
+
+def start(command: str, overrides: list[str], arguments: list[str]) -> int:
+    """Run a command's file: `train_from` is a form of `train`."""
+    from rnnscope.config.compose import CommandLine
+
+    name = command.partition("_")[0]
+    line = CommandLine(command, overrides, [sys.argv[0], name, *arguments])
+    return importlib.import_module(f"rnnscope.commands.{name}").main(line)
 
 
 def overrides_of(command: str, arguments: list[str]) -> list[str]:
@@ -207,7 +211,7 @@ def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
         return ["dataset=text_files", *overrides]
     if "text" not in keys:
         return overrides
-    from rnnscope.commands.train_from import ONE_TEXT
+    from rnnscope.config.changes import ONE_TEXT
 
     others = [f"dataset.corpus.{key}={'null' if value is None else value}" for key, value in ONE_TEXT.items()]
     return [*others, *overrides]
@@ -241,10 +245,9 @@ def complete_word(program: str, command: str, words: list[str], arguments: list[
 
 def ask_hydra(command: str, arguments: list[str]) -> str:
     """Return what Hydra prints about completion."""
-    sys.argv = [sys.argv[0], "--shell-completion", *arguments]
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
-        importlib.import_module(f"rnnscope.commands.{command}").main()
+        start(command, ["--shell-completion", *arguments], arguments)
     return printed.getvalue()
 
 

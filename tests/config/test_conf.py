@@ -11,7 +11,7 @@ from messages import assert_says, error_line
 from rnnscope.config import schema
 from rnnscope.config.compose import compose_train, conf_folder
 from rnnscope.config.hydra_errors import keys_of
-from rnnscope.config.validate import checked
+from rnnscope.config.validate import OPTIMIZERS, SCHEDULES, from_plain, to_plain
 
 CONF = conf_folder()
 GROUPS = [*schema.GROUPS, "experiment"]
@@ -24,7 +24,9 @@ GIVEN = {"dataset=text_files": ["dataset.corpus.path=x.txt"]}  # what a choice c
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_fits_its_schema(choice):
     config = compose_train([choice, *GIVEN.get(choice, [])])
-    assert checked(config, "conf") == config
+    assert from_plain(to_plain(config), "conf") == config
+    assert type(config.optimizer) is OPTIMIZERS[config.optimizer.name]
+    assert type(config.schedule) is SCHEDULES[config.schedule.name]
 
 
 def keys_in(path: Path, group: str = "") -> set[str]:
@@ -97,7 +99,7 @@ def test_this_test_sees_missing_comments():
 
 def test_a_map_given_replaces_the_one_in_conf():
     config = compose_train(["schedule=step_map", "schedule.rates={0: 1.0, 7: 0.5}"])
-    assert config["schedule"]["rates"] == {0: 1.0, 7: 0.5}
+    assert config.schedule.rates == {0: 1.0, 7: 0.5}
 
 
 def test_help_offers_every_choice_and_no_schema(capsys):

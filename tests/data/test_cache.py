@@ -76,10 +76,11 @@ def test_other_errors_are_not_hidden(tmp_path):
 ENCODE = """
 import resource, sys
 from pathlib import Path
-from rnnscope.data.prepare import TextSettings, prepare
+from rnnscope.data.config import CorpusConfig, DatasetConfig
+from rnnscope.data.prepare import prepare
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), int(sys.argv[3])))
 print("ready", flush=True)
-text = prepare(TextSettings(corpus={"path": sys.argv[1]}), Path(sys.argv[2]), None, lambda line: None)
+text = prepare(DatasetConfig(corpus=CorpusConfig(sys.argv[1])), Path(sys.argv[2]), None, lambda line: None)
 print(text.fingerprint["streams"], flush=True)
 """
 

@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 from messages import counted, user_error
 
 from rnnscope.data import clean_text as text_module
-from rnnscope.data.clean_text import CleanText
+from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
+from rnnscope.data.config import CorpusConfig, DatasetConfig
 from rnnscope.data.corpus import Corpus
-from rnnscope.data.writing import shuffled, write_text
 
 
 def write(folder, files: dict[str, str], *, separate=True, **corpus) -> CleanText:
@@ -19,8 +19,8 @@ def write(folder, files: dict[str, str], *, separate=True, **corpus) -> CleanTex
     source.mkdir(exist_ok=True)
     for name, text in files.items():
         (source / name).write_bytes(text.encode())
-    corpus = Corpus(str(source), **corpus)
-    cleaner = Cleaner()
+    corpus = Corpus(CorpusConfig(str(source), **corpus), folder / "cache", print)
+    cleaner = Cleaner(DatasetConfig())
     found = write_text(corpus, corpus.find(), cleaner, encoding="utf-8", separate=separate, path=folder / "text")
     write.changes = {key: count for key, count in cleaner.changes.items() if count}
     return found

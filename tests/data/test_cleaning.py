@@ -6,12 +6,13 @@ from hypothesis import strategies as st
 from messages import counted, user_error
 
 from rnnscope.data.cleaning import Cleaner, cut_blocks, fold
+from rnnscope.data.config import DatasetConfig
 
 MIXED = st.text(st.sampled_from("ab  \n\n\rÅéſİΣς\u0301\ufeff.") | st.characters(), max_size=200)
 
 
 def cleaned(text: str, pieces: int = 1, **options) -> tuple[str, Cleaner]:
-    cleaner = Cleaner(**options)
+    cleaner = Cleaner(DatasetConfig(**options))
     step = max(len(text) // pieces, 1)
     blocks = [text[i : i + step] for i in range(0, len(text), step)]
     return "".join(cleaner.clean(iter(blocks))), cleaner
@@ -108,4 +109,4 @@ def test_a_long_line_without_spaces_needs_no_more_than_some_blocks():
 )
 def test_bad_options(options, parts):
     with user_error(*parts):
-        Cleaner(**options)
+        Cleaner(DatasetConfig(**options))

@@ -8,7 +8,12 @@ import pytest
 from conftest import nobody
 from messages import counted, user_error
 
+from rnnscope.data.config import CorpusConfig
 from rnnscope.data.corpus import Corpus, content_digest, package_path
+
+
+def corpus(*path, **keys) -> Corpus:
+    return Corpus(CorpusConfig(*path, **keys), Path("cache"), print)
 
 
 def names(corpus: Corpus) -> list[str]:
@@ -24,23 +29,23 @@ def tree(tmp_path):
 
 
 def test_a_folder_is_all_its_files_sorted(tree):
-    assert names(Corpus(str(tree))) == ["a.c", "b.c", "lib/c.c", "lib/c.h"]
+    assert names(corpus(str(tree))) == ["a.c", "b.c", "lib/c.c", "lib/c.h"]
 
 
 def test_include_and_exclude(tree):
-    assert names(Corpus(str(tree), include=["*.c"], exclude=["lib/*"])) == ["a.c", "b.c"]
-    assert names(Corpus(str(tree), include=["c.*"])) == ["lib/c.c", "lib/c.h"]
+    assert names(corpus(str(tree), include=["*.c"], exclude=["lib/*"])) == ["a.c", "b.c"]
+    assert names(corpus(str(tree), include=["c.*"])) == ["lib/c.c", "lib/c.h"]
 
 
 def test_a_glob(tree):
-    assert names(Corpus(f"{tree}/**/*.h")) == [f"{tree}/lib/c.h"]
-    assert names(Corpus(f"{tree}/?.c")) == [f"{tree}/a.c", f"{tree}/b.c"]
+    assert names(corpus(f"{tree}/**/*.h")) == [f"{tree}/lib/c.h"]
+    assert names(corpus(f"{tree}/?.c")) == [f"{tree}/a.c", f"{tree}/b.c"]
 
 
 def test_a_name_with_spaces_and_brackets_is_a_name(tmp_path):
     path = tmp_path / "my book [1] (final).txt"
     path.write_text("text")
-    assert [source.path for source in Corpus(str(path)).find()["train"]] == [path]
+    assert [source.path for source in corpus(str(path)).find()["train"]] == [path]
 
 
 def test_a_folder_with_brackets_in_a_glob_is_a_folder(tmp_path):
@@ -48,31 +53,31 @@ def test_a_folder_with_brackets_in_a_glob_is_a_folder(tmp_path):
     for name in ("one.txt", "two.txt", "two.c"):
         (tmp_path / "notes [a] (1)" / name).write_text("text")
     folder = f"{tmp_path}/notes [a] (1)"
-    assert names(Corpus(f"{folder}/*.txt")) == [f"{folder}/one.txt", f"{folder}/two.txt"]
-    assert names(Corpus(f"{tmp_path}/notes*/t[w]o.*")) == [f"{folder}/two.c", f"{folder}/two.txt"]
+    assert names(corpus(f"{folder}/*.txt")) == [f"{folder}/one.txt", f"{folder}/two.txt"]
+    assert names(corpus(f"{tmp_path}/notes*/t[w]o.*")) == [f"{folder}/two.c", f"{folder}/two.txt"]
 
 
 def test_a_file_that_is_named_is_taken_whatever_include_says(tree):
-    assert names(Corpus(str(tree / "a.c"), include=["*.h"])) == ["a.c"]
+    assert names(corpus(str(tree / "a.c"), include=["*.h"])) == ["a.c"]
 
 
 def test_a_folder_of_one_file_is_looked_through_all_the_same(tmp_path):
     (tmp_path / "a.py").write_text("text")
-    assert names(Corpus(str(tmp_path), include=["*.py"])) == ["a.py"]
+    assert names(corpus(str(tmp_path), include=["*.py"])) == ["a.py"]
     with user_error("dataset.corpus.path", tmp_path, "['*.c']", "[]", "hidden", "dataset.corpus.include"):
-        Corpus(str(tmp_path), include=["*.c"]).find()
+        corpus(str(tmp_path), include=["*.c"]).find()
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
     with user_error("dataset.corpus.path", tmp_path / "empty.zip", "dataset.corpus.include"):
-        Corpus(str(tmp_path / "empty.zip")).find()
+        corpus(str(tmp_path / "empty.zip")).find()
 
 
 def test_shuffled_files_are_the_same_files_in_another_order_on_every_machine(tmp_path):
     for i in range(20):
         (tmp_path / f"{i:02}.txt").write_text("text")
-    found = names(Corpus(str(tmp_path), shuffle=True))
+    found = names(corpus(str(tmp_path), shuffle=True))
     assert found != sorted(found)
-    assert sorted(found) == names(Corpus(str(tmp_path)))
+    assert sorted(found) == names(corpus(str(tmp_path)))
     assert found[:4] == ["18.txt", "06.txt", "08.txt", "05.txt"]
 
 
@@ -81,14 +86,14 @@ def test_members_of_a_zip_file(tmp_path):
     with zipfile.ZipFile(path, "w") as archive:
         for name in ("w/train.txt", "w/valid.txt"):
             archive.writestr(name, name)
-    found = Corpus(f"{path}/w/train.txt", val_path=f"{path}/w/v*").find()
+    found = corpus(f"{path}/w/train.txt", val_path=f"{path}/w/v*").find()
     assert [source.member for source in found["train"]] == ["w/train.txt"]
     assert [source.member for source in found["val"]] == ["w/valid.txt"]
-    assert [source.member for source in Corpus(str(path), exclude=["*/valid.txt"]).find()["train"]] == ["w/train.txt"]
+    assert [source.member for source in corpus(str(path), exclude=["*/valid.txt"]).find()["train"]] == ["w/train.txt"]
 
 
 def test_the_standard_library_without_tests_and_installed_packages():
-    found = names(Corpus(packages=["stdlib"], exclude=["*test*", "site-packages/*", "dist-packages/*"]))
+    found = names(corpus(packages=["stdlib"], exclude=["*test*", "site-packages/*", "dist-packages/*"]))
     root = Path(sysconfig.get_path("stdlib"))
     expected = {
         f"stdlib/{relative}"
@@ -102,7 +107,7 @@ def test_the_standard_library_without_tests_and_installed_packages():
 
 
 def test_an_installed_package_is_found_without_importing_it():
-    assert names(Corpus(packages=["hypothesis"], include=["errors.py"])) == ["hypothesis/errors.py"]
+    assert names(corpus(packages=["hypothesis"], include=["errors.py"])) == ["hypothesis/errors.py"]
     assert package_path("numpy").name == "numpy"
 
 
@@ -110,27 +115,27 @@ def test_the_digest_is_of_contents_not_of_names_or_dates(tree, tmp_path_factory)
     other = tmp_path_factory.mktemp("other")
     for new, old in (("1.c", "a.c"), ("2.c", "b.c")):
         (other / new).write_text((tree / old).read_text())
-    digest = content_digest(Corpus(f"{tree}/?.c").find())
-    assert content_digest(Corpus(str(other)).find()) == digest
+    digest = content_digest(corpus(f"{tree}/?.c").find())
+    assert content_digest(corpus(str(other)).find()) == digest
     (other / "2.c").write_text("B.c")
-    assert content_digest(Corpus(str(other)).find()) != digest
+    assert content_digest(corpus(str(other)).find()) != digest
     (other / "2.c").write_text("b.c")
     os.utime(other / "2.c", (1, 1))
-    assert content_digest(Corpus(str(other)).find()) == digest
+    assert content_digest(corpus(str(other)).find()) == digest
 
 
 def test_data_folder_of_the_environment(tmp_path, monkeypatch):
     (tmp_path / "book.txt").write_text("text")
     monkeypatch.setenv("RNNSCOPE_DATA", str(tmp_path))
-    assert Corpus("book.txt").find()["train"][0].path == tmp_path / "book.txt"
+    assert corpus("book.txt").find()["train"][0].path == tmp_path / "book.txt"
 
 
 def test_dangling_links_and_links_to_folders_are_left_out_and_counted(tree):
     (tree / "gone.c").symlink_to(tree / "nowhere")
     (tree / "loop").symlink_to(tree)
-    corpus = Corpus(str(tree))
-    assert names(corpus) == ["a.c", "b.c", "lib/c.c", "lib/c.h"]
-    assert (counted(corpus.changes, "dangling"), counted(corpus.changes, "folders")) == (1, 1)
+    text = corpus(str(tree))
+    assert names(text) == ["a.c", "b.c", "lib/c.c", "lib/c.h"]
+    assert (counted(text.changes, "dangling"), counted(text.changes, "folders")) == (1, 1)
 
 
 def test_bad_paths(tmp_path, monkeypatch):
@@ -138,14 +143,14 @@ def test_bad_paths(tmp_path, monkeypatch):
     gone, link = tmp_path / "gone.txt", tmp_path / "link.txt"
     link.symlink_to(gone)
     with user_error("dataset.corpus.path", gone, "file", "folder", "glob"):
-        Corpus(str(gone)).find()
+        corpus(str(gone)).find()
     with user_error("dataset.corpus.path", link, "link", "file", "folder", "glob"):
-        Corpus(str(link)).find()
+        corpus(str(link)).find()
     with user_error("dataset.corpus.path", "file", "folder", "glob", "rnnscope train text=PATH"):
-        Corpus().find()
+        corpus().find()
     link.unlink()
     with user_error("dataset.corpus.path", tmp_path, "['*']", "[]", "hidden", "dataset.corpus.include"):
-        Corpus(str(tmp_path)).find()
+        corpus(str(tmp_path)).find()
 
 
 def test_an_unreadable_folder():
@@ -154,11 +159,11 @@ def test_an_unreadable_folder():
         shut = Path(folder, "shut")
         shut.mkdir(0)
         with nobody(), user_error(shut, "Permission denied", "exclude"):
-            Corpus(folder).find()
+            corpus(folder).find()
 
 
 def test_bad_packages():
     with user_error("dataset.corpus.packages", "no_such_package", "stdlib"):
-        Corpus(packages=["no_such_package"]).find()
-    with user_error("dataset.corpus.packages", "hypothesis", package_path("hypothesis"), "include", "exclude"):
-        Corpus(packages=["hypothesis"], include=["*.f90"]).find()
+        corpus(packages=["no_such_package"]).find()
+    with user_error("dataset.corpus.packages", "hypothesis", package_path("hypothesis"), "dataset.corpus.include", "exclude"):
+        corpus(packages=["hypothesis"], include=["*.f90"]).find()

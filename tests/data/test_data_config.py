@@ -12,9 +12,7 @@ import yaml
 from omegaconf import OmegaConf
 
 from rnnscope.data.config import CorpusConfig, DatasetConfig, SplitConfig
-from rnnscope.data.corpus import Corpus
 from rnnscope.data.module import TextData
-from rnnscope.data.prepare import TextSettings
 
 FOLDER = Path(__file__).parents[2] / "conf" / "dataset"
 FILES = sorted(FOLDER.glob("*.yaml"))
@@ -36,8 +34,7 @@ def load(name: str) -> dict:
 def test_every_dataset_fits_the_schema_and_the_data_module(path, tmp_path):
     config = load(path.stem)
     assert config["name"] == path.stem
-    TextData(**config, cache_dir=tmp_path)
-    Corpus(**config["corpus"])
+    TextData.from_config(DatasetConfig.from_dict(config), cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -65,16 +62,6 @@ def test_text_files_documents_every_key_with_its_default():
     assert {key: config[key] for key in defaults if key != "name"} == {key: defaults[key] for key in defaults if key != "name"}
 
 
-def test_the_schema_has_the_defaults_of_the_code():
-    schema, code = DatasetConfig(name="x"), TextSettings(corpus={})
-    for field in fields(TextSettings):
-        if field.name not in ("corpus", "split"):
-            value = getattr(schema, field.name)
-            assert (tuple(value) if isinstance(value, list) else value) == getattr(code, field.name), field.name
-    corpus = Corpus()
-    assert all(getattr(corpus, field.name) == getattr(schema.corpus, field.name) for field in fields(CorpusConfig))
-
-
 def test_the_schema_imports_nothing_heavy():
     code = (
         "import sys, rnnscope.data.config; "
@@ -86,7 +73,7 @@ def test_the_schema_imports_nothing_heavy():
 def prepared(name: str, folder: Path, **corpus) -> TextData:
     config = load(name)
     config["corpus"] |= corpus
-    return TextData(**config, cache_dir=folder / "cache").prepare()
+    return TextData.from_config(DatasetConfig.from_dict(config), cache_dir=folder / "cache").prepare()
 
 
 @pytest.mark.parametrize("name", ["tiny_shakespeare", "names", "penn_treebank", "alice", "reddit_comments"])
@@ -134,7 +121,7 @@ def test_byte_counts_of_text8_and_enwik8(tmp_path, monkeypatch):
         config["split"] = (
             {"train": 8000, "val": None, "test": 0} if name != "text8" else {"train": 8000, "val": 1000, "test": None}
         )
-        text = TextData(**config | {"batch_size": 4}, cache_dir=tmp_path / "cache").prepare()
+        text = TextData.from_config(DatasetConfig.from_dict(config | {"batch_size": 4}), cache_dir=tmp_path / "cache").prepare()
         rest = len(content) - 8000
         assert text.splits["train"].tokens == 8000
         assert text.splits["val"].tokens == (1000 if name == "text8" else rest)

@@ -9,6 +9,7 @@ from messages import assert_says, user_error
 
 from rnnscope.data import module
 from rnnscope.data.batches import IGNORE
+from rnnscope.data.config import CorpusConfig, DatasetConfig
 from rnnscope.data.module import TextData, check_length
 from rnnscope.data.sample_windows import SampleWindows, find_pools
 from rnnscope.errors import UserError
@@ -18,14 +19,15 @@ CONTENT = "".join(f"line {i} of a text\n" for i in range(300))
 
 def data(folder, content: str = CONTENT, **keys) -> TextData:
     (folder / "text.txt").write_text(content)
-    return TextData(corpus={"path": str(folder / "text.txt")}, cache_dir=folder / "cache", **keys)
+    options = {"vocabulary": keys.pop("vocabulary")} if "vocabulary" in keys else {}
+    config = DatasetConfig(corpus=CorpusConfig(str(folder / "text.txt")), **keys)
+    return TextData.from_config(config, cache_dir=folder / "cache", **options)
 
 
 def test_prepared_once(tmp_path):
     text = data(tmp_path)
     assert text.prepare() is text
     prepared = text.text
-    text.prepare_data()
     text.setup("fit")
     assert text.text is prepared
     assert set(text.fingerprint) == {"text", "settings", "vocabulary", "streams"}
@@ -83,6 +85,7 @@ def test_samples_are_looked_for_once(tmp_path, monkeypatch):
 GROWTH = """
 import sys, threading, time
 from pathlib import Path
+from rnnscope.data.config import CorpusConfig, DatasetConfig
 from rnnscope.data.module import TextData
 
 def anonymous():
@@ -97,7 +100,8 @@ def watch():
 seen = [anonymous()]
 threading.Thread(target=watch, daemon=True).start()
 path, level, windows = sys.argv[1:]
-text = TextData(corpus={"path": path}, cache_dir=Path(path).parent / "cache", level=level, start_end="line", windows=windows)
+config = DatasetConfig(corpus=CorpusConfig(path), level=level, start_end="line", windows=windows)
+text = TextData.from_config(config, cache_dir=Path(path).parent / "cache")
 next(iter(text.prepare().train_dataloader()))
 print(text.report, max(seen) - seen[0])
 """

@@ -6,14 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import assert_says, line_with, user_error
 
-from rnnscope.data.prepare import PreparedText, TextSettings, prepare
+from rnnscope.data.config import DatasetConfig
+from rnnscope.data.prepare import PreparedText, prepare
 
 
 def prepared(folder, content: str | bytes, vocabulary=None, **keys) -> PreparedText:
     path = folder / "text.txt"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     corpus = {"path": str(path)} | keys.pop("corpus", {})
-    return prepare(TextSettings(corpus=corpus, **keys), folder / "cache", vocabulary, print)
+    return prepare(DatasetConfig.from_dict({"corpus": corpus, **keys}), folder / "cache", vocabulary, print)
 
 
 def texts(text: PreparedText) -> list[str]:
@@ -22,7 +23,7 @@ def texts(text: PreparedText) -> list[str]:
 
 def test_tiny_shakespeare_is_divided_as_nanogpt_does(shared_data, tmp_path):
     path = shared_data / "tiny_shakespeare.txt"
-    text = prepare(TextSettings(corpus={"path": str(path)}), tmp_path, None, print)
+    text = prepare(DatasetConfig.from_dict({"corpus": {"path": str(path)}}), tmp_path, None, print)
     content = path.read_text()
     at = int(0.9 * len(content))
     assert texts(text) == [content[:at], content[at:], ""]
@@ -37,7 +38,7 @@ def test_penn_treebank_has_the_usual_numbers_of_words(shared_data, tmp_path):
     corpus = {"path": "ptb_train.txt", "val_path": "ptb_valid.txt", "test_path": "ptb_test.txt"}
     corpus = {key: str(shared_data / name) for key, name in corpus.items()}
     options = {"level": "word", "words": "space", "unk_in_text": True, "start_end": "line"}
-    text = prepare(TextSettings(corpus=corpus, **options), tmp_path, None, print)
+    text = prepare(DatasetConfig.from_dict({"corpus": corpus, **options}), tmp_path, None, print)
     assert [text.splits[split].tokens for split in ("train", "val", "test")] == [929_589, 73_760, 82_430]
     assert len(text.vocabulary) == 9_998 + 3
     words = (shared_data / "ptb_valid.txt").read_text().split()
@@ -71,7 +72,7 @@ def test_only_train_makes_the_vocabulary(tmp_path):
     text = prepared(tmp_path, "ab" * 45 + "xxyzé" * 2)
     assert text.vocabulary.tokens[3:] == ["a", "b"]
     assert text.splits["val"].unknown == 10
-    line_with("\n".join(text.report), "val", 4, "vocabulary", "UNK", "'x' 4", "'y' 2", "'z' 2", "'é' 2")
+    line_with("\n".join(text.report), "val", 4, "vocabulary", "<unk>", "'x' 4", "'y' 2", "'z' 2", "'é' 2")
 
 
 def test_the_cache_is_found_by_content_and_settings(tmp_path, monkeypatch):
@@ -130,16 +131,16 @@ def test_the_report_says_what_was_done(tmp_path):
     content = "\ufeffOne café (laughter)\r\n" + "two lines of text\r\n" * 30
     text = prepared(tmp_path, content, remove=[r" \(laughter\)"], minimum_count=2)
     said = [
-        ("text", 1, 1, 549, "characters", 16, "train"),
+        ("text", "1 file", "1 document", 549, "characters", 16, "train"),
         ("changed", "byte order marks", 1),
         ("changed", "CR LF", 31),
         ("changed", "matches", "dataset.remove", 1),
         ("changed", "characters", "dataset.remove", 11),
         ("changed", "' ' 1", "'(' 1", "'l' 1", "'a' 1", "'u' 1", "'g' 1", "'h' 1", "'t' 1"),
         ("vocabulary", 15, "char", 2, "'x'", 27),
-        ("UNK", 4, "'O' 1", "'a' 1", "'c' 1", "'é' 1"),
-        ("train", 494, 494, "UNK", 4, "0.81 %"),
-        ("val", 55, 55, "UNK", 0, "0 %"),
+        ("rare characters", "<unk>", 4, "'O' 1", "'a' 1", "'c' 1", "'é' 1"),
+        ("train", 494, 494, "unknown", 4, "0.81 %"),
+        ("val", 55, 55, "unknown", 0, "0 %"),
         (r"'One café\ntwo lines of text\ntwo lines of text\ntwo lines of te'", "0, 8, 5, 3, 0, 0, 7, 0, 9, 4, 13, 6, ..."),
     ]
     for line, parts in zip(text.report, said, strict=True):

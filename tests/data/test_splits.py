@@ -11,7 +11,7 @@ from rnnscope.data.splits import check_split, divide
 def parts(folder, documents, split, **options) -> dict[str, str]:
     whole = "".join(documents).encode()
     options = {"divided": True, "lines": False} | options
-    ranges = divide(clean_text(folder, documents, options.pop("labelled", None)), split, **options)
+    ranges = divide(clean_text(folder, documents, options.pop("labeled", None)), split, **options)
     return {name: whole[start:end].decode() for name, (start, end) in ranges.items()}
 
 
@@ -63,7 +63,7 @@ def test_lines_are_not_cut(tmp_path):
 
 
 def test_files_of_their_own_are_taken_whole(tmp_path):
-    found = parts(tmp_path, ["aa", "b", "c"], FRACTIONS, divided=False, labelled={"train": 2, "val": 1})
+    found = parts(tmp_path, ["aa", "b", "c"], FRACTIONS, divided=False, labeled={"train": 2, "val": 1})
     assert found == {"train": "aab", "val": "c", "test": ""}
 
 

@@ -4,10 +4,11 @@ from collections import Counter
 import pytest
 from clean_texts import clean_text
 
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.stream import SplitInfo, encode_split, encode_text, open_stream
 from rnnscope.data.vocabulary import Vocabulary, token_counts
 
-VOCABULARY = Vocabulary.build(Counter("aab\n"), level="char")  # a 3, line feed 4, b 5
+VOCABULARY = Vocabulary.build(Counter("aab\n"), DatasetConfig(level="char"))  # a 3, line feed 4, b 5
 
 
 def encoded(folder, content: str, kind=None, vocabulary=VOCABULARY, span=None) -> tuple[list[int], SplitInfo]:
@@ -25,7 +26,7 @@ def test_start_and_then_the_ids(tmp_path):
 
 
 def test_bytes_begin_with_a_line_feed(tmp_path):
-    ids, info = encoded(tmp_path, "é", vocabulary=Vocabulary.build({}, level="byte"))
+    ids, info = encoded(tmp_path, "é", vocabulary=Vocabulary.build({}, DatasetConfig(level="byte")))
     assert ids == [10, 0xC3, 0xA9]
     assert (info.tokens, info.characters, info.unknown) == (2, 1, 0)
 
@@ -70,7 +71,7 @@ def test_the_blocks_of_a_long_text_do_not_show(tmp_path, level):
     content = "some café words\n  and (some) more of them, then 1.5 more\n\n" * 40_000  # several blocks
     tally = token_counts(level)
     tally.add([content])
-    vocabulary = Vocabulary.build(tally.counts(), level=level)
+    vocabulary = Vocabulary.build(tally.counts(), DatasetConfig(level=level))
     ids, info = encoded(tmp_path, content, vocabulary=vocabulary)
     assert ids == encode_text(vocabulary, content).tolist()
     assert info.unknown == 0

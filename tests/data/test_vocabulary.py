@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import user_error
 
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.vocabulary import BYTES, Vocabulary, check_size, token_counts
 
 TEXT = st.text(st.sampled_from("ab <unk>\n'’é\u0301日👩\u200d") | st.characters(exclude_categories=["Cs"]), max_size=60)
@@ -16,7 +17,7 @@ TEXT = st.text(st.sampled_from("ab <unk>\n'’é\u0301日👩\u200d") | st.chara
 def built(texts: list[str], level: str, **options) -> Vocabulary:
     tally = token_counts(level, options.get("words", "lossless"))
     tally.add(texts)
-    return Vocabulary.build(tally.counts(), level=level, **options)
+    return Vocabulary.build(tally.counts(), DatasetConfig(level=level, **options))
 
 
 @given(TEXT, st.sampled_from(["char", "byte", "word"]))
@@ -57,15 +58,15 @@ def test_lone_surrogates_from_a_command_line_do_no_harm():
 
 
 def test_the_most_frequent_come_first_and_ties_by_spelling():
-    vocabulary = Vocabulary.build(Counter("cbbaac d"), level="char")
+    vocabulary = Vocabulary.build(Counter("cbbaac d"), DatasetConfig(level="char"))
     assert vocabulary.tokens == ["<unk>", "<s>", "</s>", "a", "b", "c", " ", "d"]
     assert vocabulary.encode("abz").tolist() == [3, 4, 0]
 
 
 def test_cap_counts_the_special_tokens_and_minimum_count_drops_the_rare():
     counts = Counter("aaabbbccd")
-    assert Vocabulary.build(counts, level="char", cap=5).tokens[3:] == ["a", "b"]
-    assert Vocabulary.build(counts, level="char", minimum_count=2).tokens[3:] == ["a", "b", "c"]
+    assert Vocabulary.build(counts, DatasetConfig(level="char", vocabulary_size=5)).tokens[3:] == ["a", "b"]
+    assert Vocabulary.build(counts, DatasetConfig(level="char", minimum_count=2)).tokens[3:] == ["a", "b", "c"]
 
 
 def test_special_spellings_in_the_text_are_text():
@@ -80,25 +81,27 @@ def test_special_spellings_in_the_text_are_text():
 
 def test_unless_the_dataset_says_so():
     for words in ("space", "lossless"):
-        vocabulary = Vocabulary.build(Counter({"a": 2, "<unk>": 3, " <unk>": 3}), level="word", words=words, unk_in_text=True)
+        vocabulary = Vocabulary.build(
+            Counter({"a": 2, "<unk>": 3, " <unk>": 3}), DatasetConfig(level="word", words=words, unk_in_text=True)
+        )
         assert vocabulary.tokens == ["<unk>", "<s>", "</s>", "a"]
         assert vocabulary.encode("<unk> <unk>").tolist() == [0, 0]
 
 
 def test_special_tokens_are_spelled_as_configured():
-    vocabulary = Vocabulary.build(Counter("ab"), level="char", unk="?", start="^", end="$")
+    vocabulary = Vocabulary.build(Counter("ab"), DatasetConfig(level="char", unk="?", start="^", end="$"))
     assert vocabulary.decode([1, 3, 0, 4, 2]) == "a?b"
     assert vocabulary.decode([1, 3, 0, 4, 2], specials=True) == "^a?b$"
 
 
 def test_units_stand_between_start_and_end():
-    vocabulary = Vocabulary.build(Counter("ab"), level="char")
+    vocabulary = Vocabulary.build(Counter("ab"), DatasetConfig(level="char"))
     assert vocabulary.encode_units(["ab", "", "b"]).tolist() == [1, 3, 4, 2, 1, 2, 1, 4, 2]
     assert vocabulary.encode_units([]).tolist() == []
 
 
 def test_prompts_are_treated_as_the_training_text_was():
-    vocabulary = Vocabulary.build(Counter("abé"), level="char", lower_case=True, normalise="NFC")
+    vocabulary = Vocabulary.build(Counter("abé"), DatasetConfig(level="char", lower_case=True, normalise="NFC"))
     assert vocabulary.encode("AE\u0301B").tolist() == vocabulary.encode("aéb").tolist()
     assert vocabulary.unknown("ABC") == ["c"]
 
@@ -134,7 +137,7 @@ def test_through_json_and_back(text, level):
     assert again.encode(text).tolist() == vocabulary.encode(text).tolist()
 
 
-GOOD = Vocabulary.build(Counter("ab"), level="char").to_json()
+GOOD = Vocabulary.build(Counter("ab"), DatasetConfig(level="char")).to_json()
 
 
 @pytest.mark.parametrize(
@@ -183,12 +186,12 @@ def test_bad_sizes(level, cap, parts):
         check_size(level, cap)
 
 
-def test_characters_need_no_tokeniser_library():
+def test_characters_need_no_tokenizer_library():
     import subprocess
 
     code = (
-        "import sys; from rnnscope.data.vocabulary import Vocabulary; "
-        "v = Vocabulary.build({'a': 1}, level='char'); v.encode('a'); "
+        "import sys; from rnnscope.data.config import DatasetConfig; from rnnscope.data.vocabulary import Vocabulary; "
+        "v = Vocabulary.build({'a': 1}, DatasetConfig(level='char')); v.encode('a'); "
         "sys.exit(any(name in sys.modules for name in ('tokenizers', 'nltk', 'nupunkt', 'torch')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -16,7 +16,7 @@ import torch
 from conftest import TINY
 from messages import line_with
 
-from rnnscope.pipeline.console import Screen
+from rnnscope.pipeline.console import Console
 
 
 def only_run(outputs: Path) -> Path:
@@ -111,18 +111,18 @@ def test_under_nohup_a_training_outlives_its_terminal(story, outputs):
 
 
 def test_lines_from_before_there_is_a_log_are_kept_for_it(tmp_path, capsys):
-    with Screen() as screen:
-        screen.say("before")
-        screen.log_to(tmp_path / "train.log")
-        screen.say("after \x1b[2J")
+    with Console() as console:
+        console.say("before")
+        console.log_to(tmp_path / "train.log")
+        console.say("after \x1b[2J")
     assert (tmp_path / "train.log").read_text(encoding="utf-8") == "before\nafter \u241b[2J\n"
     assert capsys.readouterr().out == "before\nafter \u241b[2J\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
 def test_a_log_on_a_full_disk_fails_once():
-    screen = Screen(quiet=True)
-    screen.log_to(Path("/dev/full"))
+    console = Console(quiet=True)
+    console.log_to(Path("/dev/full"))
     with pytest.raises(OSError, match="No space left"):
-        screen.say("a line")
-    screen.close()
+        console.say("a line")
+    console.close()

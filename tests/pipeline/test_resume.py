@@ -16,7 +16,7 @@ from torture import SAMPLES, SMALL, Kill, checkpoint_step, only_run, rnnscope, s
 
 from rnnscope import load
 from rnnscope.errors import UserError
-from rnnscope.pipeline.resume import go_on
+from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import csv_line, read_csv
 
@@ -363,7 +363,7 @@ def test_a_monitor_more_and_one_less_are_said_and_the_run_goes_on(copied: RunFol
         state["monitors"] |= {"Attention": {"heads": torch.ones(3)}, "Quiet": {}}
 
     edit_checkpoint(copied, another_version)
-    result = go_on(copied, {"trainer.max_steps": 40})
+    result = resume_run(copied, {"trainer.max_steps": 40})
     assert (result.status, result.step) == ("finished", 40)
     lines = copied.log.read_text(encoding="utf-8").splitlines()
     assert len([line for line in lines if "last.ckpt" in line and "Validation" in line and "default" in line]) == 1
@@ -379,11 +379,11 @@ def test_a_state_that_its_monitor_cannot_have_is_refused_by_name(copied: RunFold
     edit_checkpoint(copied, lambda state: state["monitors"]["Validation"].update(best="low"))
     before = copied.record.read_bytes()
     with pytest.raises(UserError, match=r"last\.ckpt: .*Validation: best is 'low'.* delete this file") as refusal:
-        go_on(copied, {"trainer.max_steps": 40})
+        resume_run(copied, {"trainer.max_steps": 40})
     assert "\n" not in str(refusal.value)
     assert copied.record.read_bytes() == before
     (copied.checkpoints / "last.ckpt").unlink()
-    assert go_on(copied, {"trainer.max_steps": 40}).status == "finished"
+    assert resume_run(copied, {"trainer.max_steps": 40}).status == "finished"
     assert record_of(copied.path)["segments"][1]["from_step"] == 20
 
 
@@ -395,7 +395,7 @@ def test_rows_of_an_older_version_are_gone_on_with(copied: RunFolder, trained_ru
     edit_checkpoint(copied, lambda state: state["offsets"].update(metrics=copied.metrics.stat().st_size))
     shutil.copytree(trained_run.path, unchanged := copied.path.with_name("unchanged"))
     for run in (copied, RunFolder(unchanged)):
-        assert go_on(run, {"trainer.max_steps": 40}).step == 40
+        assert resume_run(run, {"trainer.max_steps": 40}).step == 40
     expected = [row | {"fever": ""} for row in read_csv(unchanged / "metrics.csv")[len(rows) :]]
     assert any(row.pop("val/accuracy") for row in expected)
     assert read_csv(copied.metrics) == [*older, *expected]

@@ -10,6 +10,7 @@ from messages import assert_says, line_with, user_error
 from torture import SMALL, Kill, rnnscope, said
 
 from rnnscope import load
+from rnnscope.config.validate import from_plain
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
 from rnnscope.runs.snapshot import build_model
 
@@ -52,8 +53,8 @@ def test_vocabulary_model_and_weights_are_the_old_ones(parent: Path, child: Path
     assert record["config"]["model.hidden_size"] == 16
     assert record["data"]["splits"]["train"]["unknown"] == 54  # each z of the nine tenths that are train
     line_with(said(child.parents[2]), "vocabulary", 12, "frozen", "char")
-    line_with(log, "train", "UNK", 54, "11.1 %")
-    start = starting_run(load(str(child)).config)
+    line_with(log, "train", "unknown", 54, "11.1 %")
+    start = starting_run(from_plain(load(str(child)).config))
     assert start is not None
     model = build_model(start.config, len(start.vocabulary))
     copy_weights(model, start, record["initial_sha256"])

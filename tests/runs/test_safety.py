@@ -21,9 +21,8 @@ from messages import assert_says, error_line, user_error
 from torture import SMALL, only_run, rnnscope, said, write_text
 
 import rnnscope as rnnscope_package
-from rnnscope.config.validate import checked
+from rnnscope.config.validate import check_config, from_plain
 from rnnscope.errors import UserError
-from rnnscope.pipeline.build import check_config
 from rnnscope.pipeline.console import printable
 from rnnscope.runs.checkpoints import load_checkpoint
 from rnnscope.runs.folder import RunFolder, create_run_folder
@@ -69,7 +68,7 @@ def refused(tmp_path: Path, run: Path, *commands: str, parts: tuple[object, ...]
 def test_a_target_is_refused_by_name_and_never_called(run: Path, section: str, target: str) -> None:
     edit(run, lambda config: config[section].update(_target_=target))
     with user_error("config.yaml", f"{section}._target_"):
-        checked(read_config(RunFolder(run)), "config.yaml")
+        from_plain(read_config(RunFolder(run)), "config.yaml")
 
 
 def test_every_command_refuses_a_target(run: Path, tmp_path: Path) -> None:
@@ -121,10 +120,10 @@ def test_resolvers_stay_text(run: Path, monkeypatch: pytest.MonkeyPatch) -> None
     for text in texts:
         config = read_config(RunFolder(run))
         config["monitor"]["sample_prompt"] = text
-        assert checked(config, "config.yaml")["monitor"]["sample_prompt"] == text
+        assert from_plain(config, "config.yaml").monitor.sample_prompt == text
     config["seed"] = "${oc.env:SECRET}"
     with pytest.raises(UserError):
-        checked(config, "config.yaml")
+        from_plain(config, "config.yaml")
 
 
 def test_yaml_that_builds_objects_or_unfolds_without_end_is_refused(run: Path) -> None:
@@ -144,7 +143,7 @@ def test_yaml_that_builds_objects_or_unfolds_without_end_is_refused(run: Path) -
 
 def open_config(run: Path) -> None:
     """Do with config.yaml what every training does before it reads a text."""
-    config = checked(read_config(RunFolder(run)), "config.yaml")
+    config = from_plain(read_config(RunFolder(run)), "config.yaml")
     check_config(config)
     build_model(config, 10)
 
@@ -265,7 +264,7 @@ def test_damaged_checkpoints_are_refused_or_right(run: Path) -> None:
 @pytest.mark.slow
 def test_checkpoints_with_flipped_bits_are_refused_or_trained_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No checksum tells, neither torch's nor ours: what is left of a checkpoint is resumed, or refused in one line."""
-    from rnnscope.pipeline.resume import go_on
+    from rnnscope.pipeline.resume import resume_run
 
     monkeypatch.setattr("rnnscope.pipeline.session.run_trainer", lambda *arguments: None)
     checkpoints, draw, outcomes = run / "checkpoints", random.Random(5), []
@@ -285,7 +284,7 @@ def test_checkpoints_with_flipped_bits_are_refused_or_trained_on(run: Path, monk
             for part, contents in {**parts, name: bytes(damaged)}.items():
                 file.writestr(zipfile.ZipInfo(part), contents)
         try:
-            go_on(RunFolder(run), {"trainer.max_steps": 8})
+            resume_run(RunFolder(run), {"trainer.max_steps": 8})
             outcomes.append("opened")
         except UserError as error:
             outcomes.append(str(error))

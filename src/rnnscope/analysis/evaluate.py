@@ -1,12 +1,22 @@
-"""`rnnscope evaluate`: how well a run predicts a split of its data, or any text, against what guessing would score."""
+"""How well a run predicts a split of its data, or any text, against what guessing would score."""
 
 import math
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from rnnscope.config.schema import EvaluateConfig, TrainConfig
+from rnnscope.config.validate import from_plain
+from rnnscope.data.batches import StreamWindows, ZeroStateWindows
+from rnnscope.data.config import DatasetConfig
+from rnnscope.data.module import TextData
+from rnnscope.errors import UserError, WrongEncoding
+from rnnscope.model.precision import resolve_device, resolve_precision
+from rnnscope.model.scoring import Score, evaluate
+from rnnscope.runs.folder import outputs_folder
+from rnnscope.runs.load import LoadedRun, entropy, load
 from rnnscope.runs.record import Record
 
 BATCH = 32  # independent windows scored at a time
@@ -17,7 +27,7 @@ class Report:
     """Scores by protocol and two baselines over the same tokens; `unknown` is the share of UNK among them."""
 
     source: str
-    scores: dict[str, Any]  # protocol: Score
+    scores: dict[str, Score]  # by protocol
     unigram: float  # nats per token of guessing by the text's own token frequencies: its unigram entropy
     vocabulary_size: int
     unknown: float
@@ -28,26 +38,21 @@ class Report:
         return math.log(self.vocabulary_size)
 
 
-def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
+def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     """Score the run that `config` names; return it and the report."""
-    from rnnscope.config.validate import checked
-    from rnnscope.model.precision import resolve_device, resolve_precision
-    from rnnscope.model.scoring import evaluate
-    from rnnscope.runs.load import entropy, load
-
-    loaded = load(config["run"], config["checkpoint"])
-    recorded = checked(loaded.config, str(loaded.folder.config))
+    loaded = load(config.run, config.checkpoint)
+    recorded = from_plain(loaded.config, str(loaded.folder.config))
     data, split, source = _scored(loaded, recorded, config)
     stream, characters = data.stream(split), data.splits[split].characters
     device = resolve_device("auto")
     model = loaded.model.to(device)
-    asked = recorded["trainer"]["precision"] if config["precision"] == "auto" else config["precision"]
+    asked = recorded.trainer.precision if config.precision == "auto" else config.precision
     precision = resolve_precision(asked, device, model.cell, model.hidden_size)
     counts = np.bincount(stream[1:], minlength=len(loaded.vocabulary))
     if data.given is not None:
         counts[data.given] = 0
     unk = loaded.vocabulary.unk
-    protocols = _protocols(data, split, config["window"])
+    protocols = _protocols(data, split, config.window)
     return loaded, Report(
         source,
         {name: evaluate(model, windows, precision, characters) for name, windows in protocols.items()},
@@ -57,11 +62,9 @@ def evaluate_run(config: dict[str, Any]) -> tuple[Any, Report]:
     )
 
 
-def _protocols(data: Any, split: str, window: int) -> dict[str, Any]:
+def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
     """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
-    from rnnscope.data.batches import StreamWindows, ZeroStateWindows
-
-    if data.kind == "samples":
+    if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
     stream, given = data.stream(split), data.given
     window = min(window, len(stream) - 1)
@@ -72,23 +75,19 @@ def _protocols(data: Any, split: str, window: int) -> dict[str, Any]:
     }
 
 
-def _scored(loaded: Any, recorded: dict[str, Any], config: dict[str, Any]) -> tuple[Any, str, str]:
+def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) -> tuple[TextData, str, str]:
     """Return the data to score, which split of it, and what it is."""
-    from rnnscope.errors import UserError
-
-    if config["window"] < 1:
-        raise UserError(f"window={config['window']} must be at least 1")
-    if config["text"] is not None:
-        return _text(loaded, recorded, config["text"]), "train", config["text"]
-    if config["split"] not in ("train", "val", "test"):
-        raise UserError(f"split={config['split']} is unknown: choose train, val or test")
-    data = _own_data(loaded, recorded, config["split"])
-    return data, config["split"], f"{config['split']} split of {data.name}"
+    if config.window < 1:
+        raise UserError(f"window={config.window} must be at least 1")
+    if config.text is not None:
+        return _text(loaded, recorded, config.text), "train", config.text
+    if config.split not in ("train", "val", "test"):
+        raise UserError(f"split={config.split} is unknown: choose train, val or test")
+    data = _own_data(loaded, recorded, config.split)
+    return data, config.split, f"{config.split} split of {data.config.name}"
 
 
-def _own_data(loaded: Any, recorded: dict[str, Any], split: str) -> Any:
-    from rnnscope.errors import UserError
-
+def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
     data = _prepare(loaded, recorded, {})
     if not data.splits[split].tokens:
         raise UserError(f"split={split}: this run's data has no {split} split (dataset.split in {loaded.folder.config})")
@@ -98,27 +97,22 @@ def _own_data(loaded: Any, recorded: dict[str, Any], split: str) -> Any:
     return data
 
 
-def _text(loaded: Any, recorded: dict[str, Any], path: str) -> Any:
+def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    from rnnscope.errors import WrongEncoding
-
     whole = {"corpus": {"path": path}, "split": {"train": 1.0, "val": 0.0, "test": 0.0}}
-    short = {} if recorded["dataset"]["windows"] == "samples" else {"sequence_length": 1}  # any text is long enough
+    short = {} if recorded.dataset.windows == "samples" else {"sequence_length": 1}  # any text is long enough
     try:
         return _prepare(loaded, recorded, whole | {"batch_size": 1} | short)
     except WrongEncoding as error:  # the key to set is not one of this command's
-        encoding = recorded["dataset"]["encoding"]
+        encoding = recorded.dataset.encoding
         raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None
 
 
-def _prepare(loaded: Any, recorded: dict[str, Any], other: dict[str, Any]) -> Any:
+def _prepare(loaded: LoadedRun, recorded: TrainConfig, other: dict[str, Any]) -> TextData:
     """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
-    from rnnscope.data.module import TextData
-    from rnnscope.runs.folder import outputs_folder
-
     places = {"cache_dir": outputs_folder() / "cache", "vocabulary": loaded.vocabulary}
-    data = TextData(**recorded["dataset"] | other, seed=recorded["seed"], **places)
-    return data.prepare()
+    config = DatasetConfig.from_dict(asdict(recorded.dataset) | other)
+    return TextData.from_config(config, seed=recorded.seed, **places).prepare()
 
 
 def table(report: Report, words: bool) -> list[str]:
@@ -137,15 +131,3 @@ def table(report: Report, words: bool) -> list[str]:
         line = f"{name:<38} {nats:>10.4f} {nats * scale:>14.4f} {share:>9}"
         lines.append(line + (f" {math.exp(nats):>11.1f}" if words else ""))
     return lines
-
-
-def run(config: dict[str, Any]) -> None:
-    """Print the report."""
-    from rnnscope.pipeline.console import printable
-
-    loaded, report = evaluate_run(config)
-    score = next(iter(report.scores.values()))
-    print(f"run      {loaded.folder.path}, checkpoint {config['checkpoint']}")
-    unknown = f"{100 * report.unknown:.2f} % unknown"
-    print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
-    print("\n".join(table(report, loaded.vocabulary.level == "word")))

@@ -1,22 +1,26 @@
 """The pipeline and a bare loop of the same work, taking turns in one process."""
 
+import math
+import tempfile
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from rnnscope.bench.baseline import BareLoop
 from rnnscope.config.compose import compose_train
-from rnnscope.monitor.monitors import Monitors
-from rnnscope.monitor.validation import Validation
-from rnnscope.pipeline.build import assemble
-from rnnscope.pipeline.console import Screen
-from rnnscope.pipeline.fit import quiet_lightning, write_snapshot
+from rnnscope.monitor.monitors import Monitor, Monitors
+from rnnscope.pipeline.build import Training, assemble
+from rnnscope.pipeline.callbacks import Watch
+from rnnscope.pipeline.console import Console
+from rnnscope.pipeline.fit import write_snapshot
+from rnnscope.pipeline.lightning import quiet_lightning
+from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.session import Session
-from rnnscope.runs.folder import create_run_folder
-from rnnscope.training.task import LanguageModelTask
+from rnnscope.runs.folder import make_run_folder
+from rnnscope.training.task import LanguageModelTask, Watcher
 
 WARM_UP_STEPS = 20
 TURN = 5.0  # seconds at most: short enough that whatever else the machine does slows both sides alike
@@ -46,30 +50,34 @@ class Turns:
     bare: Side = field(default_factory=Side)
     watched: Side = field(default_factory=Side)
     everything: Side = field(default_factory=Side)
-    deterministic: float | None = None  # speed with kernels that repeat their bits, against that with any
+    deterministic: float = math.nan  # speed with kernels that repeat their bits, against that with any
 
 
 def train_case(overrides: list[str], seconds: float) -> Turns:
     """Alternate turns of the pipeline and of the bare loop until each had `seconds` at least.
 
     It ends as many steps after a validation as it began: what happens seldom, samples and checkpoints, has its true share.
+    What the training writes is gone afterwards.
+
+    Raises:
+        KeyboardInterrupt: where a signal ended it before.
     """
     quiet_lightning()
     config = compose_train([*overrides, "trainer.max_steps=1000000000", "schedule=constant"])
-    screen = Screen(quiet=True)
-    training = assemble(config, screen.say)
-    run = create_run_folder("bench")
-    session = Session(run, write_snapshot(run, training, {}), training, screen)
-    turns = Turns(precision=training.resolved["precision"])
-    bare = bare_loop(training)
-    watch = session.watch
-    watch.monitors = TakeTurns(watch.monitors, turns, bare, seconds, watch.validation)
-    session.train()
-    turns.deterministic = deterministic_ratio(training, seconds / 3)
+    with tempfile.TemporaryDirectory() as folder, Console(quiet=True) as console:
+        training = assemble(config, console.say, RunOptions(cache=Path(folder) / "cache"))
+        run = make_run_folder(Path(folder) / "run")
+        session = Session(run, write_snapshot(run, training, {}), training, console)
+        turns = Turns(training.hardware.precision)
+        taking = TakeTurns(session.watch, turns, bare_loop(training), seconds)
+        session.train(taking)
+        if not taking.done:
+            raise KeyboardInterrupt
+        turns.deterministic = deterministic_ratio(training, seconds / 3)
     return turns
 
 
-def deterministic_ratio(training: Any, seconds: float) -> float:
+def deterministic_ratio(training: Training, seconds: float) -> float:
     """Return how fast the bare loop is under trainer.deterministic=true, as a ratio of false; the two take turns."""
     sides, loops = {False: Side(), True: Side()}, {}
     while sides[True].seconds < seconds:
@@ -81,40 +89,61 @@ def deterministic_ratio(training: Any, seconds: float) -> float:
     return sides[True].speed / sides[False].speed
 
 
-def bare_loop(training: Any) -> BareLoop:
+def bare_loop(training: Training) -> BareLoop:
     """Return the loop of the same model, windows and precision: the text lies in the same columns."""
-    model, dataset = training.config["model"], training.config["dataset"]
-    rows, steps = dataset["batch_size"], dataset["sequence_length"]
+    model, dataset = training.config.model, training.config.dataset
+    rows, steps = dataset.batch_size, dataset.sequence_length
     ids = np.asarray(training.data.stream("train")).astype(np.int64)
-    columns = torch.from_numpy(ids[: len(ids) // rows * rows].reshape(rows, -1)).t().contiguous().to(training.device)
-    bf16 = training.resolved["precision"] == "bf16"
-    return BareLoop(columns, len(training.data.vocabulary), model["hidden_size"], model["num_layers"], steps, bf16)
+    columns = torch.from_numpy(ids[: len(ids) // rows * rows].reshape(rows, -1)).t().contiguous().to(training.hardware.device)
+    bf16 = training.hardware.precision == "bf16"
+    return BareLoop(columns, len(training.data.vocabulary), model.hidden_size, model.num_layers, steps, bf16)
 
 
-class TakeTurns(Monitors):
-    """The monitors of a training; after each turn of it the bare loop runs while the pipeline stands still.
+class Timed(Monitor):
+    """Another callback, with the seconds that it takes after steps."""
 
-    It trains on the windows of that turn: which tokens they hold decides how long their gradients take.
-    """
+    def __init__(self, inner: Monitor) -> None:
+        self.inner, self.seconds = inner, 0.0
 
-    def __init__(self, monitors: Monitors, turns: Turns, bare: BareLoop, seconds: float, validation: Validation) -> None:
-        super().__init__(monitors.ends, monitors.monitors, monitors.every)
-        self.turns, self.bare, self.seconds = turns, bare, seconds
-        self._period, self._validating, self._look = validation.every, 0.0, validation.after_step
-        self._turn = min(TURN, seconds)
-        validation.after_step = self._timed  # type: ignore[method-assign]
+    def start(self, task: LanguageModelTask) -> None:
+        self.inner.start(task)
 
-    def _timed(self, task: LanguageModelTask) -> None:
-        begin = time.perf_counter()
-        self._look(task)
-        self._validating += time.perf_counter() - begin
+    def before_step(self, task: LanguageModelTask) -> None:
+        self.inner.before_step(task)
 
     def after_step(self, task: LanguageModelTask) -> None:
-        super().after_step(task)
+        begin = time.perf_counter()
+        self.inner.after_step(task)
+        self.seconds += time.perf_counter() - begin
+
+
+class TakeTurns(Watcher):
+    """Calls the callbacks of a training; after each turn of it the bare loop runs while the pipeline stands still.
+
+    It trains on the windows of that turn: which tokens they hold decides how long their gradients take. `done` says
+    whether it ended the training itself, both sides having had `seconds` at least.
+    """
+
+    def __init__(self, watch: Watch, turns: Turns, bare: BareLoop, seconds: float) -> None:
+        self.validation = Timed(watch.validation)
+        inner, validation = watch.monitors, watch.validation
+        callbacks = [self.validation if callback is validation else callback for callback in inner.monitors]
+        self.callbacks = Monitors(inner.ends, callbacks, inner.every)
+        self.turns, self.bare, self.seconds, self.done = turns, bare, seconds, False
+        self._period, self._turn = validation.every, min(TURN, seconds)
+
+    def start(self, task: LanguageModelTask) -> None:
+        self.callbacks.start(task)
+
+    def before_step(self, task: LanguageModelTask) -> None:
+        self.callbacks.before_step(task)
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        self.callbacks.after_step(task)
         if task.step == WARM_UP_STEPS:
             self.bare.train(self._turn)
-            self._go_on(task)
-        if task.step <= WARM_UP_STEPS:
+            self._begin(task)
+        if task.step <= WARM_UP_STEPS or task.ending:  # a signal ends it
             return
         period_ends = (task.step - WARM_UP_STEPS) % self._period == 0
         if time.perf_counter() - self._began < self._turn and not period_ends:
@@ -123,12 +152,13 @@ class TakeTurns(Monitors):
             torch.cuda.synchronize()  # the turn ends when its work is done
         took, tokens = time.perf_counter() - self._began, task.tokens_seen - self._tokens
         self.turns.everything.add(tokens, took)
-        self.turns.watched.add(tokens, took - self._validating)
+        self.turns.watched.add(tokens, took - self.validation.seconds)
         self.bare.step = self._step
         self.turns.bare.add(*self.bare.train(took))
-        task.ending = task.interrupted = period_ends and self.turns.everything.seconds >= self.seconds
-        self._go_on(task)
+        if period_ends and self.turns.everything.seconds >= self.seconds:
+            self.done = task.ending = task.interrupted = True
+        self._begin(task)
 
-    def _go_on(self, task: LanguageModelTask) -> None:
-        self._step, self._tokens, self._validating = task.step, task.tokens_seen, 0.0
+    def _begin(self, task: LanguageModelTask) -> None:
+        self._step, self._tokens, self.validation.seconds = task.step, task.tokens_seen, 0.0
         self._began = time.perf_counter()

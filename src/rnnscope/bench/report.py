@@ -1,16 +1,24 @@
-"""`rnnscope bench`: how fast this machine trains, encodes and samples, as ratios within one process.
+"""How fast this machine trains, encodes and samples, as ratios within one process.
 
-The pipeline is the real one: a config composed from conf/ with its monitors at their defaults, trained by `fit`. A bare
-loop of the same model takes turns with it, inside a monitor, while the pipeline stands still: other work on the machine
-then slows both.
+The pipeline is the real one: a config composed from conf/ with its callbacks at their defaults. A bare loop of the same
+model takes turns with it, inside a callback, while the pipeline stands still: other work on the machine then slows both.
 """
 
 import os
 import platform
-import tempfile
 import time
-from itertools import chain
-from typing import Any
+from collections.abc import Iterator
+
+import torch
+
+from rnnscope.bench.interleaved import train_case
+from rnnscope.bench.text import encoding_lines
+from rnnscope.config.schema import BenchConfig
+from rnnscope.errors import UserError
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.precision import resolve_device
+from rnnscope.model.sampling import Choice, generate
+from rnnscope.runs.environment import cpu_name, gpu_names
 
 CASES = {  # name: overrides of the default experiment; embeddings as wide as the layers
     "1x512": [
@@ -54,65 +62,45 @@ YARDSTICK = "1x512"  # its bare loop is what experiments state their budgets in
 SAMPLE_LENGTH = 2000  # tokens of each text whose sampling is timed
 
 
-def run(config: dict[str, Any]) -> None:
-    """Measure and print, one line each."""
-    from rnnscope.errors import UserError
+def report(config: BenchConfig) -> Iterator[str]:
+    """Yield each line when it is measured: what trains, every case, sampling, encoding.
 
-    unknown = [case for case in config["cases"] if case not in CASES]
+    Raises:
+        UserError: for a case that is unknown.
+        KeyboardInterrupt: where a signal asked it to end.
+    """
+    unknown = [case for case in config.cases if case not in CASES]
     if unknown:
         raise UserError(f"cases={unknown[0]} is unknown: choose among {', '.join(CASES)}")
-    print(machine())
-    with tempfile.TemporaryDirectory() as folder:
-        before = os.environ.get("RNNSCOPE_OUTPUTS")
-        os.environ["RNNSCOPE_OUTPUTS"] = folder
-        try:
-            measure(config)
-        finally:
-            os.environ.pop("RNNSCOPE_OUTPUTS")
-            if before is not None:
-                os.environ["RNNSCOPE_OUTPUTS"] = before
+    yield machine()
+    for case in config.cases:
+        yield from case_lines(case, config)
+    yield from sampling_lines()
+    yield from encoding_lines()
 
 
 def machine() -> str:
     """Return one line on what is measured here."""
-    import torch
-
-    from rnnscope.runs.environment import cpu_name, gpu_names
-
     gpus = f", {', '.join(gpu_names())}" if gpu_names() else ""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return f"{cpu_name()}, {cores} cores{gpus}; torch {torch.__version__}, Python {platform.python_version()}"
 
 
-def measure(config: dict[str, Any]) -> None:
-    """Run every case, then sampling and encoding, and print a line of each."""
-    from rnnscope.bench.interleaved import train_case
-    from rnnscope.bench.text import encoding_lines
-    from rnnscope.model.precision import resolve_device
-
-    overrides = [f"trainer.accelerator={config['accelerator']}", f"trainer.precision={config['precision']}"]
-    gpu = resolve_device(config["accelerator"]).type == "cuda"
-    for case in config["cases"]:
-        turns = train_case([*CASES[case], *overrides, *(SELDOM if gpu else [])], config["seconds"])
-        bare, precision = turns.bare.speed, turns.precision
-        if case == YARDSTICK:
-            print(f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}")
-        for name, side in (("train", turns.watched), ("  + validation", turns.everything)):
-            print(
-                f"{name + ' ' + case if name == 'train' else name:<15} {side.speed:>12,.0f} tokens/s"
-                f"   {side.speed / bare:.3f} of the bare loop, {precision}"
-            )
-        print(f"{'  deterministic':<15} {turns.deterministic:>12.3f} of the speed with trainer.deterministic=false")
-    for line in chain(sampling_lines(), encoding_lines()):
-        print(line, flush=True)
+def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
+    """Train a case beside its bare loop and yield the lines on it."""
+    overrides = [*CASES[case], f"trainer.accelerator={config.accelerator}", f"trainer.precision={config.precision}"]
+    gpu = resolve_device(config.accelerator).type == "cuda"
+    turns = train_case([*overrides, *(SELDOM if gpu else [])], config.seconds)
+    bare, precision = turns.bare.speed, turns.precision
+    if case == YARDSTICK:
+        yield f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}"
+    for name, side in ((f"train {case}", turns.watched), ("  + validation", turns.everything)):
+        yield f"{name:<15} {side.speed:>12,.0f} tokens/s   {side.speed / bare:.3f} of the bare loop, {precision}"
+    yield f"{'  deterministic':<15} {turns.deterministic:>12.3f} of the speed with trainer.deterministic=false"
 
 
-def sampling_lines() -> list[str]:
-    """Return how many characters a second one text, and sixteen at once, come at."""
-    from rnnscope.model.language_model import LanguageModel
-    from rnnscope.model.sampling import Choice, generate
-
-    lines = []
+def sampling_lines() -> Iterator[str]:
+    """Yield how many characters a second one text, and sixteen at once, come at."""
     for hidden, layers in ((512, 1), (128, 2)):
         model = LanguageModel(100, hidden_size=hidden, num_layers=layers).eval()
         for count in (1, 16):
@@ -120,5 +108,4 @@ def sampling_lines() -> list[str]:
             list(generate(model, [0], SAMPLE_LENGTH, [1.0] * count, Choice(), seed=0))
             speed = SAMPLE_LENGTH * count / (time.perf_counter() - begin)
             texts = "1 text" if count == 1 else f"{count} texts at once"
-            lines.append(f"sample {layers}x{hidden:<6} {speed:>12,.0f} tokens/s   LSTM, {texts}")
-    return lines
+            yield f"sample {layers}x{hidden:<6} {speed:>12,.0f} tokens/s   LSTM, {texts}"

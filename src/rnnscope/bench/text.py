@@ -88,16 +88,17 @@ def timed_count(text: str) -> tuple[float, float]:
 
 def timed_encoding(level: str, text: str, folder: Path) -> tuple[float, float]:
     """Return the megabytes and seconds from a file to ids on disk, its vocabulary known: hash, clean, encode."""
-    from rnnscope.data.prepare import TextSettings, prepare
+    from rnnscope.data.config import CorpusConfig, DatasetConfig
+    from rnnscope.data.prepare import prepare
     from rnnscope.data.vocabulary import Vocabulary, token_counts
 
     path = folder / "text.txt"
     path.write_text(text, encoding="utf-8")
     tally = token_counts(level)
     tally.add([text])
-    vocabulary = Vocabulary.build(tally.counts(), level=level)
-    settings = TextSettings(corpus={"path": str(path)}, level=level)
-    seconds = best(lambda turn: prepare(settings, folder / str(turn), vocabulary, lambda said: None))
+    config = DatasetConfig(corpus=CorpusConfig(path=str(path)), level=level)
+    vocabulary = Vocabulary.build(tally.counts(), config)
+    seconds = best(lambda turn: prepare(config, folder / str(turn), vocabulary, lambda said: None))
     return path.stat().st_size / 1e6, seconds
 
 

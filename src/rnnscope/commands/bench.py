@@ -1,15 +1,16 @@
 """`rnnscope bench`: how fast this machine trains, encodes and samples."""
 
-from typing import Any
-
-from rnnscope.config.compose import hydra_main
-
-
-def run(config: dict[str, Any]) -> None:
-    from rnnscope.bench.report import run
-
-    run(config)
+from rnnscope.config.compose import CommandLine, hydra_main
+from rnnscope.config.schema import BenchConfig
 
 
-def main() -> int:
-    return hydra_main("bench", run)
+def run(config: BenchConfig) -> None:
+    """Print each line when it is measured."""
+    from rnnscope.bench.report import report
+
+    for line in report(config):
+        print(line, flush=True)
+
+
+def main(line: CommandLine) -> int:
+    return hydra_main(line, run)

@@ -3,42 +3,42 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
 
 from rnnscope.comparison.collection import Found, read_runs
 from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.select import chosen_columns, default_columns, filter_runs, sort_runs, texts_of, winners
-from rnnscope.config.compose import hydra_main
+from rnnscope.config.compose import CommandLine, hydra_main
+from rnnscope.config.schema import CompareConfig
 from rnnscope.errors import UserError
 from rnnscope.pipeline.console import printable
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import outputs_folder
 
 
-def run(config: dict[str, Any]) -> None:
+def run(config: CompareConfig) -> None:
     """Compare two runs where `run=` or `with=` names them, else those under a folder."""
-    if config["run"] is not None or config["other"] is not None:
+    if config.run is not None or config.other is not None:
         compare_two(config)
     else:
         compare_many(config)
 
 
-def compare_many(config: dict[str, Any]) -> None:
+def compare_many(config: CompareConfig) -> None:
     """Print the table, or write it where `output=` and `html=` say."""
     from rnnscope.comparison.formats import format_for
 
-    kind = format_for(config["format"], config["output"])
-    if config["limit"] is not None and config["limit"] < 1:
-        raise UserError(f"limit={config['limit']} must be at least 1")
-    everything = runs_under(config["folder"])
-    columns = chosen_columns(config["columns"], everything)
-    kept = filter_runs(everything, config["filter"] or "")
-    runs = sort_runs(kept, config["sort"])[: config["limit"]]
-    if config["html"] is not None:
-        write_page(config["html"], runs, columns, config["sort"])
-    if config["html"] is None or config["output"] is not None:
+    kind = format_for(config.format, config.output)
+    if config.limit is not None and config.limit < 1:
+        raise UserError(f"limit={config.limit} must be at least 1")
+    everything = runs_under(config.folder)
+    columns = chosen_columns(config.columns, everything)
+    kept = filter_runs(everything, config.filter or "")
+    runs = sort_runs(kept, config.sort)[: config.limit]
+    if config.html is not None:
+        write_page(config.html, runs, columns, config.sort)
+    if config.html is None or config.output is not None:
         lines = lines_of(kind, runs, columns, config, len(everything))
-        deliver(lines, config["output"], count(runs))
+        deliver(lines, config.output, count(runs))
 
 
 def runs_under(typed: str | None) -> list[Summary]:
@@ -66,7 +66,7 @@ def warn(complaint: str) -> None:
     print(f"warning: {shown if len(shown) < 1000 else shown[:1000] + '…'}", file=sys.stderr)
 
 
-def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: dict[str, Any], total: int) -> list[str]:
+def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: CompareConfig, total: int) -> list[str]:
     """Return the runs as lines of one of the formats; only a table on a terminal has to fit one."""
     from rnnscope.comparison import formats, table
 
@@ -77,7 +77,7 @@ def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: 
         return formats.markdown_lines(runs, keys)
     if kind == "json":
         return formats.json_lines(runs, keys)
-    width = shutil.get_terminal_size().columns if config["output"] is None and sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if config.output is None and sys.stdout.isatty() else None
     named = keys if "run" in keys else ["run", *keys]  # a person reads it, where the others go to a program
     return [*headline(runs, config, total), "", *table.table(runs, named, width)]
 
@@ -87,13 +87,13 @@ def count(runs: list[Summary]) -> str:
     return f"{len(runs)} run{'s' if len(runs) != 1 else ''}"
 
 
-def headline(runs: list[Summary], config: dict[str, Any], total: int) -> list[str]:
+def headline(runs: list[Summary], config: CompareConfig, total: int) -> list[str]:
     """Return what the table is of."""
     from rnnscope.comparison.table import shared_folder
 
     counted = count(runs) if len(runs) == total else f"{len(runs)} of {total} runs"
     shared = shared_folder(runs)
-    where = f"{counted} under {config['folder'] or outputs_folder()}{f', in {shared}' if shared else ''}, by {config['sort']}"
+    where = f"{counted} under {config.folder or outputs_folder()}{f', in {shared}' if shared else ''}, by {config.sort}"
     if texts_of(runs) < 2:
         return [f"{where}; * the best on the validation text" if winners(runs) else where]
     return [
@@ -140,22 +140,22 @@ def write_page(path: str, runs: list[Summary], columns: list[str] | None, sort: 
     print(printable(f"wrote {path}: {count(runs)}, {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
 
 
-def compare_two(config: dict[str, Any]) -> None:
+def compare_two(config: CompareConfig) -> None:
     """Print how `run=` and `with=` differ; `html=` writes the page of the two."""
     from rnnscope.comparison.pair import find_pair, pair_lines
 
     for key in ("folder", "filter", "columns", "format", "output", "limit"):
-        if config[key] is not None:
+        if getattr(config, key) is not None:
             raise UserError(f"{key}= is for many runs: leave it out, or leave out run= and with=")
-    pair = find_pair(config["run"], config["other"])
+    pair = find_pair(config.run, config.other)
     for summary in pair:
         if summary.complaint:
             warn(summary.complaint)
     print(printable("\n".join(pair_lines(*pair))))
-    if config["html"] is not None:
+    if config.html is not None:
         print()
-        write_page(config["html"], sort_runs(list(pair), config["sort"]), None, config["sort"])
+        write_page(config.html, sort_runs(list(pair), config.sort), None, config.sort)
 
 
-def main() -> int:
-    return hydra_main("compare", run)
+def main(line: CommandLine) -> int:
+    return hydra_main(line, run)

@@ -1,15 +1,21 @@
 """`rnnscope evaluate`: score a run's model on its data or on any text."""
 
-from typing import Any
-
-from rnnscope.config.compose import hydra_main
-
-
-def run(config: dict[str, Any]) -> None:
-    from rnnscope.analysis.evaluate import run
-
-    run(config)
+from rnnscope.config.compose import CommandLine, hydra_main
+from rnnscope.config.schema import EvaluateConfig
 
 
-def main() -> int:
-    return hydra_main("evaluate", run)
+def run(config: EvaluateConfig) -> None:
+    """Print the report."""
+    from rnnscope.analysis.evaluate import evaluate_run, table
+    from rnnscope.pipeline.console import printable
+
+    loaded, report = evaluate_run(config)
+    score = next(iter(report.scores.values()))
+    print(f"run      {loaded.folder.path}, checkpoint {config.checkpoint}")
+    unknown = f"{100 * report.unknown:.2f} % unknown"
+    print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
+    print("\n".join(table(report, loaded.vocabulary.level == "word")))
+
+
+def main(line: CommandLine) -> int:
+    return hydra_main(line, run)

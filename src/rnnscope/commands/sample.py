@@ -2,17 +2,19 @@
 
 import secrets
 import sys
+from dataclasses import asdict
 from typing import Any
 
-from rnnscope.config.compose import hydra_main
+from rnnscope.config.compose import CommandLine, hydra_main
+from rnnscope.config.schema import SampleConfig
 
 
-def run(config: dict[str, Any]) -> None:
+def run(config: SampleConfig) -> None:
     """Generate what `config` asks for and write it as it comes."""
     from rnnscope.pipeline.console import printable
     from rnnscope.runs.load import load
 
-    how = dict(config)
+    how = asdict(config)
     loaded = load(how.pop("run"), how.pop("checkpoint"))
     if how["prompt"] == "-":
         how["prompt"] = sys.stdin.read()
@@ -43,5 +45,5 @@ def _together(prompt: str, rows: Any, count: int, clean: Any) -> None:
     sys.stdout.write(clean("\n---\n".join(texts) + "\n"))
 
 
-def main() -> int:
-    return hydra_main("sample", run)
+def main(line: CommandLine) -> int:
+    return hydra_main(line, run)

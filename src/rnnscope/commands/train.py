@@ -1,9 +1,10 @@
-"""`rnnscope train`: compose a config, train it, leave a run folder; with -m, a sweep of them."""
+"""`rnnscope train`: compose a config, train it, leave a run folder; `from=` starts from a run's config, -m sweeps."""
 
-import sys
+from dataclasses import replace
 from typing import Any
 
-from rnnscope.config.compose import hydra_main
+from rnnscope.config.compose import CommandLine, composition, hydra_main
+from rnnscope.config.schema import TrainConfig, TrainFromConfig
 from rnnscope.errors import UserError
 
 SWEEP = ("-m", "--multirun")
@@ -11,33 +12,20 @@ SHOWING = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--info",
 FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.")
 
 
-def run(config: dict[str, Any]) -> int:
+def run(config: TrainConfig) -> int:
     """Train what `config` describes; the exit status is 0 unless the run diverged or was interrupted."""
-    from rnnscope.pipeline.fit import fit
+    from rnnscope.pipeline.fit import fit_composed
 
-    return status_of(fit(*ordered(config)))
+    return status_of(fit_composed(config, composition()))
 
 
-def ordered(config: dict[str, Any]) -> tuple[dict[str, Any], str | None, dict[str, str], Any]:
-    """Return what `fit` takes: the config, the run's name, Hydra's record of the command line, and terms."""
-    from hydra.core.hydra_config import HydraConfig
+def run_from(config: TrainFromConfig) -> int:
+    """Train what an earlier run's config describes, with changes; the exit status is the same."""
+    from rnnscope.config.changes import parse_changes
+    from rnnscope.pipeline.fit import fit_changed
+    from rnnscope.runs.find import find_run
 
-    from rnnscope.pipeline.build import Terms
-    from rnnscope.pipeline.warm_start import adopt
-
-    choices, command, typed = {}, {}, []
-    if HydraConfig.initialized():
-        from omegaconf import OmegaConf
-
-        hydra = HydraConfig.get()
-        choices = dict(hydra.runtime.choices)
-        typed = [override.partition("=")[0].lstrip("+") for override in hydra.overrides.task]
-        command = {
-            "overrides.yaml": OmegaConf.to_yaml(hydra.overrides.task),
-            "choices.yaml": OmegaConf.to_yaml(choices),
-        }
-    config, parent = adopt(config, typed)
-    return config, config["name"] or choices.get("experiment"), command, Terms(parent=parent)
+    return status_of(fit_changed(find_run(config.parent, "from"), parse_changes(config.changes, groups=True)))
 
 
 def status_of(result: Any) -> int:
@@ -45,16 +33,18 @@ def status_of(result: Any) -> int:
     return {"finished": 0, "interrupted": 130}.get(result.status, 1)
 
 
-def main() -> int:
-    words = sys.argv[1:]
+def main(line: CommandLine) -> int:
+    if line.command == "train_from":
+        return hydra_main(line, run_from)
+    words = line.overrides
     if not is_sweep(words):
-        return hydra_main("train", run)
+        return hydra_main(line, run)
     from rnnscope.sweeps.job import job
     from rnnscope.sweeps.search import register
 
     register()
-    sys.argv = [sys.argv[0], *words, *(() if set(words) & set(SWEEP) else SWEEP[:1])]
-    return hydra_main("train", run, job)
+    sweeping = [*words, *(() if set(words) & set(SWEEP) else SWEEP[:1])]
+    return hydra_main(replace(line, overrides=sweeping), run, job)
 
 
 def is_sweep(words: list[str]) -> bool:

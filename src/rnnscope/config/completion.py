@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import fields
 
 from rnnscope.config import schema
-from rnnscope.pipeline.changes import ON_THE_WAY
+from rnnscope.config.changes import ON_THE_WAY
 
 GROUPS_OF_TRAIN = {"experiment", "sweep"}  # groups that are no key of the composed config
 

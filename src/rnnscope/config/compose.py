@@ -2,19 +2,44 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.config import schema
 from rnnscope.config.overrides import replacing
 from rnnscope.errors import UserError
 
-typed: list[str] = []  # the command line as it came, before cli.py made overrides of it
+
+@dataclass(frozen=True)
+class CommandLine:
+    """A command line on its way to Hydra.
+
+    Args:
+        command: the file of conf/ that it is for.
+        overrides: what Hydra reads.
+        typed: the words as they came, the program first.
+    """
+
+    command: str
+    overrides: list[str]
+    typed: list[str]
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What the user asked Hydra for: the choice of each group, the keys that were set, and Hydra's own record of both."""
+
+    choices: dict[str, Any]
+    keys: list[str]
+    files: dict[str, str]
 
 
 def conf_folder() -> Path:
@@ -34,8 +59,21 @@ def help_page(command: str) -> str:
     return "\n".join([*kept, "", f"rnnscope {typed_as} key=value ...; --cfg job shows the config it would run with"])
 
 
-def hydra_main(command: str, run: Callable[[dict[str, Any]], Any], job: Callable[[DictConfig], Any] | None = None) -> int:
-    """Compose the command's config from the command line and call `run` with it as a plain, resolved dict.
+@contextmanager
+def process_arguments(words: list[str]) -> Iterator[None]:
+    """Let `sys.argv` be `words` meanwhile.
+
+    Hydra reads its overrides there, run.json records it, and Lightning starts further processes with it.
+    """
+    before, sys.argv = sys.argv, words
+    try:
+        yield
+    finally:
+        sys.argv = before
+
+
+def hydra_main(line: CommandLine, run: Callable[[Any], Any], job: Callable[[DictConfig], Any] | None = None) -> int:
+    """Compose the command's config and call `run` with it, as the dataclass of config/schema.py.
 
     With `job` the command line sweeps, and Hydra's launchers call that instead, wherever they do: it travels by its name.
 
@@ -43,20 +81,21 @@ def hydra_main(command: str, run: Callable[[dict[str, Any]], Any], job: Callable
     of Hydra, which would print lines of its own about it.
     """
     schema.register()
-    sys.argv = [sys.argv[0], *replacing(sys.argv[1:])]
+    overrides = replacing(line.overrides)
     results: list[int] = []
     failures: list[BaseException] = []
 
     def task(cfg: DictConfig) -> None:
-        sys.argv = typed or sys.argv  # run.json records it, and Lightning starts further processes with it
         try:
-            result = run(plain(cfg))
+            with process_arguments(line.typed):
+                result = run(typed(line.command, cfg))
             results.append(result if isinstance(result, int) else 0)
         except Exception as error:
             failures.append(error)
 
-    check_choices(sys.argv[1:])
-    hydra.main(config_path=str(conf_folder()), config_name=command)(job or task)()
+    check_choices(overrides)
+    with process_arguments([line.typed[0], *overrides]):
+        hydra.main(config_path=str(conf_folder()), config_name=line.command)(job or task)()
     if failures:
         raise failures[0]
     return max(results, default=0)
@@ -75,19 +114,32 @@ def check_choices(overrides: list[str]) -> None:
         names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
         other = group == "hydra/sweeper" and value not in names  # Hydra has some that would leave no run folders
         if other or value == "null" or not re.match(r"[A-Za-z_\[{'\"]", value):
-            raise UserError(f"{override} is no choice; there are: {', '.join(names)}")
+            raise UserError(f"{override} is not a choice; there are: {', '.join(names)}")
 
 
-def compose_train(overrides: list[str]) -> dict[str, Any]:
+def composition() -> Composition:
+    """Return how the config of the command at work was composed."""
+    found = HydraConfig.get()
+    choices, words = dict(found.runtime.choices), found.overrides.task
+    files = {"overrides.yaml": OmegaConf.to_yaml(words), "choices.yaml": OmegaConf.to_yaml(choices)}
+    return Composition(choices, [word.partition("=")[0].lstrip("+") for word in words], files)
+
+
+def compose_train(overrides: list[str]) -> schema.TrainConfig:
     """Return what `rnnscope train <overrides>` would train, for use from Python."""
     schema.register()
     overrides = replacing(overrides)
     if GlobalHydra.instance().is_initialized():  # inside a command: its search path is the same conf/
-        return plain(hydra.compose("train", overrides))
+        return typed("train", hydra.compose("train", overrides))
     with hydra.initialize_config_dir(str(conf_folder())):
-        return plain(hydra.compose("train", overrides))
+        return typed("train", hydra.compose("train", overrides))
 
 
-def plain(cfg: DictConfig) -> dict[str, Any]:
-    """Return the config as nested dicts of plain values: no OmegaConf object goes past this line."""
-    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
+def typed(command: str, cfg: DictConfig) -> Any:
+    """Return what Hydra composed as the command's dataclass: neither an OmegaConf object nor a dict goes past this line."""
+    values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
+    if command != "train":
+        return schema.COMMANDS[command](**values)
+    from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
+
+    return from_plain(values)

@@ -1,5 +1,9 @@
-"""Configs that somebody else may have written, checked against the schema as plain data: nothing is resolved or built."""
+"""Where plain values become a typed config, and a config plain values again.
 
+Somebody else may have written them: they are checked against the schema, and nothing is resolved or built.
+"""
+
+from dataclasses import asdict
 from functools import reduce
 from typing import Any
 
@@ -8,11 +12,17 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rnnscope.config import schema
 from rnnscope.config.hydra_errors import one_line
+from rnnscope.config.schema import TrainConfig
+from rnnscope.data.config import CorpusConfig, DatasetConfig, SplitConfig
 from rnnscope.errors import UserError
+from rnnscope.model.config import ModelConfig
+from rnnscope.model.sampling import check_temperature
+from rnnscope.monitor.config import MonitorConfig
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 from rnnscope.runs.segments import config_in_force, flatten
 from rnnscope.runs.snapshot import read_config
+from rnnscope.training.config import TrainerConfig
 
 OPTIMIZERS = {
     "sgd": schema.SgdConfig,
@@ -44,10 +54,15 @@ LIMITS = {  # far above what anybody trains, and below what exhausts a machine b
 WINDOW_LIMIT = 100_000_000  # tokens of one window
 TEMPERATURES = 100  # samples at each look
 DEPTH = 8  # of nesting; the schema has three
+AT_LEAST_ONE = {
+    "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
+    "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
+}
+ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "clip_value")
 
 
-def checked(config: dict[str, Any], source: str | None) -> dict[str, Any]:
-    """Return `config` with the type of every key checked and what an older rnnscope did not know filled in.
+def from_plain(config: dict[str, Any], source: str | None = None) -> TrainConfig:
+    """Return nested plain values as a config, each key's type checked; what an older rnnscope did not know is filled in.
 
     Args:
         source: the file, for messages; None where the config came from the command line.
@@ -59,26 +74,46 @@ def checked(config: dict[str, Any], source: str | None) -> dict[str, Any]:
     texts: list[str] = []
     where = f"{source}: " if source else ""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(schema.TrainConfig), sections(config), hide(config, texts, DEPTH))
+        merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), sections(config), hide(config, texts, DEPTH))
         plain = OmegaConf.to_container(merged, resolve=False, throw_on_missing=True)
     except OmegaConfBaseException as error:
         message, key = one_line(error, "train"), str(getattr(error, "full_key", None) or "")
         raise UserError(f"{where}{message if key in message else f'{key}: {message}'}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{where}this is no config of rnnscope ({error})") from error
+        raise UserError(f"{where}this is not a config of rnnscope ({error})") from error
     found = show(plain, texts)
     check_limits(found, where)
-    return found
+    return as_dataclasses(found)
 
 
-def recorded_config(run: RunFolder, record: Record) -> dict[str, Any]:
-    """Return the config in force at the end of a run, checked."""
-    return checked(config_in_force(read_config(run), record), str(run.config))
+def to_plain(config: TrainConfig) -> dict[str, Any]:
+    """Return a config as nested plain values: what is recorded and compared."""
+    return asdict(config)
+
+
+def as_dataclasses(config: dict[str, Any]) -> TrainConfig:
+    """Return checked values as dataclasses; those of `optimizer` and `schedule` are the ones that their names ask for."""
+    dataset, optimizer, schedule = config["dataset"], config["optimizer"], config["schedule"]
+    parts = {"corpus": CorpusConfig(**dataset["corpus"]), "split": SplitConfig(**dataset["split"])}
+    groups = {
+        "dataset": DatasetConfig(**dataset | parts),
+        "model": ModelConfig(**config["model"]),
+        "optimizer": OPTIMIZERS[optimizer["name"]](**optimizer),
+        "schedule": SCHEDULES[schedule["name"]](**schedule),
+        "trainer": TrainerConfig(**config["trainer"]),
+        "monitor": MonitorConfig(**config["monitor"]),
+    }
+    return TrainConfig(**config | groups)
+
+
+def recorded_config(run: RunFolder, record: Record) -> TrainConfig:
+    """Return the config in force at the end of a run."""
+    return from_plain(config_in_force(read_config(run), record), str(run.config))
 
 
 def filled_in(run: RunFolder, record: Record) -> list[str]:
     """Return a line for each key that an older rnnscope did not know: what is taken for it is today's default."""
-    old, new = flatten(config_in_force(read_config(run), record)), flatten(recorded_config(run, record))
+    old, new = flatten(config_in_force(read_config(run), record)), flatten(to_plain(recorded_config(run, record)))
     return [f"config.yaml has no {key}: {value} is taken" for key, value in new.items() if key not in old]
 
 
@@ -137,3 +172,31 @@ def check_limits(config: dict[str, Any], where: str) -> None:
             raise UserError(f"{where}dataset.{key} times dataset.sequence_length is more than {WINDOW_LIMIT} tokens")
     if len(flat["monitor.sample_temperatures"]) > TEMPERATURES:
         raise UserError(f"{where}monitor.sample_temperatures has more than {TEMPERATURES} values")
+
+
+def check_config(config: TrainConfig) -> None:
+    """Refuse numbers that mean nothing, naming the key.
+
+    Raises:
+        UserError: for the first of them.
+    """
+    trainer = config.trainer
+    for group, keys in AT_LEAST_ONE.items():
+        for key in keys:
+            value = getattr(getattr(config, group), key)
+            if value is not None and value < 1:
+                raise UserError(f"{group}.{key}={value} must be at least 1")
+    for key in ABOVE_ZERO:
+        value = getattr(trainer, key)
+        if value is not None and not value > 0:
+            raise UserError(f"trainer.{key}={value} must be above 0, or null for none")
+    if not 0 <= trainer.state_reset <= 1:
+        raise UserError(f"trainer.state_reset={trainer.state_reset} must lie in [0, 1]: it is a share of columns")
+    if trainer.clip_norm is not None and trainer.clip_value is not None:
+        raise UserError("trainer.clip_norm and trainer.clip_value are both set: set one of them to null")
+    if trainer.max_steps is None and trainer.max_epochs is None and trainer.max_minutes is None:
+        raise UserError("this training would never end: set trainer.max_steps, trainer.max_epochs or trainer.max_minutes")
+    if not 0 <= config.seed < 2**63:
+        raise UserError(f"seed={config.seed} must not be negative, nor beyond 2^63")
+    for temperature in config.monitor.sample_temperatures:
+        check_temperature(temperature)

@@ -12,7 +12,7 @@ import torch
 
 from rnnscope.errors import UserError
 
-TOGETHER = 1 << 17  # tokens of a stream that are cut into windows at once: of 1 << 15 each window took twice as long
+TOGETHER = 1 << 17  # tokens cut into windows at once: with 1 << 15 each window took twice as long
 IGNORE = -100  # the target of padding: torch's cross_entropy leaves it out by default
 
 
@@ -20,8 +20,8 @@ IGNORE = -100  # the target of padding: torch's cross_entropy leaves it out by d
 class Window:
     """`inputs` and `targets`: (batch, time) int64, targets are IGNORE in padding.
 
-    `count` is the number of real targets, those of all processes where several share the window's rows; `fresh` says that
-    the state starts from zero, `position` is what `load_state_dict` of the source takes to go on after this window.
+    `count`: the real targets of the window, over all processes that share its rows. `fresh`: the state starts from zero.
+    `position`: what `load_state_dict` of the source needs to continue after this window.
     """
 
     inputs: torch.Tensor
@@ -63,12 +63,12 @@ def cut(
 
 
 class Windows:
-    """What the sources of windows share: rows of this process, positions, epochs.
+    """Base of the sources of windows: the rows of this process, positions, epochs.
 
-    A position is the epoch and the number of the next window, with the numbers that fix the layout. Iterating gives one
-    epoch from its first window, or once from where `load_state_dict` put it; an `endless` source goes on and on, and
-    where it was when it is iterated again. Errors: `UserError` for a batch size that does not divide among the
-    processes and for a position in another layout.
+    A position is the epoch and the number of the next window, with the numbers that fix the layout. Iterating yields one
+    epoch from its first window, or from where `load_state_dict` put it. An `endless` source never stops, and continues
+    where it was when iterated again. Errors: `UserError` for a batch size that does not divide among the processes and
+    for a position in a different layout.
     """
 
     def __init__(self, batch_size: int, sequence_length: int, *, endless: bool, rank: int, world_size: int) -> None:
@@ -81,14 +81,14 @@ class Windows:
         self._rows = slice(rank * rows, (rank + 1) * rows)
         self._epoch = self._next = 0
         self._loaded = False
-        self.device: torch.device | None = None  # where ids are wanted; None leaves them in memory
+        self.device: torch.device | None = None  # where the ids go; None: they stay in memory
 
     windows_per_epoch: int
     tokens_per_epoch: int
 
     @cached_property
     def _layout(self) -> dict[str, int]:
-        """The numbers that a position has a meaning with."""
+        """The numbers that a position depends on."""
         layout = {"batch_size": self.batch_size, "sequence_length": self.sequence_length}
         return {**layout, "tokens": self.tokens_per_epoch}
 
@@ -121,10 +121,10 @@ class Windows:
         return {"epoch": self._epoch, "window": self._next, **self._layout}
 
     def load_state_dict(self, position: Mapping[str, Any]) -> None:
-        """Go on at a position that `state_dict` or a window gave."""
+        """Continue at a position from `state_dict` or from a window."""
         layout = {key: position.get(key) for key in self._layout}
         if layout != self._layout:
-            raise UserError(f"the position in the data was saved with {layout} but the data now have {self._layout}")
+            raise UserError(f"the position in the data was saved with {layout}, but the data now has {self._layout}")
         self._epoch, self._next = int(position["epoch"]), int(position["window"])
         self._loaded = True
 
@@ -142,7 +142,7 @@ class StreamWindows(Windows):
         column 2   h i j      . . .         column 2   i j k      . . .
 
     A dot is padding, in the last window of an epoch only. Of `world_size` processes, `rank` gets its equal share of
-    neighbouring columns. `given`: the id that is an input but never a target (START between documents).
+    neighboring columns. `given`: the id that is an input but never a target (START between documents).
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class StreamWindows(Windows):
         self._stream, self._given = np.asarray(stream), given
         tokens = len(stream) - 1
         if tokens < 1:
-            raise UserError("there is no token to make windows of: give a longer text")
+            raise UserError("the text has no token to make windows of: give a longer text")
         short, longer = divmod(tokens, batch_size)
         lengths = np.full(batch_size, short, dtype=np.int64)
         lengths[:longer] += 1
@@ -167,7 +167,7 @@ class StreamWindows(Windows):
         self._length, self._shortest = lengths, short
         self.windows_per_epoch = -(-int(lengths[0]) // sequence_length)
         self.tokens_per_epoch = tokens - count_given(stream, given)
-        self._cut = range(0)  # the windows whose ids are at hand
+        self._cut = range(0)  # the windows in `_ids`
         self._ids: list[tuple[torch.Tensor, torch.Tensor, int]]
 
     def window(self, epoch: int, number: int) -> Window:
@@ -176,7 +176,7 @@ class StreamWindows(Windows):
         return Window(*self._ids[number - self._cut.start], number == 0, epoch)
 
     def _cut_from(self, number: int) -> tuple[range, list[tuple[torch.Tensor, torch.Tensor, int]]]:
-        """Cut window `number` and, while the columns are full, those after it: dozens together cost little more than one."""
+        """Cut window `number` and, while the columns are full, those after it: dozens at once cost little more than one."""
         begin = number * self.sequence_length
         full = (self._shortest - begin) // self.sequence_length
         length = None if full > 0 else np.clip(self._length - begin, 0, self.sequence_length)

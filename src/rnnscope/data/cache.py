@@ -1,4 +1,4 @@
-"""A folder that is either whole or not there: filled by one process at a time, whatever is killed in between."""
+"""A folder that is either complete or absent: one process at a time fills it, and may be killed at any moment."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM
 
 
 def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any]:
-    """The manifest of `folder`, made by `fill(temporary folder)` if it is not there yet.
+    """The manifest of `folder`, made by `fill(temporary folder)` if it does not exist yet.
 
-    `fill` writes the files and returns the manifest; the folder gets its name when all is written. Another process that
-    wants the same folder waits for it. What a killed process left is removed. Errors: `UserError` for a full or
+    `fill` writes the files and returns the manifest; the folder gets its name once everything is written. A second
+    process that needs the same folder waits. What a killed process left is removed. Errors: `UserError` for a full or
     unwritable disk.
     """
     found = read_manifest(folder)
@@ -35,12 +35,12 @@ def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[
             raise
         raise UserError(
             f"{folder.parent}: the encoded text cannot be written ({error.strerror}): "
-            "free some space or permit writing there, or set RNNSCOPE_OUTPUTS to another place"
+            "free some space, allow writing there, or set RNNSCOPE_OUTPUTS to a different folder"
         ) from None
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a whole folder, or None: files that are missing or of another size do not count as whole."""
+    """The manifest of a complete folder, or None if it is incomplete: a file is missing or has the wrong size."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())

@@ -16,7 +16,7 @@ def code_points(text: str) -> np.ndarray:
 
 
 class CharacterCodec:
-    """Code points to ids through one table of all of Unicode; `tokens[i]` has id `first + i`, all others have id 0."""
+    """Code points to ids through one table of all of Unicode; `tokens[i]` has id `first + i`, any other character id 0."""
 
     def __init__(self, tokens: list[str], first: int, dtype: np.dtype) -> None:
         self._table = np.zeros(UNICODE, dtype=dtype)
@@ -54,7 +54,7 @@ class ByteCodec:
 
 
 class ByteDecoder:
-    """Bytes to text, one id at a time; bytes that are no UTF-8 become U+FFFD, so that all output is valid text."""
+    """Bytes to text, one id at a time. Invalid UTF-8 becomes U+FFFD, so that the output is always valid text."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")

@@ -1,38 +1,43 @@
-"""The cleaned text of a corpus in one file on disk, and where its documents end.
+"""The cleaned text of a corpus in one file on disk, and where its documents end: read it, write it, shuffle it.
 
-All later passes (dividing, counting, encoding) read this file, so a source is read, decoded and cleaned only once and
-no text has to fit in memory:
+All later passes (dividing, counting, encoding) read this file, so that a source is read, decoded and cleaned only once
+and no text has to fit in memory:
 
     document 0 | document 1 | ... | document n-1       UTF-8; `ends[i]` is the byte after document i
 """
 
 from __future__ import annotations
 
+import hashlib
+from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 
-from rnnscope.data.cleaning import cut_blocks
-
-BLOCK = 1 << 18  # bytes read at a time: with all that becomes of them they stay in the cache of a core
+from rnnscope.data.cleaning import Cleaner, cut_blocks
+from rnnscope.data.corpus import Corpus
+from rnnscope.data.hashing_writer import HashingWriter
+from rnnscope.data.sources import BLOCK, Source
+from rnnscope.errors import UserError
 
 
 @dataclass(frozen=True)
 class CleanText:
     """A cleaned text on disk.
 
-    `ends`: (documents,) int64, the byte after each document. `marks`: (2, n) int64, places where it is known how many
-    characters (row 1) lie before a byte (row 0): the beginning, the end, and some every `BLOCK` bytes or so between them.
-    `labelled`: how many documents come from the files of each split.
+    `ends`: (documents,) int64, the byte after each document. `marks`: (2, n) int64, the number of characters (row 1)
+    before a byte (row 0): at the beginning, at the end, and about every `BLOCK` bytes in between.
+    `labeled`: how many documents each split's own files have.
     """
 
     path: Path
     ends: np.ndarray
     marks: np.ndarray
-    labelled: dict[str, int]
+    labeled: dict[str, int]
     files: int
 
     @property
@@ -41,9 +46,9 @@ class CleanText:
         return int(self.marks[1, -1])
 
     def blocks(self, start: int, end: int) -> Iterator[str]:
-        """The text between two byte positions (both at the start of a character) in blocks of `BLOCK` bytes."""
+        """The text between two byte positions, both at the start of a character, in blocks of `BLOCK` bytes."""
         with self.path.open("rb") as file:
-            yield from _read(file, start, end)
+            yield from _blocks(file, start, end)
 
     def documents(self, start: int, end: int) -> Iterator[Iterator[str]]:
         """The documents (or the parts of them) between two byte positions, each as blocks cut at safe places.
@@ -54,7 +59,7 @@ class CleanText:
         with self.path.open("rb") as file:
             while start < end:
                 document_end = min(int(self.ends[first]), end)
-                yield cut_blocks(_read(file, start, document_end))
+                yield cut_blocks(_blocks(file, start, document_end))
                 start, first = document_end, first + 1
 
     def count(self, start: int, end: int) -> int:
@@ -84,7 +89,7 @@ class CleanText:
             return file.tell()
 
 
-def _read(file: BinaryIO, start: int, end: int) -> Iterator[str]:
+def _blocks(file: BinaryIO, start: int, end: int) -> Iterator[str]:
     rest = b""
     file.seek(start)
     while start < end:
@@ -104,3 +109,95 @@ def _whole_characters(block: bytes) -> int:
     while start > 0 and block[start] & 0xC0 == 0x80:
         start -= 1
     return start
+
+
+def write_text(
+    corpus: Corpus, found: dict[str, list[Source]], cleaner: Cleaner, *, encoding: str, separate: bool, path: Path
+) -> CleanText:
+    """Read and clean the documents of all sources and write them to `path`, with `separate` the corpus' separator between.
+
+    Documents that are empty after cleaning are left out and counted. Errors: `UserError` when nothing is left.
+    """
+    writer = _DocumentWriter(corpus.config.separator if separate else "")
+    labeled = {}
+    with HashingWriter(path, hashed=False) as file:
+        for split, sources in found.items():
+            before = len(writer.ends)
+            for source in sources:
+                for document in corpus.documents(source, encoding):
+                    writer.write(file, cleaner.clean(document), new_split=len(writer.ends) == before)
+            labeled[split] = len(writer.ends) - before
+    cleaner.changes["empty documents left out"] += writer.empty
+    files = sum(map(len, found.values()))
+    if not writer.visible:
+        first = next(iter(found.values()))[0].path
+        where = f" in column {corpus.config.column!r}" if corpus.config.column else ""
+        others = f" and {files - 1} more" if files > 1 else ""
+        raise UserError(f"{first}{others}: only white space{where}: give a different text")
+    return writer.text(path, labeled, files)
+
+
+class _DocumentWriter:
+    def __init__(self, separator: str) -> None:
+        self._separator, self._tail = separator, separator.encode("utf-8", "surrogatepass")
+        self.ends, self._marks = array("q"), array("q", (0, 0))  # 8 bytes for each of what may be millions of documents
+        self._total = self.empty = 0
+        self.visible = False
+
+    def write(self, file: HashingWriter, blocks: Iterator[str], *, new_split: bool) -> None:
+        """One document. The separator becomes the end of the document before it, once there is text to follow."""
+        begin = self._total
+        for block in blocks:
+            if not block:
+                continue
+            if self._total == begin and not new_split:
+                self.ends[-1] += file.write(self._tail)
+                self._total += len(self._separator)
+                begin = self._total
+            file.write(block.encode("utf-8", "surrogatepass"))
+            self._total += len(block)
+            if file.size - self._marks[-2] >= BLOCK:
+                self._marks.extend((file.size, self._total))
+            self.visible = self.visible or not block.isspace()
+        if self._total == begin:
+            self.empty += 1
+            return
+        self.ends.append(file.size)
+
+    def text(self, path: Path, labeled: dict[str, int], files: int) -> CleanText:
+        size = self.ends[-1] if self.ends else 0
+        if self._marks[-2] < size:
+            self._marks.extend((size, self._total))
+        ends, marks = np.frombuffer(self.ends, np.int64), np.array(self._marks).reshape(-1, 2).T
+        return CleanText(path, ends, marks, labeled, files)
+
+
+def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
+    """The same documents, in `path`, ordered by a hash of their content, within each split that has its own files.
+
+    `separator` stands after each document but the last of a split, in both files. The old file is removed.
+    """
+    writer, first = _DocumentWriter(separator), 0
+    with text.path.open("rb") as old, HashingWriter(path, hashed=False) as new:
+        for documents in text.labeled.values():
+            last = first + documents - 1
+            read = partial(_document, text, old, last, len(separator.encode("utf-8", "surrogatepass")))
+            keys = (_key(read(i)) for i in range(first, last + 1))
+            order = np.argsort(np.fromiter(keys, np.uint64, documents))  # frees the memory of the keys before writing
+            for place, i in enumerate(order):
+                writer.write(new, iter((read(first + i).decode("utf-8", "surrogatepass"),)), new_split=place == 0)
+            first = last + 1
+    text.path.unlink()
+    return writer.text(path, text.labeled, text.files)
+
+
+def _document(text: CleanText, file: BinaryIO, last: int, tail: int, i: int) -> bytes:
+    """Document `i` without the separator at its end, `tail` bytes, which all but the `last` of a split have."""
+    start = int(text.ends[i - 1]) if i else 0
+    file.seek(start)
+    return file.read(int(text.ends[i]) - start - tail * (i < last))
+
+
+def _key(document: bytes) -> int:
+    """The first 8 bytes of its sha256."""
+    return int.from_bytes(hashlib.sha256(document).digest()[:8], "big")

@@ -1,4 +1,4 @@
-"""What is done to a text before it becomes tokens, and the count of everything that was changed."""
+"""Cleaning a text before it becomes tokens, and counting everything that changes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 
+from rnnscope.data.config import DatasetConfig
 from rnnscope.errors import UserError
 
 BLOCK = 1 << 20  # characters handled at a time
@@ -29,10 +29,10 @@ def fold(text: str, normalise: str | None, lower_case: bool) -> str:
 
 
 def safe_cut(text: str) -> int:
-    """The last place to cut `text` so that each part is read alone as it would be together; 0 if there is none.
+    """The last place to cut `text` so that both parts are cleaned and tokenized as in one piece; 0 if there is none.
 
-    Such a place is after an empty line, else after a line end, else before a single space, always with no other white
-    space around: no word, normal form, lower case or pattern of a line reaches over it.
+    Such a place is after an empty line, else after a line end, else before a single space, with no more white space
+    around it: no word, normal form, change of case or pattern for a line crosses it.
     """
     for mark, offset in (("\n\n", 2), ("\n", 1), (" ", 0)):
         at = text.rfind(mark, 1, len(text) - 1)
@@ -44,7 +44,7 @@ def safe_cut(text: str) -> int:
 
 
 def cut_blocks(texts: Iterable[str], size: int = BLOCK) -> Iterator[str]:
-    """`texts` in blocks of about `size` characters, cut at safe places, or anywhere where a block gets 4 x `size`."""
+    """`texts` in blocks of about `size` characters, cut at safe places, or anywhere once a block has 4 x `size`."""
     rest = ""
     for text in texts:
         rest += text
@@ -58,42 +58,32 @@ def cut_blocks(texts: Iterable[str], size: int = BLOCK) -> Iterator[str]:
         yield rest
 
 
-@dataclass
 class Cleaner:
-    """The options that change a text, applied block by block; `changes` counts what each of them did, `removed` the
-    characters that were cut, and `matched` has the patterns of `remove` that cut something.
+    """The keys of a config that change a text, applied block by block.
 
-    `newline`: 'universal' turns CR LF and lone CR into LF, 'keep' leaves them. `remove`: regular expressions whose
-    matches are cut, within a block of about a million characters that ends at a line end. Errors: `UserError` for a
-    pattern that does not compile or an unknown normal form.
+    `changes` counts what each of them did, `removed` the characters that were cut, and `matched` has the patterns of
+    `remove` that cut something. Their matches are cut within a block of about a million characters that ends at a line
+    end. Errors: `UserError` for an unknown value and for a pattern that does not compile.
     """
 
-    newline: str = "universal"
-    strip_bom: bool = True
-    strip_gutenberg: bool = False
-    remove: tuple[str, ...] = ()
-    normalise: str | None = None
-    lower_case: bool = False
-    changes: Counter[str] = field(default_factory=Counter)
-    removed: Counter[str] = field(default_factory=Counter)
-    matched: set[str] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        if self.newline not in ("universal", "keep"):
-            raise UserError(f"dataset.newline={self.newline}: use universal or keep")
-        if self.normalise is not None and self.normalise not in NORMAL_FORMS:
-            raise UserError(f"dataset.normalise={self.normalise}: use null or one of {', '.join(NORMAL_FORMS)}")
-        self._patterns = [_compile(pattern) for pattern in self.remove]
+    def __init__(self, config: DatasetConfig) -> None:
+        if config.newline not in ("universal", "keep"):
+            raise UserError(f"dataset.newline={config.newline}: use universal or keep")
+        if config.normalise is not None and config.normalise not in NORMAL_FORMS:
+            raise UserError(f"dataset.normalise={config.normalise}: use null or one of {', '.join(NORMAL_FORMS)}")
+        self._config, self._patterns = config, [_compile(pattern) for pattern in config.remove]
+        self.changes, self.removed, self.matched = Counter[str](), Counter[str](), set[str]()
 
     def clean(self, blocks: Iterable[str]) -> Iterator[str]:
-        """The blocks of one document, cleaned. Takes a stream, gives a stream: a document need not fit in memory."""
+        """The blocks of one document, cleaned. The document need not fit in memory."""
         blocks = self._without_bom(blocks)
-        if self.newline == "universal":
+        if self._config.newline == "universal":
             blocks = self._with_line_feeds(blocks)
-        if not (self.strip_gutenberg or self.remove or self.normalise or self.lower_case):
+        config = self._config
+        if not (config.strip_gutenberg or config.remove or config.normalise or config.lower_case):
             return iter(blocks)
         blocks = cut_blocks(blocks)
-        if self.strip_gutenberg:
+        if config.strip_gutenberg:
             blocks = self._without_gutenberg(blocks)
         return (self._clean_block(block) for block in blocks)
 
@@ -101,7 +91,7 @@ class Cleaner:
         first = True
         for block in blocks:
             if first and block:
-                if self.strip_bom and block[0] == BOM:
+                if self._config.strip_bom and block[0] == BOM:
                     block = block[1:]
                     self.changes["byte order marks stripped"] += 1
                 first = False
@@ -112,7 +102,7 @@ class Cleaner:
         decoder = io.IncrementalNewlineDecoder(None, translate=True)
         before = after = returns = 0
         for text in blocks:
-            if before == after and "\r" not in text:  # nothing to change here, nothing held back from the last block
+            if before == after and "\r" not in text:  # nothing to change, and nothing held back from the last block
                 yield text
                 continue
             line_fed = decoder.decode(text)
@@ -143,7 +133,7 @@ class Cleaner:
     def _clean_block(self, block: str) -> str:
         for pattern in self._patterns:
             block = pattern.sub(self._cut, block)
-        folded = fold(block, self.normalise, self.lower_case)
+        folded = fold(block, self._config.normalise, self._config.lower_case)
         if folded != block:
             self.changes["characters changed by lower_case and normalise"] += _differing(block, folded)
         return folded
@@ -161,7 +151,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern, re.MULTILINE)
     except re.error as error:
-        raise UserError(f"dataset.remove has a pattern that is no regular expression, {pattern!r}: {error}") from None
+        raise UserError(f"dataset.remove={pattern!r} is not a regular expression ({error}): correct the pattern") from None
 
 
 def _differing(before: str, after: str) -> int:

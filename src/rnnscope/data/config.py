@@ -1,6 +1,10 @@
 """The type and default of every key of `dataset`. What each means stands in conf/dataset/text_files.yaml."""
 
+from __future__ import annotations
+
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass
@@ -56,3 +60,9 @@ class DatasetConfig:
     batch_size: int = 32
     sequence_length: int = 64
     val_batch_size: int = 16
+
+    @classmethod
+    def from_dict(cls, keys: Mapping[str, Any]) -> DatasetConfig:
+        """The config in nested dicts, as config.yaml of a run folder has it."""
+        corpus, split = CorpusConfig(**keys.get("corpus", {})), SplitConfig(**keys.get("split", {}))
+        return cls(**{**keys, "corpus": corpus, "split": split})

@@ -10,9 +10,9 @@ import os
 import sysconfig
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from rnnscope.data.config import CorpusConfig
 from rnnscope.data.download import Remote, local_file
 from rnnscope.data.sources import Source, documents, file_digest, members
 from rnnscope.errors import UserError
@@ -20,84 +20,65 @@ from rnnscope.errors import UserError
 SPLITS = ("train", "val", "test")
 
 
-@dataclass
 class Corpus:
-    """The files of a text. Keywords are the keys of `dataset.corpus`; `cache_dir` is where downloads are kept.
+    """The files of a text. `cache_dir` keeps downloads; `changes` counts what is left out or unusual.
 
-    `find()` gives the sources of each split that has files of its own; all others are under 'train', to be divided.
+    `find()` returns the sources of each split that has its own files; the rest are under 'train', to be divided.
     """
 
-    path: str | None = None
-    val_path: str | None = None
-    test_path: str | None = None
-    url: str | None = None
-    sha256: str | None = None
-    md5: str | None = None
-    val_url: str | None = None
-    val_sha256: str | None = None
-    test_url: str | None = None
-    test_sha256: str | None = None
-    packages: list[str] = field(default_factory=list)
-    include: list[str] = field(default_factory=list)
-    exclude: list[str] = field(default_factory=list)
-    column: str | None = None
-    lines: bool = False
-    separator: str = "\n"
-    shuffle: bool = False
-    cache_dir: Path = Path("outputs/cache")
-    say: Callable[[str], None] = lambda line: None
-    changes: Counter[str] = field(default_factory=Counter)
+    def __init__(self, config: CorpusConfig, cache_dir: Path, say: Callable[[str], None]) -> None:
+        self.config, self.changes = config, Counter[str]()
+        self._cache_dir, self._say = cache_dir, say
 
     def find(self) -> dict[str, list[Source]]:
         """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
-        found = {"train": self._packages() if self.packages else self._files("path", self.path, self._remote("", self.md5))}
-        for split in ("val", "test"):
-            path = getattr(self, f"{split}_path")
-            if path is not None:
-                found[split] = self._files(f"{split}_path", path, self._remote(f"{split}_", None))
-        return found
+        own = [split for split in ("val", "test") if getattr(self.config, f"{split}_path") is not None]
+        train = self._packages() if self.config.packages else self._files("")
+        return {"train": train, **{split: self._files(f"{split}_") for split in own}}
 
     @property
     def divided(self) -> bool:
         """Whether val and test come out of the same files as train."""
-        return self.val_path is None and self.test_path is None
+        return self.config.val_path is None and self.config.test_path is None
 
     def documents(self, source: Source, encoding: str) -> Iterator[Iterator[str]]:
         """The documents of one source: see `rnnscope.data.sources.documents`."""
-        return documents(source, encoding, self.column, self.lines, self.changes)
+        return documents(source, encoding, self.config.column, self.config.lines, self.changes)
 
-    def _remote(self, prefix: str, md5: str | None) -> Remote | None:
-        url = getattr(self, f"{prefix}url")
-        return Remote(url, getattr(self, f"{prefix}sha256"), md5) if url else None
-
-    def _files(self, key: str, path: str | None, remote: Remote | None) -> list[Source]:
-        key = f"dataset.corpus.{key}"
+    def _files(self, prefix: str) -> list[Source]:
+        """The sources of the keys path, url and hash that begin with `prefix`."""
+        key, config = f"dataset.corpus.{prefix}path", self.config
+        path, url, sha256 = (getattr(config, prefix + name) for name in ("path", "url", "sha256"))
         if not path:
             raise UserError(f"{key} is not set: give a file, a folder or a glob (rnnscope train text=PATH)")
         path, member = _archive_and_member(path)
-        root = local_file(path, remote, self.cache_dir, self.say)
+        remote = Remote(url, sha256, None if prefix else config.md5) if url else None
+        root = local_file(path, remote, self._cache_dir, self._say)
         if root.is_file():
             found = members(root, root.name)
             itself = [source for source in found if source.member is None]  # a file that is named is always taken
             return itself or self._selected(found, member, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
-            raise UserError(f"{key}={path}: {_missing(root)}: give an existing file, folder or glob")
+            missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
+            raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
         return self._selected([source for file, name in files for source in members(file, name)], None, f"{key}={root}")
 
     def _packages(self) -> list[Source]:
         sources = []
-        for package in self.packages:
+        for package in self.config.packages:
             root = package_path(package)
             found = self._walk(root) if root.is_dir() else [(root, root.name)]
-            chosen = [Source(file, name) for file, name in found if _chosen(name, self.include or ["*.py"], self.exclude)]
+            chosen = [(file, name) for file, name in found if self._chosen(name, self.config.include or ["*.py"])]
             if not chosen:
-                raise UserError(f"dataset.corpus.packages: no file of {package} ({root}) matches include and exclude")
-            sources += [Source(source.path, f"{package}/{source.name}") for source in chosen]
+                raise UserError(
+                    f"dataset.corpus.packages: no file of {package} ({root}) matches: change dataset.corpus.include or exclude"
+                )
+            sources += [Source(file, f"{package}/{name}") for file, name in chosen]
         return self._ordered(sources)
 
     def _walk(self, root: Path) -> list[tuple[Path, str]]:
-        """The files under a folder with their relative names; not hidden ones; dangling links are counted."""
+        """The files under a folder with their relative names, hidden ones left out. Links that lead nowhere are counted."""
         found = []
         for folder, folders, files in os.walk(root, onerror=_refuse):
             self.changes["links to folders not followed"] += sum(os.path.islink(os.path.join(folder, f)) for f in folders)
@@ -112,19 +93,28 @@ class Corpus:
 
     def _selected(self, sources: list[Source], member: str | None, where: str) -> list[Source]:
         """The sources that include and exclude let through, in order."""
-        include = [f"*/{member}"] if member else self.include or ["*"]
-        sources = [source for source in sources if _chosen(source.name, include, self.exclude)]
+        include = [f"*/{member}"] if member else self.config.include or ["*"]
+        sources = [source for source in sources if self._chosen(source.name, include)]
         if not sources:
             raise UserError(
-                f"{where}: no file in it matches: include={include} exclude={self.exclude}"
+                f"{where}: no file in it matches: include={include} exclude={self.config.exclude}"
                 " (hidden files are never taken): change dataset.corpus.include or exclude"
             )
         return self._ordered(sources)
 
+    def _chosen(self, name: str, include: list[str]) -> bool:
+        """Whether a file's relative name, or its last part, matches one of `include` and none of exclude."""
+
+        def matches(pattern: str) -> bool:
+            return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
+
+        return any(map(matches, include)) and not any(map(matches, self.config.exclude))
+
     def _ordered(self, sources: list[Source]) -> list[Source]:
-        if self.shuffle:
-            return sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).digest())
-        return sorted(sources, key=lambda source: source.name)
+        def key(source: Source) -> str:
+            return hashlib.sha256(source.name.encode()).hexdigest() if self.config.shuffle else source.name
+
+        return sorted(sources, key=key)
 
 
 def package_path(name: str) -> Path:
@@ -133,16 +123,18 @@ def package_path(name: str) -> Path:
         return Path(sysconfig.get_path("stdlib"))
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None:
-        raise UserError(f"dataset.corpus.packages: no package {name!r} here: install it, or name another such as stdlib")
+        raise UserError(
+            f"dataset.corpus.packages: no package {name!r} is installed: install it or name a different one, such as stdlib"
+        )
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
     if not spec.origin or not spec.origin.endswith(".py"):
-        raise UserError(f"dataset.corpus.packages: {name!r} has no Python source here: name another, such as stdlib")
+        raise UserError(f"dataset.corpus.packages: {name!r} has no Python source: name a different one, such as stdlib")
     return Path(spec.origin)
 
 
 def content_digest(found: dict[str, list[Source]]) -> str:
-    """A sha256 of what the files hold, in order, by split: names and dates do not enter."""
+    """A sha256 of the content of the files, in order, by split. Names and dates do not count."""
     digest = hashlib.sha256()
     for split, sources in found.items():
         digest.update(f"{split} {len(sources)}\n".encode())
@@ -153,29 +145,16 @@ def content_digest(found: dict[str, list[Source]]) -> str:
     return digest.hexdigest()
 
 
-def _chosen(name: str, include: list[str], exclude: list[str]) -> bool:
-    def matches(pattern: str) -> bool:
-        return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
-
-    return any(map(matches, include)) and not any(map(matches, exclude))
-
-
 def _archive_and_member(path: str) -> tuple[str, str | None]:
-    """`texts.zip/inner/*.txt` is a zip file and a pattern for its members; any other path is only a path."""
+    """`texts.zip/inner/*.txt` is a zip file and a pattern for its members; anything else is a plain path."""
     archive, mark, member = path.partition(".zip/")
     return (f"{archive}.zip", member) if mark and not os.path.lexists(path) else (path, None)
 
 
 def _globbed(pattern: str) -> list[tuple[Path, str]]:
     pattern = os.path.expanduser(pattern)
-    names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # or part of a name
+    names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # [ as part of a name
     return [(Path(name), name) for name in names if os.path.isfile(name)]
-
-
-def _missing(path: Path) -> str:
-    if path.is_symlink():
-        return "a link to something that is not there"
-    return "no such file or folder"
 
 
 def _refuse(error: OSError) -> None:

@@ -1,4 +1,4 @@
-"""Files that come from elsewhere: found in RNNSCOPE_DATA or the cache, else downloaded once, always verified."""
+"""Files from elsewhere: found under RNNSCOPE_DATA or in the cache, else downloaded once; always verified."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rnnscope.errors import UserError
 
 @dataclass(frozen=True)
 class Remote:
-    """Where a file comes from and what it must hash to (an MD5 where nobody publishes a sha256)."""
+    """The URL of a file and the hash it must have (an MD5 where nobody publishes a sha256)."""
 
     url: str
     sha256: str | None = None
@@ -39,11 +39,11 @@ class Remote:
 def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[[str], None]) -> Path:
     """The place of `path` on this machine.
 
-    A path that is there is taken as it is, then one of that name under RNNSCOPE_DATA. With a `remote`, `path` is only a
-    file name: it is looked for under RNNSCOPE_DATA and in the cache, its hash compared, and else downloaded.
+    Without a `remote`: `path` itself if it exists, else that name under RNNSCOPE_DATA. With one, `path` is only a file
+    name: a file with the right hash under RNNSCOPE_DATA or in the cache, else a download.
     """
     if remote is not None and (Path(path).is_absolute() or ".." in Path(path).parts):
-        raise UserError(f"{path}: leads out of the cache, where what {remote.url} gives is put: with a URL give a file name")
+        raise UserError(f"{path}: outside the cache, which keeps the download of {remote.url}: give only a file name")
     provided = _provided(path)
     if remote is None:
         place = Path(path).expanduser()
@@ -51,7 +51,7 @@ def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[
     if provided and remote.matches(provided):
         return provided
     if provided:
-        say(f"warning: {provided} is not the file wanted (its hash is not {remote.known_hash}): left aside")
+        say(f"warning: {provided} is ignored: its hash is not {remote.known_hash}")
     cached = cache_dir / "downloads" / path
     if cached.is_file() and remote.matches(cached):
         return cached
@@ -82,8 +82,7 @@ def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:
         if "hash" not in str(error).lower():
             raise
         raise UserError(
-            f"{remote.url}: what came is not the file wanted (its hash is not {remote.known_hash}): "
-            f"try again, or put the right file at {place}"
+            f"{remote.url}: the download has a wrong hash, not {remote.known_hash}: try again, or put the right file at {place}"
         ) from None
     return place
 
@@ -98,7 +97,7 @@ def _unreachable(remote: Remote, place: Path, error: Exception, corrupt: bool) -
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong in a few words: requests' own texts are dumps of its objects."""
+    """What went wrong, in a few words: the messages of requests are dumps of its objects."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

@@ -1,4 +1,4 @@
-"""A file that is written, and hashed where wanted, by a second thread while the first one makes the next block."""
+"""A file that a second thread writes, and hashes if asked, while the first one makes the next block."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 
-BLOCK = 1 << 18  # bytes collected before they are handed over
+BLOCK = 1 << 18  # bytes collected before the second thread gets them
 
 
-class Output:
-    """Write-only file for use in a `with` block. `size`: bytes so far; `hashed`: `sha256` is then that of all of them.
+class HashingWriter:
+    """A write-only file for a `with` block. `size`: bytes so far. With `hashed`, `sha256` is set when the block ends.
 
-    Errors: those of writing, such as a full disk, at a later `write` or at the end of the block.
+    Errors: an `OSError` of writing (a full disk, say) is raised by a later `write` or at the end of the block.
     """
 
     def __init__(self, path: Path, *, hashed: bool = True) -> None:
@@ -26,7 +26,7 @@ class Output:
         self._task: Future[None] | None = None
 
     def write(self, data: bytes | memoryview) -> int:
-        """Add `data`, which must not change afterwards. Gives its size in bytes."""
+        """Add `data`, which must not change afterwards, and return its size in bytes."""
         size = data.nbytes if isinstance(data, memoryview) else len(data)
         self._parts.append(data)
         self.size, self._waiting = self.size + size, self._waiting + size
@@ -48,7 +48,7 @@ class Output:
         while rest:
             rest = rest[self._file.write(rest) :]
 
-    def __enter__(self) -> Output:
+    def __enter__(self) -> HashingWriter:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -1,4 +1,4 @@
-"""The data of a run, as Lightning wants it."""
+"""The data of a run, as a Lightning data module."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 
+from rnnscope.data import report
 from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
-from rnnscope.data.prepare import PreparedText, TextSettings, prepare
+from rnnscope.data.config import DatasetConfig
+from rnnscope.data.prepare import PreparedText, check_dataset, prepare
 from rnnscope.data.sample_windows import Pools, SampleWindows, find_pools
 from rnnscope.data.stream import SplitInfo
 from rnnscope.data.vocabulary import Vocabulary
@@ -20,54 +22,44 @@ from rnnscope.errors import UserError
 class TextData(pl.LightningDataModule):
     """A text as windows of ids: `prepare()`, then `train_dataloader()` and `windows(split)`.
 
-    The keywords are the keys of `dataset`; those that decide the ids are `TextSettings`. `vocabulary`: one to be used as
-    it is. `say` gets lines for the person who waits. Errors: `UserError`, here for the keys, in `prepare()` for the text.
+    `vocabulary`: one to use unchanged. `say` receives lines for the person who waits.
     """
 
     def __init__(
-        self,
-        *,
-        cache_dir: Path | str,
-        seed: int = 0,
-        vocabulary: Vocabulary | None = None,
-        say: Callable[[str], None] | None = None,
-        name: str = "",
-        windows: str = "stream",
-        batch_size: int = 32,
-        sequence_length: int = 64,
-        val_batch_size: int = 16,
-        **text: Any,
+        self, config: DatasetConfig, cache_dir: Path, seed: int, vocabulary: Vocabulary | None, say: Callable[[str], None]
     ) -> None:
         super().__init__()
-        self.settings = TextSettings(**text)
-        self.settings.check(windows)
-        self.cache_dir, self.seed, self.say = Path(cache_dir), seed, say or (lambda line: None)
-        self.name, self.kind = name, windows
-        self.batch_size, self.sequence_length, self.val_batch_size = batch_size, sequence_length, val_batch_size
-        for key in ("batch_size", "sequence_length", "val_batch_size"):
-            if getattr(self, key) < 1:
-                raise UserError(f"dataset.{key}={getattr(self, key)}: at least 1")
+        self.config, self.cache_dir, self.seed, self.say = config, cache_dir, seed, say
         self._frozen = vocabulary
         self._text: PreparedText | None = None
         self._train: Windows | None = None
         self._pools: dict[str, Pools] = {}
-        self._samples_line: str | None = None
+
+    @classmethod
+    def from_config(
+        cls,
+        config: DatasetConfig,
+        *,
+        cache_dir: Path,
+        seed: int = 0,
+        vocabulary: Vocabulary | None = None,
+        say: Callable[[str], None] = lambda line: None,
+    ) -> TextData:
+        """The data that `config` describes. Errors: `UserError`, here for its keys, in `prepare()` for the text."""
+        check_dataset(config)
+        return cls(config, cache_dir, seed, vocabulary, say)
 
     def prepare(self) -> TextData:
-        """Find or make the ids of all splits. Doing it again costs nothing."""
+        """Find or make the ids of all splits. A second call costs nothing."""
         if self._text is None:
-            text = prepare(self.settings, self.cache_dir, self._frozen, self.say)
-            if self.kind == "stream":
-                check_length(text.splits["train"].tokens, self.batch_size, self.sequence_length)
+            text = prepare(self.config, self.cache_dir, self._frozen, self.say)
+            if self.config.windows == "stream":
+                check_length(text.splits["train"].tokens, self.config.batch_size, self.config.sequence_length)
             self._text = text
         return self
 
-    def prepare_data(self) -> None:
-        """What Lightning calls once per machine."""
-        self.prepare()
-
     def setup(self, stage: str | None = None) -> None:
-        """What Lightning calls in every process."""
+        """Called by Lightning in every process."""
         self.prepare()
 
     @property
@@ -93,12 +85,11 @@ class TextData(pl.LightningDataModule):
     @property
     def report(self) -> list[str]:
         """The short report on the text, line by line."""
-        if self.kind == "samples" and self._samples_line is None:
-            train = self.train_windows()
-            assert isinstance(train, SampleWindows)
-            long = f"{train.long_samples:,} longer than sequence_length take several windows"
-            self._samples_line = f"samples: {train.samples:,} in train, padding {train.padding:.1%}, {long}"
-        return self.text.report + ([self._samples_line] if self._samples_line else [])
+        if self.config.windows == "stream":
+            return self.text.report
+        train = self.train_windows()
+        assert isinstance(train, SampleWindows)
+        return [*self.text.report, report.samples_line(train.samples, train.padding, train.long_samples)]
 
     def stream(self, split: str) -> np.ndarray:
         """The ids of a split with START in front: a read-only memory map, (ids,)."""
@@ -107,18 +98,17 @@ class TextData(pl.LightningDataModule):
     @property
     def given(self) -> int | None:
         """The id that is an input but never a target: START, where the text has more than the first."""
-        return None if self.settings.start_end is None else self.vocabulary.start
+        return None if self.config.start_end is None else self.vocabulary.start
 
     def train_windows(self, rank: int = 0, world_size: int = 1) -> Windows:
         """The endless windows of training: the share of one process."""
-        batch, length = self.batch_size, self.sequence_length
-        if self.kind == "samples":
-            return self._sample_windows("train", batch, length, True, True, self.seed, rank, world_size)
-        stream = self.stream("train")
-        return StreamWindows(stream, batch, length, True, rank, world_size, self.given)
+        sizes, share = (self.config.batch_size, self.config.sequence_length), {"rank": rank, "world_size": world_size}
+        if self.config.windows == "samples":
+            return self._sample_windows("train", *sizes, endless=True, seed=self.seed, **share)
+        return StreamWindows(self.stream("train"), *sizes, endless=True, given=self.given, **share)
 
     def train_dataloader(self) -> Windows:
-        """The windows of training, the same object each time."""
+        """The windows of training: the same object at each call."""
         if self._train is None:
             rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
             self._train = self.train_windows(rank, world_size)
@@ -134,30 +124,30 @@ class TextData(pl.LightningDataModule):
         rank: int = 0,
         world_size: int = 1,
     ) -> Windows:
-        """Windows over a split for evaluation, each token once: with the state carried, or each from a zero state.
+        """Windows over a split for evaluation, each token once: with the state carried, or each window from a zero state.
 
-        A dataset of samples gives them in order of length, each from a zero state, in both cases.
+        Samples come in order of length, each from a zero state, in both cases.
         """
-        batch, length = batch_size or self.val_batch_size, sequence_length or self.sequence_length
+        sizes = (batch_size or self.config.val_batch_size, sequence_length or self.config.sequence_length)
+        share = {"rank": rank, "world_size": world_size}
         if not self.splits[split].tokens:
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
-        if self.kind == "samples":
-            return self._sample_windows(split, batch, length, False, False, 0, rank, world_size)
-        stream = self.stream(split)
+        if self.config.windows == "samples":
+            return self._sample_windows(split, *sizes, shuffle=False, **share)
         if carried:
-            return StreamWindows(stream, batch, length, False, rank, world_size, self.given)
-        return ZeroStateWindows(stream, batch, length, rank, world_size, self.given)
+            return StreamWindows(self.stream(split), *sizes, given=self.given, **share)
+        return ZeroStateWindows(self.stream(split), *sizes, given=self.given, **share)
 
-    def _sample_windows(self, split: str, batch_size: int, sequence_length: int, *rest: Any) -> SampleWindows:
-        """Windows over the samples of a split, which are looked for only the first time: a long text takes a while."""
+    def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
+        """Windows over the samples of a split. They are found only once: a long text takes a while."""
         stream, start = self.stream(split), self.vocabulary.start
         if split not in self._pools:
             self._pools[split] = find_pools(stream, start)
-        return SampleWindows(stream, batch_size, sequence_length, start, *rest, pools=self._pools[split])
+        return SampleWindows(stream, batch_size, sequence_length, start, pools=self._pools[split], **options)
 
 
 def check_length(tokens: int, batch_size: int, sequence_length: int) -> None:
-    """Refuse a text that does not fill one window, and say what would fit."""
+    """Refuse a text that does not fill one window, and name sizes that would fit."""
     wanted = batch_size * sequence_length
     if tokens >= wanted:
         return

@@ -1,4 +1,4 @@
-"""From settings to encoded splits: find, clean, divide, count, encode, and keep the result under its fingerprint."""
+"""From a config to encoded splits: find, clean, divide, count, encode, and keep the result under its fingerprint."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import hashlib
 import importlib.metadata
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,78 +17,46 @@ import numpy as np
 from rnnscope.data import report
 from rnnscope.data.cache import cached
 from rnnscope.data.characters import CharacterCounts
-from rnnscope.data.clean_text import CleanText
+from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
 from rnnscope.data.sources import Source, text_decoder
 from rnnscope.data.splits import Ranges, check_split, divide
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
 from rnnscope.data.units import check_kind, units
 from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_counts
-from rnnscope.data.writing import shuffled, write_text
 from rnnscope.errors import UserError
 
-FORMAT = 1  # of the cache: another number makes all texts be encoded again
+FORMAT = 1  # of the cache: with a new number all texts are encoded again
+NOT_IN_IDS = ("name", "windows", "batch_size", "sequence_length", "val_batch_size")  # keys that the ids do not depend on
+CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # the only keys of the corpus that they depend on
+LIBRARIES = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}  # by level and start_end
 
 
-@dataclass(frozen=True)
-class TextSettings:
-    """The keys of `dataset` that decide what the ids are (see conf/dataset/text_files.yaml for each)."""
+def check_dataset(config: DatasetConfig) -> None:
+    """Refuse a config that has no meaning, before anything is read. Errors: `UserError` naming the key."""
+    check_size(config.level, config.vocabulary_size)
+    check_kind(config.start_end, config.level, config.windows)
+    if config.level == "word" and config.words == "penn" and config.start_end not in ("sentence", "line"):
+        raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
+    check_split(vars(config.split))
+    text_decoder(config.encoding)
+    Cleaner(config)
+    for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
+        if getattr(config, key) < 1:
+            raise UserError(f"dataset.{key}={getattr(config, key)}: must be at least 1")
+    if config.unk_in_text:
+        _check_unk_in_text(config)
 
-    corpus: Mapping[str, Any]
-    level: str = "char"
-    words: str = "lossless"
-    vocabulary_size: int | None = None
-    minimum_count: int = 1
-    start_end: str | None = None
-    split: Mapping[str, float | None] = field(default_factory=lambda: {"train": 0.9, "val": 0.1, "test": 0.0})
-    unk: str = "<unk>"
-    start: str = "<s>"
-    end: str = "</s>"
-    unk_in_text: bool = False
-    encoding: str = "utf-8"
-    newline: str = "universal"
-    strip_bom: bool = True
-    strip_gutenberg: bool = False
-    remove: tuple[str, ...] = ()
-    normalise: str | None = None
-    lower_case: bool = False
 
-    def check(self, windows: str = "stream") -> None:
-        """Refuse what has no meaning before anything is read. Errors: `UserError` naming the key."""
-        check_size(self.level, self.vocabulary_size)
-        check_kind(self.start_end, self.level, windows)
-        if self.level == "word" and self.words == "penn" and self.start_end not in ("sentence", "line"):
-            raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
-        check_split(self.split)
-        text_decoder(self.encoding)
-        self.cleaner()
-        if self.minimum_count < 1:
-            raise UserError(f"dataset.minimum_count={self.minimum_count}: use 1 (keep all) or more")
-        if self.unk_in_text and self.level != "word":
-            raise UserError(f"dataset.unk_in_text=true has no meaning at dataset.level={self.level}: it is for words")
-        if self.unk_in_text and self.words == "penn":
-            raise UserError("dataset.unk_in_text=true: dataset.words=penn splits <unk> up: use words=space or lossless")
-        if self.unk_in_text and any(map(str.isspace, self.unk)):
-            raise UserError(f"dataset.unk={self.unk!r}: with unk_in_text it must be one word, without white space")
-
-    def cleaner(self) -> Cleaner:
-        return Cleaner(self.newline, self.strip_bom, self.strip_gutenberg, tuple(self.remove), self.normalise, self.lower_case)
-
-    def vocabulary_options(self) -> dict[str, Any]:
-        names = ("unk", "start", "end", "words", "lower_case", "normalise", "unk_in_text")
-        return {name: getattr(self, name) for name in names}
-
-    def digest(self, vocabulary: Vocabulary | None) -> str:
-        """A sha256 of all else that decides the ids: these settings, a frozen vocabulary, versions of libraries."""
-        libraries = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}
-        used = [name for key in (self.level, self.start_end or "") for name in libraries.get(key, ())]
-        data = asdict(self) | {"format": FORMAT, "libraries": {name: importlib.metadata.version(name) for name in used}}
-        data["corpus"] = {
-            key: value for key, value in self.corpus.items() if key in ("column", "lines", "separator", "shuffle")
-        }
-        data["vocabulary"] = vocabulary.to_json() if vocabulary else None
-        return _digest(data)
+def _check_unk_in_text(config: DatasetConfig) -> None:
+    if config.level != "word":
+        raise UserError(f"dataset.unk_in_text=true has no meaning at dataset.level={config.level}: it is for words")
+    if config.words == "penn":
+        raise UserError("dataset.unk_in_text=true: dataset.words=penn splits <unk> up: use words=space or lossless")
+    if any(map(str.isspace, config.unk)):
+        raise UserError(f"dataset.unk={config.unk!r}: with unk_in_text it must be one word, without white space")
 
 
 @dataclass(frozen=True)
@@ -106,21 +74,21 @@ class PreparedText:
         return open_stream(self.folder / f"{split}.ids", self.splits[split], self.vocabulary.dtype)
 
 
-def prepare(settings: TextSettings, cache_dir: Path, vocabulary: Vocabulary | None, say: Callable[[str], None]) -> PreparedText:
-    """Encode the text that `settings` describe, or find it encoded. A `vocabulary` given is used as it is.
+def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | None, say: Callable[[str], None]) -> PreparedText:
+    """Encode the text that `config` describes, or find it in the cache. A given `vocabulary` is used unchanged.
 
-    The text is always read once, to hash it: the cache is found by content, whatever the files' names and dates say.
+    The files are always read once, to hash them: the cache goes by their content, not by their names and dates.
     """
-    settings.check()
-    _check_frozen(settings, vocabulary)
-    corpus = Corpus(**settings.corpus, cache_dir=cache_dir, say=say)
+    check_dataset(config)
+    _check_frozen(config, vocabulary)
+    corpus = Corpus(config.corpus, cache_dir, say)
     found = corpus.find()
     text_digest = content_digest(found)
-    settings_digest = settings.digest(vocabulary)
+    settings_digest = _settings_digest(config, vocabulary)
     folder = cache_dir / "streams" / _digest([text_digest, settings_digest])[:32]
 
     def fill(partial: Path) -> dict[str, Any]:
-        return _encode(settings, corpus, found, vocabulary, partial)
+        return _encode(config, corpus, found, vocabulary, partial)
 
     manifest = cached(folder, fill, say)
     _return_freed_memory()
@@ -135,83 +103,88 @@ def prepare(settings: TextSettings, cache_dir: Path, vocabulary: Vocabulary | No
     return PreparedText(folder, made, splits, fingerprint, manifest["report"])
 
 
+def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> str:
+    """A sha256 of what decides the ids besides the text: keys, a frozen vocabulary, versions of libraries."""
+    used = [name for key in (config.level, config.start_end) for name in LIBRARIES.get(key or "", ())]
+    data = {key: value for key, value in asdict(config).items() if key not in NOT_IN_IDS}
+    data["corpus"] = {key: data["corpus"][key] for key in CORPUS_IN_IDS}
+    data["vocabulary"] = vocabulary.to_json() if vocabulary else None
+    return _digest(data | {"format": FORMAT, "libraries": {name: importlib.metadata.version(name) for name in used}})
+
+
 def _encode(
-    settings: TextSettings,
-    corpus: Corpus,
-    found: dict[str, list[Source]],
-    frozen: Vocabulary | None,
-    folder: Path,
+    config: DatasetConfig, corpus: Corpus, found: dict[str, list[Source]], frozen: Vocabulary | None, folder: Path
 ) -> dict[str, Any]:
-    """Fill `folder` with the id files of the splits. Gives the manifest."""
+    """Fill `folder` with the id files of the splits and return the manifest."""
     _keep_freed_memory()
-    cleaner, kind = settings.cleaner(), settings.start_end
+    cleaner, kind = Cleaner(config), config.start_end
     before = _signatures(found)
-    text = write_text(corpus, found, cleaner, encoding=settings.encoding, separate=kind is None, path=folder / "text")
-    if corpus.shuffle and len(text.ends) > text.files:
-        text = shuffled(text, corpus.separator if kind is None else "", folder / "shuffled")
-        _return_freed_memory()  # three numbers for each document, of which there may be millions
-    ranges = divide(text, settings.split, divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
-    counts = None if frozen or settings.level == "byte" else _count(text, ranges["train"], settings)
-    characters = None if frozen else len(counts or ()) if settings.level == "char" else _distinct(text, ranges["train"])
-    vocabulary = frozen or _build(counts or Counter(), settings)
+    text = write_text(corpus, found, cleaner, encoding=config.encoding, separate=kind is None, path=folder / "text")
+    if config.corpus.shuffle and len(text.ends) > text.files:
+        text = shuffled(text, config.corpus.separator if kind is None else "", folder / "shuffled")
+        _return_freed_memory()  # three numbers for each of what may be millions of documents
+    ranges = divide(text, vars(config.split), divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
+    counts = None if frozen or config.level == "byte" else _count(text, ranges["train"], config)
+    characters = None if frozen else len(counts or ()) if config.level == "char" else _distinct(text, ranges["train"])
+    vocabulary = frozen or _build(counts or Counter(), config)
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
-        raise UserError("the text changed while it was being read: start again when nothing writes to it")
+        raise UserError("the text changed while it was being read: start again once it no longer changes")
     lines = [
-        *report.text_lines(text, characters, counts, settings.level, settings.words),
+        *report.text_lines(text, characters, counts, config.level, config.words),
         *report.change_lines(corpus.changes + cleaner.changes, cleaner.removed),
-        *report.idle_lines(pattern for pattern in settings.remove if pattern not in cleaner.matched),
-        *report.vocabulary_lines(vocabulary, counts, settings.vocabulary_size, settings.minimum_count),
-        *_split_lines(text, ranges, splits, settings, vocabulary),
+        *report.idle_lines(pattern for pattern in config.remove if pattern not in cleaner.matched),
+        *report.vocabulary_lines(vocabulary, counts, config.vocabulary_size, config.minimum_count),
+        *_split_lines(text, ranges, splits, config, vocabulary),
         report.example_line(next(text.blocks(0, int(text.ends[0]))), vocabulary),
     ]
     text.path.unlink()
-    infos = {name: info.to_json() for name, info in splits.items()}
+    infos = {name: asdict(info) for name, info in splits.items()}
     return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines}
 
 
 def _keep_freed_memory() -> None:
-    """Make glibc keep the memory of one block for the next, where it would return it and fetch it again page by page.
+    """Make glibc reuse the memory of one block for the next, instead of returning it and fetching it page by page.
 
-    Freeing one large piece, whose pages nobody has touched, raises its limits to 32 and 64 MB (M_MMAP_THRESHOLD in
-    mallopt(3)). Encoding takes a fifth less time; with another allocator this does nothing.
+    Freeing one large untouched piece raises its limits to 32 and 64 MB (M_MMAP_THRESHOLD in mallopt(3)). Encoding takes a
+    fifth less time. A different allocator is not affected.
     """
     np.empty((1 << 25) - (1 << 16), dtype=np.uint8)
 
 
 def _return_freed_memory() -> None:
-    """Make glibc return what was kept, before training takes memory of its own; with another allocator this does nothing."""
+    """Make glibc return the freed memory, before training needs its own. A different allocator is not affected."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim:
         trim(0)
 
 
 def _split_lines(
-    text: CleanText, ranges: Ranges, splits: dict[str, SplitInfo], settings: TextSettings, vocabulary: Vocabulary
+    text: CleanText, ranges: Ranges, splits: dict[str, SplitInfo], config: DatasetConfig, vocabulary: Vocabulary
 ) -> Iterator[str]:
     for name, info in splits.items():
         if info.tokens:
-            yield report.split_line(name, info.to_json())
+            yield report.split_line(name, info)
         if info.unknown and vocabulary.level == "char" and name != "train":
-            unseen = report.unseen_line(name, _tally(text, ranges[name], settings), vocabulary)
-            if unseen:
-                yield unseen
+            yield from report.unseen_lines(name, _tally(text, ranges[name], config), vocabulary)
 
 
-def _tally(text: CleanText, span: tuple[int, int], settings: TextSettings) -> Counter[str]:
+def _tally(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Counter[str]:
     """How often each token occurs in a part of the text."""
-    tally = token_counts(settings.level, settings.words, settings.unk if settings.unk_in_text else None)
-    for some in units(text, *span, settings.start_end, words=settings.level == "word"):
+    tally = token_counts(config.level, config.words, config.unk if config.unk_in_text else None)
+    for some in units(text, *span, config.start_end, words=config.level == "word"):
         tally.add(some.texts)
     return tally.counts()
 
 
-def _count(text: CleanText, span: tuple[int, int], settings: TextSettings) -> Counter[str]:
+def _count(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Counter[str]:
     """How often each token occurs in train, where there must be two different ones."""
-    counts = _tally(text, span, settings)
+    counts = _tally(text, span, config)
     if len(counts) < 2:
-        token, char = next(iter(counts), "")[:20], " or dataset.level=char" if settings.level == "word" else ""
-        raise UserError(f"the train split has one distinct token, {token!r}: nothing can be learnt, give another text{char}")
+        token, char = next(iter(counts), "")[:20], " or dataset.level=char" if config.level == "word" else ""
+        raise UserError(
+            f"the train split has one distinct token, {token!r}: no network can learn from it: use a different text{char}"
+        )
     return counts
 
 
@@ -223,29 +196,27 @@ def _distinct(text: CleanText, span: tuple[int, int]) -> int:
     return len(tally.counts())
 
 
-def _build(counts: Counter[str], settings: TextSettings) -> Vocabulary:
-    options = settings.vocabulary_options()
-    size, least = settings.vocabulary_size, settings.minimum_count
-    vocabulary = Vocabulary.build(counts, level=settings.level, cap=size, minimum_count=least, **options)
+def _build(counts: Counter[str], config: DatasetConfig) -> Vocabulary:
+    vocabulary = Vocabulary.build(counts, config)
     if len(vocabulary) > LARGEST:
         raise UserError(
             f"the vocabulary would have {len(vocabulary)} tokens, more than {LARGEST}: "
             "set dataset.vocabulary_size or a larger dataset.minimum_count"
         )
-    if settings.level != "byte" and len(vocabulary) < 4:
-        raise UserError(f"dataset.minimum_count={least}: no token occurs that often: use a smaller number")
+    if config.level != "byte" and len(vocabulary) < 4:
+        raise UserError(f"dataset.minimum_count={config.minimum_count}: no token occurs that often: use a smaller number")
     return vocabulary
 
 
-def _check_frozen(settings: TextSettings, vocabulary: Vocabulary | None) -> None:
-    """Refuse settings that would make other tokens than those of a vocabulary that is given."""
+def _check_frozen(config: DatasetConfig, vocabulary: Vocabulary | None) -> None:
+    """Refuse a config that would split a text into other tokens than a given vocabulary has."""
     if vocabulary is None:
         return
     word = ("words", "unk_in_text") if vocabulary.level == "word" else ()
     for key in ("level", *word, "lower_case", "normalise"):
-        if getattr(settings, key) != getattr(vocabulary, key):
-            value, wanted = _spelled(getattr(settings, key)), _spelled(getattr(vocabulary, key))
-            raise UserError(f"dataset.{key}={value}: the vocabulary was made with {wanted}: set {wanted}")
+        if getattr(config, key) != getattr(vocabulary, key):
+            value, wanted = _spelled(getattr(config, key)), _spelled(getattr(vocabulary, key))
+            raise UserError(f"dataset.{key}={value}: the vocabulary was made with {wanted}: set dataset.{key}={wanted}")
 
 
 def _spelled(value: Any) -> str:

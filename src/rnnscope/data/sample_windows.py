@@ -12,17 +12,17 @@ import numpy as np
 from rnnscope.data.batches import Window, Windows, cut
 from rnnscope.errors import UserError
 
-SHAPES = 8  # distinct lengths of window: each new shape costs a set-up in the kernels, fewer waste more padding
-SCAN = 1 << 22  # ids looked through at a time
-POOL = 1 << 18  # samples shuffled and grouped together: a larger text takes one such pool after the other
+SHAPES = 8  # distinct lengths of windows: more need more set-up in the kernels, fewer waste more padding
+SCAN = 1 << 22  # ids searched at a time
+POOL = 1 << 18  # samples shuffled and grouped together; a larger text has several pools, one after the other
 
 
 @dataclass(frozen=True)
 class Pools:
-    """The samples of a stream, pool by pool: all that windows of any size have to know of them before the first one.
+    """The samples of a stream, pool by pool: what windows of any size need to know before the first one.
 
-    `begins`: (pools + 1,) where each pool begins, and the end of the stream. `lengths`: for each pool the different
-    lengths of its samples, in order, and how many samples have each of them; a length is the number of targets.
+    `begins`: (pools + 1,) where each pool begins, and the end of the stream. `lengths`: for each pool the distinct
+    lengths of its samples, ascending, and how many samples have each; a length is the number of targets.
     """
 
     begins: np.ndarray
@@ -34,7 +34,7 @@ class _Plan:
     """Which samples the windows of one pool hold.
 
     `first`, `length`: (samples,) of the samples by group, `batch_size` of them each; `group`: (groups,) the groups in the
-    order of use; `end`: (groups,) how many windows the groups have up to this one in that order.
+    order of use; `end`: (groups,) how many windows the groups up to this one have, in that order.
     """
 
     first: np.ndarray
@@ -54,10 +54,10 @@ class SampleWindows(Windows):
         row 0    ^ d . .    ^ e f g    h i           row 0     d $ . .    e f g h    i $
         row 1    ^ a b c    . . . .    . .           row 1     a b c $    . . . .    . .
 
-    Samples longer than `sequence_length` go on in the next window with the state carried (`fresh` is False there): no
-    token is lost. A window is as long as its longest sample, rounded up to one of at most 8 lengths chosen to waste
-    little. With `shuffle` the order is drawn anew each epoch from `seed`: among all samples, or where there are more than
-    262,144 of them among as many neighbours. Ranks share the rows of each window.
+    A sample longer than `sequence_length` continues in the next window with the state carried (`fresh` is False there):
+    no token is lost. A window is as long as its longest sample, rounded up to one of at most 8 lengths that waste little.
+    With `shuffle` each epoch has a new order, drawn from `seed`: of all samples, or within pools of 262,144 neighbors
+    where there are more. Ranks share the rows of each window.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class SampleWindows(Windows):
         self._stream, self._start, self._seed, self._shuffle = np.asarray(stream), start, seed, shuffle
         self._pools = find_pools(self._stream, start) if pools is None else pools
         if not self._pools.lengths:
-            raise UserError("there is no sample to make windows of: give a longer text")
+            raise UserError("the text has no sample to make windows of: give a longer text")
         self._measure()
         self._plan_of: tuple[int, int] | None = None
 
@@ -117,7 +117,7 @@ class SampleWindows(Windows):
         return starts[:-1] + begin, np.diff(starts) - 1
 
     def _make_plan(self, pool: int, random: np.random.Generator | None) -> _Plan:
-        """Samples in random order, grouped by the shapes of the windows they need, groups in random order again."""
+        """Samples in random order, grouped by the shapes of the windows they need, and the groups in random order."""
         first, length = self._samples(pool)
         order = np.arange(len(first)) if random is None else random.permutation(len(first))
         order = order[np.argsort(self._shape_class(length)[order], kind="stable")]
@@ -127,12 +127,9 @@ class SampleWindows(Windows):
         return _Plan(first, length, turns, np.cumsum(steps[turns]))
 
     def _shape_class(self, length: np.ndarray) -> np.ndarray:
-        """The same number for samples that need windows of the same shapes, larger for longer ones."""
+        """A number that is equal for samples that need windows of the same shapes, and larger for longer ones."""
         full, last = np.divmod(length - 1, self.sequence_length)
         return full * len(self._shapes) + np.searchsorted(self._shapes, last + 1)
-
-    def _rounded(self, length: np.ndarray) -> np.ndarray:
-        return self._shapes[np.searchsorted(self._shapes, length)]
 
     def _find(self, epoch: int, number: int) -> tuple[_Plan, int]:
         """The plan that holds window `number` of an epoch, and the window's number in it."""
@@ -156,7 +153,7 @@ class SampleWindows(Windows):
         used = len(plan.first[rows])
         first[:used] = plan.first[rows] + step * self.sequence_length
         length[:used] = np.clip(plan.length[rows] - step * self.sequence_length, 0, self.sequence_length)
-        time = int(self._rounded(length.max()))
+        time = int(self._shapes[np.searchsorted(self._shapes, length.max())])
         inputs, targets, counts = cut(self._stream, first, length, time, share=self._rows)
         return Window(self._place(inputs), self._place(targets), int(counts.sum()), step == 0, epoch)
 

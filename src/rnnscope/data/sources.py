@@ -21,14 +21,14 @@ from typing import IO, cast
 
 from rnnscope.errors import UserError, WrongEncoding
 
-BLOCK = 1 << 18  # bytes read at a time: with all that becomes of them they stay in the cache of a core
+BLOCK = 1 << 18  # bytes read at a time: they and what is made of them fit in the cache of a core
 OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.open}
 BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file, or one member of a zip file. `name` is how messages and the order of documents call it."""
+    """A file, or one member of a zip file. Documents are ordered by `name`."""
 
     path: Path
     name: str
@@ -51,9 +51,9 @@ def file_digest(path: Path) -> str:
 
 
 def documents(source: Source, encoding: str, column: str | None, lines: bool, changes: Counter[str]) -> Iterator[Iterator[str]]:
-    """The documents of a source, each as blocks of text: the whole, or with `column` the rows, or with `lines` the lines.
+    """The documents of a source, each as blocks of text: the whole file, its rows (`column`) or its lines (`lines`).
 
-    Consume each document before the next. Errors: `UserError` naming the file for what cannot be read or decoded.
+    Consume each document before the next. Errors: `UserError` with the file's name if it cannot be read or decoded.
     """
     blocks = decoded(source, encoding, changes)
     if column is None and not lines:
@@ -78,12 +78,14 @@ def decoded(source: Source, encoding: str, changes: Counter[str]) -> Iterator[st
 
 
 def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
-    """Python's strict incremental decoder for `encoding`. Errors: `UserError` for what is no text encoding."""
+    """Python's strict incremental decoder for `encoding`. Errors: `UserError` for an unknown encoding."""
     try:
-        "".encode(encoding)  # refuses codecs that do not go between bytes and text
+        "".encode(encoding)  # refuses codecs that are not between bytes and text
         return codecs.getincrementaldecoder(encoding)("strict")
     except LookupError:
-        message = f"dataset.encoding={encoding} is no text encoding of Python's: use utf-8, utf-16, cp1252, shift_jis, ..."
+        message = (
+            f"dataset.encoding={encoding} is not a text encoding that Python knows: use utf-8, utf-16, cp1252, shift_jis, ..."
+        )
         raise UserError(message) from None
 
 
@@ -95,13 +97,13 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, position: int, sou
 
 
 def _checked_nuls(text: str, source: Source, encoding: str) -> int:
-    """The number of NUL characters in a block, unless they are so many that this is no text in this encoding."""
+    """The number of NUL characters in a block. Errors: `UserError` for so many that `encoding` must be wrong."""
     nuls = text.count("\0")
     if nuls * 5 > len(text):
         hint = "utf-16-be" if text.startswith("\0") else "utf-16-le"
         raise UserError(
-            f"{source.path}: more than a fifth of it are NUL characters when read as {encoding}: "
-            f"if it is UTF-16 set dataset.encoding={hint}, if it is no text leave it out with dataset.corpus.exclude"
+            f"{source.path}: more than a fifth of it is NUL characters when read as {encoding}: "
+            f"set dataset.encoding={hint} if it is UTF-16, or leave it out with dataset.corpus.exclude if it is not text"
         )
     return nuls
 
@@ -120,10 +122,7 @@ def _undecodable(error: UnicodeError, position: int, source: Source, encoding: s
 
 def _blocks(source: Source) -> Iterator[bytes]:
     with _reading(source.path), _opened(source) as file:
-        while True:
-            block = file.read(BLOCK)
-            if not block:
-                return
+        while block := file.read(BLOCK):
             yield block
 
 
@@ -141,9 +140,7 @@ def _opened(source: Source) -> Iterator[IO[bytes]]:
 def _reading(path: Path) -> Iterator[None]:
     try:
         yield
-    except UserError:
-        raise
-    except UnicodeError:
+    except (UserError, UnicodeError):
         raise
     except BROKEN as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -151,7 +148,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _rows(blocks: Iterable[str], source: Source, column: str, changes: Counter[str]) -> Iterator[str]:
-    """The values of one column; rows that have none are left out and counted."""
+    """The values of one column; rows without a value are left out and counted."""
     csv.field_size_limit(sys.maxsize)
     lines = _Lines(blocks)
     rows = csv.reader(lines, delimiter="\t" if ".tsv" in source.path.suffixes else ",", strict=True)
@@ -165,7 +162,7 @@ def _rows(blocks: Iterable[str], source: Source, column: str, changes: Counter[s
             else:
                 changes[f"rows without a value in column {column!r} left out"] += 1
     except csv.Error as error:
-        message = f"{source.path}: not CSV at line {rows.line_num} ({error}): mend the file or unset dataset.corpus.column"
+        message = f"{source.path}: not CSV at line {rows.line_num} ({error}): correct the file or unset dataset.corpus.column"
         raise UserError(message) from None
     changes["rows cut off inside quotes at the end of a file kept"] += lines.closed
 
@@ -179,8 +176,8 @@ def _column_index(header: list[str], source: Source, column: str) -> int:
 
 
 class _Lines:
-    """The lines of a text with their ends. `open`: lines were given since a row was made of them last; a row that is
-    still open when the text ends was cut off inside quotes and is closed by one more (`closed` is then 1)."""
+    """The lines of a text, for a CSV reader. A row that is still open when the text ends was cut off inside quotes: one
+    more quote closes it, and `closed` is 1. `open`: whether lines were read since the last complete row."""
 
     def __init__(self, blocks: Iterable[str]) -> None:
         self.open, self.closed = False, 0
@@ -208,7 +205,7 @@ def _line_fed(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def _split_lines(blocks: Iterable[str]) -> Iterator[str]:
-    rest: list[str] = []  # of a line that goes on: joined once, as it may be as long as the text
+    rest: list[str] = []  # of an unfinished line: joined only once, as the line may be as long as the text
     for block in blocks:
         *lines, last = block.split("\n")
         if lines:

@@ -37,9 +37,9 @@ def _wrong_sum(total: float, rests: int) -> bool:
 def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool, lines: bool) -> Ranges:
     """The byte range of each split.
 
-    Files of their own (`divided` False) are taken as they are. Else the text is cut in the order train, val, test: at
-    the nearest end of a document where there are several, at the exact character where there is one, or with `lines` at
-    the next line end, if there is one. Errors: `UserError` for a split that should have text and gets none.
+    Splits with their own files (`divided` False) keep them. Otherwise the text is cut in the order train, val, test:
+    several documents at the nearest end of a document, a single one at the exact character, or with `lines` at the next
+    line end, if any. Errors: `UserError` for a split that should have text and gets none.
     """
     if divided:
         wanted = _wanted(text, split)
@@ -48,12 +48,12 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
         ranges = {"train": (0, train_end), "val": (train_end, val_end), "test": (val_end, int(text.ends[-1]))}
         expected = [name for name in SPLITS if split.get(name) != 0]
     else:
-        ranges, expected = _labelled(text), [name for name in SPLITS if name in text.labelled]
+        ranges, expected = _labeled(text), [name for name in SPLITS if name in text.labeled]
     for name in expected:
         if ranges[name][0] >= ranges[name][1]:
             raise UserError(
                 f"the {name} split has no token: the text has {text.characters} characters in "
-                f"{len(text.ends)} document(s): change dataset.split or give a longer text"
+                f"{len(text.ends)} document{'s' * (len(text.ends) > 1)}: change dataset.split or give a longer text"
             )
     return ranges
 
@@ -84,7 +84,7 @@ def _between_documents(text: CleanText, first: int, second: int, in_bytes: bool)
 
 
 def _nearest(text: CleanText, wanted: int, in_bytes: bool, low: int) -> int:
-    """How many documents, `low` or more and not all of them, come nearest to `wanted` bytes or characters."""
+    """The number of documents, from `low` to all but one, that comes nearest to `wanted` bytes or characters."""
 
     def distance(documents: int) -> int:
         end = _byte_end(text, documents)
@@ -118,10 +118,10 @@ def _character_start(text: CleanText, position: int) -> int:
     return position
 
 
-def _labelled(text: CleanText) -> Ranges:
+def _labeled(text: CleanText) -> Ranges:
     ranges, start, documents = {}, 0, 0
     for split in SPLITS:
-        documents += text.labelled.get(split, 0)
+        documents += text.labeled.get(split, 0)
         end = _byte_end(text, documents)
         ranges[split] = (start, end)
         start = end

@@ -6,14 +6,13 @@ file      START id id id ... id        N + 1 ids for N targets: the input of a t
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rnnscope.data.clean_text import CleanText
-from rnnscope.data.hashing_writer import Output
+from rnnscope.data.hashing_writer import HashingWriter
 from rnnscope.data.units import Units, units, units_of
 from rnnscope.data.vocabulary import Vocabulary
 
@@ -22,8 +21,8 @@ from rnnscope.data.vocabulary import Vocabulary
 class SplitInfo:
     """What a split holds.
 
-    `tokens` are its targets: START is given and never predicted. `ids` is the length of its file, `units` the number of
-    START in it (1 where only the whole split begins with one).
+    `tokens`: its targets; START is given and never predicted. `ids`: the length of its file. `units`: the number of START
+    in it (1 where only the whole split begins with one).
     """
 
     tokens: int
@@ -33,14 +32,11 @@ class SplitInfo:
     units: int
     sha256: str
 
-    def to_json(self) -> dict[str, Any]:
-        return asdict(self)
-
 
 def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None) -> np.ndarray:
-    """The ids of any text with START in front: (tokens + 1,), ready for windows. At byte level START is a line feed.
+    """The ids of any text with START in front: (tokens + 1,), as windows need them. At byte level START is a line feed.
 
-    With `start_end` START and END are put around each document, paragraph, line or sentence as in a dataset that says so.
+    With `start_end`, START and END surround each document, paragraph, line or sentence, as in a dataset.
     """
     if start_end is not None:
         return np.concatenate([_between(some, vocabulary)[0] for some in units_of(text, start_end)])
@@ -49,9 +45,9 @@ def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None)
 
 
 def encode_split(text: CleanText, start: int, end: int, kind: str | None, vocabulary: Vocabulary, path: Path) -> SplitInfo:
-    """Write the ids of the text between two byte positions to `path`. `kind`: what START and END are put around."""
+    """Write the ids of the text between two byte positions to `path`. `kind`: what START and END surround."""
     unknown = opened = 0
-    with Output(path) as file:
+    with HashingWriter(path) as file:
         for block, opens in _encoded(text, start, end, kind, vocabulary):
             file.write(block.data)
             opened += opens
@@ -63,7 +59,7 @@ def encode_split(text: CleanText, start: int, end: int, kind: str | None, vocabu
 def _encoded(
     text: CleanText, start: int, end: int, kind: str | None, vocabulary: Vocabulary
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """The ids of a part of the text, block by block, and how many START each block has."""
+    """The ids of a part of the text, block by block, and the number of START in each block."""
     if kind is None and start < end:
         yield np.array([vocabulary.start], dtype=vocabulary.dtype), 1
     for some in units(text, start, end, kind, words=vocabulary.level == "word"):
@@ -71,7 +67,7 @@ def _encoded(
 
 
 def _between(some: Units, vocabulary: Vocabulary) -> tuple[np.ndarray, int]:
-    """The ids of some units with START and END where they open and close, and how many START there are."""
+    """The ids of some units with START and END where they open and close, and the number of START."""
     ids = vocabulary.encode_units(some.texts)
     first, last = int(not some.opens), len(ids) - int(not some.closes)
     return ids[first:last], len(some.texts) - first

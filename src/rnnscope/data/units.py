@@ -15,7 +15,7 @@ BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
 class Units(NamedTuple):
-    """Some units in a row. The first may go on with a unit begun before, the last may go on in the next `Units`."""
+    """Units in a row. The first may continue the last of the `Units` before (`opens` is False), the last may go on after it."""
 
     texts: list[str]
     opens: bool
@@ -39,9 +39,9 @@ def check_kind(start_end: str | None, level: str, windows: str) -> None:
 def units(text: CleanText, start: int, end: int, kind: str | None, *, words: bool) -> Iterator[Units]:
     """The units of one of `KINDS` between two byte positions of a text.
 
-    Without a `kind` its blocks as they come, neither opened nor closed, with `words` cut where no word is. A line or
-    paragraph is given without the line ends after it, a sentence without white space around it: END stands for them. An
-    empty line is an empty unit. A text without blank lines, line ends or sentences is one unit.
+    Without a `kind`: its blocks, neither opened nor closed, with `words` cut between words. A line or paragraph comes
+    without the line ends after it, a sentence without white space around it: END stands for them. An empty line is an
+    empty unit. A text without blank lines, line ends or sentences is one unit.
     """
     if kind is None:
         blocks = text.blocks(start, end)

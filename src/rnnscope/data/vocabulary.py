@@ -3,38 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from rnnscope.data.characters import ByteCodec, ByteDecoder, CharacterCodec, CharacterCounts
 from rnnscope.data.cleaning import NORMAL_FORMS, fold
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.word_tokenizer import SPLITTERS, SpacedDecoder, WordCodec, WordCounts
 from rnnscope.errors import UserError
 
 LEVELS = ("char", "byte", "word")
 UNK, START, END = 0, 1, 2
 SPECIALS = 3
-NEWLINE = 10  # the byte that stands before the first of a text, as there is no START
+NEWLINE = 10  # the byte level has no START: a line feed stands before the text instead
 BYTES = [chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256)]
+OPTIONS = ("words", "lower_case", "normalise", "unk_in_text")  # how text is treated, kept with the tokens
 VERSION = 1
-LARGEST = 1_000_000  # tokens: more is refused when a vocabulary is read from a file
-
-
-class Decoder(Protocol):
-    """Ids to text as they come."""
-
-    def feed(self, id: int) -> str: ...
-    def finish(self) -> str: ...
+LARGEST = 1_000_000  # tokens: a larger vocabulary is refused
 
 
 class Vocabulary:
     """The tokens of one level and their ids.
 
-    char and word: UNK is 0, START 1, END 2, then the kept tokens, the most frequent first. byte: the 256 bytes of UTF-8
-    and nothing else, `unk` and `end` are None and `start` is the line feed. The spelling of a special token that occurs
-    in a text is ordinary text, except that `unk_in_text` makes the word spelled like UNK be UNK. `lower_case` and
-    `normalise` are applied to whatever is encoded, so that a prompt is treated as the training text was.
+    char and word: UNK is 0, START 1, END 2, then the kept tokens, the most frequent first. byte: only the 256 bytes of
+    UTF-8; `unk` and `end` are None, `start` is the line feed. The spelling of a special token in a text is ordinary
+    text, except that with `unk_in_text` a word spelled like UNK is UNK. `lower_case` and `normalise` apply to whatever is
+    encoded, so that a prompt is treated as the training text was.
     """
 
     def __init__(
@@ -98,58 +93,43 @@ class Vocabulary:
         decoder = self.decoder(specials=specials)
         return "".join([decoder.feed(int(id)) for id in ids]) + decoder.finish()
 
-    def decoder(self, *, specials: bool = False) -> Decoder:
+    def decoder(self, *, specials: bool = False) -> ByteDecoder | TokenDecoder:
         """An object that turns ids into text one at a time: `feed(id)` for each, `finish()` at the end."""
-        return ByteDecoder() if self.level == "byte" else _TokenDecoder(self, specials)
+        return ByteDecoder() if self.level == "byte" else TokenDecoder(self, specials)
 
     def to_json(self) -> dict[str, Any]:
         """Plain data from which `from_json` makes the same vocabulary."""
-        options = {key: getattr(self, key) for key in ("words", "lower_case", "normalise", "unk_in_text")}
+        options = {key: getattr(self, key) for key in OPTIONS}
         return {"version": VERSION, "level": self.level, "tokens": self.tokens, **options}
 
     @classmethod
     def from_json(cls, data: Any) -> Vocabulary:
-        """The vocabulary in `data`, wherever that comes from. Errors: `UserError` for what `to_json` never gives."""
+        """The vocabulary in `data`, which is not trusted. Errors: `UserError` for what `to_json` cannot have written."""
         problem = _problem(data)
         if problem:
-            raise UserError(f"this is no rnnscope vocabulary ({problem}): take the vocabulary.json of a run")
-        options = {key: data[key] for key in ("words", "lower_case", "normalise", "unk_in_text")}
-        return cls(data["level"], data["tokens"], **options)
+            raise UserError(f"not an rnnscope vocabulary ({problem}): use the vocabulary.json of a run")
+        return cls(data["level"], data["tokens"], **{key: data[key] for key in OPTIONS})
 
     @classmethod
-    def build(
-        cls,
-        counts: Mapping[str, int],
-        *,
-        level: str,
-        cap: int | None = None,
-        minimum_count: int = 1,
-        unk: str = "<unk>",
-        start: str = "<s>",
-        end: str = "</s>",
-        words: str = "lossless",
-        lower_case: bool = False,
-        normalise: str | None = None,
-        unk_in_text: bool = False,
-    ) -> Vocabulary:
+    def build(cls, counts: Mapping[str, int], config: DatasetConfig) -> Vocabulary:
         """The vocabulary of a text with these token `counts`: the most frequent first, ties by spelling.
 
-        `cap` is the size with the special tokens, null for no limit; tokens seen less than `minimum_count` times are
-        left out. Errors: `UserError` for an unknown level and for a cap that leaves no room for an ordinary token.
+        Tokens seen less than `minimum_count` times are left out, then the rarest beyond `vocabulary_size`, which counts
+        the special tokens. Errors: `UserError` for an unknown level and for a size without room for an ordinary token.
         """
-        check_size(level, cap)
-        options = {"words": words, "lower_case": lower_case, "normalise": normalise, "unk_in_text": unk_in_text}
-        if level == "byte":
-            return cls(level, BYTES, **options)
-        skipped = {unk, f" {unk}"} if unk_in_text else set()
-        kept = [token for token, count in counts.items() if count >= minimum_count and token not in skipped]
+        check_size(config.level, config.vocabulary_size)
+        options = {key: getattr(config, key) for key in OPTIONS}
+        if config.level == "byte":
+            return cls("byte", BYTES, **options)
+        skipped = {config.unk, f" {config.unk}"} if config.unk_in_text else set()
+        kept = [token for token, count in counts.items() if count >= config.minimum_count and token not in skipped]
         kept.sort(key=lambda token: (-counts[token], token))
-        room = len(kept) if cap is None else cap - SPECIALS
-        return cls(level, [unk, start, end, *kept[:room]], **options)
+        room = len(kept) if config.vocabulary_size is None else config.vocabulary_size - SPECIALS
+        return cls(config.level, [config.unk, config.start, config.end, *kept[:room]], **options)
 
 
-class _TokenDecoder:
-    """Characters and words to text."""
+class TokenDecoder:
+    """Characters or words to text, one id at a time."""
 
     def __init__(self, vocabulary: Vocabulary, specials: bool) -> None:
         self._tokens, self._specials = vocabulary.tokens, specials
@@ -184,7 +164,7 @@ def _problem(data: Any) -> str | None:
     """What is wrong with `data` as a vocabulary, or None."""
     if not isinstance(data, dict) or data.get("version") != VERSION:
         return f"not a mapping of version {VERSION}"
-    for key in ("level", "tokens", "words", "lower_case", "normalise", "unk_in_text"):
+    for key in ("level", "tokens", *OPTIONS):
         if key not in data:
             return f"it has no {key}"
     if data.get("level") not in LEVELS or data.get("words") not in SPLITTERS:

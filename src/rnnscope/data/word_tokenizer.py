@@ -1,4 +1,4 @@
-"""Words to ids and back: three ways to split a text, and the spaces between the words of the two that lose them."""
+"""Words to ids and back: three ways to split a text, and how the two that lose its spaces put them back."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ import numpy as np
 from rnnscope.errors import UserError
 
 SPLITTERS = ("lossless", "penn", "space")
-# A word, a number or one other character, each with the space before it; or a run of white space. Together: any text.
+# A word, a number or any single character, each with the space before it, or a run of white space: covers any text.
 LOSSLESS = r" ?\p{L}+(?:['’-]\p{L}+)*| ?\p{N}+(?:[.,]\p{N}+)*| ?[^\s\p{L}\p{N}]|\s+"
-UNKNOWN = "\n unknown"  # the model's own name for UNK: white space and letters in one, so no splitter produces it
-# A text in stretches that no word reaches over: what is not white space with the space before it, or white space. The
-# white space is the tokeniser's, which is not Python's.
+UNKNOWN = "\n unknown"  # the tokenizer's name for UNK; no splitter makes a word of white space and letters
+# A text in stretches that no word crosses: a run of white space, or a run of anything else with the space before it.
+# White space is what the tokenizer takes for it, which differs from Python's.
 SPACES = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 STRETCH = re.compile(f" ?[^{SPACES}]+|[{SPACES}]+")
-KEPT = 1 << 19  # different stretches counted before their words are: most of a text is the same few stretches
-REMEMBERED = 1 << 18  # different stretches whose ids are remembered
+KEPT = 1 << 19  # distinct stretches counted before they are split into words: most of a text repeats a few stretches
+REMEMBERED = 1 << 18  # distinct stretches whose ids are remembered
 
 Splitter = Callable[[str], list[str]]
 
 
 def splitter(words: str, unk: str | None = None) -> Splitter:
-    """The function from text to words. `unk` is a spelling to keep as one word in a 'lossless' split.
+    """The function from text to words. `unk`: a spelling that a lossless split keeps as one word.
 
     lossless: words with the space before them, so that joining them gives the text back to the character.
-    penn: NLTK's Treebank tokeniser, as the classic word-level tutorial has it. space: what white space separates.
+    penn: NLTK's Treebank tokenizer, as the classic word-level tutorial has it. space: `str.split`.
     """
     if words == "space":
         return str.split
@@ -53,7 +53,7 @@ def _pre_tokenizer(unk: str | None):
 
 
 class WordCodec:
-    """Words to ids. `tokens[i]` has id `first + i`, every other word has id 0."""
+    """Words to ids. `tokens[i]` has id `first + i`; a word that is not in `tokens` has id 0."""
 
     def __init__(self, tokens: list[str], first: int, words: str, unk: str | None) -> None:
         self._ids = {token: first + i for i, token in enumerate(tokens)}
@@ -86,7 +86,7 @@ def _word_level(ids: dict[str, int], unk: str | None):
 
 
 class _Numbers(dict[str, int]):
-    """A number for each stretch, given out at the first look; `new` are those that got one."""
+    """A number for each stretch, given when it is first looked up; `new` lists the stretches numbered since it was cleared."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -99,11 +99,11 @@ class _Numbers(dict[str, int]):
 
 
 class _StretchIds:
-    """The ids of texts, by what the tokeniser once said of each different stretch in them.
+    """The ids of texts, from a table of the ids of each distinct stretch.
 
-    A text is mostly the same stretches again, so a look-up is enough: 22 MB/s of an English novel on one core. Tried and
-    slower: the tokeniser on groups of lines (8 MB/s, with two threads no more: making Python's objects is what takes the
-    time), and a dictionary of words behind its splitter (2.5 MB/s).
+    A text mostly repeats the same stretches, so the tokenizer sees each only once: 22 MB/s of an English novel on one
+    core. Slower alternatives: the tokenizer on groups of lines (8 MB/s, also with two threads, as making Python objects
+    takes the time), and a dictionary of words behind its splitter (2.5 MB/s).
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -129,7 +129,7 @@ class _StretchIds:
         return np.frombuffer(self._ids, dtype=np.int64)[ids], np.diff(ends[np.concatenate([[0], np.cumsum(stretches)])])
 
     def _learn(self) -> None:
-        """Ask the tokeniser about the stretches that are new."""
+        """Add the ids of the new stretches to the table."""
         for encoding in self._tokenizer.encode_batch_fast(self._numbers.new):
             self._ids.extend(encoding.ids)
             self._begins.append(len(self._ids))
@@ -137,7 +137,7 @@ class _StretchIds:
 
 
 def _valid(text: str) -> str:
-    """`text` with lone surrogates, which no tokeniser takes, replaced."""
+    """`text` with `?` for lone surrogates, which the tokenizers refuse."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -179,13 +179,13 @@ QUOTES = {"``": '"', "''": '"'}
 
 
 class SpacedDecoder:
-    """Treebank words to readable text, one word at a time: no space before what closes, none after what opens."""
+    """Words to readable text, one at a time. Unless `plain`, no space before what closes and none after what opens."""
 
     def __init__(self, *, plain: bool) -> None:
         self._plain, self._glued = plain, True
 
     def feed(self, word: str) -> str:
-        """The word with the space before it, if there is to be one."""
+        """The word, with a space before it where one belongs."""
         glued = self._glued or (not self._plain and CLOSING.fullmatch(word) is not None)
         self._glued = not self._plain and word in OPENING
         text = word if self._plain else QUOTES.get(word, word)

@@ -1,8 +1,11 @@
-"""What watches a training: the open files of its run, and the monitors that write to them, in their order."""
+"""What watches a training: the callbacks in their order."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
+from rnnscope.config.validate import to_plain
+from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
@@ -11,48 +14,19 @@ from rnnscope.monitor.progress import Progress
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.sample_writer import Samples
 from rnnscope.monitor.saving import Saving
-from rnnscope.monitor.tensorboard import Board
 from rnnscope.monitor.throughput import Throughput
 from rnnscope.monitor.update_sizes import UpdateSizes
 from rnnscope.monitor.validation import Validation
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.console import Screen
-from rnnscope.runs.journal import CsvJournal, JsonJournal
+from rnnscope.pipeline.console import Console
+from rnnscope.pipeline.writers import Writers
 from rnnscope.runs.load import drawing, first_id, prompt_ids
 from rnnscope.training.distributed.synchronization import Meetings
 
 
 @dataclass
-class Writers:
-    """The open files of a run that monitors write to."""
-
-    metrics: CsvJournal
-    timings: CsvJournal
-    samples: JsonJournal
-    board: Board
-
-    def offsets(self) -> dict[str, int]:
-        """Return how long each file is now: what a checkpoint remembers."""
-        return {name: getattr(self, name).offset for name in ("metrics", "timings", "samples")}
-
-    def truncate(self, offsets: dict[str, int]) -> None:
-        """Forget what was written after a checkpoint that remembers `offsets`."""
-        for name in ("metrics", "timings", "samples"):
-            getattr(self, name).truncate(offsets[name])
-
-    def sync(self) -> None:
-        """Put on disk what a checkpoint is about to count on."""
-        for writer in (self.metrics, self.timings, self.samples):
-            writer.sync()
-
-    def close(self) -> None:
-        for writer in (self.metrics, self.timings, self.samples, self.board):
-            writer.close()
-
-
-@dataclass
 class Watch:
-    """The monitors of a training, and those among them that the end of a run asks for its numbers."""
+    """The callbacks of a training, and those among them that the end of a run asks for its numbers."""
 
     budget: Budget
     validation: Validation
@@ -60,91 +34,102 @@ class Watch:
     throughput: Throughput
     monitors: Monitors
 
-
-def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
-    """Return the monitor that ends the run: by its own budgets, or where the run that it repeats ended."""
-    terms = training.terms
-    if terms.end is not None:
-        return Budget(terms.end, None, seconds, terms.pause)
-    if terms.pause is not None:  # an earlier run got this far, whatever the clock says now
-        return Budget(training.resolved["total_steps"], None, seconds, terms.pause)
-    limits = training.resolved["total_steps"], training.config["trainer"]["max_minutes"]
-    return Budget(*limits, seconds, asked=terms.job.asked) if terms.job else Budget(*limits, seconds)
+    def progress(self, training: Training) -> dict[str, Any]:
+        """Return how far the training is, for run.json."""
+        losses = {key: self.recorder.latest.get(key) for key in ("train/loss", "val/loss")}
+        seconds = round(self.throughput.seconds, 3)
+        return {"step": training.task.step, "total": training.total_steps, "seconds": seconds, **losses}
 
 
-def meetings(training: Training) -> Meetings:
-    """Return when the processes of a training meet: for all that is logged, validated or saved, and where it may end."""
-    monitor, trainer, terms = training.config["monitor"], training.config["trainer"], training.terms
-    every = (monitor["scalars_every"], monitor["samples_every"])
-    every += (trainer["val_every"], trainer["checkpoint_every"], trainer["keep_every"])
-    last = (training.resolved["total_steps"], terms.end, terms.pause)
-    return Meetings(monitor["scalars_every"], tuple(filter(None, every)), tuple(filter(None, last)))
-
-
-def make_monitors(
+def make_callbacks(
     training: Training,
     writers: Writers,
-    screen: Screen,
+    console: Console,
     begin: Callable[[], None],
     save: Callable[[bool, int | None], None],
 ) -> Watch:
-    """Return the monitors: first what ends a run, then what measures, then what writes, last what saves."""
-    config = training.config
-    monitor, trainer = config["monitor"], config["trainer"]
+    """Return the callbacks: first what ends a run, then what measures, then what writes, last what saves."""
+    monitor, trainer, options = training.config.monitor, training.config.trainer, training.options
     recorder = Recorder(writers.metrics, writers.timings, writers.board)
-    throughput = Throughput(recorder, monitor["scalars_every"])
+    throughput = Throughput(recorder, monitor.scalars_every)
     budget = make_budget(training, lambda: throughput.seconds)
-    cadences = [monitor["scalars_every"], trainer["val_every"], trainer["checkpoint_every"]]
+    cadences = [monitor.scalars_every, trainer.val_every, trainer.checkpoint_every]
     validation = Validation(
         recorder,
-        trainer["val_every"],
-        training.val_windows,
+        trainer.val_every,
+        lambda: val_windows(training),
         training.tokens_per_character("val"),
         training.words,
-        trainer["patience"],
-        training.terms.job.report if training.terms.job else None,
+        trainer.patience,
+        options.job.report if options.job else None,
     )
-    lines = (monitor["scalars_every"], monitor["lines_every"], training.resolved["total_steps"])
     monitors: list[Monitor] = [
-        Divergence(recorder, monitor["scalars_every"], cadences[1:]),
-        TrainingCurves(recorder, monitor["scalars_every"], training.tokens_per_character("train")),
-        UpdateSizes(recorder, monitor["updates_every"], monitor["histograms_every"]),
+        Divergence(recorder, monitor.scalars_every, cadences[1:]),
+        TrainingCurves(recorder, monitor.scalars_every, training.tokens_per_character("train")),
+        UpdateSizes(recorder, monitor.updates_every, monitor.histograms_every),
         validation,
         throughput,
         recorder,
-        Progress(screen, recorder, throughput, *lines),
-        make_samples(training, writers, screen),
-        Saving(
-            recorder, validation, trainer["checkpoint_every"], trainer["checkpoint_minutes"], trainer["keep_every"], begin, save
-        ),
+        Progress(console, recorder, throughput, monitor.scalars_every, monitor.lines_every, training.total_steps),
+        make_samples(training, writers, console),
+        Saving(recorder, validation, trainer.checkpoint_every, trainer.checkpoint_minutes, trainer.keep_every, begin, save),
     ]
-    keys = ("scalars_every", "updates_every", "histograms_every", "lines_every", "samples_every")
-    every = [*cadences, trainer["keep_every"], *(monitor[key] for key in keys)]
+    every = [*cadences, trainer.keep_every, monitor.updates_every, monitor.histograms_every]
+    every += [monitor.lines_every, monitor.samples_every]
     return Watch(budget, validation, recorder, throughput, Monitors(budget, monitors, list(filter(None, every))))
 
 
-def make_samples(training: Training, writers: Writers, screen: Screen) -> Samples:
-    """Return the monitor that generates text while training.
+def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
+    """Return the callback that ends the run: by its own budgets, or where the run that it repeats ended."""
+    stop, job = training.options.stop, training.options.job
+    if stop is not None:  # an earlier run got this far, whatever the clock says now
+        return Budget(stop.step, None, seconds) if stop.as_end else Budget(training.total_steps, None, seconds, stop.step)
+    limits = training.total_steps, training.config.trainer.max_minutes
+    return Budget(*limits, seconds, asked=job.asked) if job else Budget(*limits, seconds)
+
+
+def synchronization_points(training: Training) -> Meetings:
+    """Return when the processes of a training meet: for all that is logged, validated or saved, and where it may end."""
+    monitor, trainer, stop = training.config.monitor, training.config.trainer, training.options.stop
+    every = (monitor.scalars_every, monitor.samples_every, trainer.val_every, trainer.checkpoint_every, trainer.keep_every)
+    last = (training.total_steps, stop.step if stop else None)
+    return Meetings(monitor.scalars_every, tuple(filter(None, every)), tuple(filter(None, last)))
+
+
+def val_windows(training: Training) -> Iterator[Any]:
+    """Return the windows that validation looks at, from the first token of the val split."""
+    dataset, limit = training.config.dataset, training.config.trainer.val_tokens
+    if dataset.windows != "stream" or limit is None:
+        windows: Windows = training.data.windows("val")
+    else:
+        stream = training.data.stream("val")[: limit + 1]
+        windows = StreamWindows(stream, dataset.val_batch_size, dataset.sequence_length, given=training.data.given)
+    windows.device = training.hardware.device
+    return iter(windows)
+
+
+def make_samples(training: Training, writers: Writers, console: Console) -> Samples:
+    """Return the callback that generates text while training.
 
     Raises:
         UserError: when the prompt holds what the vocabulary lacks.
     """
-    monitor, vocabulary = training.config["monitor"], training.data.vocabulary
-    prompt, length = monitor["sample_prompt"], monitor["sample_length"]
+    config, vocabulary = training.config, training.data.vocabulary
+    monitor, plain = config.monitor, to_plain(config)
     # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
-    least = length if training.config["dataset"]["start_end"] == "document" else 0
+    least = monitor.sample_length if config.dataset.start_end == "document" else 0
     return Samples(
         writers.board,
         writers.samples,
-        monitor["samples_every"] or training.config["trainer"]["val_every"],
-        prompt,
-        [first_id(vocabulary, training.config), *prompt_ids(vocabulary, prompt)],
-        length,
-        monitor["sample_temperatures"],
-        drawing(vocabulary, training.config, minimum_length=least),
+        monitor.samples_every or config.trainer.val_every,
+        monitor.sample_prompt,
+        [first_id(vocabulary, plain), *prompt_ids(vocabulary, monitor.sample_prompt)],
+        monitor.sample_length,
+        monitor.sample_temperatures,
+        drawing(vocabulary, plain, minimum_length=least),
         vocabulary.decode,
-        training.config["seed"],
-        lambda step, temperature, text: screen.say(
+        config.seed,
+        lambda step, temperature, text: console.say(
             f"\n--- sample at step {step}, temperature {temperature} ---\n{text}\n---\n"
         ),
     )

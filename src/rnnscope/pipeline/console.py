@@ -10,7 +10,7 @@ from typing import IO, Self
 from tqdm import tqdm
 
 
-class Screen:
+class Console:
     """Prints to stdout unless `quiet`, and to train.log once there is one; lines from before it are kept for it.
 
     Where nobody reads stdout any more (`| head`, a terminal that was closed), lines go to train.log alone.
@@ -54,9 +54,9 @@ class Screen:
             if self._bar is not None:
                 self._bar.refresh()
         except OSError as error:
-            self._go_on_unheard(error)
+            self._continue_unheard(error)
 
-    def _go_on_unheard(self, error: OSError) -> None:
+    def _continue_unheard(self, error: OSError) -> None:
         """Let what is printed from here on go nowhere, where it cannot fail: a training outlives its terminal."""
         self._heard = False
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -64,7 +64,7 @@ class Screen:
             with contextlib.suppress(OSError, ValueError):  # what is no real file cannot be redirected
                 os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-        self.say(f"(what is printed is read no more, {error.strerror}: from here on it is in this file alone)")
+        self.say(f"(nobody reads the output any more, {error.strerror}: from here on it goes to this file only)")
 
     def bar(self, step: int, total: int | None, text: str) -> None:
         """Move the bar; without a terminal there is none."""
@@ -76,7 +76,7 @@ class Screen:
             self._bar.set_description_str(text, refresh=False)
             self._bar.update(step - self._bar.n)
         except OSError as error:
-            self._go_on_unheard(error)
+            self._continue_unheard(error)
 
     def close(self) -> None:
         """Let go of the bar and of train.log. On a full disk its last line was told of when it was written."""

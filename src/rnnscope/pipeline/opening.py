@@ -19,8 +19,9 @@ def opening(training: Training, others: list[dict[str, Any]]) -> dict[str, Any]:
 
 def checks(training: Training) -> dict[str, Any]:
     """Return what must be the same in all processes."""
-    resolved = {key: training.resolved[key] for key in ("device", "precision", "horizon")}
-    return {**resolved, "text": training.data.fingerprint["streams"]}
+    hardware = training.hardware
+    known = {"device": hardware.device.type, "precision": hardware.precision, "horizon": training.horizon}
+    return {**known, "text": training.data.fingerprint["streams"]}
 
 
 def join(training: Training, told: dict[str, Any]) -> None:
@@ -29,7 +30,7 @@ def join(training: Training, told: dict[str, Any]) -> None:
     Raises:
         UserError: when the two would not train the same.
     """
-    rank = training.processes.rank
+    rank = training.hardware.processes.rank
     for key, value in checks(training).items():
         if value != told["checks"][key]:
             raise UserError(f"process {rank} has another {key} than process 0: {value}, there {told['checks'][key]}")

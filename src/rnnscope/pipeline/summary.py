@@ -1,14 +1,20 @@
 """What is said when a training has ended: how, where everything is, and the exact next commands."""
 
+import errno
 import math
 from collections.abc import Iterator
+
+import torch
 
 from rnnscope.monitor.progress import clock
 from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder, outputs_folder
+from rnnscope.training.distributed.collectives import Lost
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-def farewell(
+def summary(
     training: Training, run: RunFolder, status: str, seconds: float, best: float | None, best_step: int
 ) -> Iterator[str]:
     """Yield the last lines of a training.
@@ -46,12 +52,25 @@ def typed_name(run: RunFolder) -> str:
 def what_to_try(training: Training) -> str:
     """Return what may keep a run like this one from diverging."""
     config = training.config
-    tries = [f"a lower optimizer.lr (now {config['optimizer']['lr']:g})"]
-    if config["trainer"]["clip_norm"] is None:
+    tries = [f"a lower optimizer.lr (now {config.optimizer.lr:g})"]
+    if config.trainer.clip_norm is None:
         tries.append("trainer.clip_norm=1")
-    if training.resolved["precision"] == "bf16":
+    if training.hardware.precision == "bf16":
         tries.append("trainer.precision=float32")
     return f"{training.task.diverged}: try {', or '.join(tries)}"
+
+
+def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
+    """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
+    if isinstance(error, Lost):
+        return f"another process is gone ({error})", lost_process(training, run)
+    if isinstance(error, torch.OutOfMemoryError):
+        reason = str(error).splitlines()[0]
+        return reason, out_of_memory(training, reason)
+    if isinstance(error, OSError):
+        reason = f"{error.strerror}: {error.filename or run.path}"
+        return reason, no_space(training, run, reason) if error.errno in NO_SPACE else None
+    return f"{type(error).__name__}: {error}", None
 
 
 def no_space(training: Training, run: RunFolder, reason: str) -> str:
@@ -64,16 +83,17 @@ def no_space(training: Training, run: RunFolder, reason: str) -> str:
 
 def lost_process(training: Training, run: RunFolder) -> str:
     """Return what to do when another process of the training is gone."""
+    count = training.hardware.processes.world_size
     return (
-        f"at step {training.task.step} one of the {training.processes.world_size} processes ended (killed, or for the reason it"
+        f"at step {training.task.step} one of the {count} processes ended (killed, or for the reason it"
         f" gave above); go on from the last checkpoint with: rnnscope resume run={typed_name(run)}"
     )
 
 
 def out_of_memory(training: Training, reason: str) -> str:
     """Return what to do about a GPU whose memory is full."""
-    dataset, model = training.config["dataset"], training.config["model"]
-    keys = {"dataset.batch_size": dataset["batch_size"], "dataset.sequence_length": dataset["sequence_length"]}
-    keys["model.hidden_size"] = model["hidden_size"]
+    dataset, model = training.config.dataset, training.config.model
+    keys = {"dataset.batch_size": dataset.batch_size, "dataset.sequence_length": dataset.sequence_length}
+    keys["model.hidden_size"] = model.hidden_size
     lower = ", ".join(f"{key} ({value})" for key, value in keys.items())
     return f"out of GPU memory at step {training.task.step + 1} ({reason}); lower one of {lower}"

@@ -1,9 +1,11 @@
 """`init_from=<run>`: a new run that starts with the vocabulary and the best weights of an earlier one."""
 
 from collections.abc import Iterable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import recorded_config
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
@@ -14,7 +16,7 @@ from rnnscope.runs.segments import differences
 from rnnscope.runs.weights import fill_model, hash_weights
 
 
-def adopt(config: dict[str, Any], typed: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any] | None]:
+def adopt(config: TrainConfig, typed: Iterable[str]) -> tuple[TrainConfig, dict[str, Any] | None]:
     """Return `config` with the model section of the run it starts from, and what its record will say of that run.
 
     Args:
@@ -23,18 +25,17 @@ def adopt(config: dict[str, Any], typed: Iterable[str]) -> tuple[dict[str, Any],
     Raises:
         UserError: when there is no such run, or a key of the model was set to something else.
     """
-    if config["init_from"] is None:
+    if config.init_from is None:
         return config, None
     try:
-        parent = find_run(config["init_from"], "init_from")
+        parent = find_run(config.init_from, "init_from")
     except UserError as error:
         raise UserError(str(error).replace("run=", "init_from=", 1)) from None
     record = Record.read(parent.record)
-    model = recorded_config(parent, record)["model"]
+    model = recorded_config(parent, record).model
     wanted = [key for key in typed if key == "model" or key.startswith("model.")]
-    refuse_other_model(config["model"], model, parent.path, None if "model" in wanted else wanted)
-    new = {**config, "init_from": str(parent.path.resolve()), "model": model}
-    return new, parent_entry(record, init_from=True)
+    refuse_other_model(asdict(config.model), asdict(model), parent.path, None if "model" in wanted else wanted)
+    return replace(config, init_from=str(parent.path.resolve()), model=model), parent_entry(record, init_from=True)
 
 
 def refuse_other_model(own: dict[str, Any], parent: dict[str, Any], path: Path, keys: list[str] | None = None) -> None:
@@ -50,19 +51,19 @@ def refuse_other_model(own: dict[str, Any], parent: dict[str, Any], path: Path, 
             )
 
 
-def starting_run(config: dict[str, Any]) -> LoadedRun | None:
+def starting_run(config: TrainConfig) -> LoadedRun | None:
     """Return the run that a config starts from, opened; None where it starts from nothing.
 
     Raises:
         UserError: when that run or its weights are gone, or its model is another one.
     """
-    if config["init_from"] is None:
+    if config.init_from is None:
         return None
     try:
-        found = load(config["init_from"])
+        found = load(config.init_from)
     except UserError as error:
-        raise UserError(f"init_from={config['init_from']}: the weights that this run starts from are gone ({error})") from None
-    refuse_other_model(config["model"], found.config["model"], found.folder.path)
+        raise UserError(f"init_from={config.init_from}: the weights that this run starts from are gone ({error})") from None
+    refuse_other_model(asdict(config.model), found.config["model"], found.folder.path)
     return found
 
 

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from rnnscope.config.compose import plain
+from rnnscope.config.compose import composition, typed
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import RunLock
@@ -51,6 +51,7 @@ def attempt(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
 
 def train(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
     """Train from the first step, or from where the job's run stands."""
+    from rnnscope.pipeline.options import Job
     from rnnscope.pipeline.sweep_job import train_or_resume
 
     if cfg.trainer.accelerator != "cpu":
@@ -62,7 +63,8 @@ def train(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
             return
     manifest = Manifest.read(folder.sweep)
     report = reporter(folder.sweep, folder.name, HydraConfig.get().sweeper.get("pruner"))
-    train_or_resume(folder.run.path, plain(cfg), tuple(manifest.swept) if manifest else (), stop.asked, report)
+    swept = tuple(manifest.swept) if manifest else ()
+    train_or_resume(typed("train", cfg), composition(), Job(folder.run.path, swept, stop.asked, report))
 
 
 def free_memory() -> None:

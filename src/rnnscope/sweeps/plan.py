@@ -11,7 +11,6 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
-from rnnscope.config.compose import plain
 from rnnscope.config.overrides import quote, replacing
 from rnnscope.errors import UserError
 from rnnscope.runs.find import find_run
@@ -181,7 +180,7 @@ class Composer:
     def _compose(self, typed: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._config, typed)  # type: ignore[attr-defined]
         own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
-        return json_like(plain(own)), dict(composed.hydra.runtime.choices)
+        return json_like(OmegaConf.to_container(own, resolve=True, throw_on_missing=True)), dict(composed.hydra.runtime.choices)
 
 
 def _at(config: dict[str, Any], key: str) -> Any:

@@ -5,8 +5,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -149,14 +149,18 @@ class RunningSweep:
             self.manifest.write()
         self._live_status.follow(self.job(job.name) for job in jobs)
         todo.sort(key=lambda job: is_locked(self.job(job.name).run.lock))  # what an orphan still does comes last
-        self._launcher.run(self.folder, todo, self.at_once(total), self.stop.asked)
+        try:
+            self._launcher.run(self.folder, todo, self.at_once(total), self.stop.asked)
+        except KeyboardInterrupt:  # a second Ctrl-C: the table is still printed
+            self.stop.signal = self.stop.signal or "SIGINT"
 
     def _say_plan(self, total: int) -> None:
         before = sum(self.job(name).state().status == "finished" for name in self.manifest.jobs)
         words = [f"sweep {self.manifest.name}: {total} {'trials' if self.manifest.kind == 'optuna' else 'jobs'}"]
         words += [f"{before} finished before"] if before else []
         words += [f"{self.at_once(total)} at once"] if self.at_once(total) > 1 else []
-        self._live_status.say(f"{', '.join(words)}; {', '.join(self.manifest.swept)} vary; {self.folder}")
+        vary = f"{', '.join(self.manifest.swept)} {'vary' if len(self.manifest.swept) > 1 else 'varies'}"
+        self._live_status.say(f"{', '.join(words)}; {vary}; {self.folder}")
 
     def _is_to_do(self, job: JobFolder) -> bool:
         state = job.state(alive=False)
@@ -167,14 +171,6 @@ class RunningSweep:
             self._live_status.say(f"{job.name} {state.status} before: its folder is {aside.name} now")
         job.make_ready()
         return True
-
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Take a second Ctrl-C for the end of what is being done: the table is still printed."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.stop.signal = self.stop.signal or "SIGINT"
 
     def finish(self) -> None:
         """Print the table, and tell the caller how it went.

@@ -55,9 +55,8 @@ class SearchSweeper(GridSweeper):
             study = Study(running.folder, plan.swept, self.sampler, self.seed)
             if self.retry_failed:
                 study.do_again()
-            with running.interruptible():
-                for batch in self._batches(study, running):
-                    self._do(study, running, {number: composer.job(words) for number, words in batch})
+            for batch in self._batches(study, running):
+                self._do(study, running, {number: composer.job(words) for number, words in batch})
             running.finish()
 
     def _check(self) -> None:

@@ -42,8 +42,7 @@ class GridSweeper(Sweeper):
         composer = Composer(self.loader, self.master, plan)
         jobs = list({job.name: job for job in map(composer.job, plan.grid())}.values())
         with self.running(plan, jobs[0]) as running:
-            with running.interruptible():
-                running.run(jobs, len(jobs))
+            running.run(jobs, len(jobs))
             running.finish()
 
     def running(self, plan: Plan, job: PlannedJob) -> RunningSweep:

@@ -1,5 +1,6 @@
 """`key=value` words that change a recorded config: read by Hydra's grammar, composed with nothing."""
 
+from functools import reduce
 from typing import Any
 
 from hydra import compose
@@ -9,9 +10,14 @@ from omegaconf import OmegaConf
 from rnnscope.config.hydra_errors import keys_of, unknown_key
 from rnnscope.config.schema import GROUPS, TrainConfig
 from rnnscope.errors import UserError
+from rnnscope.runs.segments import with_value
 
 ON_THE_WAY = ("trainer", "monitor", "optimizer", "schedule")  # sections that may change in the course of a run
 PLACES = tuple(f"dataset.corpus.{key}" for key in ("path", "val_path", "test_path"))  # the same text may lie elsewhere
+ONE_TEXT = {  # of dataset.corpus, where another text is given: what else named the parent's
+    "packages": [],
+    **dict.fromkeys(("val_path", "test_path", "url", "sha256", "md5", "val_url", "val_sha256", "test_url", "test_sha256")),
+}
 
 
 def parse_changes(words: list[str], groups: bool = False) -> dict[str, Any]:
@@ -43,8 +49,15 @@ def section(group: str, word: str, groups: bool) -> dict[str, Any]:
     return {group: composed[group]}  # type: ignore[index,call-overload]
 
 
+def complete(changes: dict[str, Any]) -> dict[str, Any]:
+    """Return `changes` with what another text implies: the parent's packages, URLs and other files are not meant any more."""
+    if "dataset.corpus.path" not in changes:
+        return changes
+    return {**{f"dataset.corpus.{key}": value for key, value in ONE_TEXT.items()}, **changes}
+
+
 def check_on_the_way(changes: dict[str, Any], run: str) -> None:
-    """Refuse changes that a run in progress cannot take: they would not fit its weights, optimiser or place in the data.
+    """Refuse changes that a run in progress cannot take: they would not fit its weights, optimizer or place in the data.
 
     Raises:
         UserError: naming the key, and the command that takes it.
@@ -58,3 +71,14 @@ def check_on_the_way(changes: dict[str, Any], run: str) -> None:
             raise UserError(
                 f"{key} cannot change in the middle of a run; a new run with it: rnnscope train from={run} {key}=..."
             )
+
+
+def with_changes(config: TrainConfig, changes: dict[str, Any], source: str | None = None) -> TrainConfig:
+    """Return `config` with new values at dotted keys, checked.
+
+    Raises:
+        UserError: for a key or value that training does not take.
+    """
+    from rnnscope.config.validate import from_plain, to_plain  # which open run folders, and so torch
+
+    return from_plain(reduce(lambda found, item: with_value(found, *item), changes.items(), to_plain(config)), source)

@@ -1,0 +1,107 @@
+"""What a training computes on, and how: device, processes, threads, precision. Decided before the first tensor is made."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from rnnscope.config.schema import TrainConfig
+from rnnscope.errors import UserError
+from rnnscope.model.precision import prepare_torch, resolve_device, resolve_precision, resolve_threads
+from rnnscope.training.distributed.processes import Processes, check_world_size, find_processes
+from rnnscope.training.optimizers import is_capturable
+
+MOST_THREADS = 4096
+STEP_VERSIONS = {"cpu": 1, "cuda": 2}  # how a step rounds; 2: the optimizer reads its learning rate on the GPU, in float32
+CUDA_GRAPH = ("auto", "always", "never")
+DECIDING = ("device", "precision", "threads", "world_size", "step_version")  # what of it decides bits
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """What `auto` and null of `trainer` became on this machine."""
+
+    device: torch.device
+    processes: Processes
+    threads: int
+    precision: str
+    step_version: int
+
+    def as_record(self) -> dict[str, Any]:
+        """Return what run.json says of it: all that decides bits."""
+        values = (self.device.type, self.precision, self.threads, self.processes.world_size, self.step_version)
+        return dict(zip(DECIDING, values, strict=True))
+
+
+def find_hardware(config: TrainConfig, recorded: dict[str, Any], say: Callable[[str], None]) -> Hardware:
+    """Return what this process computes on, and set torch up for it.
+
+    Args:
+        recorded: `resolved` of the run that is resumed or repeated; empty for a new one.
+
+    Raises:
+        UserError: for what this machine does not have.
+    """
+    trainer = replace(config.trainer, **recorded_keys(recorded, say))
+    device = resolve_device(trainer.accelerator)
+    processes = find_processes(asdict(trainer), device)
+    check_world_size(recorded, processes, asdict(trainer))
+    device = processes.place(device)
+    threads = resolve_threads(trainer.threads)
+    threads = processes.threads(threads) if trainer.threads is None else threads
+    precision = resolve_precision(trainer.precision, device, config.model.cell, config.model.hidden_size)
+    prepare_torch(threads, trainer.deterministic)
+    return Hardware(device, processes, threads, precision, resolve_step_version(recorded, device))
+
+
+def recorded_keys(resolved: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:
+    """Return the keys of `trainer` that make this process compute as the recorded one did, saying where it cannot."""
+    keys = {key: resolved[key] for key in ("precision", "threads") if resolved.get(key) is not None}
+    if type(keys.get("threads", 1)) is not int or not 0 < keys.get("threads", 1) <= MOST_THREADS:
+        raise UserError(f"run.json: resolved threads={keys['threads']!r} is not a number of threads; it was changed by hand")
+    if resolved.get("device") == "cuda" and not torch.cuda.is_available():
+        say("warning: the run was trained on a GPU and there is none here: on the CPU its numbers will differ")
+    if resolved.get("device") is not None:
+        keys["accelerator"] = "gpu" if resolved["device"] == "cuda" and torch.cuda.is_available() else "cpu"
+    return keys
+
+
+def resolve_step_version(recorded: dict[str, Any], device: torch.device) -> int:
+    """Return how the steps of this training round: as recorded (1 where nothing was), else as is best on this device.
+
+    Raises:
+        UserError: for a version that this code does not know.
+    """
+    best = STEP_VERSIONS[device.type]
+    if "step_version" not in recorded:
+        return best
+    version = recorded["step_version"] or 1
+    if type(version) is not int or not 0 < version <= max(STEP_VERSIONS.values()):
+        raise UserError(f"run.json: resolved step_version={version!r} is unknown; use the version of rnnscope that wrote it")
+    return min(version, best)
+
+
+def resolve_cuda_graph(wanted: str, optimizer: torch.optim.Optimizer, hardware: Hardware, say: Callable[[str], None]) -> bool:
+    """Return whether steps are replayed as a CUDA graph: `auto` does where it can, and says why where it cannot.
+
+    Raises:
+        UserError: where it must (`always`) and cannot.
+    """
+    if wanted not in CUDA_GRAPH:
+        raise UserError(f"trainer.cuda_graph={wanted} is unknown: choose one of {', '.join(CUDA_GRAPH)}")
+    cuda = hardware.device.type == "cuda"
+    if wanted == "never" or (wanted == "auto" and not cuda):
+        return False
+    obstacle = None
+    if not cuda:
+        obstacle = "there is no GPU in use"
+    elif hardware.processes.together:
+        obstacle = "processes exchange gradients in the middle of a step (trainer=ddp)"
+    elif not is_capturable(optimizer):
+        obstacle = f"torch's {type(optimizer).__name__} works out its rate on the host in every step"
+    if obstacle and wanted == "always":
+        raise UserError(f"trainer.cuda_graph=always is impossible: {obstacle}; use trainer.cuda_graph=auto")
+    if obstacle:
+        say(f"no CUDA graph: {obstacle}; steps are slower than they could be")
+    return not obstacle

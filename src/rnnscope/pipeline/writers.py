@@ -1,0 +1,75 @@
+"""The open files of a run that callbacks write to."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from rnnscope.config.schema import TrainConfig
+from rnnscope.config.validate import to_plain
+from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
+from rnnscope.monitor.tensorboard import Board
+from rnnscope.pipeline.build import Training
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import CsvJournal, JsonJournal
+from rnnscope.runs.segments import flatten
+
+HPARAMS = {  # what the HParams tab lists: the same keys in every run, or TensorBoard loses columns
+    "dataset": ("name", "level", "batch_size", "sequence_length"),
+    "model": ("cell", "hidden_size", "num_layers", "dropout", "input", "tied_weights", "init"),
+    "optimizer": ("name", "lr", "weight_decay"),
+    "schedule": ("name",),
+    "trainer": ("clip_norm", "max_steps", "max_epochs"),
+}
+
+
+@dataclass
+class Writers:
+    """The journals, which a checkpoint counts on, and TensorBoard's file."""
+
+    metrics: CsvJournal
+    timings: CsvJournal
+    samples: JsonJournal
+    board: Board
+
+    def offsets(self) -> dict[str, int]:
+        """Return how long each file is now: what a checkpoint remembers."""
+        return {name: getattr(self, name).offset for name in ("metrics", "timings", "samples")}
+
+    def truncate(self, offsets: dict[str, int]) -> None:
+        """Forget what was written after a checkpoint that remembers `offsets`."""
+        for name in ("metrics", "timings", "samples"):
+            getattr(self, name).truncate(offsets[name])
+
+    def sync(self) -> None:
+        """Put on disk what a checkpoint is about to count on."""
+        for writer in (self.metrics, self.timings, self.samples):
+            writer.sync()
+
+    def close(self) -> None:
+        for writer in (self.metrics, self.timings, self.samples, self.board):
+            writer.close()
+
+
+def open_writers(run: RunFolder, training: Training, first_step: int, say: Callable[[str], None]) -> Writers:
+    """Open the files of a run whose next step is `first_step`, saying what an older run's files have no columns for."""
+    parameters = [name for name, _ in training.model.named_parameters()]
+    metrics = CsvJournal(run.metrics, metric_columns(parameters, training.words))
+    timings = CsvJournal(run.timings, TIMING_COLUMNS)
+    board = Board(run.path, first_step)  # after what may be refused: it makes a file
+    if not first_step:
+        job = training.options.job
+        board.hparams(hparams_of(training.config, job.swept if job else ()), ["best/loss", "best/bits_per_character"])
+    for journal in (metrics, timings):
+        if journal.left_out:
+            listed = ", ".join(journal.left_out)
+            say(f"{journal.path} has no columns for what this version of rnnscope also measures: {listed}")
+    return Writers(metrics, timings, JsonJournal(run.samples), board)
+
+
+def hparams_of(config: TrainConfig, swept: Iterable[str] = ()) -> dict[str, bool | str | float | int]:
+    """Return the few flat keys that the HParams tab lists, and those of a sweep's keys that are not groups; None as text."""
+    listed = ["seed", *(f"{group}.{key}" for group, keys in HPARAMS.items() for key in keys)]
+    listed += [key for key in swept if key not in listed and "." in key]
+    flat: dict[str, Any] = flatten(to_plain(config))
+    values = {key: "none" if flat.get(key) is None else flat[key] for key in listed}
+    return {key: value if isinstance(value, (bool, int, float)) else str(value) for key, value in values.items()}
