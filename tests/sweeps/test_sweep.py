@@ -31,10 +31,11 @@ def test_a_grid_leaves_a_run_folder_for_each_job(story, outputs, capsys, monkeyp
         }
     said = capsys.readouterr().out
     assert "model_lr: 4 jobs" in said
-    table = said[said.index("job  ") :].splitlines()
-    losses = [float(line.split()[2]) for line in table[1:5]]
-    assert losses == sorted(losses)
-    assert f"rnnscope sample run=model_lr/{table[1].split()[0]}" in said
+    rows = [line.removeprefix("*").split() for line in said[said.index("  run  ") :].splitlines()[1:5]]
+    assert sorted(row[0] for row in rows) == NAMES
+    bits = [float(row[1]) for row in rows]
+    assert bits == sorted(bits)
+    assert f"rnnscope sample run=model_lr/{rows[0][0]}" in said
     assert main(["sample", f"run=model_lr/{NAMES[0]}", "length=5", "seed=1"]) == 0
 
 
@@ -93,7 +94,7 @@ def test_a_job_that_fails_or_diverges_is_recorded_and_the_rest_go_on(story, outp
     said = capsys.readouterr()
     names = [name for name, status in found.items() if status != "finished"]
     assert_says(error_line(said.err), "3 of 4 jobs", *names, "hydra.sweeper.retry_failed=true")
-    assert "batch_size-4000_lr-0.1   failed" in said.out
+    assert_says(line_with(said.out[said.out.index("  run  ") :], "batch_size-4000_lr-0.1", "failed"), "dataset.batch_size")
     before = contents(folder / "batch_size-4_lr-1e38")
     assert sweep(story, *words) == 1  # not tried again unless asked
     assert contents(folder / "batch_size-4_lr-1e38") == before
@@ -227,3 +228,20 @@ def test_a_sweep_from_a_run_takes_the_run_of_its_beginning(story, outputs, tiny_
     assert {values["parent"]["weights_sha256"] for values in found.values()} == {tiny_run.weights_hash}
     assert sweep(story, parent, *words) == 0
     assert manifest(folder_of(outputs))["fixed"]["init_from"] == str(tiny_run.run.path.resolve())
+
+
+def test_paths_with_the_marks_of_interpolation_are_taken_as_they_are(story, tiny_run, tmp_path, monkeypatch):
+    folder = tmp_path / r"\${seed} ${seed} 'a\\'"
+    (parent := folder / "parent").mkdir(parents=True)
+    for name in ("config.yaml", "run.json", "vocabulary.json", "model.safetensors"):
+        (parent / name).write_bytes((tiny_run.run.path / name).read_bytes())
+    (text := folder / r"\${seed}.txt").write_bytes(story.read_bytes())
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(folder))
+    split = [f"dataset.split.{part}" for part in ("train=0.8", "val=0.1", "test=0.1")]
+    assert sweep(text, f"init_from={parent}", *split, "seed=1,2") == 0
+    found = records(folder_of(folder))
+    assert sorted(found) == ["seed-1", "seed-2"]
+    for values in found.values():
+        assert values["config"]["dataset.corpus.path"] == str(text)
+        assert values["config"]["init_from"] == str(parent)
+        assert values["parent"]["weights_sha256"] == tiny_run.weights_hash

@@ -50,12 +50,12 @@ def test_a_process_keeps_its_gpu_for_all_its_jobs(process, monkeypatch):
     ("count", "accelerator", "asked", "at_once"),
     [(2, "auto", -1, 2), (1, "auto", -1, 4), (0, "auto", -1, 6), (2, "cpu", -1, 6), (2, "auto", 3, 3), (0, "auto", 100, 9)],
 )
-def test_jobs_at_once(monkeypatch, tmp_path, count, accelerator, asked, at_once):
+def test_jobs_at_once(monkeypatch, count, accelerator, asked, at_once):
     monkeypatch.setattr(launch, "core_count", lambda: 6)
     monkeypatch.setattr(launch, "gpu_count", lambda: count)
     choices = {"hydra/launcher": "joblib"}
     hydra = SimpleNamespace(runtime=SimpleNamespace(choices=choices), launcher=SimpleNamespace(n_jobs=asked))
-    launching = launch.Launching(None, SimpleNamespace(hydra=hydra), None, tmp_path, lambda: False)
-    assert launching.at_once(9, accelerator) == at_once
+    config = SimpleNamespace(hydra=hydra)
+    assert launch.JobLauncher(None, config, None).at_once(9, accelerator) == at_once
     choices["hydra/launcher"] = "basic"
-    assert launch.Launching(None, SimpleNamespace(hydra=hydra), None, tmp_path, lambda: False).at_once(9, accelerator) == 1
+    assert launch.JobLauncher(None, config, None).at_once(9, accelerator) == 1

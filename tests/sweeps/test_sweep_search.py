@@ -6,6 +6,8 @@ import time
 
 import optuna
 import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from sweep_tools import manifest, record, records, statuses, sweep, weights
 
 SEARCH = ("hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "model.hidden_size=choice(8,16)", "name=s")
@@ -17,7 +19,8 @@ def quiet():
 
 
 def study_of(folder) -> optuna.Study:
-    return optuna.load_study(study_name=None, storage=f"sqlite:///{folder / 'study.db'}")
+    backend = JournalFileBackend(str(folder / "study.journal"))
+    return optuna.load_study(study_name=None, storage=JournalStorage(backend))
 
 
 def test_it_does_the_trials_that_are_missing_and_repeats_none(story, outputs):
@@ -116,3 +119,24 @@ def test_the_manifest_keeps_the_search_space(story, outputs):
     assert found["kind"] == "optuna"
     assert found["swept"] == {"optimizer.lr": "tag(log,interval(1e-4,1e-1))", "model.hidden_size": "choice(8,16)"}
     assert record(next((outputs / "sweeps/s").glob("*/run.json")).parent)["status"] == "finished"
+
+
+def test_a_study_that_was_kept_in_sqlite_is_carried_over(story, outputs):
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=2") == 0
+    folder = outputs / "sweeps/s"
+    first, sqlite = weights(folder), f"sqlite:///{folder / 'study.db'}"
+    journal = JournalStorage(JournalFileBackend(str(folder / "study.journal")))
+    optuna.copy_study(from_study_name="s", from_storage=journal, to_storage=sqlite)
+    old = optuna.load_study(study_name="s", storage=sqlite)
+    old.ask(old.trials[0].distributions)  # begun, and its process died
+    (folder / "study.journal").unlink()
+    (folder / "study.journal.copying").write_text('{"op_code": 0, "study')  # a process died while it carried it over
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=3") == 0
+    assert len(weights(folder)) == 3
+    assert weights(folder).items() >= first.items()
+    new = study_of(folder).get_trials()
+    assert [trial.params for trial in new] == [trial.params for trial in old.trials]
+    assert [(trial.value, trial.user_attrs) for trial in new[:2]] == [
+        (trial.value, trial.user_attrs) for trial in old.trials[:2]
+    ]
+    assert sorted(path.name for path in folder.glob("study.*")) == ["study.db", "study.journal"]

@@ -39,8 +39,8 @@ def main(line: CommandLine) -> int:
     words = line.overrides
     if not is_sweep(words):
         return hydra_main(line, run)
-    from rnnscope.pipeline.sweep_job import job
-    from rnnscope.sweeps.sweeper import register
+    from rnnscope.sweeps.job import job
+    from rnnscope.sweeps.search import register
 
     register()
     sweeping = [*words, *(() if set(words) & set(SWEEP) else SWEEP[:1])]

@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.config import schema
+from rnnscope.config.overrides import replacing
 from rnnscope.errors import UserError
-from rnnscope.sweeps.words import replacing
 
 
 @dataclass(frozen=True)

@@ -1,9 +1,10 @@
-"""Keys whose value is a person's text or path: taken as typed, whatever Hydra's grammar would make of it.
+"""Overrides as Hydra reads them: a person's text or path stays as typed, a map replaces the one in conf/.
 
 Opened for every command line, `--help` too: it imports nothing heavy.
 """
 
 import re
+from collections.abc import Iterable
 
 VERBATIM = {
     "train": {"text": "dataset.corpus.path", "init_from": "init_from", "monitor.sample_prompt": "monitor.sample_prompt"},
@@ -18,6 +19,7 @@ VERBATIM = {
     },
     "bench": {},
 }
+MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
 
 
 def protect(command: str, argument: str) -> str:
@@ -33,6 +35,15 @@ def quote(text: str) -> str:
 
     literal = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
     return QuotedString(text=literal, quote=Quote.single).with_quotes()
+
+
+def replacing(overrides: Iterable[str]) -> list[str]:
+    """Return the overrides such that a map replaces the one in conf/; Hydra would merge the keys of both, or refuse."""
+    found: list[str] = []
+    for override in overrides:
+        key = override.partition("=")[0]
+        found += [f"{key}=null", f"++{override}"] if key in MAPS else [override]
+    return found
 
 
 def verbatim_of(command: str) -> dict[str, str]:

@@ -1,77 +1,21 @@
-"""One job of a sweep, as Hydra's launchers call it: in the sweeping process, in a worker of joblib, on a node of a cluster.
+"""One job of a sweep, from its first step or from where its run stands."""
 
-It decides from the disk what there is to do, under the job's lock, so that nothing is trained twice whoever starts it when;
-and it leaves on disk what came of it, for whoever looks.
-"""
-
-import gc
-import sys
-import traceback
-from pathlib import Path
-from typing import Any
-
-from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-
-from rnnscope.config.compose import composition, typed
-from rnnscope.config.hydra_errors import one_line
-from rnnscope.errors import UserError
-from rnnscope.lock import Lock
-from rnnscope.sweeps.gpus import take_gpu
-from rnnscope.sweeps.job_folder import Place, held
-from rnnscope.sweeps.manifest import Manifest
-from rnnscope.sweeps.pruning import reporter
-from rnnscope.sweeps.stop import Stop
+from rnnscope.config.compose import Composition
+from rnnscope.config.schema import TrainConfig
+from rnnscope.pipeline.fit import fit_composed
+from rnnscope.pipeline.options import Job
+from rnnscope.pipeline.resume import resume_run
+from rnnscope.runs.folder import RunFolder
 
 
-def job(cfg: DictConfig) -> dict[str, Any]:
-    """Do the job that Hydra's config names, or the rest of it, and return its status; failures are noted, not raised."""
-    hydra = HydraConfig.get()
-    place = Place(Path(hydra.sweep.dir), hydra.job.name)
-    sys.argv = [sys.argv[0], "train", *hydra.overrides.task]  # run.json records it: this job's own command line
-    with Stop(place.sweep) as stop, held(place.lock, stopped=stop.asked) as mine:
-        if mine and not stop.asked() and not place.state().ended:
-            with place.being_done():
-                attempt(place, cfg, stop)
-    return {"job": place.name, "status": place.state(alive=False).status}
+def train_or_resume(config: TrainConfig, composition: Composition, job: Job) -> None:
+    """Train `config` in the job's folder, or go on with the run that is there.
 
-
-def attempt(place: Place, cfg: DictConfig, stop: Stop) -> None:
-    """Train the job, or go on with it; where that fails, note why."""
-    try:
-        train(place, cfg, stop)
-    except (UserError, HydraException, FileNotFoundError, PermissionError) as error:
-        place.fail(one_line(error, "train"))
-    except Exception as error:
-        place.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
-    finally:
-        free_memory()
-
-
-def train(place: Place, cfg: DictConfig, stop: Stop) -> None:
-    """Train from the first step, or from where the job's run stands."""
-    from rnnscope.pipeline.fit import fit_composed
-    from rnnscope.pipeline.options import Job
-    from rnnscope.pipeline.resume import resume_run
-
-    if cfg.trainer.accelerator != "cpu":
-        take_gpu()
-    manifest = Manifest.read(place.sweep)
-    swept = tuple(manifest.swept) if manifest else ()
-    report = reporter(place.sweep, place.name, HydraConfig.get().sweeper.get("pruner"))
-    this = Job(place.run.path, swept, stop.asked, report)
-    if not place.run.record.exists():
-        fit_composed(typed("train", cfg), composition(), this)
-        return
-    with held(Lock(place.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
-        pass
-    if free and not place.state().ended:
-        resume_run(place.run, job=this)
-
-
-def free_memory() -> None:
-    """Give back what a job held, on the GPU too: the next one may be done in this process."""
-    gc.collect()
-    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
-        sys.modules["torch"].cuda.empty_cache()
+    Raises:
+        UserError: for anything the user can mend.
+    """
+    run = RunFolder(job.folder)
+    if run.record.exists():
+        resume_run(run, job=job)
+    else:
+        fit_composed(config, composition, job)

@@ -1,4 +1,4 @@
-"""Where a job of a sweep lives on disk, and how it stands: the disk alone says, whoever trained it, wherever, and whenever.
+"""Where a job of a sweep lives on disk, and how it stands: the disk alone says, whoever trains it, wherever, and whenever.
 
 In outputs/sweeps/<sweep>/ lie sweep.yaml (the manifest), a run folder for each job, and .jobs/: locks, and notes on jobs that
 failed where no run could say so.
@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -18,21 +19,21 @@ from rnnscope.lock import Lock
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
-from rnnscope.runs.record import Record, value_at
+from rnnscope.runs.record import Record
 
-ENDED = ("finished", "failed", "diverged")
 LOST = ("failed", "diverged")
+ENDED = ("finished", *LOST)
 PATIENCE = 1.0  # seconds between two tries of a lock
 UNBEGUN = {"config.yaml", "vocabulary.json", "code.patch", "run.lock", "train.log"}  # what a start that was killed leaves
 
 
 @dataclass(frozen=True)
-class State:
-    """How a job stands: waiting, running, killed (running, but nobody does), interrupted, finished, diverged or failed."""
+class JobState:
+    """How a job stands: waiting, running, killed (its process died), interrupted, finished, diverged or failed."""
 
     status: str
     reason: str | None = None
-    values: dict[str, Any] | None = None  # its run.json
+    record: Record | None = None
 
     @property
     def ended(self) -> bool:
@@ -40,16 +41,11 @@ class State:
 
     def get(self, key: str) -> Any:
         """Return the value at a dotted key of run.json, None where there is none."""
-        return value_at(self.values, key)
-
-    def config(self, key: str) -> Any:
-        """Return the value that a dotted key of the run's config has, None where there is no run."""
-        config = self.get("config")
-        return config.get(key) if isinstance(config, dict) else None
+        return self.record.get(key, object) if self.record else None
 
 
 @dataclass(frozen=True)
-class Place:
+class JobFolder:
     """One job of the sweep in the folder `sweep`."""
 
     sweep: Path
@@ -61,78 +57,64 @@ class Place:
 
     @property
     def lock(self) -> Lock:
-        """Held by the process that does this job, from before it has a folder."""
-        return Lock(service_folder(self.sweep) / f"{self.name}.lock")
+        """Held by the process that does this job, from before it has a run."""
+        return Lock(self._service(".lock"))
 
-    @property
-    def note(self) -> Path:
-        return service_folder(self.sweep) / f"{self.name}.json"
+    def _service(self, ending: str) -> Path:
+        return service_folder(self.sweep) / f"{self.name}{ending}"
 
     @contextmanager
     def being_done(self) -> Iterator[None]:
         """Leave a mark that only the death of this process leaves behind; the job's lock is held."""
-        self._mark.touch()
+        mark = self._service(".begun")
+        mark.touch()
         try:
             yield
         finally:
-            self._mark.unlink(missing_ok=True)
+            mark.unlink(missing_ok=True)
 
     def died(self) -> bool:
         """Whether the process that last did this job died on the way."""
-        return self._mark.exists() and not is_locked(self.lock.path)
+        return self._service(".begun").exists() and not is_locked(self.lock.path)
 
-    def forget_death(self) -> None:
-        if self.died():
-            self._mark.unlink(missing_ok=True)
-
-    @property
-    def _mark(self) -> Path:
-        return service_folder(self.sweep) / f"{self.name}.begun"
-
-    def state(self, alive: bool = True) -> State:
+    def state(self, alive: bool = True) -> JobState:
         """Return how the job stands.
 
         Args:
             alive: take `running` for true; else ask the run's lock.
         """
-        note = self._noted()
+        note = self._service(".json")
+        noted = json.loads(note.read_text(encoding="utf-8"))["reason"] if note.exists() else None
+        if not self.run.record.exists():
+            return JobState("failed", noted) if noted else JobState("waiting")
         try:
-            values = Record.read(self.run.record).values
+            record = Record.read(self.run.record)
         except UserError as error:
-            if self.run.record.exists():
-                return State("failed", str(error))
-            return State("failed", note) if note else State("waiting")
-        status = str(values.get("status"))
+            return JobState("failed", str(error))
+        status = str(record.values.get("status"))
+        if noted and status not in ENDED:
+            return JobState("failed", noted, record)
         if status == "running" and not alive and not is_locked(self.run.lock):
             status = "killed"
-        if note and status not in ENDED:
-            return State("failed", note, values)
-        return State(status, values.get("reason"), values)
-
-    def _noted(self) -> str | None:
-        try:
-            return str(json.loads(self.note.read_text(encoding="utf-8"))["reason"])
-        except (OSError, ValueError, LookupError, TypeError):
-            return None
+        return JobState(status, record.values.get("reason"), record)
 
     def fail(self, reason: str, traceback: str = "") -> None:
         """Write down why the job failed: in a note, and with all lines where the run's log is, or would be."""
-        replace_text(self.note, json.dumps({"reason": reason}, ensure_ascii=False) + "\n")
-        log = self.run.log if self.run.path.is_dir() else self.note.with_suffix(".log")
+        replace_text(self._service(".json"), json.dumps({"reason": reason}, ensure_ascii=False) + "\n")
+        log = self.run.log if self.run.path.is_dir() else self._service(".log")
         with log.open("a", encoding="utf-8", errors="replace") as file:
             file.write(f"failed: {reason}\n{traceback}")
 
-    def forget_failure(self) -> None:
-        """Remove what `fail` wrote: the job is tried again."""
-        self.note.unlink(missing_ok=True)
-        self.note.with_suffix(".log").unlink(missing_ok=True)
+    def make_ready(self) -> None:
+        """Remove what stands in the way of doing the job, or of going on with it.
 
-    def remove_stump(self) -> None:
-        """Remove a folder without a run.json, which a start that was killed left: not a step was trained in it.
+        That is what `fail` wrote, the mark of a death, and a folder that a start left which was killed before the first step.
 
         Raises:
-            UserError: when the folder holds anything else; it is not ours to remove.
+            UserError: when the folder has no run.json and holds anything else; it is not ours to remove.
         """
+        for ending in (".json", ".log", *([".begun"] if self.died() else [])):
+            self._service(ending).unlink(missing_ok=True)
         path = self.run.path
         if not path.exists() or self.run.record.exists():
             return
@@ -145,11 +127,8 @@ class Place:
         """Give the job's folder a name that says what became of it, and return that; None where there is no folder."""
         if not self.run.path.exists():
             return None
-        for number in range(1, 10_000):
-            aside = self.run.path.with_name(f"{self.name}.{status}-{number}")
-            if not aside.exists():
-                return self.run.path.rename(aside)
-        raise UserError(f"{self.run.path}: ten thousand earlier tries lie beside it; remove some")
+        names = (self.run.path.with_name(f"{self.name}.{status}-{number}") for number in count(1))
+        return self.run.path.rename(next(path for path in names if not path.exists()))
 
 
 def service_folder(sweep: Path) -> Path:

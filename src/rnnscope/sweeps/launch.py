@@ -8,35 +8,30 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.plugins import Plugins
-from hydra.core.utils import JobStatus
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from rnnscope.config.overrides import quote
 from rnnscope.cores import core_count
 from rnnscope.errors import UserError
 from rnnscope.runs.lock import is_locked
-from rnnscope.sweeps.job_folder import PATIENCE, Place
-from rnnscope.sweeps.jobs import Job
-from rnnscope.sweeps.words import quoted
+from rnnscope.sweeps.job_folder import PATIENCE, JobFolder
+from rnnscope.sweeps.plan import PlannedJob
 
 DEATHS = 2  # of a job's process, after which the job counts as failed
 SHARING = 4  # jobs at once on one GPU
 
 
-class Launching:
+class JobLauncher:
     """Does jobs through the launcher that `config` chooses, and sees to it that each of them is heard of again.
 
     Args:
         config: the sweep's own, as Hydra composed it.
         task: does one job; all that comes of it is on disk.
-        folder: the sweep's.
-        stopped: whether the sweep was told to end.
     """
 
-    def __init__(
-        self, context: HydraContext, config: DictConfig, task: TaskFunction, folder: Path, stopped: Callable[[], bool]
-    ) -> None:
-        self._context, self._config, self._task, self._folder, self._stopped = context, config, task, folder, stopped
+    def __init__(self, context: HydraContext, config: DictConfig, task: TaskFunction) -> None:
+        self._context, self._config, self._task = context, config, task
         self._kind = str(config.hydra.runtime.choices["hydra/launcher"])
         self._count = 0
 
@@ -50,48 +45,52 @@ class Launching:
             asked = min(core_count(), gpus if gpus > 1 else SHARING) if gpus else core_count()
         return min(asked, jobs)
 
-    def run(self, jobs: Sequence[Job], at_once: int) -> None:
+    def run(self, sweep: Path, jobs: Sequence[PlannedJob], at_once: int, stopped: Callable[[], object]) -> None:
         """Do all `jobs`, `at_once` at the same time, and return when each has ended, failed or been told to end.
 
         A worker that dies takes others with it: they are done again, from where they were, and a job in which a process
         died twice has failed.
 
+        Args:
+            sweep: the sweep's folder.
+            stopped: whether the sweep was told to end.
+
         Raises:
             UserError: when the launcher cannot launch.
         """
-        deaths: Counter[str] = Counter()
-        left = list(jobs)
-        while left and not self._stopped():
-            problem = self._launch(left, at_once)
+        deaths: Counter[JobFolder] = Counter()
+        left = {JobFolder(sweep, job.name): job for job in jobs}
+        while left and not stopped():
+            problem = self._launch(sweep, list(left.values()), at_once)
             if problem is None:
                 return
-            self._wait_for(left)
-            died = [job.name for job in left if self._place(job.name).died()]
-            if not died and not any(self._place(job.name).state().ended for job in left):
+            while any(is_locked(job.lock.path) for job in left) and not stopped():  # workers may outlive their launcher
+                time.sleep(PATIENCE)
+            died = [job for job in left if job.died()]
+            if not died and not any(job.state().ended for job in left):
                 raise UserError(f"hydra/launcher={self._kind}: {problem}")
             deaths.update(died)
-            for name in died:
-                if deaths[name] >= DEATHS:
-                    self._place(name).fail(f"its process died twice, for lack of memory perhaps ({problem})")
-            left = [job for job in left if not self._place(job.name).state().ended]
+            for job in died:
+                if deaths[job] >= DEATHS:
+                    job.fail(f"its process died twice, for lack of memory perhaps ({problem})")
+            left = {job: planned for job, planned in left.items() if not job.state().ended}
 
-    def _launch(self, jobs: Sequence[Job], at_once: int) -> str | None:
+    def _launch(self, sweep: Path, jobs: Sequence[PlannedJob], at_once: int) -> str | None:
         """Launch `jobs` and return what went wrong with the launching, None where nothing did."""
-        config = self._configured(at_once)
-        launcher = Plugins.instance().instantiate_launcher(self._context, self._task, config)
-        words = [self._words(job, at_once) for job in jobs]
+        launcher = Plugins.instance().instantiate_launcher(self._context, self._task, self._configured(sweep, at_once))
+        words = [_words(job, at_once) for job in jobs]
         try:
-            returned = launcher.launch(words, initial_job_idx=self._count)
+            for result in launcher.launch(words, initial_job_idx=self._count):
+                _ = result.return_value  # raises what the job raised
         except Exception as error:
             return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
         finally:
             self._count += len(jobs)
-        failed = [result for result in returned if result.status is not JobStatus.COMPLETED]
-        return None if not failed else f"{type(failed[0]._return_value).__name__}: {failed[0]._return_value}"
+        return None
 
-    def _configured(self, at_once: int) -> DictConfig:
+    def _configured(self, sweep: Path, at_once: int) -> DictConfig:
         """Return the config with what the launcher needs to know; a job's config is composed with the same words."""
-        values: dict[str, Any] = {"hydra.sweep.dir": str(self._folder.resolve()), "hydra.job.name": self._folder.name}
+        values: dict[str, Any] = {"hydra.sweep.dir": str(sweep.resolve()), "hydra.job.name": sweep.name}
         if self._kind == "joblib":
             values |= {"hydra.launcher.n_jobs": at_once, "hydra.launcher.inner_max_num_threads": threads(at_once)}
             values |= {"hydra.launcher.batch_size": "1", "hydra.launcher.pre_dispatch": "n_jobs"}  # none waits in a worker
@@ -99,22 +98,15 @@ class Launching:
         with read_write(config.hydra), open_dict(config.hydra):
             for key, value in values.items():
                 OmegaConf.update(config, key, value)
-                config.hydra.overrides.hydra.append(f"{key}={quoted(value) if isinstance(value, str) else value}")
+                config.hydra.overrides.hydra.append(f"{key}={quote(value) if isinstance(value, str) else value}")
         return config
 
-    def _words(self, job: Job, at_once: int) -> list[str]:
-        words = [*job.typed, f"hydra.job.name={quoted(job.name)}"]
-        if at_once > 1 and job.config["trainer.threads"] is None:
-            words.append(f"trainer.threads={threads(at_once)}")
-        return words
 
-    def _place(self, job: str) -> Place:
-        return Place(self._folder, job)
-
-    def _wait_for(self, jobs: Sequence[Job]) -> None:
-        """Wait until none of `jobs` is being done any more: the others of a launcher that gave up may go on."""
-        while any(is_locked(self._place(job.name).lock.path) for job in jobs) and not self._stopped():
-            time.sleep(PATIENCE)
+def _words(job: PlannedJob, at_once: int) -> list[str]:
+    words = [*job.typed, f"hydra.job.name={quote(job.name)}"]
+    if at_once > 1 and job.config["trainer.threads"] is None:
+        words.append(f"trainer.threads={threads(at_once)}")
+    return words
 
 
 def threads(at_once: int) -> int:

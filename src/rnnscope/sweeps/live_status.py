@@ -1,37 +1,35 @@
-"""What is seen of a sweep while it runs: a line per job, redrawn in place on a terminal, now and then in a file."""
+"""What a sweep prints: now and then a line for each running job, a line for each that ends, and a table at its own end."""
 
-import shutil
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
-from typing import IO
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
+from rnnscope.comparison.curves import number
+from rnnscope.comparison.run_summary import Summary, summarize
+from rnnscope.comparison.select import BEST, default_columns, sort_runs
+from rnnscope.comparison.table import table
+from rnnscope.errors import UserError
 from rnnscope.format import clock
-from rnnscope.sweeps.job_folder import Place, State
-from rnnscope.sweeps.progress import progress_of
-from rnnscope.sweeps.table import number, shortened
+from rnnscope.runs.journal import newest_rows
+from rnnscope.sweeps.job_folder import JobFolder, JobState
 
 EVERY = 1.0  # seconds between two looks at the disk
-UP = "\x1b[{}F\x1b[J"  # a terminal's: so many lines up, and clear from there
+REASON = 100  # characters of a reason; all of it stands in sweep.yaml
 
 
-class Lines:
+class LiveStatus:
     """Looks at jobs from a thread of its own, and prints what became of them.
 
     Args:
         changed: called with each job and its state whenever that may have changed.
-        seconds: between two lines of a running job where the output is no terminal.
+        seconds: between two lines of a running job.
     """
 
-    def __init__(self, changed: Callable[[Place, State], object], seconds: float, out: IO[str] | None = None) -> None:
+    def __init__(self, changed: Callable[[JobFolder, JobState], object], seconds: float) -> None:
         self._changed, self._seconds = changed, seconds
-        self._out = out or sys.stdout
-        self._live = self._out.isatty()
-        self._drawn = 0  # lines of the block that is redrawn
-        self._jobs: dict[str, Place] = {}
-        self._states: dict[str, State] = {}
-        self._said: dict[str, tuple[float, str]] = {}  # when a job's line was printed last, and what it was
+        self._jobs: dict[JobFolder, JobState] = {}
+        self._said: dict[JobFolder, tuple[float, str]] = {}  # when a job's line was printed last, and what it was
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
@@ -41,28 +39,21 @@ class Lines:
         self._thread.start()
 
     def close(self) -> None:
-        """Look a last time and leave the terminal as it is; doing so twice changes nothing."""
+        """Look a last time; doing so twice changes nothing."""
         if self._thread.is_alive():
             self._over.set()
             self._thread.join()
             self.look()
-        with self._lock:
-            self._erase()
-            self._live = False
 
-    def follow(self, places: Iterable[Place]) -> None:
+    def follow(self, jobs: Iterable[JobFolder]) -> None:
         """Watch these jobs as well; what they came to before is not news."""
         with self._lock:
-            for place in places:
-                self._jobs[place.name] = place
-                self._states[place.name] = place.state(alive=False)
+            self._jobs |= {job: job.state(alive=False) for job in jobs}
 
     def say(self, line: str) -> None:
-        """Print a line that stays."""
+        """Print a line."""
         with self._lock:
-            self._erase()
-            self._out.write(f"{line}\n")
-            self._out.flush()
+            print(line, flush=True)
 
     def _keep_looking(self) -> None:
         while not self._over.wait(EVERY):
@@ -71,54 +62,105 @@ class Lines:
     def look(self) -> None:
         """Look at every job that has not ended, and print what is new."""
         with self._lock:
-            for name, place in self._jobs.items():
-                before = self._states[name]
+            for job, before in self._jobs.items():
                 if before.ended:
                     continue
-                state = self._states[name] = place.state()
-                self._changed(place, state)
+                state = self._jobs[job] = job.state()
+                self._changed(job, state)
                 if state.ended or (state.status == "interrupted" and before.status == "running"):
-                    self.say(f"{name}  {ending(state)}")
-                elif state.status == "running" and not self._live:
-                    self._say_progress(place, state)
-            if self._live:
-                self._draw()
+                    self.say(f"{job.name}  {ending(state)}")
+                elif state.status == "running":
+                    self._say_progress(job, state)
 
-    def _say_progress(self, place: Place, state: State) -> None:
-        then, before = self._said.get(place.name, (0.0, ""))
+    def _say_progress(self, job: JobFolder, state: JobState) -> None:
+        then, before = self._said.get(job, (0.0, ""))
         if time.monotonic() - then < self._seconds:
             return
-        line = progress_of(place, state).line()
+        line = progress(job, state)
         if line != before:
-            self._said[place.name] = (time.monotonic(), line)
-            self.say(f"{place.name}  {line}")
-
-    def _erase(self) -> None:
-        if self._drawn:
-            self._out.write(UP.format(self._drawn))
-            self._drawn = 0
-
-    def _draw(self) -> None:
-        running = {name: state for name, state in self._states.items() if state.status == "running"}
-        width = max(map(len, running), default=0)
-        lines = [f"{name:<{width}}  {progress_of(self._jobs[name], state).line()}" for name, state in running.items()]
-        columns, rows = shutil.get_terminal_size()
-        shown = [self._summary(len(running)), *lines][: rows - 2]
-        self._erase()
-        self._out.write("".join(f"{line[: columns - 1]}\n" for line in shown))
-        self._out.flush()
-        self._drawn = len(shown)
-
-    def _summary(self, running: int) -> str:
-        ended = sum(state.ended for state in self._states.values())
-        return f"{ended} of {len(self._states)} jobs done, {running} running, {len(self._states) - ended - running} waiting"
+            self._said[job] = (time.monotonic(), line)
+            self.say(f"{job.name}  {line}")
 
 
-def ending(state: State) -> str:
+def progress(job: JobFolder, state: JobState) -> str:
+    """Return how far a running job is, in a few words, read from the ends of its two journals."""
+    metrics, timings = newest_values(job.run.metrics), newest_values(job.run.timings)
+    step, total = int(max(metrics.get("step", 0), state.get("progress.step") or 0)), state.get("progress.total")
+    loss, val_loss = metrics.get("train/loss"), metrics.get("val/loss", state.get("progress.val/loss"))
+    left = seconds_left(step, total, (state.get("config") or {}).get("trainer.max_minutes"), timings)
+    parts = [f"step {step}" if total is None else f"step {step}/{total}"]
+    parts += [f"loss {loss:.4f}"] if loss is not None else []
+    parts += [f"val/loss {val_loss:.4f}"] if val_loss is not None else []
+    parts += [f"{clock(left)} left"] if left is not None else []
+    return "  ".join(parts)
+
+
+def newest_values(path: Path) -> dict[str, float]:
+    """Return the newest value of each column among the last rows of a journal; nothing where there is none yet."""
+    found: dict[str, float] = {}
+    try:
+        for row in newest_rows(path)[0]:
+            numbers = ((column, number(cell)) for column, cell in row.items())
+            found = {column: value for column, value in numbers if value is not None} | found
+    except (UserError, OSError):
+        pass
+    return found
+
+
+def seconds_left(step: int, total: int | None, minutes: float | None, timings: Mapping[str, float]) -> float | None:
+    """Return how long a run will take from `step` on, as fast as before; None before its speed is known."""
+    seconds, at = timings.get("throughput/seconds"), timings.get("step")
+    if not seconds or not at:
+        return None
+    known = [seconds / at * max(0, total - step)] if total is not None else []
+    known += [max(0.0, 60 * minutes - seconds)] if minutes is not None else []
+    return min(known, default=None)
+
+
+def ending(state: JobState) -> str:
     """Return how a job ended, in a line."""
-    seconds, best = state.get("progress.seconds"), number(state.get("best.loss"))
-    parts = [state.status]
-    parts += [f"at step {state.get('progress.step')}"] if state.values is not None else []
-    parts += [f"after {clock(seconds)}"] if isinstance(seconds, (int, float)) else []
-    text = " ".join(parts) + (f"; best val/loss {best} at step {state.get('best.step')}" if best else "")
+    seconds, best = state.get("progress.seconds"), state.get("best.loss")
+    text = state.status
+    text += f" at step {state.get('progress.step')}" if state.record is not None else ""
+    text += f" after {clock(seconds)}" if seconds is not None else ""
+    text += f"; best val/loss {_loss(best)} at step {state.get('best.step')}" if best is not None else ""
     return text + (f" ({shortened(state.reason)})" if state.reason else "")
+
+
+def _loss(value: float) -> str:
+    return f"{value:.4f}" if value < 1e6 else f"{value:.4g}"  # a run that diverges may have validated late
+
+
+def shortened(text: str) -> str:
+    """Return a reason in one line."""
+    line = " ".join(text.split())
+    return line if len(line) <= REASON else f"{line[: REASON - 3]}..."
+
+
+def closing_lines(folder: Path, states: dict[str, JobState], width: int | None) -> list[str]:
+    """Return the table of a sweep's runs as `compare` shows it, the jobs that did not finish, and what to do next.
+
+    Args:
+        width: of the terminal; None where the output is a file.
+    """
+    runs = sort_runs(list(_summaries(folder, states)), BEST) if states else []
+    lines = ["", *table(runs, default_columns(runs), width)] if runs else []
+    unfinished = {name: state for name, state in states.items() if state.status != "finished"}
+    if unfinished:
+        longest = max(map(len, unfinished))
+        lines += ["", *(f"  {name:<{longest}}  {ending(state)}" for name, state in unfinished.items())]
+    lines += ["", f"  sweep folder {folder}"]
+    lines += [f"  watch        tensorboard --logdir {folder} --samples_per_plugin text=1000,scalars=10000"]
+    best = [run.name for run in runs if run.value("status") == "finished" and run.value(BEST) is not None]
+    return [*lines, f"  sample       rnnscope sample run={best[0]}"] if best else lines
+
+
+def _summaries(folder: Path, jobs: Iterable[str]) -> Iterable[Summary]:
+    """Yield what is known of each job that has a run; one that cannot be read has failed, which its state says."""
+    for name in jobs:
+        run = JobFolder(folder, name).run
+        if run.record.exists():
+            try:
+                yield summarize(run, f"{folder.name}/{name}")
+            except UserError:
+                continue

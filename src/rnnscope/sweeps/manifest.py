@@ -8,16 +8,21 @@ from typing import Any
 import yaml
 
 from rnnscope.errors import UserError
+from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
+from rnnscope.runs.folder import check_run_name
 from rnnscope.runs.record import now
-from rnnscope.sweeps.job_folder import State
+from rnnscope.sweeps.job_folder import JobState
+from rnnscope.sweeps.names import sweep_name
+from rnnscope.sweeps.plan import Plan, PlannedJob
 
 HEAD = """\
 # A sweep of rnnscope: each job is a run folder beside this file. Started again under this name it skips what is finished,
 # resumes what was interrupted, and adds what is new. Statuses here are for reading; each run.json is what counts.
 """
+KEYS = ("name", "kind", "started", "swept", "jobs", "fixed")
 BY_JOB = "by job"
-IGNORED = ("name",)  # keys that may be other when a sweep goes on: they decide nothing in it
+REMEDY = "give a new sweep a name of its own, name=..."
 
 
 @dataclass
@@ -25,19 +30,37 @@ class Manifest:
     """The contents of sweep.yaml.
 
     Args:
+        folder: the sweep's.
         kind: `grid` or `optuna`.
         swept: the values of each key in which jobs differ, as typed; BY_JOB where a list of jobs sets it.
         fixed: every other key of the config with its value.
-        jobs: by name, the words in which each job is other, its status and best loss.
+        jobs: by name, the words in which each job differs, its status and best loss.
     """
 
-    path: Path
+    folder: Path
     name: str
     kind: str
     swept: dict[str, str]
     fixed: dict[str, Any]
     jobs: dict[str, dict[str, Any]] = field(default_factory=dict)
     started: str = field(default_factory=now)
+
+    @classmethod
+    def of(cls, plan: Plan, job: PlannedJob, kind: str) -> "Manifest":
+        """Return the manifest of a sweep, of which `job` is any one.
+
+        It is called by the name that was typed, else that of its ready sweep, else its experiment's, else by its keys.
+
+        Raises:
+            UserError: for a name that no folder can have.
+        """
+        chosen = (job.config["name"], job.choices.get("sweep"), job.choices.get("experiment"))
+        name = str(next((name for name in chosen if name is not None), sweep_name(plan.keys)))
+        check_run_name(name)
+        typed = {word.key_or_group for word in plan.fixed}
+        fixed = {key: value for key, value in job.config.items() if key in typed or not _is_under(key, plan.keys)}
+        swept = {key: plan.typed.get(key, BY_JOB) for key in plan.keys}
+        return cls(outputs_folder() / "sweeps" / name, name, kind, swept, fixed)
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
@@ -51,65 +74,53 @@ class Manifest:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
             if not all(isinstance(values[key], dict) for key in ("swept", "fixed", "jobs")):
                 raise ValueError("swept, fixed and jobs are not all maps")
-            known = {key: values[key] for key in ("name", "kind", "swept", "fixed", "jobs", "started")}
+            return cls(folder, **{key: values[key] for key in KEYS})
         except FileNotFoundError:
             return None
         except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
             raise UserError(f"{path} cannot be read ({reason}); give another name=, or move that folder away") from error
-        return cls(path, **known)
 
     def write(self) -> None:
         """Write sweep.yaml anew, in one step."""
-        values = {key: getattr(self, key) for key in ("name", "kind", "started", "swept", "jobs", "fixed")}
+        values = {key: getattr(self, key) for key in KEYS}
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
-        replace_text(self.path, HEAD + text)
+        replace_text(self.folder / "sweep.yaml", HEAD + text)
 
-    def note(self, job: str, words: list[str]) -> None:
-        """Add a job, or keep it with what is known of it."""
-        self.jobs.setdefault(job, {"overrides": words, "status": "waiting"})
-
-    def show(self, job: str, state: State) -> bool:
+    def show(self, job: str, state: JobState) -> bool:
         """Bring a job's lines up to date; whether that changed any."""
-        entry = self.jobs[job]
-        now = {"status": state.status, "best_loss": state.get("best.loss"), "reason": state.reason}
-        new = {"overrides": entry["overrides"], **{key: value for key, value in now.items() if value is not None}}
-        changed = new != entry
-        self.jobs[job] = new
-        return changed
+        before = self.jobs[job]
+        known = {"status": state.status, "best_loss": state.get("best.loss"), "reason": state.reason}
+        self.jobs[job] = {"overrides": before["overrides"], **{key: value for key, value in known.items() if value is not None}}
+        return self.jobs[job] != before
 
-    def check(self, old: "Manifest") -> None:
-        """Refuse to go on with a sweep that was another one.
+    def go_on(self, old: "Manifest") -> None:
+        """Take over the jobs of the sweep that goes on.
 
         Raises:
-            UserError: naming the keys that differ, both values, and the remedy.
+            UserError: when it is a different one, naming the keys that differ, both values, and the remedy.
         """
-        self._check_kind(old)
-        keys = [key for key in dict.fromkeys([*old.fixed, *self.fixed]) if key not in IGNORED]
+        if old.kind != self.kind:
+            raise UserError(f"the sweep {self.name} exists as hydra/sweeper={old.kind}, and here it is {self.kind}: {REMEDY}")
+        if self.kind == "optuna" and old.swept != self.swept:
+            before, here = (", ".join(f"{key}={value}" for key, value in found.swept.items()) for found in (old, self))
+            raise UserError(f"the search {self.name} exists over {before}, and here it is over {here}: {REMEDY}")
+        keys = [key for key in (old.fixed | self.fixed) if key != "name"]  # two ways to the same name
         pairs = [(key, old._shown(key), self._shown(key)) for key in keys]
         differing = [f"{key} was {was} and is {now}" for key, was, now in pairs if was != now and None not in (was, now)]
         if differing:
             more = f", and {len(differing) - 4} more" if len(differing) > 4 else ""
-            raise UserError(
-                f"the sweep {self.name} exists with other settings: {'; '.join(differing[:4])}{more}."
-                f" Give a new sweep a name of its own, name=..., or put that back"
-            )
-
-    def _check_kind(self, old: "Manifest") -> None:
-        remedy = "give a new sweep a name of its own, name=..."
-        if old.kind != self.kind:
-            raise UserError(f"the sweep {self.name} exists as hydra/sweeper={old.kind}, and here it is {self.kind}: {remedy}")
-        if self.kind == "optuna" and old.swept != self.swept:
-            before, here = (", ".join(f"{key}={value}" for key, value in found.swept.items()) for found in (old, self))
-            raise UserError(f"the search {self.name} exists over {before}, and here it is over {here}: {remedy}")
+            changes = "; ".join(differing[:4])
+            raise UserError(f"the sweep {self.name} exists with other settings: {changes}{more}; put them back, or {REMEDY}")
+        self.jobs, self.started = old.jobs, old.started
 
     def _shown(self, key: str) -> str | None:
         """Return the value of a key for people; None where the rnnscope that wrote this did not know the key."""
         if key in self.fixed:
             return str(self.fixed[key])
-        return "swept" if is_under(key, self.swept) else None
+        return "swept" if _is_under(key, self.swept) else None
 
 
-def is_under(key: str, keys: Iterable[str]) -> bool:
+def _is_under(key: str, keys: Iterable[str]) -> bool:
     """Whether a dotted key is one of `keys`, or in a group that is: `model.cell` where `model` is swept over."""
     return any(key == other or key.startswith(f"{other}.") or other == "experiment" for other in keys)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,17 +14,9 @@ STRANGE = re.compile(r"[^A-Za-z0-9.-]+")
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
     """Return what each dotted key is called: its last part, and more of it where two keys would be called the same."""
-    keys, short = list(keys), {}
-    for key in keys:
-        parts, count = key.split("."), 1
-        while any(other != key and _tail(other, count) == _tail(key, count) for other in keys) and count < len(parts):
-            count += 1
-        short[key] = _tail(key, count)
-    return short
-
-
-def _tail(key: str, count: int) -> str:
-    return ".".join(key.split(".")[-count:])
+    tails = {key: [key.split(".", number)[-1] for number in range(key.count("."), -1, -1)] for key in keys}
+    counts = Counter(tail for found in tails.values() for tail in found)
+    return {key: next((tail for tail in found if counts[tail] == 1), key) for key, found in tails.items()}
 
 
 def job_name(values: dict[str, Any], keys: Iterable[str]) -> str:

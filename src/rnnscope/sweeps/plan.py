@@ -1,15 +1,23 @@
-"""What a sweep is to do, from what was typed: which words are the same in every job, and which differ."""
+"""What a sweep is to do, from what was typed: the words that all its jobs share, those in which they differ, each job."""
 
 import itertools
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
 
+from rnnscope.config.overrides import quote, replacing
 from rnnscope.errors import UserError
-from rnnscope.sweeps.words import replacing
+from rnnscope.runs.find import find_run
+from rnnscope.runs.record import value_at
+from rnnscope.runs.segments import flatten
+from rnnscope.sweeps.job_folder import JobState
+from rnnscope.sweeps.names import job_name
 
 
 @dataclass(frozen=True)
@@ -29,8 +37,7 @@ class Plan:
     @property
     def keys(self) -> list[str]:
         """The keys in which jobs differ, sorted: their order on the command line changes nothing."""
-        together = {word.key_or_group for words in self.jobs for word in words}
-        return sorted({word.key_or_group for word in self.swept.values()} | together)
+        return sorted({word.key_or_group for word in (*self.swept.values(), *itertools.chain(*self.jobs))})
 
     @property
     def typed(self) -> dict[str, str]:
@@ -42,7 +49,7 @@ class Plan:
         return [_text(word) for word in self.fixed]
 
     def grid(self) -> Iterator[list[str]]:
-        """Yield the words in which each job is other than the rest: every combination of all values, times the jobs.
+        """Yield the words in which each job differs from the rest: every combination of all values, times the jobs.
 
         Raises:
             UserError: for an interval, which no grid can go through.
@@ -50,7 +57,7 @@ class Plan:
         choices = [_values(word) for word in self.swept.values()]
         for words in self.jobs:
             for values in itertools.product(*choices):
-                yield [*values, *(_text(word) for word in words)]
+                yield [*values, *map(_text, words)]
 
 
 def read_plan(params: dict[str, str], jobs: list[list[str]], arguments: list[str], loader: ConfigLoader) -> Plan:
@@ -66,14 +73,14 @@ def read_plan(params: dict[str, str], jobs: list[list[str]], arguments: list[str
     """
     parser = OverridesParser.create(config_loader=loader)
     ready = replacing([f"{key}={value}" for key, value in params.items()])
-    words = {_element(word): word for word in parser.parse_overrides(ready)}
+    words = {word.get_key_element(): word for word in parser.parse_overrides(ready)}
     for word in parser.parse_overrides(arguments):
-        words.pop(_element(word), None)  # it stands where the command line has it
-        words[_element(word)] = word
+        words.pop(word.get_key_element(), None)  # it stands where the command line has it
+        words[word.get_key_element()] = word
     together = [parser.parse_overrides(replacing(entry)) for entry in jobs] or [[]]
-    _check_jobs(together, words.values())
     swept = {key: word for key, word in words.items() if word.is_sweep_override()}
-    _check_swept(swept)
+    _check_jobs(together, words.values())
+    _check_swept(swept.values())
     if not swept and not jobs:
         raise UserError(
             "-m sweeps, and here every key has one value: give several (optimizer.lr=1e-3,3e-3), or a ready sweep"
@@ -84,31 +91,99 @@ def read_plan(params: dict[str, str], jobs: list[list[str]], arguments: list[str
 
 def _check_jobs(together: list[list[Override]], words: Iterable[Override]) -> None:
     typed = {word.key_or_group: word for word in words}
-    for word in itertools.chain.from_iterable(together):
+    for word in itertools.chain(*together):
         if word.is_sweep_override():
             raise UserError(f"{_text(word)}: a job of hydra.sweeper.jobs has one value for each key; several go in params")
         if word.key_or_group in typed:
             raise UserError(f"{_text(typed[word.key_or_group])}: the jobs of this sweep set {word.key_or_group}: leave it out")
 
 
-def _check_swept(swept: dict[str, Override]) -> None:
-    for word in swept.values():
+def _check_swept(words: Iterable[Override]) -> None:
+    for word in words:
         if word.key_or_group in ("name", "sweep"):
             raise UserError(f"{_text(word)}: a sweep has one {word.key_or_group}")
 
 
-def _element(word: Override) -> str:
-    return word.get_key_element()
-
-
 def _text(word: Override) -> str:
-    return word.input_line or f"{_element(word)}={word.get_value_element_as_str()}"
+    return word.input_line or f"{word.get_key_element()}={word.get_value_element_as_str()}"
 
 
 def _values(word: Override) -> list[str]:
     if not word.is_discrete_sweep():
         raise UserError(f"{_text(word)}: an interval is searched, not gone through: add hydra/sweeper=optuna")
-    values = [f"{_element(word)}={value}" for value in word.sweep_string_iterator()]
+    values = [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
     if not values:
         raise UserError(f"{_text(word)}: this gives no value at all")
     return values
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """A job whose config composes.
+
+    Args:
+        words: those in which it differs from the rest.
+        typed: all of them, as for `rnnscope train`.
+        config: flat.
+        choices: the yaml of each group.
+    """
+
+    name: str
+    words: list[str]
+    typed: list[str]
+    config: dict[str, Any]
+    choices: dict[str, Any]
+
+    def check(self, state: JobState) -> None:
+        """Refuse a folder in which a different config was trained.
+
+        Raises:
+            UserError: naming the key and both values.
+        """
+        recorded = json_like(state.get("config") or {})
+        for key, value in self.config.items():
+            free = key == "name" or (key == "trainer.threads" and value is None)  # the launcher sets the threads
+            adopted = key.startswith("model.") and self.config["init_from"] is not None  # the model of another run
+            if key in recorded and recorded[key] != value and not free and not adopted:
+                raise UserError(
+                    f"the job {self.name} exists with {key}={recorded[key]}, and here it is {value}:"
+                    " give a new sweep a name of its own, name=..., or put that back"
+                )
+
+
+class Composer:
+    """Composes the jobs of a plan, each as `rnnscope train` would.
+
+    Args:
+        config: the sweep's own, as Hydra composed it.
+    """
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig, plan: Plan) -> None:
+        self._loader, self._config, self._plan = loader, config, plan
+
+    def job(self, words: list[str]) -> PlannedJob:
+        """Return the job that sets `words` besides what is fixed.
+
+        Raises:
+            HydraException: for an unknown key or value; UserError: when it starts from a run that does not exist.
+        """
+        typed = [*self._plan.fixed_words, *words]
+        config, choices = self._compose(typed)
+        if config["init_from"] is not None:  # `latest` would be another run for each job
+            typed.append(f"init_from={quote(str(find_run(config['init_from']).path.resolve()))}")
+            config, choices = self._compose(typed)
+        if config["trainer"]["strategy"] == "ddp":
+            raise UserError("trainer=ddp trains one run with several processes and cannot be swept: start such runs one by one")
+        keys = [word.partition("=")[0].lstrip("+") for word in words]
+        values = {key: choices[key] if key in choices else value_at(config, key) for key in keys}
+        return PlannedJob(job_name(values, self._plan.keys), words, typed, flatten(config), choices)
+
+    def _compose(self, typed: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+        composed = self._loader.load_sweep_config(self._config, typed)  # type: ignore[attr-defined]
+        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        return json_like(OmegaConf.to_container(own, resolve=True, throw_on_missing=True)), dict(composed.hydra.runtime.choices)
+
+
+def json_like(value: Any) -> Any:
+    """Return nested values as they come back from a file: keys of maps are text."""
+    return json.loads(json.dumps(value))

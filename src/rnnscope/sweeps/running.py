@@ -1,68 +1,94 @@
 """A sweep at work in its folder: locked against another process, its manifest kept, signals heard, its lines printed."""
 
 import shutil
+import signal
+import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from typing import Self
-
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import FrameType
+from typing import Any, Self
 
 from rnnscope.errors import UserError
 from rnnscope.lock import Lock
-from rnnscope.paths import outputs_folder
-from rnnscope.runs.folder import check_run_name
 from rnnscope.runs.lock import is_locked
-from rnnscope.sweeps.job_folder import LOST, Place, State, held, service_folder
-from rnnscope.sweeps.jobs import Job, check_same, fixed_settings, name_of
-from rnnscope.sweeps.launch import Launching
-from rnnscope.sweeps.live_status import Lines
-from rnnscope.sweeps.manifest import BY_JOB, Manifest
-from rnnscope.sweeps.plan import Plan
-from rnnscope.sweeps.stop import Stop, mark_of
-from rnnscope.sweeps.table import next_steps, table
+from rnnscope.sweeps.job_folder import LOST, JobFolder, JobState, held, service_folder
+from rnnscope.sweeps.launch import JobLauncher
+from rnnscope.sweeps.live_status import LiveStatus, closing_lines
+from rnnscope.sweeps.manifest import Manifest
+from rnnscope.sweeps.plan import PlannedJob
+
+EVERY = 1.0  # seconds between two looks at the mark
 
 
-class Sweeping:
-    """One go at a sweep: enter it, `run` jobs, leave it, `finish` it.
+class Stop:
+    """Notices SIGINT and SIGTERM while it is entered, passing them on to who noticed them before, and looks for the mark.
+
+    The mark is a file in the sweep's folder that tells every job to end, on whatever machine it runs.
 
     Args:
-        kind: `grid` or `optuna`.
-        first: any job of the sweep.
-        seconds: between two lines of a job where the output is no terminal.
+        sweep: the sweep's folder.
+        on_signal: called with the name of the first signal.
+    """
+
+    def __init__(self, sweep: Path, on_signal: Callable[[str], object] = lambda name: None) -> None:
+        self.mark = service_folder(sweep) / "stop"
+        self.signal: str | None = None
+        self._on_signal = on_signal
+        self._handlers: dict[int, Any] = {}
+        self._looked = -EVERY
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():
+            self._handlers = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        for number, handler in self._handlers.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number).name
+        self._on_signal(self.signal)
+        before = self._handlers.get(number)
+        if callable(before) and before is not signal.default_int_handler:
+            before(number, frame)
+
+    def asked(self) -> str | None:
+        """Return what asked this process to end, None while nothing did; cheap enough for every step."""
+        if self.signal is None and time.monotonic() - self._looked >= EVERY:
+            self._looked = time.monotonic()
+            if self.mark.exists():
+                self.signal = self.mark.read_text(encoding="utf-8").strip() or "the sweep was stopped"
+        return self.signal
+
+
+class RunningSweep:
+    """One go at a sweep: enter it, `run` jobs, `finish` it, leave it.
+
+    Args:
+        manifest: as the command line asks for it; what is in the folder already is taken over.
+        seconds: between two lines of a running job.
         retry_failed: do again what failed or diverged before; what there is of it is moved aside.
     """
 
-    def __init__(
-        self,
-        context: HydraContext,
-        config: DictConfig,
-        task: TaskFunction,
-        plan: Plan,
-        kind: str,
-        first: Job,
-        seconds: float,
-        retry_failed: bool,
-    ) -> None:
-        self.name = name_of(first, plan)
-        check_run_name(self.name)
-        self.folder = outputs_folder() / "sweeps" / self.name
-        self.retry_failed = retry_failed
-        swept = {key: plan.typed.get(key, BY_JOB) for key in plan.keys}
-        self.manifest = Manifest(self.folder / "sweep.yaml", self.name, kind, swept, fixed_settings(first, plan))
+    def __init__(self, launcher: JobLauncher, manifest: Manifest, seconds: float, retry_failed: bool) -> None:
+        self.folder, self.manifest = manifest.folder, manifest
         self.stop = Stop(self.folder, self._on_signal)
-        self.lines = Lines(self._changed, seconds)
+        self._launcher, self._retry_failed = launcher, retry_failed
+        self._live_status = LiveStatus(self._changed, seconds)
         self._writing = threading.Lock()  # of the manifest: what the thread of the lines sees goes there, too
-        self._launching = Launching(context, config, task, self.folder, lambda: self.stopped)
         self._open, self._wanted, self._made = ExitStack(), dict[str, None](), False
 
-    def place(self, job: str) -> Place:
-        """Return where a job lives."""
-        return Place(self.folder, job)
+    def job(self, name: str) -> JobFolder:
+        return JobFolder(self.folder, name)
 
     def __enter__(self) -> Self:
-        self._adopt(Manifest.read(self.folder))
+        self._take_over()
         self._made = not self.folder.exists()
         try:
             service_folder(self.folder).mkdir(parents=True, exist_ok=True)
@@ -70,45 +96,39 @@ class Sweeping:
             raise UserError(f"{self.folder} cannot be made ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
         lock = Lock(service_folder(self.folder) / "sweep.lock")
         self._open.enter_context(held(lock, waiting=self._say_waiting))
-        self._adopt(Manifest.read(self.folder))  # the process waited for may have written it
-        mark_of(self.folder).unlink(missing_ok=True)
+        self._take_over()  # the process waited for may have written it
+        self.stop.mark.unlink(missing_ok=True)
         self._open.enter_context(self.stop)
-        self.lines.open()
+        self._live_status.open()
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self.lines.close()
+        self._live_status.close()
         if exception[0] is not None and self._made and not any(path.is_dir() for path in self.folder.glob("[!.]*")):
             shutil.rmtree(self.folder)  # nothing was begun: the next try may be another sweep
         self._open.close()
 
-    def _adopt(self, old: Manifest | None) -> None:
-        """Go on with the manifest that there is.
-
-        Raises:
-            UserError: when it is another sweep's.
-        """
-        if old is not None:
-            self.manifest.check(old)
-            self.manifest.jobs, self.manifest.started = old.jobs, old.started
+    def _take_over(self) -> None:
+        if (old := Manifest.read(self.folder)) is not None:
+            self.manifest.go_on(old)
 
     def _say_waiting(self) -> None:
-        self.lines.say(f"{self.folder} is being worked on by another process: waiting until it ends")
+        self._live_status.say(f"{self.folder} is being worked on by another process: waiting until it ends")
 
     def _on_signal(self, name: str) -> None:
-        mark_of(self.folder).write_text(f"{name}\n", encoding="utf-8")
-        self.lines.say(f"{name}: what is running saves and ends, and no other job begins (Ctrl-C again leaves at once)")
+        self.stop.mark.write_text(f"{name}\n", encoding="utf-8")
+        self._live_status.say(f"{name}: running jobs save and end, and no other begins (Ctrl-C again leaves at once)")
 
-    def _changed(self, place: Place, state: State) -> None:
+    def _changed(self, job: JobFolder, state: JobState) -> None:
         with self._writing:
-            if self.manifest.show(place.name, state):
+            if self.manifest.show(job.name, state):
                 self.manifest.write()
 
     def at_once(self, jobs: int) -> int:
         """Return how many of so many jobs run at the same time."""
-        return self._launching.at_once(jobs, str(self.manifest.fixed.get("trainer.accelerator", "auto")))
+        return self._launcher.at_once(jobs, str(self.manifest.fixed.get("trainer.accelerator", "auto")))
 
-    def run(self, jobs: Sequence[Job], total: int) -> None:
+    def run(self, jobs: Sequence[PlannedJob], total: int) -> None:
         """Do those of `jobs` that are not done yet.
 
         Args:
@@ -118,48 +138,40 @@ class Sweeping:
             UserError: when a folder of one of them is another job's, or the launcher cannot launch.
         """
         for job in jobs:
-            check_same(job, self.place(job.name).state())
+            job.check(self.job(job.name).state())
         if not self._wanted:
             self._say_plan(total)
-        todo = [job for job in jobs if self._is_to_do(job)]
+        todo = [job for job in jobs if self._is_to_do(self.job(job.name))]
         with self._writing:
             for job in jobs:
                 self._wanted[job.name] = None
-                self.manifest.note(job.name, job.words)
-                self.manifest.show(job.name, self.place(job.name).state(alive=False))
+                self.manifest.jobs.setdefault(job.name, {"overrides": job.words})
+                self.manifest.show(job.name, self.job(job.name).state(alive=False))
             self.manifest.write()
-        self.lines.follow(self.place(job.name) for job in jobs)
-        if todo:
-            todo.sort(key=lambda job: is_locked(self.place(job.name).run.lock))  # what an orphan still does comes last
-            self._launching.run(todo, self.at_once(total))
+        self._live_status.follow(self.job(job.name) for job in jobs)
+        todo.sort(key=lambda job: is_locked(self.job(job.name).run.lock))  # what an orphan still does comes last
+        try:
+            self._launcher.run(self.folder, todo, self.at_once(total), self.stop.asked)
+        except KeyboardInterrupt:  # a second Ctrl-C: the table is still printed
+            self.stop.signal = self.stop.signal or "SIGINT"
 
     def _say_plan(self, total: int) -> None:
-        before = sum(self.place(name).state().status == "finished" for name in self.manifest.jobs)
-        words = [f"sweep {self.name}: {total} {'trials' if self.manifest.kind == 'optuna' else 'jobs'}"]
+        before = sum(self.job(name).state().status == "finished" for name in self.manifest.jobs)
+        words = [f"sweep {self.manifest.name}: {total} {'trials' if self.manifest.kind == 'optuna' else 'jobs'}"]
         words += [f"{before} finished before"] if before else []
         words += [f"{self.at_once(total)} at once"] if self.at_once(total) > 1 else []
-        self.lines.say(f"{', '.join(words)}; {', '.join(self.manifest.swept)} vary; {self.folder}")
+        vary = f"{', '.join(self.manifest.swept)} {'vary' if len(self.manifest.swept) > 1 else 'varies'}"
+        self._live_status.say(f"{', '.join(words)}; {vary}; {self.folder}")
 
-    def _is_to_do(self, job: Job) -> bool:
-        place = self.place(job.name)
-        state = place.state(alive=False)
-        lost = state.status in LOST and (state.values is None or state.get("status") in LOST)
-        if state.status == "finished" or (lost and not self.retry_failed):
+    def _is_to_do(self, job: JobFolder) -> bool:
+        state = job.state(alive=False)
+        lost = state.status in LOST and (state.record is None or state.get("status") in LOST)
+        if state.status == "finished" or (lost and not self._retry_failed):
             return False
-        if lost and (aside := place.move_aside(state.status)):
-            self.lines.say(f"{job.name} {state.status} before: its folder is {aside.name} now")
-        place.forget_failure()
-        place.forget_death()
-        place.remove_stump()
+        if lost and (aside := job.move_aside(state.status)):
+            self._live_status.say(f"{job.name} {state.status} before: its folder is {aside.name} now")
+        job.make_ready()
         return True
-
-    @contextmanager
-    def interruptible(self) -> Iterator[None]:
-        """Take a second Ctrl-C for the end of what is being done: the table is still printed."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.stop.signal = self.stop.signal or "SIGINT"
 
     def finish(self) -> None:
         """Print the table, and tell the caller how it went.
@@ -168,27 +180,23 @@ class Sweeping:
             KeyboardInterrupt: when the sweep was told to end.
             UserError: when a job of this go has not finished; with none of them begun, there is no folder either.
         """
-        self.lines.close()
-        states = {name: self.place(name).state(alive=False) for name in self.manifest.jobs}
+        self._live_status.close()
+        states = {name: self.job(name).state(alive=False) for name in self.manifest.jobs}
         for name, state in states.items():
             self.manifest.show(name, state)
         self.manifest.write()
-        if self._made and states and all(state.status == "failed" and state.values is None for state in states.values()):
+        if self._made and states and all(state.status == "failed" and state.record is None for state in states.values()):
             raise UserError(f"no job could begin: {next(iter(states.values())).reason}")
-        for line in ["", *table(states), "", *next_steps(self.folder, states)]:
-            self.lines.say(line)
+        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        for line in closing_lines(self.folder, states, width):
+            self._live_status.say(line)
         if self.stop.asked():
-            self.lines.say("stopped; the same command goes on from here")
+            self._live_status.say("stopped; the same command goes on from here")
             raise KeyboardInterrupt
         _raise_for({name: states[name] for name in self._wanted})
 
-    @property
-    def stopped(self) -> bool:
-        """Whether the sweep was told to end."""
-        return bool(self.stop.asked())
 
-
-def _raise_for(states: dict[str, State]) -> None:
+def _raise_for(states: dict[str, JobState]) -> None:
     kinds = (
         (LOST, "failed or diverged", "hydra.sweeper.retry_failed=true does them again"),
         (("interrupted", "killed", "waiting"), "did not get to their end", "the same command goes on with them"),

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from typing import Any
 
+from hydra.core.plugins import Plugins
+
 from rnnscope.errors import UserError
-from rnnscope.sweeps.jobs import Composer, Job
-from rnnscope.sweeps.optuna_package import choice, optuna_package
-from rnnscope.sweeps.plan import Plan, read_plan
-from rnnscope.sweeps.pruning import PRUNERS
-from rnnscope.sweeps.running import Sweeping
-from rnnscope.sweeps.space import examples_of
-from rnnscope.sweeps.study import SAMPLERS, Study
+from rnnscope.sweeps.plan import Composer, Plan, PlannedJob, read_plan
+from rnnscope.sweeps.running import RunningSweep
+from rnnscope.sweeps.space import PRUNERS, SAMPLERS, choice, examples_of, optuna_package
+from rnnscope.sweeps.study import Study
 from rnnscope.sweeps.sweeper import GridSweeper
 
 
@@ -49,17 +48,16 @@ class SearchSweeper(GridSweeper):
             UserError: for what cannot be searched, and when a job has not finished.
         """
         self._check()
-        plan = read_plan(self.params, [], arguments, self.context.config_loader)
-        composer = Composer(self.context.config_loader, self.master, plan)
+        plan = read_plan(self.params, [], arguments, self.loader)
+        composer = Composer(self.loader, self.master, plan)
         first, *_ = [composer.job(words) for words in example_words(plan)]  # each of them composes, or nothing begins
-        with self._sweeping(plan, first) as sweeping:
-            study = Study(sweeping.folder, plan.swept, self.sampler, self.seed)
+        with self.running(plan, first) as running:
+            study = Study(running.folder, plan.swept, self.sampler, self.seed)
             if self.retry_failed:
                 study.do_again()
-            with sweeping.interruptible():
-                for batch in self._batches(study, sweeping, self.at_once or sweeping.at_once(self.n_trials)):
-                    self._do(study, sweeping, {number: composer.job(words) for number, words in batch})
-            sweeping.finish()
+            for batch in self._batches(study, running):
+                self._do(study, running, {number: composer.job(words) for number, words in batch})
+            running.finish()
 
     def _check(self) -> None:
         optuna_package()
@@ -71,10 +69,10 @@ class SearchSweeper(GridSweeper):
         if self.pruner is not None:
             choice("pruner", self.pruner, PRUNERS)
 
-    def _batches(self, study: Study, sweeping: Sweeping, size: int) -> Iterator[list[tuple[int, list[str]]]]:
+    def _batches(self, study: Study, running: RunningSweep) -> Iterator[list[tuple[int, list[str]]]]:
         """Yield trials to do together: first those that were begun before, then new ones, up to `n_trials`."""
-        left = study.begun()
-        while not sweeping.stopped:
+        size, left = self.at_once or running.at_once(self.n_trials), study.begun()
+        while not running.stop.asked():
             batch, left = left[:size], left[size:]
             while len(batch) < size and study.count() < self.n_trials:
                 batch.append(study.ask())
@@ -82,12 +80,12 @@ class SearchSweeper(GridSweeper):
                 return
             yield batch
 
-    def _do(self, study: Study, sweeping: Sweeping, jobs: dict[int, Job]) -> None:
+    def _do(self, study: Study, running: RunningSweep, jobs: dict[int, PlannedJob]) -> None:
         for number, job in jobs.items():
             study.name(number, job.name)
-        sweeping.run(list({job.name: job for job in jobs.values()}.values()), self.n_trials)
+        running.run(list({job.name: job for job in jobs.values()}.values()), self.n_trials)
         for number, job in jobs.items():
-            study.tell(number, sweeping.place(job.name).state(alive=False))
+            study.tell(number, running.job(job.name).state(alive=False))
 
 
 def example_words(plan: Plan) -> Iterator[list[str]]:
@@ -95,3 +93,9 @@ def example_words(plan: Plan) -> Iterator[list[str]]:
     examples = {key: examples_of(word) for key, word in plan.swept.items()}
     for index in range(max(map(len, examples.values()))):
         yield [f"{key}={values[min(index, len(values) - 1)]}" for key, values in examples.items()]
+
+
+def register() -> None:
+    """Tell Hydra both sweepers."""
+    Plugins.instance().register(GridSweeper)
+    Plugins.instance().register(SearchSweeper)

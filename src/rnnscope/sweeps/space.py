@@ -1,11 +1,38 @@
-"""The values that a search may draw, as typed and as Optuna has them."""
+"""What a search chooses from: the values of each key, as typed and as Optuna has them; samplers and pruners by name."""
 
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
 from rnnscope.errors import UserError
-from rnnscope.sweeps.optuna_package import optuna_package
+
+SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
+PRUNERS = {"median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
+
+
+def optuna_package() -> Any:
+    """Return Optuna, which rnnscope does not depend on by itself, with nothing but its warnings to be heard.
+
+    Raises:
+        UserError: where it is not installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise UserError("hydra/sweeper=optuna needs Optuna, which is not installed: pip install 'rnnscope[sweep]'") from error
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    return optuna
+
+
+def choice(key: str, name: str, known: dict[str, str]) -> str:
+    """Return what Optuna calls the sampler or pruner `name`.
+
+    Raises:
+        UserError: when it is unknown.
+    """
+    if name not in known:
+        raise UserError(f"hydra.sweeper.{key}={name} is unknown: choose one of {', '.join(known)}")
+    return known[name]
 
 
 def distribution_of(word: Override) -> Any:

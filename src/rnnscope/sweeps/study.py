@@ -5,17 +5,16 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 
-from rnnscope.sweeps.job_folder import State
-from rnnscope.sweeps.optuna_package import choice, optuna_package, storage_in
-from rnnscope.sweeps.pruning import is_pruned
-from rnnscope.sweeps.space import distribution_of
+from rnnscope.sweeps.job_folder import JobState
+from rnnscope.sweeps.space import SAMPLERS, choice, distribution_of, optuna_package
 
 if TYPE_CHECKING:
     import optuna
 
 BAD = 100.0  # nats per token: what Optuna is told of a trial that diverged; guessing blindly among 60,000 words loses 11
-SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
 UNCOUNTED = "uncounted"  # attribute of the study: numbers of trials that stand for nothing any more
+JOB = "job"  # attribute of a trial: the name of the job that does it
+PRUNED = "pruned"  # how the reason of a run begins that a pruner ended
 
 
 class Study:
@@ -32,6 +31,7 @@ class Study:
         self._optuna = optuna_package()
         self._space = {key: distribution_of(word) for key, word in space.items()}
         self._sampler, self._seed = choice("sampler", sampler, SAMPLERS), seed
+        carry_over(folder)
         self._storage = storage_in(folder)
         self._study = self._optuna.create_study(
             storage=self._storage, study_name=folder.name, direction="minimize", load_if_exists=True
@@ -58,33 +58,26 @@ class Study:
 
     def begun(self) -> list[tuple[int, list[str]]]:
         """Return the trials that have begun and not ended, each a number and its words."""
-        return [(trial.number, self._words(trial.params)) for trial in self._trials("RUNNING")]
+        return [(trial.number, _words(trial.params)) for trial in self._trials("RUNNING")]
 
     def ask(self) -> tuple[int, list[str]]:
         """Begin a trial."""
         self._study.sampler = getattr(self._optuna.samplers, self._sampler)(seed=self._seed + self.count())
         trial = self._study.ask(self._space)
-        return trial.number, self._words(trial.params)
-
-    def _words(self, params: dict[str, Any]) -> list[str]:
-        return [f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in params.items()]
+        return trial.number, _words(trial.params)
 
     def name(self, number: int, job: str) -> None:
         """Note which job does a trial."""
-        trial = self._trials_by_number()[number]
-        self._storage.set_trial_user_attr(trial._trial_id, "job", job)
+        self._storage.set_trial_user_attr(trial_id(self._storage, self._study.study_name, number), JOB, job)
 
-    def _trials_by_number(self) -> dict[int, "optuna.trial.FrozenTrial"]:
-        return {trial.number: trial for trial in self._study.get_trials(deepcopy=False)}
-
-    def tell(self, number: int, state: State) -> None:
+    def tell(self, number: int, state: JobState) -> None:
         """End a trial with what its job came to; one that has not ended stays begun."""
         states, loss = self._optuna.trial.TrialState, state.get("best.loss")
         if state.status == "diverged":
             self._study.tell(number, BAD)
         elif state.status == "failed" or (state.status == "finished" and loss is None):
             self._study.tell(number, state=states.FAIL)
-        elif state.status == "finished" and is_pruned(state) and self._trials_by_number()[number].intermediate_values:
+        elif state.status == "finished" and is_pruned(state) and self._study.trials[number].intermediate_values:
             self._study.tell(number, state=states.PRUNED)
         elif state.status == "finished":
             self._study.tell(number, loss)
@@ -96,3 +89,36 @@ class Study:
             if trial.number not in forgotten and (trial.value is None or trial.value == BAD):
                 self._forget(trial.number)
                 self._study.enqueue_trial(trial.params)
+
+
+def _words(params: dict[str, Any]) -> list[str]:
+    return [f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in params.items()]
+
+
+def is_pruned(state: JobState) -> bool:
+    """Whether a pruner ended the run of a job."""
+    return bool(state.get("stopped_early")) and str(state.reason).startswith(PRUNED)
+
+
+def storage_in(folder: Path, name: str = "study.journal") -> Any:
+    """Return the storage of the study in a sweep's folder; processes on several nodes may write to it."""
+    journal = optuna_package().storages.journal
+    return optuna_package().storages.JournalStorage(journal.JournalFileBackend(str(folder.resolve() / name)))
+
+
+def trial_id(storage: Any, study: str, number: int) -> int:
+    """Return what a storage calls the trial of a number."""
+    return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(study), number)
+
+
+def carry_over(folder: Path) -> None:
+    """Copy the study that an earlier rnnscope kept in SQLite, which no two nodes can write to; the old file stays."""
+    old, new, copying = folder / "study.db", folder / "study.journal", folder / "study.journal.copying"
+    if new.exists() or not old.exists():
+        return
+    from sqlalchemy.engine import URL  # Optuna's own dependency
+
+    copying.unlink(missing_ok=True)  # of a process that died in the middle
+    url = URL.create("sqlite", database=str(old.resolve())).render_as_string()
+    optuna_package().copy_study(from_study_name=folder.name, from_storage=url, to_storage=storage_in(folder, copying.name))
+    copying.rename(new)

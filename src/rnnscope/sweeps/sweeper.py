@@ -2,14 +2,14 @@
 
 from typing import Any
 
-from hydra.core.plugins import Plugins
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from rnnscope.sweeps.jobs import Composer, Job
-from rnnscope.sweeps.plan import Plan, read_plan
-from rnnscope.sweeps.running import Sweeping
+from rnnscope.sweeps.launch import JobLauncher
+from rnnscope.sweeps.manifest import Manifest
+from rnnscope.sweeps.plan import Composer, Plan, PlannedJob, read_plan
+from rnnscope.sweeps.running import RunningSweep
 
 
 class GridSweeper(Sweeper):
@@ -19,7 +19,7 @@ class GridSweeper(Sweeper):
         params: values of keys, in Hydra's grammar of sweeps.
         jobs: words that come together, a list for each job.
         retry_failed: do again what failed or diverged before.
-        seconds: between two lines of a running job where the output is no terminal.
+        seconds: between two lines of a running job.
     """
 
     kind = "grid"
@@ -29,7 +29,8 @@ class GridSweeper(Sweeper):
         self.retry_failed, self.seconds = retry_failed, seconds
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        self.context, self.task, self.master = hydra_context, task_function, config
+        self.loader, self.master = hydra_context.config_loader, config
+        self.job_launcher = JobLauncher(hydra_context, config, task_function)
 
     def sweep(self, arguments: list[str]) -> Any:
         """Do the sweep that the command line asks for, or the rest of it, and print its table.
@@ -37,21 +38,13 @@ class GridSweeper(Sweeper):
         Raises:
             UserError: for what cannot be swept, and when a job has not finished.
         """
-        plan = read_plan(self.params, self.jobs, arguments, self.context.config_loader)
-        composer = Composer(self.context.config_loader, self.master, plan)
+        plan = read_plan(self.params, self.jobs, arguments, self.loader)
+        composer = Composer(self.loader, self.master, plan)
         jobs = list({job.name: job for job in map(composer.job, plan.grid())}.values())
-        with self._sweeping(plan, jobs[0]) as sweeping:
-            with sweeping.interruptible():
-                sweeping.run(jobs, len(jobs))
-            sweeping.finish()
+        with self.running(plan, jobs[0]) as running:
+            running.run(jobs, len(jobs))
+            running.finish()
 
-    def _sweeping(self, plan: Plan, first: Job) -> Sweeping:
-        return Sweeping(self.context, self.master, self.task, plan, self.kind, first, self.seconds, self.retry_failed)
-
-
-def register() -> None:
-    """Tell Hydra our sweepers."""
-    from rnnscope.sweeps.search import SearchSweeper
-
-    Plugins.instance().register(GridSweeper)
-    Plugins.instance().register(SearchSweeper)
+    def running(self, plan: Plan, job: PlannedJob) -> RunningSweep:
+        """Return the sweep of a plan, of which `job` is any one."""
+        return RunningSweep(self.job_launcher, Manifest.of(plan, job, self.kind), self.seconds, self.retry_failed)

@@ -1,0 +1,74 @@
+"""One job of a sweep, as Hydra's launchers call it: in the sweeping process, in a worker of joblib, on a node of a cluster.
+
+It decides from the disk what there is to do, under the job's lock, so that nothing is trained twice whoever starts it when;
+and it leaves on disk what came of it, for whoever looks.
+"""
+
+import gc
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+
+from rnnscope.config.compose import composition, typed
+from rnnscope.config.hydra_errors import one_line
+from rnnscope.errors import UserError
+from rnnscope.lock import Lock
+from rnnscope.sweeps.gpus import take_gpu
+from rnnscope.sweeps.job_folder import JobFolder, held
+from rnnscope.sweeps.manifest import Manifest
+from rnnscope.sweeps.pruning import reporter
+from rnnscope.sweeps.running import Stop
+
+
+def job(cfg: DictConfig) -> dict[str, Any]:
+    """Do the job that Hydra's config names, or the rest of it, and return its status; failures are noted, not raised."""
+    hydra = HydraConfig.get()
+    folder = JobFolder(Path(hydra.sweep.dir), hydra.job.name)
+    sys.argv = [sys.argv[0], "train", *hydra.overrides.task]  # run.json records it: this job's own command line
+    with Stop(folder.sweep) as stop, held(folder.lock, stopped=stop.asked) as mine:
+        if mine and not stop.asked() and not folder.state().ended:
+            with folder.being_done():
+                attempt(folder, cfg, stop)
+    return {"job": folder.name, "status": folder.state(alive=False).status}
+
+
+def attempt(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
+    """Train the job, or go on with it; where that fails, note why."""
+    try:
+        train(folder, cfg, stop)
+    except (UserError, HydraException, FileNotFoundError, PermissionError) as error:
+        folder.fail(one_line(error, "train"))
+    except Exception as error:
+        folder.fail(f"{type(error).__name__}: {error}", traceback.format_exc())
+    finally:
+        free_memory()
+
+
+def train(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
+    """Train from the first step, or from where the job's run stands."""
+    from rnnscope.pipeline.options import Job
+    from rnnscope.pipeline.sweep_job import train_or_resume
+
+    if cfg.trainer.accelerator != "cpu":
+        take_gpu()
+    if folder.run.record.exists():
+        with held(Lock(folder.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
+            pass
+        if not free or folder.state().ended:
+            return
+    manifest = Manifest.read(folder.sweep)
+    report = reporter(folder.sweep, folder.name, HydraConfig.get().sweeper.get("pruner"))
+    swept = tuple(manifest.swept) if manifest else ()
+    train_or_resume(typed("train", cfg), composition(), Job(folder.run.path, swept, stop.asked, report))
+
+
+def free_memory() -> None:
+    """Give back what a job held, on the GPU too: the next one may be done in this process."""
+    gc.collect()
+    if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
+        sys.modules["torch"].cuda.empty_cache()
