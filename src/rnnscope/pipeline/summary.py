@@ -1,17 +1,15 @@
 """What is said when a training has ended: how, where everything is, and the exact next commands."""
 
-import errno
 import math
 from collections.abc import Iterator
 
 import torch
 
+from rnnscope.errors import NO_SPACE
 from rnnscope.monitor.progress import clock
 from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder, outputs_folder
 from rnnscope.training.distributed.collectives import Lost
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def summary(
