@@ -5,7 +5,7 @@ Somebody else may have written them: they are checked against the schema, and no
 
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -89,13 +89,12 @@ def filled_in(run: RunFolder, record: Record) -> list[str]:
 def sections(config: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of the sections whose keys depend on their `name`."""
     for key in SECTIONS:
-        value = reduce(lambda inner, part: inner.get(part, {}), key.split("."), config)
+        value = reduce(lambda inner, part: inner.get(part, {}), key.split("."), cast(Any, config))
         if not isinstance(value, dict):
             raise ValueError(f"{key} is a {type(value).__name__}, not keys and values")
-    found = {}
+    found: dict[str, Any] = {}
     for key, kinds in {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}.items():
-        section = config.get(key)
-        name = section.get("name") if isinstance(section, dict) else None
+        name = config.get(key, {}).get("name")
         if not isinstance(name, str) or name not in kinds:
             raise ValueError(f"{key}.name={name} is unknown: choose one of {', '.join(kinds)}")
         found[key] = OmegaConf.structured(kinds[name])
@@ -107,9 +106,9 @@ def hide(value: Any, texts: list[str], depth: int) -> Any:
     if not depth:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict):
-        return {_key(key): hide(inner, texts, depth - 1) for key, inner in value.items()}
+        return {_key(key): hide(inner, texts, depth - 1) for key, inner in cast(dict[Any, Any], value).items()}
     if isinstance(value, list):
-        return [hide(inner, texts, depth - 1) for inner in value]
+        return [hide(inner, texts, depth - 1) for inner in cast(list[Any], value)]
     if isinstance(value, str) and ("${" in value or value == "???" or "\0" in value):
         texts.append(value)
         return f"\0{len(texts) - 1}"
@@ -126,9 +125,9 @@ def show(value: Any, texts: list[str]) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return replace(value, **{field.name: show(getattr(value, field.name), texts) for field in fields(value)})
     if isinstance(value, dict):
-        return {key: show(inner, texts) for key, inner in value.items()}
+        return {key: show(inner, texts) for key, inner in cast(dict[Any, Any], value).items()}
     if isinstance(value, list):
-        return [show(inner, texts) for inner in value]
+        return [show(inner, texts) for inner in cast(list[Any], value)]
     return texts[int(value[1:])] if isinstance(value, str) and value.startswith("\0") else value
 
 
