@@ -4,7 +4,6 @@ Only the one command that runs is imported, and nothing heavy before it.
 """
 
 import contextlib
-import errno
 import importlib
 import io
 import os
@@ -29,7 +28,6 @@ TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # options that a wo
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 USAGE = """usage: rnnscope <command> [key=value ...]
 
 {commands}
@@ -72,7 +70,7 @@ def run_command(command: str, arguments: list[str]) -> int:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
-    from rnnscope.errors import UserError
+    from rnnscope.errors import NO_SPACE, UserError
 
     logging.raiseExceptions = False  # `rnnscope train --info | head`: no traceback for each line that nobody reads
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
@@ -179,7 +177,7 @@ def check_arguments(arguments: list[str]) -> None:
                 f"{argument!r} is neither an option nor key=value; a text with spaces needs quotes: key='some words'"
             )
         elif equals and not re.fullmatch(r"[\w./@$:-]+", key):
-            raise UserError(f"{argument}: {key!r} is no key; write key=value")
+            raise UserError(f"{argument}: {key!r} is not a key; write key=value")
 
 
 def check_options(arguments: list[str]) -> None:

@@ -1,6 +1,9 @@
 """The one exception whose message is meant for the person at the terminal."""
 
+import errno
 from typing import Any
+
+NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(ValueError):

@@ -14,7 +14,7 @@ from rnnscope.runs.segments import with_value
 
 ON_THE_WAY = ("trainer", "monitor", "optimizer", "schedule")  # sections that may change in the course of a run
 PLACES = tuple(f"dataset.corpus.{key}" for key in ("path", "val_path", "test_path"))  # the same text may lie elsewhere
-ONE_TEXT = {  # of dataset.corpus, where another text is given: what else named the parent's
+ONE_TEXT: dict[str, Any] = {  # of dataset.corpus, where another text is given: what else named the parent's
     "packages": [],
     **dict.fromkeys(("val_path", "test_path", "url", "sha256", "md5", "val_url", "val_sha256", "test_url", "test_sha256")),
 }

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +60,7 @@ def help_page(command: str) -> str:
 
 
 @contextmanager
-def process_arguments(words: list[str]) -> Iterator[None]:
+def process_arguments(words: list[str]) -> Generator[None]:
     """Let `sys.argv` be `words` meanwhile.
 
     Hydra reads its overrides there, run.json records it, and Lightning starts further processes with it.

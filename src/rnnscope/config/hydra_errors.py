@@ -114,22 +114,18 @@ def _unknown_choice(group: str, choice: str, text: str) -> str:
     if (extra := PACKAGES.get(f"{group}={choice}")) is not None:
         return f"{group}={choice} needs a package that is not installed: pip install 'rnnscope[{extra}]'"
     near = get_close_matches(choice, names, n=1, cutoff=0.5)
-    hint = f": did you mean {near[0]}?" if near else ""
-    return (
-        f"{group}={choice} is no choice{hint} There are: {', '.join(names)}"
-        if hint
-        else f"{group}={choice} is no choice; there are: {', '.join(names)}"
-    )
+    hint = f": did you mean {near[0]}? There" if near else "; there"
+    return f"{group}={choice} is not a choice{hint} are: {', '.join(names)}"
 
 
 WRONG = {  # what OmegaConf says of a value -> what is said here
-    r"converted to Integer": "this is no whole number",
-    r"converted to Float": "this is no number",
+    r"converted to Integer": "this is not a whole number",
+    r"converted to Float": "this is not a number",
     r"not a valid bool": "this is neither true nor false",
-    r"not Optional": "null is no value for it",
-    r"not a ListConfig": "this is no list: write [a, b]",
-    r"Cannot assign \w+ to Dict": "this is no map: write {0: 0.1, 4000: 0.01}",
-    r"Key (\S+) \(\w+\) is incompatible with \(int\)": r"\1 is no whole number",
+    r"not Optional": "it cannot be null",
+    r"not a ListConfig": "this is not a list: write [a, b]",
+    r"Cannot assign \w+ to Dict": "this is not a map: write {0: 0.1, 4000: 0.01}",
+    r"Key (\S+) \(\w+\) is incompatible with \(int\)": r"\1 is not a whole number",
     r"not a subclass of \w+Config": "this is a section: set its keys one by one, each as section.key=value",
 }
 

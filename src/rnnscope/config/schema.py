@@ -33,8 +33,8 @@ class TrainConfig:
 @dataclass
 class GridConfig:
     _target_: str = MISSING
-    params: dict[str, str] = field(default_factory=dict)
-    jobs: list[list[str]] = field(default_factory=list)
+    params: dict[str, str] = field(default_factory=dict[str, str])
+    jobs: list[list[str]] = field(default_factory=list[list[str]])
     retry_failed: bool = False
     seconds: float = 10.0
 
@@ -42,7 +42,7 @@ class GridConfig:
 @dataclass
 class SearchConfig:
     _target_: str = MISSING
-    params: dict[str, str] = field(default_factory=dict)
+    params: dict[str, str] = field(default_factory=dict[str, str])
     n_trials: int = 20
     at_once: int | None = None
     sampler: str = "tpe"
@@ -55,13 +55,13 @@ class SearchConfig:
 @dataclass
 class TrainFromConfig:
     parent: str = MISSING
-    changes: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list[str])
 
 
 @dataclass
 class ResumeConfig:
     run: str = "latest"
-    changes: list[str] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list[str])
 
 
 @dataclass

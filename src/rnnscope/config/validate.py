@@ -3,25 +3,21 @@
 Somebody else may have written them: they are checked against the schema, and nothing is resolved or built.
 """
 
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass, replace
 from functools import reduce
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.config.schema import TrainConfig
-from rnnscope.data.config import CorpusConfig, DatasetConfig, SplitConfig
 from rnnscope.errors import UserError
-from rnnscope.model.config import ModelConfig
 from rnnscope.model.sampling import check_temperature
-from rnnscope.monitor.config import MonitorConfig
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 from rnnscope.runs.segments import config_in_force, flatten
 from rnnscope.runs.snapshot import read_config
-from rnnscope.training.config import TrainerConfig
 from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
 
@@ -62,35 +58,20 @@ def from_plain(config: dict[str, Any], source: str | None = None) -> TrainConfig
     where = f"{source}: " if source else ""
     try:
         merged = OmegaConf.merge(OmegaConf.structured(TrainConfig), sections(config), hide(config, texts, DEPTH))
-        plain = OmegaConf.to_container(merged, resolve=False, throw_on_missing=True)
+        found = OmegaConf.to_object(merged)
     except OmegaConfBaseException as error:
         message, key = one_line(error, "train"), str(getattr(error, "full_key", None) or "")
         raise UserError(f"{where}{message if key in message else f'{key}: {message}'}") from error
     except (ValueError, TypeError, AttributeError) as error:
         raise UserError(f"{where}this is not a config of rnnscope ({error})") from error
-    found = show(plain, texts)
-    check_limits(found, where)
-    return as_dataclasses(found)
+    checked: TrainConfig = show(found, texts)
+    check_limits(checked, where)
+    return checked
 
 
 def to_plain(config: TrainConfig) -> dict[str, Any]:
     """Return a config as nested plain values: what is recorded and compared."""
     return asdict(config)
-
-
-def as_dataclasses(config: dict[str, Any]) -> TrainConfig:
-    """Return checked values as dataclasses; those of `optimizer` and `schedule` are the ones that their names ask for."""
-    dataset, optimizer, schedule = config["dataset"], config["optimizer"], config["schedule"]
-    parts = {"corpus": CorpusConfig(**dataset["corpus"]), "split": SplitConfig(**dataset["split"])}
-    groups = {
-        "dataset": DatasetConfig(**dataset | parts),
-        "model": ModelConfig(**config["model"]),
-        "optimizer": OPTIMIZERS[optimizer["name"]].config(**optimizer),
-        "schedule": SCHEDULES[schedule["name"]].config(**schedule),
-        "trainer": TrainerConfig(**config["trainer"]),
-        "monitor": MonitorConfig(**config["monitor"]),
-    }
-    return TrainConfig(**config | groups)
 
 
 def recorded_config(run: RunFolder, record: Record) -> TrainConfig:
@@ -107,14 +88,13 @@ def filled_in(run: RunFolder, record: Record) -> list[str]:
 def sections(config: dict[str, Any]) -> dict[str, Any]:
     """Return the schema of the sections whose keys depend on their `name`."""
     for key in SECTIONS:
-        value = reduce(lambda inner, part: inner.get(part, {}), key.split("."), config)
+        value = reduce(lambda inner, part: inner.get(part, {}), key.split("."), cast(Any, config))
         if not isinstance(value, dict):
             raise ValueError(f"{key} is a {type(value).__name__}, not keys and values")
-    found = {}
+    found: dict[str, Any] = {}
     registries: dict[str, Any] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
     for key, kinds in registries.items():
-        section = config.get(key)
-        name = section.get("name") if isinstance(section, dict) else None
+        name = config.get(key, {}).get("name")
         if not isinstance(name, str) or name not in kinds:
             raise ValueError(f"{key}.name={name} is unknown: choose one of {', '.join(kinds)}")
         found[key] = OmegaConf.structured(kinds[name].config)
@@ -126,9 +106,9 @@ def hide(value: Any, texts: list[str], depth: int) -> Any:
     if not depth:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict):
-        return {_key(key): hide(inner, texts, depth - 1) for key, inner in value.items()}
+        return {_key(key): hide(inner, texts, depth - 1) for key, inner in cast(dict[Any, Any], value).items()}
     if isinstance(value, list):
-        return [hide(inner, texts, depth - 1) for inner in value]
+        return [hide(inner, texts, depth - 1) for inner in cast(list[Any], value)]
     if isinstance(value, str) and ("${" in value or value == "???" or "\0" in value):
         texts.append(value)
         return f"\0{len(texts) - 1}"
@@ -141,17 +121,19 @@ def _key(key: Any) -> Any:
 
 
 def show(value: Any, texts: list[str]) -> Any:
-    """Undo `hide`."""
+    """Undo `hide`, in dataclasses."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return replace(value, **{field.name: show(getattr(value, field.name), texts) for field in fields(value)})
     if isinstance(value, dict):
-        return {key: show(inner, texts) for key, inner in value.items()}
+        return {key: show(inner, texts) for key, inner in cast(dict[Any, Any], value).items()}
     if isinstance(value, list):
-        return [show(inner, texts) for inner in value]
+        return [show(inner, texts) for inner in cast(list[Any], value)]
     return texts[int(value[1:])] if isinstance(value, str) and value.startswith("\0") else value
 
 
-def check_limits(config: dict[str, Any], where: str) -> None:
+def check_limits(config: TrainConfig, where: str) -> None:
     """Refuse sizes that no machine holds, naming the key."""
-    flat = flatten(config)
+    flat = flatten(to_plain(config))
     for key, limit in LIMITS.items():
         if flat[key] is not None and flat[key] > limit:
             raise UserError(f"{where}{key}={flat[key]} is more than {limit}")

@@ -106,7 +106,7 @@ def code_lines(parent: RunFolder, record: Record) -> list[str]:
     if commit is None or (commit == git_commit() and patch == git_patch()):
         return []
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
-        return ["warning: the run's git_commit is no commit; its code is not known"]
+        return ["warning: the run's git_commit is not a commit; its code is not known"]
     git = f"git -C {shlex.quote(str(SOURCE))}"
     lines = ["this code is not the run's; to bring that back, keeping your own changes in git stash:", f"  {git} stash -u"]
     lines.append(f"  {git} checkout {commit}")

@@ -1,18 +1,16 @@
 """What is said when a training has ended: how, where everything is, and the exact next commands."""
 
-import errno
 import math
 from collections.abc import Iterator
 
 import torch
 
+from rnnscope.errors import NO_SPACE
 from rnnscope.format import clock
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder
 from rnnscope.training.distributed.collectives import ProcessLost
-
-NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def summary(
