@@ -386,7 +386,8 @@ def test_a_state_that_its_monitor_cannot_have_is_refused_by_name(copied: RunFold
 
 def test_rows_of_an_older_version_are_gone_on_with(copied: RunFolder, trained_run) -> None:
     rows = list(read_rows(copied.metrics))
-    older = [{"fever": "37.5"} | {key: value for key, value in row.items() if key != "val/accuracy"} for row in rows]
+    rest = [{key: value for key, value in row.items() if key != "val/accuracy"} for row in rows]
+    older = [{"step": row["step"], "fever": "37.5"} | row for row in rest]
     lines = [older[0].keys(), *(row.values() for row in older)]
     copied.metrics.write_text("".join(csv_line(list(line)) + "\n" for line in lines), encoding="utf-8")
     edit_checkpoint(copied, lambda state: state["offsets"].update(metrics=copied.metrics.stat().st_size))
