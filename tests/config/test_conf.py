@@ -25,8 +25,8 @@ GIVEN = {"dataset=text_files": ["dataset.corpus.path=x.txt"]}  # what a choice c
 def test_every_choice_composes_and_fits_its_schema(choice):
     config = compose_train([choice, *GIVEN.get(choice, [])])
     assert from_plain(to_plain(config), "conf") == config
-    assert type(config.optimizer) is OPTIMIZERS[config.optimizer.name]
-    assert type(config.schedule) is SCHEDULES[config.schedule.name]
+    assert type(config.optimizer) is OPTIMIZERS[config.optimizer.name].config
+    assert type(config.schedule) is SCHEDULES[config.schedule.name].config
 
 
 def keys_in(path: Path, group: str = "") -> set[str]:
