@@ -1,4 +1,4 @@
-# make help lists the targets. ARGS="..." goes on to the command: make train ARGS="model=gru optimizer.lr=1e-3"
+# make help lists the targets. ARGS="..." is passed to the command: make train ARGS="model=gru optimizer.lr=1e-3"
 PYTHON ?= python3
 TORCH  ?= auto
 ARGS   ?=
@@ -14,7 +14,7 @@ CPU_BUILDS := https://download.pytorch.org/whl/cpu
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-install: $(READY) ## make .venv and install into it (TORCH=cpu or cuda chooses torch's build)
+install: $(READY) ## create .venv and install into it (TORCH=cpu or TORCH=cuda selects torch's build)
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -24,12 +24,12 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@if [ "$(TORCH)" = cpu ] || { [ "$(TORCH)" = auto ] && [ "$$(uname)" = Linux ] && ! command -v nvidia-smi >/dev/null; }; then \
 	  echo "installing torch for the CPU (0.2 GB); TORCH=cuda installs the build for NVIDIA GPUs (several GB)"; \
-	  $(PIP) --no-deps --retries 0 --index-url $(CPU_BUILDS) "$$(grep '^torch==' constraints.txt)" || echo "no CPU build there: taking the package index's"; \
+	  $(PIP) --no-deps --retries 0 --index-url $(CPU_BUILDS) "$$(grep '^torch==' constraints.txt)" || echo "found no CPU build there: installing torch from the package index"; \
 	fi
 	$(PIP) -c constraints.txt -e '.[dev]'
 	@touch $@
 
-train: $(READY) ## train the default experiment, or what ARGS says
+train: $(READY) ## train the default experiment, or the one that ARGS describes
 	$(BIN)/rnnscope train $(ARGS)
 
 sample: $(READY) ## generate text from the latest run
@@ -41,13 +41,13 @@ evaluate: $(READY) ## score the latest run
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
-torture: $(READY) ## kill sixty trainings, resume them, compare with unbroken ones (three minutes)
+torture: $(READY) ## kill sixty trainings, resume them and compare with uninterrupted ones (three minutes)
 	$(BIN)/python tests/torture.py
 
-hashes: $(READY) ## print the hashes of seven trainings, each also killed and resumed: moving code must not change them
+hashes: $(READY) ## print the hashes of seven trainings, which moving code must not change
 	@$(BIN)/python tests/hashes.py
 
-test-slurm: $(READY) ## a sweep of four jobs on a Slurm cluster of this one machine (root; installs slurm-wlm, munge)
+test-slurm: $(READY) ## run a sweep on a Slurm cluster of this machine only (as root; installs slurm-wlm and munge)
 	tests/slurm.sh
 
 check: $(READY) ## check format, lint and types
@@ -55,10 +55,10 @@ check: $(READY) ## check format, lint and types
 	$(BIN)/ruff check src tests
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
-bench: $(READY) ## measure this machine against a bare loop
+bench: $(READY) ## measure how fast this machine trains, next to a bare loop
 	$(BIN)/rnnscope bench $(ARGS)
 
-gpu-check: $(READY) ## the GPU tests and the benchmark, where there is a GPU
+gpu-check: $(READY) ## run the GPU tests and the benchmark (needs a GPU)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { echo "torch finds no GPU here"; exit 1; }
 	$(BIN)/python -m pytest tests/test_gpu.py tests/test_ddp.py -m gpu
 	$(BIN)/rnnscope bench seconds=5 'cases=[1x512,2x128,2x512,3x512]'
@@ -66,6 +66,6 @@ gpu-check: $(READY) ## the GPU tests and the benchmark, where there is a GPU
 tensorboard: $(READY) ## watch runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir $${RNNSCOPE_OUTPUTS:-outputs} --samples_per_plugin text=1000,scalars=10000 $(ARGS)
 
-clean: ## remove .venv and caches; outputs/ stays
+clean: ## remove .venv and caches; outputs/ is kept
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
