@@ -46,7 +46,7 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any]) -> Result:
     if "init_from" in changes:
         new, _ = adopt(new, changes)
     changed = differences(to_plain(old), to_plain(new))
-    if not is_follower(to_plain(new)):
+    if not is_follower(new.trainer):
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
@@ -66,7 +66,7 @@ def fit(
         UserError: for anything the user can mend; before training starts, no folder is left.
     """
     quiet_lightning()
-    if is_follower(to_plain(config)):
+    if is_follower(config.trainer):
         silence()
         return follow(assemble(config, print, options))
     job = options.job if options else None

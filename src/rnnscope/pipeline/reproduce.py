@@ -37,7 +37,7 @@ def reproduce(parent: RunFolder, until: int | None = None, text: str | None = No
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
         raise UserError(f"{parent.path} has no trained step to compare with")
-    follows = is_follower(to_plain(config))
+    follows = is_follower(config.trainer)
     with Console(quiet=follows) as console:
         for line in [*code_lines(parent, record), *filled_in(parent, record)]:
             console.say(line)

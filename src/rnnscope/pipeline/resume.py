@@ -41,7 +41,7 @@ def resume_run(
     """
     quiet_lightning()
     refuse_links(run)
-    if is_follower(to_plain(recorded_config(run, Record.read(run.record)))):
+    if is_follower(recorded_config(run, Record.read(run.record)).trainer):
         return follow_on(run, changes or {}, options)
     with RunLock(run.lock), Console(quiet=job is not None) as console:
         record = Record.read(run.record)

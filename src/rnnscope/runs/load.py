@@ -81,9 +81,10 @@ class LoadedRun:
         for key, value, least in (("length", length, 0), ("count", count, 1)):
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
-        choice = drawing(self.vocabulary, self.config, top_k, top_p, minimum_length)
+        start_end = dataset_of(self.config).get("start_end")
+        choice = drawing(self.vocabulary, start_end, top_k, top_p, minimum_length)
         check_temperature(temperature)
-        ids = [first_id(self.vocabulary, self.config), *prompt_ids(self.vocabulary, prompt, unknown)]
+        ids = [first_id(self.vocabulary, start_end), *prompt_ids(self.vocabulary, prompt, unknown)]
         seed = secrets.randbits(32) if seed is None else seed
         rows = generate(self.model, ids, length, [temperature] * count, choice, seed % 2**63)
         return pieces_of(rows, self.vocabulary, count, stop)
