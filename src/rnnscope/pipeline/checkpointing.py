@@ -55,7 +55,7 @@ class CheckpointManager:
             return
         try:
             if len(saved.get("others", [])) != training.hardware.processes.world_size - 1:
-                raise ValueError("it is of another number of processes")
+                raise ValueError("it was written by a different number of processes")
             training.model.load_state_dict(saved["state_dict"])
             training.task.restore(saved["task"])
             self.callbacks.restore_each(saved["monitors"], str(self.run.checkpoints / LAST), say)
@@ -108,7 +108,7 @@ class CheckpointManager:
         self.record.update(progress=progress)
 
     def _weights(self, names: list[str]) -> bytes:
-        """Return the weights that the best checkpoint exports, nothing for another one."""
+        """Return the weights that the best checkpoint exports, empty for any that is not the best."""
         return weights_file(self.training.model) if BEST in names else b""
 
     def _derive(self, names: list[str], weights: bytes) -> None:
@@ -147,7 +147,7 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
         checkpoints.adopt(name)
         check_whole(saved, str(run.checkpoints / name))
         if name != LAST and not checkpoints.is_whole(BEST):
-            # the weights that were exported as the best may be of later steps, which the run does not have any more
+            # the weights that were exported as the best may be of later steps, which the run has lost
             say(f"best.ckpt is lost as well: until a better one comes, it is the checkpoint of step {saved['task']['step']}")
             saved["names"] = [*saved["names"], BEST]  # which follow when training begins
         return found

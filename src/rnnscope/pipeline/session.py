@@ -15,7 +15,6 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.weights import hash_weights
 from rnnscope.training.callback import Callback
-from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.distributed.synchronization import Leader
 
 
@@ -28,6 +27,11 @@ class Result:
     step: int
     metrics: dict[str, float]
     weights_hash: str | None
+
+    @property
+    def exit_status(self) -> int:
+        """What a command that trained exits with: 0 finished, 130 interrupted, 1 diverged."""
+        return {"finished": 0, "interrupted": 130}.get(self.status, 1)
 
 
 class Session:
@@ -45,19 +49,16 @@ class Session:
         self.writers = open_writers(run, training, first_step, console.say)
         begin, save = lambda: self.checkpoints.begin(), lambda is_best, kept: self.checkpoints.save(is_best, kept)
         self.callbacks = TrainingCallbacks(training, self.writers, console, begin, save)
-        collectives, others = training.task.collectives, saved.get("others", []) if saved else []
-        self.leader = self._lead(collectives, others) if collectives else None
+        self.leader: Leader | None = None  # lets the other processes follow the callbacks of this one
+        if collectives := training.task.collectives:
+            points, others = synchronization_points(training), saved.get("others", []) if saved else []
+            self.leader = Leader(collectives, points, self.callbacks, training.agreed, others)
         self.checkpoints = CheckpointManager(run, record, training, self.writers, self.callbacks, self.leader, saved)
         try:
             self.checkpoints.restore(console.say)
         except UserError:
             self.writers.close()
             raise
-
-    def _lead(self, collectives: Collectives, others: list[dict[str, Any]]) -> Leader:
-        """Return what lets the other processes follow the callbacks of this one."""
-        points = synchronization_points(self.training)
-        return Leader(collectives, points, self.callbacks, self.training.agreed, others)
 
     def train(self, callback: Callback | None = None) -> Result:
         """Train to the end and record how it went, whatever way it went.

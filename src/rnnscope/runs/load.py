@@ -26,7 +26,7 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.generation import dataset_of, drawing, first_id, pieces_of, prompt_ids
 from rnnscope.runs.journal import read_rows
 from rnnscope.runs.record import Record
-from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
+from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
 LONGEST = 1024  # tokens scored at once
@@ -137,7 +137,7 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     """
     folder = find_run(str(run))
     config, vocabulary = read_config(folder), read_vocabulary(folder)
-    model = build_model(config, len(vocabulary), str(folder.config))
+    model = build_model(model_config(config, str(folder.config)), len(vocabulary), str(folder.config))
     if checkpoint == "best" and folder.weights.exists():
         load_weights(model, folder.weights)
     else:
