@@ -10,7 +10,8 @@ import os
 import re
 import sys
 
-from rnnscope.config.overrides import VERBATIM, as_typed, protect, quote, verbatim_of
+from rnnscope.config.overrides import SWEEP, VERBATIM, as_typed, protect, quote, verbatim_of
+from rnnscope.errors import UserError
 
 COMMANDS = {
     "train": "train a model and leave a run folder       rnnscope train text=my_book.txt",
@@ -23,7 +24,6 @@ COMMANDS = {
 }
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
-SWEEP = ("-m", "--multirun")
 TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # options that a word of their own may follow
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -67,27 +67,12 @@ def run_command(command: str, arguments: list[str]) -> int:
     """Run `command`, and turn what goes wrong into one line."""
     import logging
 
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
-
-    from rnnscope.errors import NO_SPACE, UserError
-
     logging.raiseExceptions = False  # `rnnscope train --info | head`: no traceback for each line that nobody reads
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
     if command == "train" and any(argument.startswith("from=") for argument in arguments):
         command = "train_from"
     try:
         return hand_over(command, arguments)
-    except (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError) as error:
-        if os.environ.get("RNNSCOPE_TRACEBACK"):
-            raise
-        from rnnscope.config.hydra_errors import one_line
-
-        return complain(as_typed(one_line(error, command), arguments))
-    except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError" or os.environ.get("RNNSCOPE_TRACEBACK"):
-            raise
-        return complain(f"out of GPU memory ({str(error).splitlines()[0]}); a smaller model needs less, or use the CPU")
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
             raise
@@ -97,12 +82,13 @@ def run_command(command: str, arguments: list[str]) -> int:
     except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except OSError as error:
-        if error.errno not in NO_SPACE or os.environ.get("RNNSCOPE_TRACEBACK"):
-            raise
-        from rnnscope.config.hydra_errors import no_space
+    except Exception as error:
+        from rnnscope.config.hydra_errors import advice
 
-        return complain(no_space(error))
+        message = advice(error, command)
+        if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
+            raise
+        return complain(as_typed(message, arguments))
 
 
 def hand_over(command: str, arguments: list[str]) -> int:
@@ -117,12 +103,13 @@ def hand_over(command: str, arguments: list[str]) -> int:
 
 
 def start(command: str, overrides: list[str], arguments: list[str]) -> int:
-    """Run a command's file: `train_from` is a form of `train`."""
-    from rnnscope.config.compose import CommandLine
+    """Run a command's file: `run` takes its config. `train_from` is a form of `train`, which may sweep as well."""
+    from rnnscope.config.compose import CommandLine, hydra_main
 
     name = command.partition("_")[0]
     line = CommandLine(command, overrides, [sys.argv[0], name, *arguments])
-    return importlib.import_module(f"rnnscope.commands.{name}").main(line)
+    module = importlib.import_module(f"rnnscope.commands.{name}")
+    return module.main(line) if name == "train" else hydra_main(line, module.run)
 
 
 def overrides_of(command: str, arguments: list[str]) -> list[str]:
@@ -136,8 +123,6 @@ def overrides_of(command: str, arguments: list[str]) -> list[str]:
 def collect_changes(command: str, arguments: list[str]) -> list[str]:
     """Return the arguments with all `key=value` that are not the command's own gathered under its one key `changes`."""
     from hydra.core.override_parser.types import Quote, QuotedString
-
-    from rnnscope.errors import UserError
 
     own, changes = [], []
     for before, argument in zip(["", *arguments], arguments, strict=False):
@@ -159,8 +144,6 @@ def check_arguments(arguments: list[str]) -> None:
     Raises:
         UserError: for the first of them, saying how it is written.
     """
-    from rnnscope.errors import UserError
-
     check_options(arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
@@ -186,8 +169,6 @@ def check_options(arguments: list[str]) -> None:
     Raises:
         UserError: naming the values.
     """
-    from rnnscope.errors import UserError
-
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
         option, equals, value = argument.partition("=")
         value = value if equals else after
@@ -202,7 +183,7 @@ def check_options(arguments: list[str]) -> None:
 def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
     """Let `text=` choose the dataset that reads a person's own files, unless another one is named.
 
-    That one then reads this text and nothing else: its packages, downloads and further files are not meant any more.
+    That one then reads this text and nothing else: its packages, downloads and further files are left out.
     """
     keys = {argument.partition("=")[0] for argument in arguments}
     if not keys & {"text", "dataset.corpus.path"}:

@@ -1,6 +1,7 @@
 """conf/: everything in it composes, has a type and says what it means; help and completion offer it and nothing else."""
 
 import re
+from dataclasses import asdict
 from functools import reduce
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from messages import assert_says, error_line
 from rnnscope.config import schema
 from rnnscope.config.compose import compose_train, conf_folder
 from rnnscope.config.hydra_errors import keys_of
-from rnnscope.config.validate import OPTIMIZERS, SCHEDULES, from_plain, to_plain
+from rnnscope.config.validate import OPTIMIZERS, SCHEDULES, from_plain
 
 CONF = conf_folder()
 GROUPS = [*schema.GROUPS, "experiment"]
@@ -24,7 +25,7 @@ GIVEN = {"dataset=text_files": ["dataset.corpus.path=x.txt"]}  # what a choice c
 @pytest.mark.parametrize("choice", CHOICES)
 def test_every_choice_composes_and_fits_its_schema(choice):
     config = compose_train([choice, *GIVEN.get(choice, [])])
-    assert from_plain(to_plain(config), "conf") == config
+    assert from_plain(asdict(config), "conf") == config
     assert type(config.optimizer) is OPTIMIZERS[config.optimizer.name].config
     assert type(config.schedule) is SCHEDULES[config.schedule.name].config
 

@@ -11,6 +11,7 @@ from torture import SMALL, Kill, rnnscope, said
 
 from rnnscope import load
 from rnnscope.config.validate import from_plain
+from rnnscope.model.config import ModelConfig
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
 from rnnscope.runs.snapshot import build_model
 
@@ -56,7 +57,7 @@ def test_vocabulary_model_and_weights_are_the_old_ones(parent: Path, child: Path
     line_with(log, "train", "unknown", 54, "11.1 %")
     start = starting_run(from_plain(load(str(child)).config))
     assert start is not None
-    model = build_model(start.config, len(start.vocabulary))
+    model = build_model(ModelConfig(**start.config["model"]), len(start.vocabulary))
     copy_weights(model, start, record["initial_sha256"])
     weights = zip(model.parameters(), load(str(parent)).model.parameters(), strict=True)
     assert all(torch.equal(own, old) for own, old in weights)
@@ -104,6 +105,6 @@ def test_a_run_that_is_not_there(tmp_path: Path) -> None:
 
 def test_weights_that_changed_are_refused(parent: Path) -> None:
     start = load(str(parent))
-    model = build_model(start.config, len(start.vocabulary))
+    model = build_model(ModelConfig(**start.config["model"]), len(start.vocabulary))
     with user_error("init_from", parent, "weights"):
         copy_weights(model, start, "0" * 64)

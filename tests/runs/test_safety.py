@@ -21,7 +21,7 @@ from messages import assert_says, error_line, user_error
 from torture import SMALL, only_run, rnnscope, said, same, write_text
 
 import rnnscope as rnnscope_package
-from rnnscope.config.validate import check_config, from_plain, to_plain
+from rnnscope.config.validate import check_config, from_plain
 from rnnscope.errors import UserError
 from rnnscope.format import printable
 from rnnscope.runs.checkpoints import load_checkpoint
@@ -145,7 +145,7 @@ def open_config(run: Path) -> None:
     """Do with config.yaml what every training does before it reads a text."""
     config = from_plain(read_config(RunFolder(run)), "config.yaml")
     check_config(config)
-    build_model(to_plain(config), 10)
+    build_model(config.model, 10)
 
 
 @pytest.mark.parametrize(

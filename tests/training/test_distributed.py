@@ -17,6 +17,7 @@ from recorded_names import NAMES, changes, names_of
 from torture import SAMPLES, what_differs
 
 from rnnscope.cli import main
+from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.processes import count_devices, find_processes
 from rnnscope.training.distributed.synchronization import SynchronizationPoints
 from rnnscope.training.randomness import seed_of_process
@@ -194,9 +195,9 @@ STARTED = {
 def test_processes_that_something_else_started(variables, monkeypatch):
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
-    found = find_processes({"strategy": "ddp", "devices": None}, torch.device("cpu"))
+    found = find_processes(TrainerConfig(strategy="ddp"), torch.device("cpu"))
     assert (found.rank, found.local_rank, found.devices, found.nodes, found.world_size) == (5, 1, 4, 2, 8)
-    alone = find_processes({"strategy": "single", "devices": None}, torch.device("cpu"))
+    alone = find_processes(TrainerConfig(), torch.device("cpu"))
     assert (alone.rank, alone.world_size, alone.together) == (0, 1, False)
 
 

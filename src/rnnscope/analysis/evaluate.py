@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.batches import StreamWindows, ZeroStateWindows
-from rnnscope.data.config import DatasetConfig
+from rnnscope.data.config import CorpusConfig, SplitConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, WrongEncoding
 from rnnscope.format import table_lines
@@ -97,7 +97,7 @@ def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) ->
 
 
 def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
-    data = _prepare(loaded, recorded, {})
+    data = _prepare(loaded, recorded)
     if not data.splits[split].tokens:
         raise UserError(f"split={split}: this run's data has no {split} split (dataset.split in {loaded.folder.config})")
     record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
@@ -108,20 +108,19 @@ def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
 
 def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    whole = {"corpus": {"path": path}, "split": {"train": 1.0, "val": 0.0, "test": 0.0}}
+    whole = {"corpus": CorpusConfig(path=path), "split": SplitConfig(1.0, 0.0, 0.0), "batch_size": 1}
     short = {} if recorded.dataset.windows == "samples" else {"sequence_length": 1}  # any text is long enough
     try:
-        return _prepare(loaded, recorded, whole | {"batch_size": 1} | short)
+        return _prepare(loaded, recorded, **whole, **short)
     except WrongEncoding as error:  # the key to set is not one of this command's
         encoding = recorded.dataset.encoding
         raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None
 
 
-def _prepare(loaded: LoadedRun, recorded: TrainConfig, other: dict[str, Any]) -> TextData:
-    """Return the run's data, with `other` keys, encoded with the run's own vocabulary."""
+def _prepare(loaded: LoadedRun, recorded: TrainConfig, **keys: Any) -> TextData:
+    """Return the run's data, with `keys` of its dataset changed, encoded with the run's own vocabulary."""
     places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary}
-    config = DatasetConfig.from_dict(asdict(recorded.dataset) | other)
-    return TextData.from_config(config, seed=recorded.seed, **places).prepare()
+    return TextData.from_config(replace(recorded.dataset, **keys), seed=recorded.seed, **places).prepare()
 
 
 def table(report: Report, words: bool) -> list[str]:

@@ -12,7 +12,7 @@ import torch
 from rnnscope.bench.baseline import BareLoop
 from rnnscope.config.compose import compose_train
 from rnnscope.pipeline.build import Training, assemble
-from rnnscope.pipeline.callbacks import Watch
+from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.fit import write_snapshot
 from rnnscope.pipeline.lightning import quiet_lightning
@@ -69,7 +69,7 @@ def train_case(overrides: list[str], seconds: float) -> Turns:
         run = make_run_folder(Path(folder) / "run")
         session = Session(run, write_snapshot(run, training, {}), training, console)
         turns = Turns(training.hardware.precision)
-        taking = TakeTurns(session.watch, turns, bare_loop(training), seconds)
+        taking = TakeTurns(session.callbacks, turns, bare_loop(training), seconds)
         session.train(taking)
         if not taking.done:
             raise KeyboardInterrupt
@@ -124,13 +124,12 @@ class TakeTurns(Callback):
     whether it ended the training itself, both sides having had `seconds` at least.
     """
 
-    def __init__(self, watch: Watch, turns: Turns, bare: BareLoop, seconds: float) -> None:
-        self.validation = Timed(watch.validation)
-        inner, validation = watch.monitors, watch.validation
-        callbacks = [self.validation if callback is validation else callback for callback in inner.callbacks]
+    def __init__(self, inner: TrainingCallbacks, turns: Turns, bare: BareLoop, seconds: float) -> None:
+        self.validation = Timed(inner.validation)
+        callbacks = [self.validation if callback is inner.validation else callback for callback in inner.callbacks]
         self.callbacks = CallbackList(inner.ends, callbacks, inner.every)
         self.turns, self.bare, self.seconds, self.done = turns, bare, seconds, False
-        self._period, self._turn = validation.every, min(TURN, seconds)
+        self._period, self._turn = inner.validation.every, min(TURN, seconds)
 
     def start(self, task: LanguageModelTask) -> None:
         self.callbacks.start(task)

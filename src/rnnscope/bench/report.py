@@ -21,44 +21,27 @@ from rnnscope.model.precision import resolve_device
 from rnnscope.model.sampling import SamplingOptions, generate
 from rnnscope.runs.environment import cpu_name, gpu_names
 
-CASES = {  # name: overrides of the default experiment; embeddings as wide as the layers
-    "1x512": [
-        "model.num_layers=1",
-        "model.hidden_size=512",
+SELDOM = ["trainer.val_every=1000", "trainer.checkpoint_every=1000"]
+ON_GPU = [*SELDOM, "monitor.updates_every=500", "monitor.histograms_every=500"]  # where a thousand steps take a second
+
+
+def shape(layers: int, hidden: int, batch: int, window: int) -> list[str]:
+    """Return the overrides of the default experiment for a shape of model and windows; embeddings as wide as the layers."""
+    return [
+        f"model.num_layers={layers}",
+        f"model.hidden_size={hidden}",
         "model.embedding_size=null",
-        "dataset.batch_size=32",
-        "dataset.sequence_length=64",
-    ],
-    "2x128": [  # char-rnn's shape, and its interval between validations
-        "model.num_layers=2",
-        "model.hidden_size=128",
-        "model.embedding_size=null",
-        "dataset.batch_size=50",
-        "dataset.sequence_length=50",
-        "trainer.val_every=1000",
-        "trainer.checkpoint_every=1000",
-    ],
-    "2x512": [
-        "model.num_layers=2",
-        "model.hidden_size=512",
-        "model.embedding_size=null",
-        "dataset.batch_size=64",
-        "dataset.sequence_length=64",
-    ],
-    "3x512": [
-        "model.num_layers=3",
-        "model.hidden_size=512",
-        "model.embedding_size=null",
-        "dataset.batch_size=100",
-        "dataset.sequence_length=100",
-    ],
+        f"dataset.batch_size={batch}",
+        f"dataset.sequence_length={window}",
+    ]
+
+
+CASES = {
+    "1x512": shape(1, 512, batch=32, window=64),
+    "2x128": [*shape(2, 128, batch=50, window=50), *SELDOM],  # char-rnn's shape, and its interval between validations
+    "2x512": shape(2, 512, batch=64, window=64),
+    "3x512": shape(3, 512, batch=100, window=100),
 }
-SELDOM = [  # on a GPU, where a thousand steps take a second
-    "monitor.updates_every=500",
-    "monitor.histograms_every=500",
-    "trainer.val_every=1000",
-    "trainer.checkpoint_every=1000",
-]
 YARDSTICK = "1x512"  # its bare loop is what experiments state their budgets in
 SAMPLE_LENGTH = 2000  # tokens of each text whose sampling is timed
 
@@ -90,7 +73,7 @@ def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
     """Train a case beside its bare loop and yield the lines on it."""
     overrides = [*CASES[case], f"trainer.accelerator={config.accelerator}", f"trainer.precision={config.precision}"]
     gpu = resolve_device(config.accelerator).type == "cuda"
-    turns = train_case([*overrides, *(SELDOM if gpu else [])], config.seconds)
+    turns = train_case([*overrides, *(ON_GPU if gpu else [])], config.seconds)
     bare, precision = turns.bare.speed, turns.precision
     if case == YARDSTICK:
         yield f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}"

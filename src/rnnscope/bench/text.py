@@ -8,6 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from rnnscope.data.clean_text import BLOCK
+from rnnscope.data.config import CorpusConfig, DatasetConfig
+from rnnscope.data.prepare import prepare
+from rnnscope.data.units import units_of
+from rnnscope.data.vocabulary import Vocabulary, token_counts
+
 SIZES = {"char": 64, "byte": 64, "word": 24}  # megabytes of the text of each level; a second or a few each
 SENTENCES = 1  # megabytes whose sentences are found
 TURNS = 3  # the faster one counts: other work on the machine only slows
@@ -73,9 +79,6 @@ def best(work: Callable[[int], Any]) -> float:
 
 def timed_count(text: str) -> tuple[float, float]:
     """Return the megabytes and seconds of counting characters, in blocks as the text comes from disk."""
-    from rnnscope.data.clean_text import BLOCK
-    from rnnscope.data.vocabulary import token_counts
-
     blocks = [text[begin : begin + BLOCK] for begin in range(0, len(text), BLOCK)]
 
     def count(turn: int) -> None:
@@ -88,10 +91,6 @@ def timed_count(text: str) -> tuple[float, float]:
 
 def timed_encoding(level: str, text: str, folder: Path) -> tuple[float, float]:
     """Return the megabytes and seconds from a file to ids on disk, its vocabulary known: hash, clean, encode."""
-    from rnnscope.data.config import CorpusConfig, DatasetConfig
-    from rnnscope.data.prepare import prepare
-    from rnnscope.data.vocabulary import Vocabulary, token_counts
-
     path = folder / "text.txt"
     path.write_text(text, encoding="utf-8")
     tally = token_counts(level)
@@ -104,6 +103,4 @@ def timed_encoding(level: str, text: str, folder: Path) -> tuple[float, float]:
 
 def timed_sentences(text: str) -> tuple[float, float]:
     """Return the megabytes and seconds of finding sentences."""
-    from rnnscope.data.units import units_of
-
     return len(text.encode()) / 1e6, best(lambda turn: list(units_of(text, "sentence")))

@@ -1,6 +1,5 @@
 """`rnnscope bench`: how fast this machine trains, encodes and samples."""
 
-from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import BenchConfig
 
 
@@ -10,7 +9,3 @@ def run(config: BenchConfig) -> None:
 
     for line in report(config):
         print(line, flush=True)
-
-
-def main(line: CommandLine) -> int:
-    return hydra_main(line, run)

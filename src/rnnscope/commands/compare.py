@@ -4,10 +4,14 @@ import shutil
 import sys
 from pathlib import Path
 
+from rnnscope.comparison import formats, table
 from rnnscope.comparison.collection import Found, read_runs
+from rnnscope.comparison.formats import format_for
+from rnnscope.comparison.page import page
+from rnnscope.comparison.pair import find_pair, pair_lines
 from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.select import chosen_columns, default_columns, filter_runs, sort_runs, texts_of, winners
-from rnnscope.config.compose import CommandLine, hydra_main
+from rnnscope.comparison.table import shared_folder
 from rnnscope.config.schema import CompareConfig
 from rnnscope.errors import UserError
 from rnnscope.format import plural, printable
@@ -25,8 +29,6 @@ def run(config: CompareConfig) -> None:
 
 def compare_many(config: CompareConfig) -> None:
     """Print the table, or write it where `output=` and `html=` say."""
-    from rnnscope.comparison.formats import format_for
-
     kind = format_for(config.format, config.output)
     if config.limit is not None and config.limit < 1:
         raise UserError(f"limit={config.limit} must be at least 1")
@@ -68,20 +70,16 @@ def warn(complaint: str) -> None:
 
 def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: CompareConfig, total: int) -> list[str]:
     """Return the runs as lines of one of the formats; only a table on a terminal has to fit one."""
-    from rnnscope.comparison import formats, table
-
     keys = columns or default_columns(runs)
     if kind in formats.LINES:
         return formats.LINES[kind](runs, keys)
     width = shutil.get_terminal_size().columns if config.output is None and sys.stdout.isatty() else None
-    named = keys if "run" in keys else ["run", *keys]  # a person reads it, where the others go to a program
+    named = keys if "run" in keys else ["run", *keys]  # a person reads it; the other formats go to a program
     return [*headline(runs, config, total), "", *table.table(runs, named, width)]
 
 
 def headline(runs: list[Summary], config: CompareConfig, total: int) -> list[str]:
     """Return what the table is of."""
-    from rnnscope.comparison.table import shared_folder
-
     counted = plural(len(runs), "run") if len(runs) == total else f"{len(runs)} of {total} runs"
     shared = shared_folder(runs)
     where = f"{counted} under {config.folder or outputs_folder()}{f', in {shared}' if shared else ''}, by {config.sort}"
@@ -122,8 +120,6 @@ def write_file(key: str, path: str, text: str) -> None:
 
 def write_page(path: str, runs: list[Summary], columns: list[str] | None, sort: str) -> None:
     """Write the runs as one page and say so."""
-    from rnnscope.comparison.page import page
-
     text, complaints = page(runs, columns or default_columns(runs), sort)
     for complaint in complaints:
         warn(complaint)
@@ -133,8 +129,6 @@ def write_page(path: str, runs: list[Summary], columns: list[str] | None, sort: 
 
 def compare_two(config: CompareConfig) -> None:
     """Print how `run=` and `with=` differ; `html=` writes the page of the two."""
-    from rnnscope.comparison.pair import find_pair, pair_lines
-
     for key in ("folder", "filter", "columns", "format", "output", "limit"):
         if getattr(config, key) is not None:
             raise UserError(f"{key}= is for many runs: leave it out, or leave out run= and with=")
@@ -146,7 +140,3 @@ def compare_two(config: CompareConfig) -> None:
     if config.html is not None:
         print()
         write_page(config.html, sort_runs(list(pair), config.sort), None, config.sort)
-
-
-def main(line: CommandLine) -> int:
-    return hydra_main(line, run)

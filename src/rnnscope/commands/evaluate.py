@@ -1,13 +1,12 @@
 """`rnnscope evaluate`: score a run's model on its data or on any text."""
 
-from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import EvaluateConfig
 
 
 def run(config: EvaluateConfig) -> None:
     """Print the report."""
     from rnnscope.analysis.evaluate import evaluate_run, table
-    from rnnscope.pipeline.console import printable
+    from rnnscope.format import printable
 
     loaded, report = evaluate_run(config)
     score = next(iter(report.scores.values()))
@@ -15,7 +14,3 @@ def run(config: EvaluateConfig) -> None:
     unknown = f"{100 * report.unknown:.2f} % unknown"
     print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
     print("\n".join(table(report, loaded.vocabulary.level == "word")))
-
-
-def main(line: CommandLine) -> int:
-    return hydra_main(line, run)

@@ -1,6 +1,5 @@
 """`rnnscope reproduce`: train a run again from its folder alone, and say whether it is the same."""
 
-from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import ReproduceConfig
 
 
@@ -16,7 +15,3 @@ def run(config: ReproduceConfig) -> int:
         for line in ["", *verdict.lines, f"  recorded     {parent.path}", f"  trained now  {child.path}"]:
             console.say(line)
     return verdict.status
-
-
-def main(line: CommandLine) -> int:
-    return hydra_main(line, run)

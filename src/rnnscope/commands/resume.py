@@ -1,20 +1,14 @@
 """`rnnscope resume`: go on with a run exactly where it was, in its own folder."""
 
-from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import ResumeConfig
 
 
 def run(config: ResumeConfig) -> int:
     """Train on; the exit status is that of `rnnscope train`."""
-    from rnnscope.commands.train import status_of
     from rnnscope.config.changes import check_on_the_way, parse_changes
     from rnnscope.pipeline.resume import resume_run
     from rnnscope.runs.find import find_run
 
     changes = parse_changes(config.changes)
     check_on_the_way(changes, config.run)
-    return status_of(resume_run(find_run(config.run), changes))
-
-
-def main(line: CommandLine) -> int:
-    return hydra_main(line, run)
+    return resume_run(find_run(config.run), changes).exit_status

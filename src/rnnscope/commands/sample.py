@@ -5,7 +5,6 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import SampleConfig
 
 
@@ -43,7 +42,3 @@ def _together(prompt: str, rows: Any, count: int, clean: Any) -> None:
     for row in rows:
         texts = [text + piece for text, piece in zip(texts, row, strict=True)]
     sys.stdout.write(clean("\n---\n".join(texts) + "\n"))
-
-
-def main(line: CommandLine) -> int:
-    return hydra_main(line, run)

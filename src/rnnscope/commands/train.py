@@ -1,13 +1,12 @@
 """`rnnscope train`: compose a config, train it, leave a run folder; `from=` starts from a run's config, -m sweeps."""
 
 from dataclasses import replace
-from typing import Any
 
 from rnnscope.config.compose import CommandLine, composition, hydra_main
+from rnnscope.config.overrides import SWEEP
 from rnnscope.config.schema import TrainConfig, TrainFromConfig
 from rnnscope.errors import UserError
 
-SWEEP = ("-m", "--multirun")
 SHOWING = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion")
 FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.")
 
@@ -16,7 +15,7 @@ def run(config: TrainConfig) -> int:
     """Train what `config` describes; the exit status is 0 unless the run diverged or was interrupted."""
     from rnnscope.pipeline.fit import fit_composed
 
-    return status_of(fit_composed(config, composition()))
+    return fit_composed(config, composition()).exit_status
 
 
 def run_from(config: TrainFromConfig) -> int:
@@ -25,12 +24,7 @@ def run_from(config: TrainFromConfig) -> int:
     from rnnscope.pipeline.fit import fit_changed
     from rnnscope.runs.find import find_run
 
-    return status_of(fit_changed(find_run(config.parent, "from"), parse_changes(config.changes, groups=True)))
-
-
-def status_of(result: Any) -> int:
-    """Return the exit status of a training: 0 finished, 130 interrupted, 1 diverged."""
-    return {"finished": 0, "interrupted": 130}.get(result.status, 1)
+    return fit_changed(find_run(config.parent, "from"), parse_changes(config.changes, groups=True)).exit_status
 
 
 def main(line: CommandLine) -> int:

@@ -1,5 +1,6 @@
 """`key=value` words that change a recorded config: read by Hydra's grammar, composed with nothing."""
 
+from dataclasses import asdict
 from functools import reduce
 from typing import Any
 
@@ -50,7 +51,7 @@ def section(group: str, word: str, groups: bool) -> dict[str, Any]:
 
 
 def complete(changes: dict[str, Any]) -> dict[str, Any]:
-    """Return `changes` with what another text implies: the parent's packages, URLs and other files are not meant any more."""
+    """Return `changes` with what another text implies: the packages, URLs and further files of the old one are left out."""
     if "dataset.corpus.path" not in changes:
         return changes
     return {**{f"dataset.corpus.{key}": value for key, value in ONE_TEXT.items()}, **changes}
@@ -73,12 +74,12 @@ def check_on_the_way(changes: dict[str, Any], run: str) -> None:
             )
 
 
-def with_changes(config: TrainConfig, changes: dict[str, Any], source: str | None = None) -> TrainConfig:
+def with_changes(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
     """Return `config` with new values at dotted keys, checked.
 
     Raises:
         UserError: for a key or value that training does not take.
     """
-    from rnnscope.config.validate import from_plain, to_plain  # which open run folders, and so torch
+    from rnnscope.config.validate import from_plain  # which opens run folders, and so torch
 
-    return from_plain(reduce(lambda found, item: with_value(found, *item), changes.items(), to_plain(config)), source)
+    return from_plain(reduce(lambda found, item: with_value(found, *item), changes.items(), asdict(config)))

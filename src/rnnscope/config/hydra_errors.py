@@ -7,9 +7,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
 from rnnscope.config import schema
 from rnnscope.config.overrides import verbatim_of
-from rnnscope.errors import UserError
+from rnnscope.errors import NO_SPACE, UserError
 from rnnscope.paths import outputs_folder
 
 PACKAGES = {  # choices that come with packages of their own -> the extra that installs them
@@ -19,6 +22,18 @@ PACKAGES = {  # choices that come with packages of their own -> the extra that i
 }
 SWEPT = "values of a sweep are 1,2 or range(1,5) or choice(a,b) or interval(0,1)"
 ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
+
+
+def advice(error: Exception, command: str) -> str | None:
+    """Return the line that tells the user what to do about an error, None for a defect of rnnscope."""
+    if isinstance(error, (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError)):
+        return one_line(error, command)
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        place = error.filename or outputs_folder()
+        return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to another place"
+    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
+        return f"out of GPU memory ({str(error).splitlines()[0]}); a smaller model needs less, or use the CPU"
+    return None
 
 
 def one_line(error: BaseException, command: str) -> str:
@@ -43,12 +58,6 @@ def one_line(error: BaseException, command: str) -> str:
     if unread := re.search(r"^Error when parsing index: \d+, string: (.*?) out of \[", text):
         return f"{unread[1]}: {_unreadable(unread[1].partition('=')[2], text)}"
     return _first_lines(text) or type(error).__name__
-
-
-def no_space(error: OSError) -> str:
-    """Return what to do when a disk is full."""
-    place = error.filename or outputs_folder()
-    return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to another place"
 
 
 def _outputs_hint(path: str) -> str:
@@ -88,7 +97,7 @@ def unknown_key(key: str, command: str) -> str:
 
 
 def _unknown_setting(key: str) -> str:
-    """Return what is wrong with a setting of the sweeper or launcher: it may be another one's."""
+    """Return what is wrong with a setting of the sweeper or launcher: it may belong to a different one."""
     _, part, name = key.split(".", 2)
     kinds = schema.SWEEPERS if part == "sweeper" else {}
     owners = [f"hydra/sweeper={choice}" for choice, kind in kinds.items() if name in kind.__dataclass_fields__]

@@ -19,6 +19,7 @@ VERBATIM = {
     },
     "bench": {},
 }
+SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
 
 

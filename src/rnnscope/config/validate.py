@@ -1,4 +1,4 @@
-"""Where plain values become a typed config, and a config plain values again.
+"""Where plain values become a typed config.
 
 Somebody else may have written them: they are checked against the schema, and nothing is resolved or built.
 """
@@ -69,11 +69,6 @@ def from_plain(config: dict[str, Any], source: str | None = None) -> TrainConfig
     return checked
 
 
-def to_plain(config: TrainConfig) -> dict[str, Any]:
-    """Return a config as nested plain values: what is recorded and compared."""
-    return asdict(config)
-
-
 def recorded_config(run: RunFolder, record: Record) -> TrainConfig:
     """Return the config in force at the end of a run."""
     return from_plain(config_in_force(read_config(run), record), str(run.config))
@@ -81,7 +76,7 @@ def recorded_config(run: RunFolder, record: Record) -> TrainConfig:
 
 def filled_in(run: RunFolder, record: Record) -> list[str]:
     """Return a line for each key that an older rnnscope did not know: what is taken for it is today's default."""
-    old, new = flatten(config_in_force(read_config(run), record)), flatten(to_plain(recorded_config(run, record)))
+    old, new = flatten(config_in_force(read_config(run), record)), flatten(asdict(recorded_config(run, record)))
     return [f"config.yaml has no {key}: {value} is taken" for key, value in new.items() if key not in old]
 
 
@@ -133,7 +128,7 @@ def show(value: Any, texts: list[str]) -> Any:
 
 def check_limits(config: TrainConfig, where: str) -> None:
     """Refuse sizes that no machine holds, naming the key."""
-    flat = flatten(to_plain(config))
+    flat = flatten(asdict(config))
     for key, limit in LIMITS.items():
         if flat[key] is not None and flat[key] > limit:
             raise UserError(f"{where}{key}={flat[key]} is more than {limit}")

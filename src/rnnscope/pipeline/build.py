@@ -9,7 +9,7 @@ import torch
 
 from rnnscope.allocator import keep_freed_memory
 from rnnscope.config.schema import TrainConfig
-from rnnscope.config.validate import check_config, to_plain
+from rnnscope.config.validate import check_config
 from rnnscope.data.batches import Windows
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.module import TextData
@@ -138,7 +138,7 @@ def make_model(
         UserError: when the GPU has no room for it, or the weights are not those that were recorded.
     """
     seed_all(config.seed)  # after the data, whose preparation must not shift the weights
-    model, initial = build_model(to_plain(config), len(data.vocabulary)), options.recorded.initial
+    model, initial = build_model(config.model, len(data.vocabulary)), options.recorded.initial
     if start is not None:
         initial = copy_weights(model, start, initial)
     if hardware.processes.rank:

@@ -1,10 +1,8 @@
-"""What watches a training: the callbacks in their order."""
+"""The callbacks of a training, in their order."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
-from rnnscope.config.validate import to_plain
 from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
@@ -24,59 +22,72 @@ from rnnscope.training.callback import Callback, CallbackList
 from rnnscope.training.distributed.synchronization import SynchronizationPoints
 
 
-@dataclass
-class Watch:
-    """The callbacks of a training, and those among them that the end of a run asks for its numbers."""
+class TrainingCallbacks(CallbackList):
+    """First what ends a run, then what measures, then what writes, last what saves.
 
-    budget: Budget
-    validation: Validation
-    recorder: Recorder
-    throughput: Throughput
-    monitors: CallbackList
+    Those with a name of their own are asked for their numbers at the end of a run.
 
-    def progress(self, training: Training) -> dict[str, Any]:
+    Args:
+        begin, save: what `Saving` calls.
+    """
+
+    def __init__(
+        self,
+        training: Training,
+        writers: Writers,
+        console: Console,
+        begin: Callable[[], None],
+        save: Callable[[bool, int | None], None],
+    ) -> None:
+        monitor, trainer, total = training.config.monitor, training.config.trainer, training.total_steps
+        scalars, lines = monitor.scalars_every, monitor.lines_every
+        recorder = self.recorder = Recorder(writers.metrics, writers.timings, writers.board)
+        throughput = self.throughput = Throughput(recorder, scalars)
+        self.budget = make_budget(training, lambda: throughput.seconds)
+        self.validation = make_validation(training, recorder)
+        callbacks: list[Callback] = [
+            Divergence(recorder, scalars, [trainer.val_every, trainer.checkpoint_every]),
+            TrainingCurves(recorder, scalars, training.tokens_per_character("train")),
+            UpdateSizes(recorder, monitor.updates_every, monitor.histograms_every),
+            self.validation,
+            throughput,
+            recorder,
+            Progress(console, recorder, throughput, scalars, lines, total),
+            make_sample_writer(training, writers, console),
+            Saving(
+                recorder,
+                self.validation,
+                trainer.checkpoint_every,
+                trainer.checkpoint_minutes,
+                trainer.keep_every,
+                begin,
+                save,
+            ),
+        ]
+        every = [trainer.val_every, trainer.checkpoint_every, trainer.keep_every, scalars, lines]
+        every += [monitor.updates_every, monitor.histograms_every, monitor.samples_every]
+        super().__init__(self.budget, callbacks, list(filter(None, every)))
+        self.training = training
+
+    def progress(self) -> dict[str, Any]:
         """Return how far the training is, for run.json."""
         losses = {key: self.recorder.latest.get(key) for key in ("train/loss", "val/loss")}
-        seconds = round(self.throughput.seconds, 3)
-        return {"step": training.task.step, "total": training.total_steps, "seconds": seconds, **losses}
+        step, seconds = self.training.task.step, round(self.throughput.seconds, 3)
+        return {"step": step, "total": self.training.total_steps, "seconds": seconds, **losses}
 
 
-def make_callbacks(
-    training: Training,
-    writers: Writers,
-    console: Console,
-    begin: Callable[[], None],
-    save: Callable[[bool, int | None], None],
-) -> Watch:
-    """Return the callbacks: first what ends a run, then what measures, then what writes, last what saves."""
-    monitor, trainer, options = training.config.monitor, training.config.trainer, training.options
-    recorder = Recorder(writers.metrics, writers.timings, writers.board)
-    throughput = Throughput(recorder, monitor.scalars_every)
-    budget = make_budget(training, lambda: throughput.seconds)
-    cadences = [monitor.scalars_every, trainer.val_every, trainer.checkpoint_every]
-    validation = Validation(
+def make_validation(training: Training, recorder: Recorder) -> Validation:
+    """Return the callback that validates, and ends the run where that no longer improves."""
+    trainer, job = training.config.trainer, training.options.job
+    return Validation(
         recorder,
         trainer.val_every,
         lambda: val_windows(training),
         training.tokens_per_character("val"),
         training.words,
         trainer.patience,
-        options.job.report if options.job else None,
+        job.report if job else None,
     )
-    monitors: list[Callback] = [
-        Divergence(recorder, monitor.scalars_every, cadences[1:]),
-        TrainingCurves(recorder, monitor.scalars_every, training.tokens_per_character("train")),
-        UpdateSizes(recorder, monitor.updates_every, monitor.histograms_every),
-        validation,
-        throughput,
-        recorder,
-        Progress(console, recorder, throughput, monitor.scalars_every, monitor.lines_every, training.total_steps),
-        make_samples(training, writers, console),
-        Saving(recorder, validation, trainer.checkpoint_every, trainer.checkpoint_minutes, trainer.keep_every, begin, save),
-    ]
-    every = [*cadences, trainer.keep_every, monitor.updates_every, monitor.histograms_every]
-    every += [monitor.lines_every, monitor.samples_every]
-    return Watch(budget, validation, recorder, throughput, CallbackList(budget, monitors, list(filter(None, every))))
 
 
 def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
@@ -108,25 +119,25 @@ def val_windows(training: Training) -> Iterator[Any]:
     return iter(windows)
 
 
-def make_samples(training: Training, writers: Writers, console: Console) -> SampleWriter:
+def make_sample_writer(training: Training, writers: Writers, console: Console) -> SampleWriter:
     """Return the callback that generates text while training.
 
     Raises:
         UserError: when the prompt holds what the vocabulary lacks.
     """
-    config, vocabulary = training.config, training.data.vocabulary
-    monitor, plain = config.monitor, to_plain(config)
+    config, vocabulary, monitor = training.config, training.data.vocabulary, training.config.monitor
+    start_end = config.dataset.start_end
     # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
-    least = monitor.sample_length if config.dataset.start_end == "document" else 0
+    least = monitor.sample_length if start_end == "document" else 0
     return SampleWriter(
         writers.board,
         writers.samples,
         monitor.samples_every or config.trainer.val_every,
         monitor.sample_prompt,
-        [first_id(vocabulary, plain), *prompt_ids(vocabulary, monitor.sample_prompt)],
+        [first_id(vocabulary, start_end), *prompt_ids(vocabulary, monitor.sample_prompt)],
         monitor.sample_length,
         monitor.sample_temperatures,
-        drawing(vocabulary, plain, minimum_length=least),
+        drawing(vocabulary, start_end, minimum_length=least),
         vocabulary.decode,
         config.seed,
         lambda step, temperature, text: console.say(

@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnscope.errors import UserError
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.callbacks import Watch
+from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.writers import Writers
 from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
 from rnnscope.runs.files import remove_temporaries
@@ -34,12 +34,12 @@ class CheckpointManager:
         record: Record,
         training: Training,
         writers: Writers,
-        watch: Watch,
+        callbacks: TrainingCallbacks,
         leader: Leader | None,
         saved: dict[str, Any] | None,
     ) -> None:
         self.run, self.record, self.training = run, record, training
-        self.writers, self.watch, self.leader, self.saved = writers, watch, leader, saved
+        self.writers, self.callbacks, self.leader, self.saved = writers, callbacks, leader, saved
         self.checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
         self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training goes on
         self._written: Future = self._disk.submit(lambda: None)  # the newest checkpoint
@@ -55,10 +55,10 @@ class CheckpointManager:
             return
         try:
             if len(saved.get("others", [])) != training.hardware.processes.world_size - 1:
-                raise ValueError("it is of another number of processes")
+                raise ValueError("it was written by a different number of processes")
             training.model.load_state_dict(saved["state_dict"])
             training.task.restore(saved["task"])
-            self.watch.monitors.restore_each(saved["monitors"], str(self.run.checkpoints / LAST), say)
+            self.callbacks.restore_each(saved["monitors"], str(self.run.checkpoints / LAST), say)
             if training.task.position:
                 training.windows.load_state_dict(training.task.position)
             restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more
@@ -88,7 +88,7 @@ class CheckpointManager:
         names = [*([BEST] if is_best else []), *([f"step_{kept}.ckpt"] if kept is not None else [])]
         self.wait()  # one at a time; where one failed the run ends
         self.checkpoints.hold(self._capture(names))
-        progress = self.watch.progress(self.training)
+        progress = self.callbacks.progress()
         self._written = self._disk.submit(self._write, names, self._weights(names), progress)
 
     def wait(self) -> None:
@@ -108,7 +108,7 @@ class CheckpointManager:
         self.record.update(progress=progress)
 
     def _weights(self, names: list[str]) -> bytes:
-        """Return the weights that the best checkpoint exports, nothing for another one."""
+        """Return the weights that the best checkpoint exports, empty for any that is not the best."""
         return weights_file(self.training.model) if BEST in names else b""
 
     def _derive(self, names: list[str], weights: bytes) -> None:
@@ -126,7 +126,7 @@ class CheckpointManager:
             "ended": task.ending and not task.interrupted,
             "state_dict": self.training.model.state_dict(),
             "task": task.capture(),
-            "monitors": self.watch.monitors.state(),
+            "monitors": self.callbacks.state(),
             "random": random_state(),
             "others": self.leader.gather() if self.leader else [],  # the parts of the other processes
             "offsets": self.writers.offsets(),
@@ -147,7 +147,7 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
         checkpoints.adopt(name)
         check_whole(saved, str(run.checkpoints / name))
         if name != LAST and not checkpoints.is_whole(BEST):
-            # the weights that were exported as the best may be of later steps, which the run does not have any more
+            # the weights that were exported as the best may be of later steps, which the run has lost
             say(f"best.ckpt is lost as well: until a better one comes, it is the checkpoint of step {saved['task']['step']}")
             saved["names"] = [*saved["names"], BEST]  # which follow when training begins
         return found

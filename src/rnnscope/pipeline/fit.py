@@ -1,13 +1,15 @@
 """The functions that train a new run: what a command line composed, an earlier run with changes, or any config."""
 
+from dataclasses import asdict
 from typing import Any
 
 from rnnscope.config.changes import complete, with_changes
 from rnnscope.config.compose import Composition
 from rnnscope.config.schema import TrainConfig
-from rnnscope.config.validate import recorded_config, to_plain
+from rnnscope.config.validate import recorded_config
+from rnnscope.format import printable
 from rnnscope.pipeline.build import Training, assemble
-from rnnscope.pipeline.console import Console, printable
+from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.follow import follow
 from rnnscope.pipeline.lightning import quiet_lightning
 from rnnscope.pipeline.options import Job, RunOptions
@@ -45,8 +47,8 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any]) -> Result:
     new = with_changes(old, complete(changes))
     if "init_from" in changes:
         new, _ = adopt(new, changes)
-    changed = differences(to_plain(old), to_plain(new))
-    if not is_follower(to_plain(new)):
+    changed = differences(asdict(old), asdict(new))
+    if not is_follower(new.trainer):
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
@@ -66,7 +68,7 @@ def fit(
         UserError: for anything the user can mend; before training starts, no folder is left.
     """
     quiet_lightning()
-    if is_follower(to_plain(config)):
+    if is_follower(config.trainer):
         silence()
         return follow(assemble(config, print, options))
     job = options.job if options else None
@@ -109,7 +111,7 @@ def describe(training: Training, console: Console) -> None:
 
 def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) -> Record:
     """Write everything that is known of a run before its first step."""
-    config, trainer = to_plain(training.config), training.config.trainer
+    config, trainer = asdict(training.config), training.config.trainer
     write_config(run, config)
     write_vocabulary(run, training.data.vocabulary)
     run.hydra.mkdir()

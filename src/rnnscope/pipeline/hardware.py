@@ -1,7 +1,7 @@
 """What a training computes on, and how: device, processes, threads, precision. Decided before the first tensor is made."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -46,8 +46,8 @@ def find_hardware(config: TrainConfig, recorded: dict[str, Any], say: Callable[[
     """
     trainer = replace(config.trainer, **recorded_keys(recorded, say))
     device = resolve_device(trainer.accelerator)
-    processes = find_processes(asdict(trainer), device)
-    check_world_size(recorded, processes, asdict(trainer))
+    processes = find_processes(trainer, device)
+    check_world_size(recorded, processes, trainer)
     device = processes.place(device)
     threads = resolve_threads(trainer.threads)
     threads = processes.threads(threads) if trainer.threads is None else threads

@@ -47,7 +47,7 @@ class OwnSignals(pl.Callback):
 
 
 def take_children(trainer: pl.Trainer) -> list[subprocess.Popen]:
-    """Return the processes that Lightning started, and have it look after them no more: it would kill this one with them.
+    """Return the processes that Lightning started, and make it forget them: it would kill this process with them.
 
     `procs` is a private name of its launcher, which has no public one.
     """

@@ -2,11 +2,11 @@
 
 import re
 import shlex
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from rnnscope.config.schema import TrainConfig
-from rnnscope.config.validate import filled_in, from_plain, recorded_config, to_plain
+from rnnscope.config.validate import filled_in, from_plain, recorded_config
 from rnnscope.errors import UserError
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.fit import fit
@@ -33,11 +33,11 @@ def reproduce(parent: RunFolder, until: int | None = None, text: str | None = No
     stop, looked = end_of(parent, record)
     if until is not None and until < 1:
         raise UserError(f"until={until} must be at least 1")
-    segments = trained_segments(to_plain(config), record, stop, looked)
+    segments = trained_segments(asdict(config), record, stop, looked)
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
         raise UserError(f"{parent.path} has no trained step to compare with")
-    follows = is_follower(to_plain(config))
+    follows = is_follower(config.trainer)
     with Console(quiet=follows) as console:
         for line in [*code_lines(parent, record), *filled_in(parent, record)]:
             console.say(line)
@@ -84,7 +84,7 @@ def train_segments(parent: RunFolder, record: Record, segments: list[tuple[Segme
         if config.init_from is not None:
             recorded = replace(recorded, vocabulary=read_vocabulary(parent))
         options = RunOptions(recorded, StopAt(segment.stop, segment.looked), parent=parent_entry(record, reproduced=True))
-        plain = to_plain(config)
+        plain = asdict(config)
         if result is None:
             result = fit(config, record.get("name", str), options=options)
         else:
@@ -100,7 +100,7 @@ def train_segments(parent: RunFolder, record: Record, segments: list[tuple[Segme
 
 
 def code_lines(parent: RunFolder, record: Record) -> list[str]:
-    """Return what to say when other code is checked out than the run was trained with: the way back to it."""
+    """Return what to say when the code differs from what the run was trained with: the way back to it."""
     commit = record.get("git_commit", str)
     patch = parent.patch.read_text(encoding="utf-8", errors="surrogateescape") if parent.patch.is_file() else ""
     if commit is None or (commit == git_commit() and patch == git_patch()):

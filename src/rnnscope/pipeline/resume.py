@@ -1,16 +1,18 @@
 """Going on with a run in its own folder: `resume`, and the later stretches of a run that `reproduce` does again."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 from rnnscope.config.changes import with_changes
+from rnnscope.config.compose import Composition
 from rnnscope.config.schema import TrainConfig
-from rnnscope.config.validate import filled_in, recorded_config, to_plain
+from rnnscope.config.validate import filled_in, recorded_config
 from rnnscope.errors import UserError
 from rnnscope.monitor.throughput import saved_seconds
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.checkpointing import find_start
 from rnnscope.pipeline.console import Console
+from rnnscope.pipeline.fit import fit_composed
 from rnnscope.pipeline.follow import follow
 from rnnscope.pipeline.hardware import DECIDING
 from rnnscope.pipeline.lightning import quiet_lightning
@@ -41,32 +43,51 @@ def resume_run(
     """
     quiet_lightning()
     refuse_links(run)
-    if is_follower(to_plain(recorded_config(run, Record.read(run.record)))):
+    if is_follower(recorded_config(run, Record.read(run.record)).trainer):
         return follow_on(run, changes or {}, options)
     with RunLock(run.lock), Console(quiet=job is not None) as console:
-        record = Record.read(run.record)
         console.log_to(run.log)
-        before = recorded_config(run, record)
-        for line in filled_in(run, record):
-            console.say(line)
-        config = with_changes(before, changes or {})
-        name, saved = find_start(run, record, console.say)
-        refuse_repetition(run, record, saved, before == config)
-        if saved and saved["ended"] and record.values.get("status") == "finished" and before == config:
-            console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
-            return finished_result(run, record)
-        options = options_of(run, record, config, changes or {}, options)
-        training = assemble(config, console.say, replace(options, from_checkpoint=saved is not None, job=job))
-        if saved:
-            columns = config.dataset.batch_size // training.hardware.processes.world_size
-            check_fit(saved, training.model, columns, str(run.checkpoints / name))
-        if saved and saved["ended"] and before == config:
-            return Session(run, record, training, console, saved).end()
-        refuse_spent_budget(training, saved, str(run.checkpoints / name))
-        session = Session(run, record, training, console, saved)
-        changed = differences(to_plain(before), to_plain(config))
-        begin_segment(run, record, training, name, saved, changed, console)
-        return session.train()
+        return go_on(run, changes or {}, options, job, console)
+
+
+def go_on(run: RunFolder, changes: dict[str, Any], given: RunOptions | None, job: Job | None, console: Console) -> Result:
+    """Train on in a run that is locked, unless it has nothing left to do."""
+    record = Record.read(run.record)
+    before = recorded_config(run, record)
+    for line in filled_in(run, record):
+        console.say(line)
+    config = with_changes(before, changes)
+    name, saved = find_start(run, record, console.say)
+    if before == config:
+        refuse_repetition(run, record, saved)
+    ended = saved is not None and saved["ended"] and before == config
+    if saved and ended and record.values.get("status") == "finished":
+        console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
+        return finished_result(run, record)
+    options = options_of(run, record, config, changes, given)
+    training = assemble(config, console.say, replace(options, from_checkpoint=saved is not None, job=job))
+    if saved:
+        columns = config.dataset.batch_size // training.hardware.processes.world_size
+        check_fit(saved, training.model, columns, str(run.checkpoints / name))
+    if ended:
+        return Session(run, record, training, console, saved).end()
+    refuse_spent_budget(training, saved, str(run.checkpoints / name))
+    session = Session(run, record, training, console, saved)
+    begin_segment(run, record, training, name, saved, differences(asdict(before), asdict(config)), console)
+    return session.train()
+
+
+def train_or_resume(config: TrainConfig, composition: Composition, job: Job) -> None:
+    """Train a job of a sweep in its folder, or go on with the run that is there.
+
+    Raises:
+        UserError: for anything the user can mend.
+    """
+    run = RunFolder(job.folder)
+    if run.record.exists():
+        resume_run(run, job=job)
+    else:
+        fit_composed(config, composition, job)
 
 
 def follow_on(run: RunFolder, changes: dict[str, Any], options: RunOptions | None) -> Result:
@@ -104,13 +125,13 @@ def recorded_of(record: Record, resolved: dict[str, Any]) -> Recorded:
     return Recorded(resolved, horizon, fingerprint, record.get("initial_sha256", str))
 
 
-def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | None, unchanged: bool) -> None:
-    """Refuse to go on with a run that diverged, unless something is changed this time.
+def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | None) -> None:
+    """Refuse to go on with a run that diverged when nothing is changed this time.
 
     Raises:
         UserError: saying what to change.
     """
-    if record.values.get("status") == "diverged" and unchanged:
+    if record.values.get("status") == "diverged":
         step = saved["task"]["step"] if saved else 0
         raise UserError(
             f"{run.path} diverged ({record.values.get('reason')}) and would again: it goes on from step {step} with a change,"
@@ -149,7 +170,7 @@ def begin_segment(
     console: Console,
 ) -> None:
     """Say and record where the run goes on and what differs from there; run.json first, then config.yaml follows."""
-    step, config = saved["task"]["step"] if saved else 0, to_plain(training.config)
+    step, config = saved["task"]["step"] if saved else 0, asdict(training.config)
     other = [*code_changed(run, record), *environment_differences(record.values, environment())]
     segment = {"from_step": step, "started": now(), "checkpoint": name, "after_end": bool(saved and saved["ended"])}
     segment |= {"changed": changed, "resolved": training.hardware.as_record(), "environment": other}
@@ -172,7 +193,7 @@ def begin_segment(
 
 
 def code_changed(run: RunFolder, record: Record) -> list[str]:
-    """Return a line where the code has other uncommitted changes than code.patch holds, on the same commit."""
+    """Return a line where the commit is the same but the uncommitted changes differ from code.patch."""
     commit = record.values.get("git_commit")
     if commit is None or commit != git_commit():
         return []

@@ -5,7 +5,7 @@ from typing import Any
 
 from rnnscope.errors import UserError
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.callbacks import make_callbacks, synchronization_points
+from rnnscope.pipeline.callbacks import TrainingCallbacks, synchronization_points
 from rnnscope.pipeline.checkpointing import CheckpointManager
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.summary import explain, summary
@@ -15,7 +15,6 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.weights import hash_weights
 from rnnscope.training.callback import Callback
-from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.distributed.synchronization import Leader
 
 
@@ -28,6 +27,11 @@ class Result:
     step: int
     metrics: dict[str, float]
     weights_hash: str | None
+
+    @property
+    def exit_status(self) -> int:
+        """What a command that trained exits with: 0 finished, 130 interrupted, 1 diverged."""
+        return {"finished": 0, "interrupted": 130}.get(self.status, 1)
 
 
 class Session:
@@ -44,20 +48,17 @@ class Session:
         first_step = 0 if saved is None else saved["task"]["step"] + 1
         self.writers = open_writers(run, training, first_step, console.say)
         begin, save = lambda: self.checkpoints.begin(), lambda is_best, kept: self.checkpoints.save(is_best, kept)
-        self.watch = make_callbacks(training, self.writers, console, begin, save)
-        collectives, others = training.task.collectives, saved.get("others", []) if saved else []
-        self.leader = self._lead(collectives, others) if collectives else None
-        self.checkpoints = CheckpointManager(run, record, training, self.writers, self.watch, self.leader, saved)
+        self.callbacks = TrainingCallbacks(training, self.writers, console, begin, save)
+        self.leader: Leader | None = None  # lets the other processes follow the callbacks of this one
+        if collectives := training.task.collectives:
+            points, others = synchronization_points(training), saved.get("others", []) if saved else []
+            self.leader = Leader(collectives, points, self.callbacks, training.agreed, others)
+        self.checkpoints = CheckpointManager(run, record, training, self.writers, self.callbacks, self.leader, saved)
         try:
             self.checkpoints.restore(console.say)
         except UserError:
             self.writers.close()
             raise
-
-    def _lead(self, collectives: Collectives, others: list[dict[str, Any]]) -> Leader:
-        """Return what lets the other processes follow the callbacks of this one."""
-        points = synchronization_points(self.training)
-        return Leader(collectives, points, self.watch.monitors, self.training.agreed, others)
 
     def train(self, callback: Callback | None = None) -> Result:
         """Train to the end and record how it went, whatever way it went.
@@ -67,7 +68,7 @@ class Session:
         """
         status, reason = "failed", None
         try:
-            run_trainer(self.training, callback or self.leader or self.watch.monitors)
+            run_trainer(self.training, callback or self.leader or self.callbacks)
             self.checkpoints.wait()
             status = self._status()
         except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
@@ -78,7 +79,7 @@ class Session:
                 raise UserError(advice) from error
             raise
         finally:
-            self.watch.budget.restore_handlers()
+            self.callbacks.budget.restore_handlers()
             self._close(status)
             result = self._finish(status, reason)
         self._summarize(result)
@@ -110,14 +111,14 @@ class Session:
         return "diverged" if task.diverged else "interrupted" if task.interrupted else "finished"
 
     def _finish(self, status: str, reason: str | None) -> Result:
-        task, latest, validation = self.training.task, dict(self.watch.recorder.latest), self.watch.validation
+        task, latest, validation = self.training.task, dict(self.callbacks.recorder.latest), self.callbacks.validation
         digest = hash_weights(self.training.model) if task.ending or status == "finished" else None  # not in mid-step
         values = {
             "status": status,
             "ended": now(),
-            "reason": reason or task.diverged or validation.reason or self.watch.budget.signal,
+            "reason": reason or task.diverged or validation.reason or self.callbacks.budget.signal,
             "stopped_early": validation.stopped_early,
-            "progress": self.watch.progress(self.training),
+            "progress": self.callbacks.progress(),
             "best": {
                 "step": validation.best_step,
                 "loss": latest.get("best/loss"),
@@ -133,6 +134,6 @@ class Session:
         return Result(self.run, status, task.step, latest, digest)
 
     def _summarize(self, result: Result) -> None:
-        seconds, best_step = self.watch.throughput.seconds, self.watch.validation.best_step
+        seconds, best_step = self.callbacks.throughput.seconds, self.callbacks.validation.best_step
         for line in summary(self.training, self.run, result.status, seconds, result.metrics.get("best/loss"), best_step):
             self.console.say(line)

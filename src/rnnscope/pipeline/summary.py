@@ -61,38 +61,23 @@ def what_to_try(training: Training) -> str:
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
     """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
+    step, resume = training.task.step, f"go on from the last checkpoint with: rnnscope resume run={typed_name(run)}"
     if isinstance(error, ProcessLost):
-        return f"another process is gone ({error})", lost_process(training, run)
+        ended = f"one of the {training.hardware.processes.world_size} processes ended (killed, or for the reason it gave above)"
+        return f"another process is gone ({error})", f"at step {step} {ended}; {resume}"
     if isinstance(error, torch.OutOfMemoryError):
         reason = str(error).splitlines()[0]
-        return reason, out_of_memory(training, reason)
+        return reason, f"out of GPU memory at step {step + 1} ({reason}); lower one of {sizes(training)}"
     if isinstance(error, OSError):
         reason = f"{error.strerror}: {error.filename or run.path}"
-        return reason, no_space(training, run, reason) if error.errno in NO_SPACE else None
+        advice = f"no space at step {step} ({reason}); make room, then {resume}"
+        return reason, advice if error.errno in NO_SPACE else None
     return f"{type(error).__name__}: {error}", None
 
 
-def no_space(training: Training, run: RunFolder, reason: str) -> str:
-    """Return what to do about a full disk."""
-    return (
-        f"no space at step {training.task.step} ({reason}); make room, then go on from the last checkpoint with:"
-        f" rnnscope resume run={typed_name(run)}"
-    )
-
-
-def lost_process(training: Training, run: RunFolder) -> str:
-    """Return what to do when another process of the training is gone."""
-    count = training.hardware.processes.world_size
-    return (
-        f"at step {training.task.step} one of the {count} processes ended (killed, or for the reason it"
-        f" gave above); go on from the last checkpoint with: rnnscope resume run={typed_name(run)}"
-    )
-
-
-def out_of_memory(training: Training, reason: str) -> str:
-    """Return what to do about a GPU whose memory is full."""
+def sizes(training: Training) -> str:
+    """Return the keys that decide how much memory a step takes, and their values."""
     dataset, model = training.config.dataset, training.config.model
     keys = {"dataset.batch_size": dataset.batch_size, "dataset.sequence_length": dataset.sequence_length}
     keys["model.hidden_size"] = model.hidden_size
-    lower = ", ".join(f"{key} ({value})" for key, value in keys.items())
-    return f"out of GPU memory at step {training.task.step + 1} ({reason}); lower one of {lower}"
+    return ", ".join(f"{key} ({value})" for key, value in keys.items())

@@ -47,7 +47,7 @@ def refuse_other_model(own: dict[str, Any], parent: dict[str, Any], path: Path, 
     for key, (value, wanted) in differences({"model": own}, {"model": parent}).items():
         if keys is None or key in keys:
             raise UserError(
-                f"{key}={value}: init_from={path} has {key}={wanted}, and its weights fit no other: leave {key} out"
+                f"{key}={value}: init_from={path} has {key}={wanted}, and its weights fit only that: leave {key} out"
             )
 
 
@@ -55,7 +55,7 @@ def starting_run(config: TrainConfig) -> LoadedRun | None:
     """Return the run that a config starts from, opened; None where it starts from nothing.
 
     Raises:
-        UserError: when that run or its weights are gone, or its model is another one.
+        UserError: when that run or its weights are gone, or its model differs.
     """
     if config.init_from is None:
         return None

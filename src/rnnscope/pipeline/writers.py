@@ -1,11 +1,10 @@
 """The open files of a run that callbacks write to."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnnscope.config.schema import TrainConfig
-from rnnscope.config.validate import to_plain
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
 from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.pipeline.build import Training
@@ -31,22 +30,26 @@ class Writers:
     samples: JsonJournal
     board: TensorBoardWriter
 
+    @property
+    def journals(self) -> dict[str, CsvJournal | JsonJournal]:
+        return {"metrics": self.metrics, "timings": self.timings, "samples": self.samples}
+
     def offsets(self) -> dict[str, int]:
         """Return how long each file is now: what a checkpoint remembers."""
-        return {name: getattr(self, name).offset for name in ("metrics", "timings", "samples")}
+        return {name: journal.offset for name, journal in self.journals.items()}
 
     def truncate(self, offsets: dict[str, int]) -> None:
         """Forget what was written after a checkpoint that remembers `offsets`."""
-        for name in ("metrics", "timings", "samples"):
-            getattr(self, name).truncate(offsets[name])
+        for name, journal in self.journals.items():
+            journal.truncate(offsets[name])
 
     def sync(self) -> None:
         """Put on disk what a checkpoint is about to count on."""
-        for writer in (self.metrics, self.timings, self.samples):
-            writer.sync()
+        for journal in self.journals.values():
+            journal.sync()
 
     def close(self) -> None:
-        for writer in (self.metrics, self.timings, self.samples, self.board):
+        for writer in (*self.journals.values(), self.board):
             writer.close()
 
 
@@ -70,6 +73,6 @@ def hparams_of(config: TrainConfig, swept: Iterable[str] = ()) -> dict[str, bool
     """Return the few flat keys that the HParams tab lists, and those of a sweep's keys that are not groups; None as text."""
     listed = ["seed", *(f"{group}.{key}" for group, keys in HPARAMS.items() for key in keys)]
     listed += [key for key in swept if key not in listed and "." in key]
-    flat: dict[str, Any] = flatten(to_plain(config))
+    flat: dict[str, Any] = flatten(asdict(config))
     values = {key: "none" if flat.get(key) is None else flat[key] for key in listed}
     return {key: value if isinstance(value, (bool, int, float)) else str(value) for key, value in values.items()}

@@ -33,24 +33,24 @@ def strangers(where: str, tokens: list[str]) -> str:
     return f"{where} has {len(tokens)} token(s) the run's vocabulary lacks: {listed}; leave them out"
 
 
-def first_id(vocabulary: Vocabulary, config: dict[str, Any]) -> int:
+def first_id(vocabulary: Vocabulary, start_end: str | None) -> int:
     """Return what a text begins after: START where texts were trained between START and END, else a line end.
 
     Without START in the text the model met it once an epoch and has hardly learnt what follows it.
     """
-    return vocabulary.start if is_framed(config) or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
+    return vocabulary.start if start_end is not None or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
 
 
 def drawing(
     vocabulary: Vocabulary,
-    config: dict[str, Any],
+    start_end: str | None,
     top_k: int | None = None,
     top_p: float | None = None,
     minimum_length: int = 0,
 ) -> SamplingOptions:
     """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
     start = None if vocabulary.level == "byte" else vocabulary.start
-    end = vocabulary.end if is_framed(config) else None
+    end = vocabulary.end if start_end is not None else None
     never = {vocabulary.unk, start, vocabulary.end} - {end, None}
     return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
 
@@ -59,11 +59,6 @@ def dataset_of(config: dict[str, Any]) -> dict[str, Any]:
     """Return the keys of the run's dataset, none where somebody else's config has no such section."""
     dataset = config.get("dataset")
     return dataset if isinstance(dataset, dict) else {}
-
-
-def is_framed(config: dict[str, Any]) -> bool:
-    """Whether the run's texts were trained between START and END."""
-    return dataset_of(config).get("start_end") is not None
 
 
 def pieces_of(rows: Iterator[list[int | None]], vocabulary: Vocabulary, count: int, stop: str | None) -> Iterator[list[str]]:

@@ -26,7 +26,7 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.generation import dataset_of, drawing, first_id, pieces_of, prompt_ids
 from rnnscope.runs.journal import read_rows
 from rnnscope.runs.record import Record
-from rnnscope.runs.snapshot import build_model, read_config, read_vocabulary
+from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
 LONGEST = 1024  # tokens scored at once
@@ -81,9 +81,10 @@ class LoadedRun:
         for key, value, least in (("length", length, 0), ("count", count, 1)):
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
-        choice = drawing(self.vocabulary, self.config, top_k, top_p, minimum_length)
+        start_end = dataset_of(self.config).get("start_end")
+        choice = drawing(self.vocabulary, start_end, top_k, top_p, minimum_length)
         check_temperature(temperature)
-        ids = [first_id(self.vocabulary, self.config), *prompt_ids(self.vocabulary, prompt, unknown)]
+        ids = [first_id(self.vocabulary, start_end), *prompt_ids(self.vocabulary, prompt, unknown)]
         seed = secrets.randbits(32) if seed is None else seed
         rows = generate(self.model, ids, length, [temperature] * count, choice, seed % 2**63)
         return pieces_of(rows, self.vocabulary, count, stop)
@@ -136,7 +137,7 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     """
     folder = find_run(str(run))
     config, vocabulary = read_config(folder), read_vocabulary(folder)
-    model = build_model(config, len(vocabulary), str(folder.config))
+    model = build_model(model_config(config, str(folder.config)), len(vocabulary), str(folder.config))
     if checkpoint == "best" and folder.weights.exists():
         load_weights(model, folder.weights)
     else:

@@ -120,33 +120,42 @@ def _read(path: Path, limit: int, parse: Any) -> Any:
     raise UserError(f"{path} has {size} bytes, more than a {path.name} may have ({limit}); not opened")
 
 
-def build_model(config: dict[str, Any], vocabulary_size: int, source: str = "model") -> LanguageModel:
-    """Return a fresh model from the config's `model` section.
+def model_config(config: dict[str, Any], source: str) -> ModelConfig:
+    """Return the `model` section of a config that anybody may have written.
 
     Raises:
-        UserError: for keys a model does not have and sizes no machine holds, naming them.
+        UserError: for keys that a model does not have.
     """
     keys = config.get("model")
     known = {field.name for field in fields(ModelConfig)}
     if not isinstance(keys, dict) or not keys.keys() <= known:
         strange = ", ".join(str(key) for key in keys.keys() - known) if isinstance(keys, dict) else "model"
         raise UserError(f"{source}: unknown key(s) under model: {strange}; known: {', '.join(sorted(known))}")
-    _check_size(keys, vocabulary_size, source)
+    return ModelConfig(**keys)
+
+
+def build_model(config: ModelConfig, vocabulary_size: int, source: str = "model") -> LanguageModel:
+    """Return a fresh model.
+
+    Raises:
+        UserError: for sizes that no machine holds and values of the wrong type, naming them.
+    """
+    _check_size(config, vocabulary_size, source)
     try:
-        return LanguageModel.from_config(ModelConfig(**keys), vocabulary_size)
+        return LanguageModel.from_config(config, vocabulary_size)
     except TypeError as error:
         raise UserError(f"{source}: the model section has a value of the wrong type ({error})") from error
 
 
-def _check_size(keys: dict[str, Any], vocabulary_size: int, source: str) -> None:
+def _check_size(config: ModelConfig, vocabulary_size: int, source: str) -> None:
     """Refuse a model that would exhaust the memory before it is built; a rough count, from above."""
-    sizes = {"hidden_size": keys.get("hidden_size", 512), "num_layers": keys.get("num_layers", 1)}
-    sizes["embedding_size"] = sizes["hidden_size"] if keys.get("embedding_size") is None else keys["embedding_size"]
+    features = config.hidden_size if config.embedding_size is None else config.embedding_size
+    sizes = {"hidden_size": config.hidden_size, "num_layers": config.num_layers, "embedding_size": features}
     for key, size in sizes.items():
         if type(size) is not int:
             raise UserError(f"{source}: model.{key}={size!r} must be a whole number")
-    hidden, layers, features = sizes.values()
-    inputs = vocabulary_size if keys.get("input") == "one_hot" else features
+    hidden, layers = config.hidden_size, config.num_layers
+    inputs = vocabulary_size if config.input == "one_hot" else features
     matrices = 4 * hidden * (inputs + hidden) + 8 * hidden * hidden * max(layers - 1, 0)
     if layers > LAYER_LIMIT or matrices + vocabulary_size * (features + hidden) > PARAMETER_LIMIT:
         listed = ", ".join(f"{key}={size}" for key, size in sizes.items())

@@ -52,7 +52,7 @@ def attempt(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
 def train(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
     """Train from the first step, or from where the job's run stands."""
     from rnnscope.pipeline.options import Job
-    from rnnscope.pipeline.sweep_job import train_or_resume
+    from rnnscope.pipeline.resume import train_or_resume
 
     if cfg.trainer.accelerator != "cpu":
         take_gpu()

@@ -12,6 +12,7 @@ from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
 from rnnscope.errors import UserError
+from rnnscope.training.config import TrainerConfig
 
 STRATEGIES = ("single", "ddp")
 
@@ -50,21 +51,21 @@ class Processes:
         return cores if isinstance(self.environment, SLURMEnvironment) else max(1, cores // self.devices)
 
 
-def find_processes(trainer: dict[str, Any], device: torch.device) -> Processes:
+def find_processes(trainer: TrainerConfig, device: torch.device) -> Processes:
     """Return the processes that the keys of `trainer` ask for.
 
     Raises:
         UserError: for a number of processes that this machine, or the cluster, does not have.
     """
-    if trainer["strategy"] not in STRATEGIES:
-        raise UserError(f"trainer.strategy={trainer['strategy']} is unknown: choose one of {', '.join(STRATEGIES)}")
-    if trainer["strategy"] == "single":
-        if trainer["devices"] is not None:
-            raise UserError(f"trainer.devices={trainer['devices']} needs trainer=ddp: without it one process trains")
+    if trainer.strategy not in STRATEGIES:
+        raise UserError(f"trainer.strategy={trainer.strategy} is unknown: choose one of {', '.join(STRATEGIES)}")
+    if trainer.strategy == "single":
+        if trainer.devices is not None:
+            raise UserError(f"trainer.devices={trainer.devices} needs trainer=ddp: without it one process trains")
         return Processes()
     environment = cluster()
     started = started_on_this_machine(environment)
-    devices = count_devices(trainer["devices"], device, started)
+    devices = count_devices(trainer.devices, device, started)
     nodes = environment.world_size() // devices if started else 1
     return Processes(True, devices, nodes, rank_in(environment), environment.local_rank(), environment)
 
@@ -113,26 +114,24 @@ def started_on_this_machine(environment: ClusterEnvironment) -> int | None:
     return None
 
 
-def check_world_size(recorded: dict[str, Any], processes: Processes, trainer: dict[str, Any]) -> None:
+def check_world_size(recorded: dict[str, Any], processes: Processes, trainer: TrainerConfig) -> None:
     """Refuse to go on with a run, or to repeat it, with other processes than it had: each carries the state of its columns.
 
     Raises:
         UserError: naming the keys.
     """
-    before, devices = recorded.get("world_size") or 1, trainer["devices"]
+    before, devices = recorded.get("world_size") or 1, trainer.devices
     if recorded and before != processes.world_size:
-        asked = f"trainer.devices={'null' if devices is None else devices} and trainer.strategy={trainer['strategy']}"
+        asked = f"trainer.devices={'null' if devices is None else devices} and trainer.strategy={trainer.strategy}"
         raise UserError(
             f"{asked} make {processes.world_size} process(es) here, but the run was trained by {before}:"
             " only as many can go on with it or repeat it"
         )
 
 
-def is_follower(config: dict[str, Any]) -> bool:
-    """Whether this process only follows another one that trains `config`, writes its run folder and says how it goes."""
-    if config["trainer"]["strategy"] != "ddp":
-        return False
-    return rank_in(cluster()) > 0
+def is_follower(trainer: TrainerConfig) -> bool:
+    """Whether this process follows another one, which leads the training, writes the run folder and prints."""
+    return trainer.strategy == "ddp" and rank_in(cluster()) > 0
 
 
 def silence() -> None:
