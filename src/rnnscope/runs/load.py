@@ -17,8 +17,9 @@ from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
+from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import check_temperature, generate
+from rnnscope.model.sampling import generate
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
