@@ -1,7 +1,5 @@
 """Windows: what one training step sees, cut out of a stream so that every token is a target exactly once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

@@ -1,7 +1,5 @@
 """A folder that is either complete or absent: one process at a time fills it, and may be killed at any moment."""
 
-from __future__ import annotations
-
 import errno
 import json
 import shutil

@@ -6,8 +6,6 @@ and no text has to fit in memory:
     document 0 | document 1 | ... | document n-1       UTF-8; `ends[i]` is the byte after document i
 """
 
-from __future__ import annotations
-
 import hashlib
 from array import array
 from collections.abc import Iterator

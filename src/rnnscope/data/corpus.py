@@ -1,7 +1,5 @@
 """Which files a text is made of, in which order, and a fingerprint of what is in them."""
 
-from __future__ import annotations
-
 import fnmatch
 import glob
 import hashlib

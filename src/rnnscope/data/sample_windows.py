@@ -1,7 +1,5 @@
 """Windows over samples: lines, sentences or documents, each from a zero state, grouped by length."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
