@@ -121,7 +121,7 @@ class TextData(pl.LightningDataModule):
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
         sizes = (self.config.val_batch_size, self.config.sequence_length)
         if self.config.windows == "samples":
-            return self._sample_windows(split, *sizes, shuffle=False)
+            return self._sample_windows(split, *sizes, seed=None)
         return StreamWindows(self.stream(split), *sizes, given=self.given)
 
     def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:

@@ -85,11 +85,7 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
     text_digest = content_digest(found)
     settings_digest = _settings_digest(config, vocabulary)
     folder = cache_dir / "streams" / _digest([text_digest, settings_digest])[:32]
-
-    def fill(partial: Path) -> dict[str, Any]:
-        return _encode(config, corpus, found, vocabulary, partial)
-
-    manifest = cached(folder, fill, say)
+    manifest = cached(folder, lambda partial: _encode(config, corpus, found, vocabulary, partial), say)
     return_freed_memory()
     splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
     fingerprint = {
@@ -192,7 +188,7 @@ def _build(counts: Counter[str], config: DatasetConfig) -> Vocabulary:
 
 
 def _check_frozen(config: DatasetConfig, vocabulary: Vocabulary | None) -> None:
-    """Refuse a config that would split a text into other tokens than a given vocabulary has."""
+    """Refuse a config that would split a text into different tokens from those of a given vocabulary."""
     if vocabulary is None:
         return
     word = ("words", "unk_in_text") if vocabulary.level == "word" else ()

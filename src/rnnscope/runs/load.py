@@ -122,7 +122,7 @@ class LoadedRun:
 def _windows(stream: np.ndarray, start: int, kind: str | None, windows: str, carried: bool, window: int) -> Windows:
     """Return the windows that `LoadedRun.score` looks at; with a `kind` of text between START and END, START is given."""
     if windows == "samples":
-        return SampleWindows(stream, 32, LONGEST, start, shuffle=False)
+        return SampleWindows(stream, 32, LONGEST, start, seed=None)
     given = None if kind is None else start
     if carried:
         return StreamWindows(stream, 1, min(LONGEST, len(stream) - 1), given=given)

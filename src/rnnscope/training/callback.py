@@ -52,7 +52,7 @@ class CallbackList(Callback):
     Args:
         ends: called in every step.
         callbacks: the rest, called in the steps that `every` says, and in the last.
-        every: step counts; most steps are a multiple of none, and then nobody is called.
+        every: step counts; in a step that is a multiple of none of them, only `ends` is called.
     """
 
     name = "CallbackList"

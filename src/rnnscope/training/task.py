@@ -28,7 +28,7 @@ from rnnscope.training.state_resets import StateResets
 
 # attributes that are set at every step, by the task and by callbacks: never parameters or modules
 SET_BY_STEP = {"step", "tokens_seen", "epoch", "position", "carried", "learning_rate", "last_count", "correct", "gradient_norm"}
-SET_BY_CALLBACKS = {"look", "synchronizes", "ending"}
+SET_BY_STEP |= {"look", "synchronizes", "ending"}  # by callbacks
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -70,7 +70,7 @@ class LanguageModelTask(pl.LightningModule):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set counters and the like as any object does: torch looks whether each is a parameter, 25 us in every step."""
-        if name in SET_BY_STEP or name in SET_BY_CALLBACKS:
+        if name in SET_BY_STEP:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
