@@ -4,6 +4,7 @@ With another allocator none of this does anything.
 """
 
 import ctypes
+from contextlib import suppress
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # names of malloc.h
 
@@ -20,9 +21,7 @@ def keep_blocks_of_text() -> None:
 
 def return_freed_memory() -> None:
     """Return what was kept, before something else takes memory of its own."""
-    trim = _glibc("malloc_trim")
-    if trim:
-        trim(0)
+    _glibc("malloc_trim", 0)
 
 
 def keep_freed_memory() -> None:
@@ -37,13 +36,9 @@ def keep_freed_memory() -> None:
 
 
 def _set(name: int, value: int) -> None:
-    mallopt = _glibc("mallopt")
-    if mallopt:
-        mallopt(name, value)
+    _glibc("mallopt", name, value)
 
 
-def _glibc(function: str):
-    try:
-        return getattr(ctypes.CDLL(None), function)
-    except (AttributeError, OSError, TypeError):
-        return None
+def _glibc(function: str, *arguments: int) -> None:
+    with suppress(AttributeError, OSError, TypeError):  # there is no glibc
+        getattr(ctypes.CDLL(None), function)(*arguments)

@@ -83,15 +83,14 @@ def test_each_column_goes_on_where_it_was():
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_the_ranks_together_see_what_one_process_would(tokens, batch, time, world):
     stream = np.arange(tokens + 1)
-    for source in (StreamWindows, ZeroStateWindows):
-        alone = list(source(stream, batch * world, time))
-        shares = [list(source(stream, batch * world, time, rank=rank, world_size=world)) for rank in range(world)]
-        assert all(len(share) == len(alone) for share in shares)
-        for window, *parts in zip(alone, *shares, strict=True):
-            assert torch.equal(torch.cat([part.inputs for part in parts]), window.inputs)
-            assert torch.equal(torch.cat([part.targets for part in parts]), window.targets)
-            assert {part.count for part in parts} == {window.count}  # what a loss is divided by is the same for all
-            assert {part.fresh for part in parts} == {window.fresh}
+    alone = list(StreamWindows(stream, batch * world, time))
+    shares = [list(StreamWindows(stream, batch * world, time, rank=rank, world_size=world)) for rank in range(world)]
+    assert all(len(share) == len(alone) for share in shares)
+    for window, *parts in zip(alone, *shares, strict=True):
+        assert torch.equal(torch.cat([part.inputs for part in parts]), window.inputs)
+        assert torch.equal(torch.cat([part.targets for part in parts]), window.targets)
+        assert {part.count for part in parts} == {window.count}  # what a loss is divided by is the same for all
+        assert {part.fresh for part in parts} == {window.fresh}
 
 
 def test_an_endless_source_begins_again():

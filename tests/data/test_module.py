@@ -44,11 +44,10 @@ def test_training_never_ends_and_is_one_object(tmp_path):
     assert sum(window.count for window in epoch) == text.splits["train"].tokens
 
 
-@pytest.mark.parametrize("carried", [True, False])
 @pytest.mark.parametrize("start_end", [None, "line"])
-def test_evaluation_sees_every_token_once_and_start_never_as_a_target(tmp_path, carried, start_end):
+def test_evaluation_sees_every_token_once_and_start_never_as_a_target(tmp_path, start_end):
     text = data(tmp_path, start_end=start_end).prepare()
-    targets = np.concatenate([window.targets.flatten() for window in text.windows("val", carried=carried)])
+    targets = np.concatenate([window.targets.flatten() for window in text.windows("val")])
     targets = targets[targets != IGNORE]
     stream = text.stream("val")[1:]
     kept = stream if start_end is None else stream[stream != text.vocabulary.start]
@@ -59,8 +58,6 @@ def test_evaluation_sees_every_token_once_and_start_never_as_a_target(tmp_path, 
 def test_evaluation_has_its_own_sizes(tmp_path):
     text = data(tmp_path, val_batch_size=3).prepare()
     assert next(iter(text.windows("val"))).inputs.shape == (3, 64)
-    window = next(iter(text.windows("val", batch_size=2, sequence_length=7, carried=False)))
-    assert window.inputs.shape == (2, 7)
 
 
 def test_samples(tmp_path):
@@ -78,7 +75,7 @@ def test_samples_are_looked_for_once(tmp_path, monkeypatch):
     for _ in range(2):
         assert text.report
         text.train_windows()
-        text.windows("val", batch_size=3)
+        text.windows("val")
     assert calls == [text.splits[split].ids for split in ("train", "val")]
 
 

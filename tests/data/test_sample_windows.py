@@ -66,7 +66,7 @@ def test_the_drawing_of_samples():
     names = "?^$abcdefghi"
     stream = np.array([1, 3, 4, 5, 2, 1, 6, 2, 1, 7, 8, 9, 10, 11, 2])
     inputs, targets = drawing(SampleWindows.__doc__)
-    found = list(SampleWindows(stream, 2, 4, START, shuffle=False))
+    found = list(SampleWindows(stream, 2, 4, START, seed=None))
     assert len(inputs) == len(found) == 3
     for window, drawn_inputs, drawn_targets in zip(found, inputs, targets, strict=True):
         real = window.targets != IGNORE

@@ -7,8 +7,9 @@ from messages import user_error
 from rnnscope.model import stepping
 from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
+from rnnscope.model.drawing import SamplingOptions, check_temperature, draw, keep_top
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import SamplingOptions, check_temperature, draw, generate, keep_top
+from rnnscope.model.sampling import generate
 from rnnscope.model.stepping import Stepper
 
 

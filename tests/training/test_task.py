@@ -14,6 +14,7 @@ from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, parts
 from rnnscope.model.scoring import sum_of_nats
+from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.optimizers import OPTIMIZERS, make_optimizer
 from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Constant, make_schedule
@@ -23,12 +24,13 @@ from rnnscope.training.task import LanguageModelTask
 V = 11
 
 
-def make_task(cell: str = "lstm", optimizer: str = "sgd", lr: float = 0.5, schedule=None, **options) -> LanguageModelTask:
+def make_task(
+    cell: str = "lstm", optimizer: str = "sgd", lr: float = 0.5, schedule=None, resets=None, **clipping
+) -> LanguageModelTask:
     torch.manual_seed(0)
     model = LanguageModel.from_config(ModelConfig(cell, 6, 2), V)
-    task = LanguageModelTask(model, make_optimizer(model.parameters(), optimizer, lr), schedule or Constant(lr), **options)
-    task.manual_backward = lambda loss: loss.backward()  # what Lightning's does on one device
-    return task
+    take = OptimizerStep(model, make_optimizer(model.parameters(), optimizer, lr), **clipping)
+    return LanguageModelTask(take, schedule or Constant(lr), resets)
 
 
 def windows(batch: int = 3, length: int = 5, tokens: int = 60) -> StreamWindows:

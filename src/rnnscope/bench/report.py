@@ -16,9 +16,10 @@ from rnnscope.config.schema import BenchConfig
 from rnnscope.cores import core_count
 from rnnscope.errors import UserError
 from rnnscope.model.config import ModelConfig
+from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import resolve_device
-from rnnscope.model.sampling import SamplingOptions, generate
+from rnnscope.model.sampling import generate
 from rnnscope.runs.environment import cpu_name, gpu_names
 
 SELDOM = ["trainer.val_every=1000", "trainer.checkpoint_every=1000"]

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.config.schema import TrainConfig
 from rnnscope.errors import UserError
-from rnnscope.model.sampling import check_temperature
+from rnnscope.model.drawing import check_temperature
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 from rnnscope.runs.segments import config_in_force, flatten

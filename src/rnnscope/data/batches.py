@@ -1,7 +1,5 @@
 """Windows: what one training step sees, cut out of a stream so that every token is a target exactly once."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -71,7 +69,9 @@ class Windows:
     for a position in a different layout.
     """
 
-    def __init__(self, batch_size: int, sequence_length: int, *, endless: bool, rank: int, world_size: int) -> None:
+    def __init__(
+        self, batch_size: int, sequence_length: int, endless: bool = False, rank: int = 0, world_size: int = 1
+    ) -> None:
         if batch_size < 1 or sequence_length < 1:
             raise UserError(f"batch_size={batch_size} and sequence_length={sequence_length} must be at least 1")
         if batch_size % world_size:
@@ -155,7 +155,7 @@ class StreamWindows(Windows):
         world_size: int = 1,
         given: int | None = None,
     ) -> None:
-        super().__init__(batch_size, sequence_length, endless=endless, rank=rank, world_size=world_size)
+        super().__init__(batch_size, sequence_length, endless, rank, world_size)
         self._stream, self._given = np.asarray(stream), given
         tokens = len(stream) - 1
         if tokens < 1:
@@ -191,19 +191,11 @@ class StreamWindows(Windows):
 class ZeroStateWindows(Windows):
     """Independent windows from a zero state that tile a stream: `sequence_length` targets each, `batch_size` at a time.
 
-    Each token is a target exactly once; only the last window is padded. `stream`, ranks: see `StreamWindows`.
+    Each token is a target exactly once; only the last window is padded. `stream`, `given`: see `StreamWindows`.
     """
 
-    def __init__(
-        self,
-        stream: np.ndarray,
-        batch_size: int,
-        sequence_length: int,
-        rank: int = 0,
-        world_size: int = 1,
-        given: int | None = None,
-    ) -> None:
-        super().__init__(batch_size, sequence_length, endless=False, rank=rank, world_size=world_size)
+    def __init__(self, stream: np.ndarray, batch_size: int, sequence_length: int, given: int | None = None) -> None:
+        super().__init__(batch_size, sequence_length)
         self._stream, self._given = np.asarray(stream), given
         self._tokens = len(stream) - 1
         self.windows_per_epoch = -(-self._tokens // (batch_size * sequence_length))
@@ -212,7 +204,7 @@ class ZeroStateWindows(Windows):
     def window(self, epoch: int, number: int) -> Window:
         first = (number * self.batch_size + np.arange(self.batch_size)) * self.sequence_length
         length = np.clip(self._tokens - first, 0, self.sequence_length)
-        inputs, targets, counts = cut(self._stream, first, length, self.sequence_length, self._given, self._rows)
+        inputs, targets, counts = cut(self._stream, first, length, self.sequence_length, self._given)
         return Window(inputs, targets, int(counts.sum()), True, epoch)
 
 

@@ -1,12 +1,9 @@
 """A folder that is either complete or absent: one process at a time fills it, and may be killed at any moment."""
 
-from __future__ import annotations
-
 import errno
 import json
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +26,7 @@ def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[
         return found
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.with_name(folder.name + ".lock"), say):
-            return read_manifest(folder) or _fill(folder, fill)
+        return _fill_alone(folder, fill, say)
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
@@ -50,6 +46,17 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
+def _fill_alone(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any]:
+    lock = Lock(folder.with_name(folder.name + ".lock"))
+    if not lock.acquire(wait=False):
+        say("waiting for another process that is encoding the same text")
+        lock.acquire()
+    try:
+        return read_manifest(folder) or _fill(folder, fill)
+    finally:
+        lock.release()
+
+
 def _fill(folder: Path, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any]:
     partial = folder.with_name(folder.name + ".partial")
     for stale in (partial, folder):
@@ -65,16 +72,3 @@ def _fill(folder: Path, fill: Callable[[Path], dict[str, Any]]) -> dict[str, Any
         shutil.rmtree(partial, ignore_errors=True)
         raise
     return manifest
-
-
-@contextmanager
-def _locked(path: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold an exclusive lock on a file; the system releases it however the process ends."""
-    lock = Lock(path)
-    if not lock.acquire(wait=False):
-        say("waiting for another process that is encoding the same text")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

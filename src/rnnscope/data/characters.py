@@ -1,7 +1,5 @@
 """Characters and bytes to ids and back, by look-up tables."""
 
-from __future__ import annotations
-
 import codecs
 from collections import Counter
 

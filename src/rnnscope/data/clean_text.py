@@ -6,8 +6,6 @@ and no text has to fit in memory:
     document 0 | document 1 | ... | document n-1       UTF-8; `ends[i]` is the byte after document i
 """
 
-from __future__ import annotations
-
 import hashlib
 from array import array
 from collections.abc import Iterator
@@ -21,7 +19,7 @@ import numpy as np
 from rnnscope.data.cleaning import Cleaner, cut_blocks
 from rnnscope.data.corpus import Corpus
 from rnnscope.data.hashing_writer import HashingWriter
-from rnnscope.data.sources import BLOCK, Source
+from rnnscope.data.sources import BLOCK, Source, documents
 from rnnscope.errors import UserError
 
 
@@ -118,20 +116,21 @@ def write_text(
 
     Documents that are empty after cleaning are left out and counted. Errors: `UserError` when nothing is left.
     """
-    writer = _DocumentWriter(corpus.config.separator if separate else "")
+    config = corpus.config
+    writer = _DocumentWriter(config.separator if separate else "")
     labeled = {}
     with HashingWriter(path, hashed=False) as file:
         for split, sources in found.items():
             before = len(writer.ends)
             for source in sources:
-                for document in corpus.documents(source, encoding):
+                for document in documents(source, encoding, config.column, config.lines, corpus.changes):
                     writer.write(file, cleaner.clean(document), new_split=len(writer.ends) == before)
             labeled[split] = len(writer.ends) - before
     cleaner.changes["empty documents left out"] += writer.empty
     files = sum(map(len, found.values()))
     if not writer.visible:
         first = next(iter(found.values()))[0].path
-        where = f" in column {corpus.config.column!r}" if corpus.config.column else ""
+        where = f" in column {config.column!r}" if config.column else ""
         others = f" and {files - 1} more" if files > 1 else ""
         raise UserError(f"{first}{others}: only white space{where}: give a different text")
     return writer.text(path, labeled, files)

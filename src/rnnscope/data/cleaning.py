@@ -1,7 +1,5 @@
 """Cleaning a text before it becomes tokens, and counting everything that changes."""
 
-from __future__ import annotations
-
 import io
 import re
 import unicodedata

@@ -1,10 +1,8 @@
 """The type and default of every key of `dataset`. What each means stands in conf/dataset/text_files.yaml."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 
 @dataclass
@@ -62,7 +60,7 @@ class DatasetConfig:
     val_batch_size: int = 16
 
     @classmethod
-    def from_dict(cls, keys: Mapping[str, Any]) -> DatasetConfig:
+    def from_dict(cls, keys: Mapping[str, Any]) -> Self:
         """The config in nested dicts, as config.yaml of a run folder has it."""
         corpus, split = CorpusConfig(**keys.get("corpus", {})), SplitConfig(**keys.get("split", {}))
         return cls(**{**keys, "corpus": corpus, "split": split})

@@ -1,7 +1,5 @@
 """Which files a text is made of, in which order, and a fingerprint of what is in them."""
 
-from __future__ import annotations
-
 import fnmatch
 import glob
 import hashlib
@@ -9,12 +7,12 @@ import importlib.util
 import os
 import sysconfig
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.download import Remote, local_file
-from rnnscope.data.sources import Source, documents, file_digest, members
+from rnnscope.data.sources import Source, file_digest, members
 from rnnscope.errors import UserError
 
 SPLITS = ("train", "val", "test")
@@ -40,10 +38,6 @@ class Corpus:
     def divided(self) -> bool:
         """Whether val and test come out of the same files as train."""
         return self.config.val_path is None and self.config.test_path is None
-
-    def documents(self, source: Source, encoding: str) -> Iterator[Iterator[str]]:
-        """The documents of one source: see `rnnscope.data.sources.documents`."""
-        return documents(source, encoding, self.config.column, self.config.lines, self.changes)
 
     def _files(self, prefix: str) -> list[Source]:
         """The sources of the keys path, url and hash that begin with `prefix`."""

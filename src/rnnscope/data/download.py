@@ -1,7 +1,5 @@
 """Files from elsewhere: found under RNNSCOPE_DATA or in the cache, else downloaded once; always verified."""
 
-from __future__ import annotations
-
 import hashlib
 import logging
 import os
@@ -77,23 +75,18 @@ def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:
         answer = getattr(error, "response", None)
         if answer is not None:
             answer.close()  # pooch leaves one that it refuses open
-        raise UserError(_unreachable(remote, place, error, corrupt)) from None
+        copy = "the copy in the cache is damaged and " if corrupt else ""
+        raise UserError(
+            f"{remote.url}: {copy}the download failed ({_reason(error)}): connect to a network, "
+            f"put the file at {place}, or point RNNSCOPE_DATA at a folder with {place.name}"
+        ) from None
     except ValueError as error:
         if "hash" not in str(error).lower():
             raise
         raise UserError(
-            f"{remote.url}: the download has a wrong hash, not {remote.known_hash}: try again, or put the right file at {place}"
+            f"{remote.url}: the download has a wrong hash, not {known_hash}: try again, or put the right file at {place}"
         ) from None
     return place
-
-
-def _unreachable(remote: Remote, place: Path, error: Exception, corrupt: bool) -> str:
-    reason = _reason(error)
-    copy = "the copy in the cache is damaged and " if corrupt else ""
-    return (
-        f"{remote.url}: {copy}the download failed ({reason}): connect to a network, "
-        f"put the file at {place}, or point RNNSCOPE_DATA at a folder with {place.name}"
-    )
 
 
 def _reason(error: Exception) -> str:

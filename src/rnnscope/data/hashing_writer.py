@@ -1,11 +1,10 @@
 """A file that a second thread writes, and hashes if asked, while the first one makes the next block."""
 
-from __future__ import annotations
-
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
+from typing import Self
 
 BLOCK = 1 << 18  # bytes collected before the second thread gets them
 
@@ -48,7 +47,7 @@ class HashingWriter:
         while rest:
             rest = rest[self._file.write(rest) :]
 
-    def __enter__(self) -> HashingWriter:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

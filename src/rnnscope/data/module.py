@@ -1,16 +1,14 @@
 """The data of a run, as a Lightning data module."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytorch_lightning as pl
 
 from rnnscope.data import report
-from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
+from rnnscope.data.batches import StreamWindows, Windows
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.prepare import PreparedText, check_dataset, prepare
 from rnnscope.data.sample_windows import Pools, SampleWindows, find_pools
@@ -44,12 +42,12 @@ class TextData(pl.LightningDataModule):
         seed: int = 0,
         vocabulary: Vocabulary | None = None,
         say: Callable[[str], None] = lambda line: None,
-    ) -> TextData:
+    ) -> Self:
         """The data that `config` describes. Errors: `UserError`, here for its keys, in `prepare()` for the text."""
         check_dataset(config)
         return cls(config, cache_dir, seed, vocabulary, say)
 
-    def prepare(self) -> TextData:
+    def prepare(self) -> Self:
         """Find or make the ids of all splits. A second call costs nothing."""
         if self._text is None:
             text = prepare(self.config, self.cache_dir, self._frozen, self.say)
@@ -114,28 +112,17 @@ class TextData(pl.LightningDataModule):
             self._train = self.train_windows(rank, world_size)
         return self._train
 
-    def windows(
-        self,
-        split: str,
-        *,
-        batch_size: int | None = None,
-        sequence_length: int | None = None,
-        carried: bool = True,
-        rank: int = 0,
-        world_size: int = 1,
-    ) -> Windows:
-        """Windows over a split for evaluation, each token once: with the state carried, or each window from a zero state.
+    def windows(self, split: str) -> Windows:
+        """Windows over a split for evaluation, each token once, with the state carried.
 
-        Samples come in order of length, each from a zero state, in both cases.
+        Samples come in order of length, each from a zero state.
         """
-        sizes = (batch_size or self.config.val_batch_size, sequence_length or self.config.sequence_length)
         if not self.splits[split].tokens:
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
+        sizes = (self.config.val_batch_size, self.config.sequence_length)
         if self.config.windows == "samples":
-            return self._sample_windows(split, *sizes, shuffle=False, rank=rank, world_size=world_size)
-        if carried:
-            return StreamWindows(self.stream(split), *sizes, given=self.given, rank=rank, world_size=world_size)
-        return ZeroStateWindows(self.stream(split), *sizes, given=self.given, rank=rank, world_size=world_size)
+            return self._sample_windows(split, *sizes, seed=None)
+        return StreamWindows(self.stream(split), *sizes, given=self.given)
 
     def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
         """Windows over the samples of a split. They are found only once: a long text takes a while."""

@@ -1,7 +1,5 @@
 """From a config to encoded splits: find, clean, divide, count, encode, and keep the result under its fingerprint."""
 
-from __future__ import annotations
-
 import hashlib
 import importlib.metadata
 import json
@@ -27,6 +25,7 @@ from rnnscope.data.stream import SplitInfo, encode_split, open_stream
 from rnnscope.data.units import check_kind, units
 from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_counts
 from rnnscope.errors import UserError
+from rnnscope.format import plain
 
 FORMAT = 1  # of the cache: with a new number all texts are encoded again
 NOT_IN_IDS = ("name", "windows", "batch_size", "sequence_length", "val_batch_size")  # keys that the ids do not depend on
@@ -86,11 +85,7 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
     text_digest = content_digest(found)
     settings_digest = _settings_digest(config, vocabulary)
     folder = cache_dir / "streams" / _digest([text_digest, settings_digest])[:32]
-
-    def fill(partial: Path) -> dict[str, Any]:
-        return _encode(config, corpus, found, vocabulary, partial)
-
-    manifest = cached(folder, fill, say)
+    manifest = cached(folder, lambda partial: _encode(config, corpus, found, vocabulary, partial), say)
     return_freed_memory()
     splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
     fingerprint = {
@@ -193,18 +188,14 @@ def _build(counts: Counter[str], config: DatasetConfig) -> Vocabulary:
 
 
 def _check_frozen(config: DatasetConfig, vocabulary: Vocabulary | None) -> None:
-    """Refuse a config that would split a text into other tokens than a given vocabulary has."""
+    """Refuse a config that would split a text into different tokens from those of a given vocabulary."""
     if vocabulary is None:
         return
     word = ("words", "unk_in_text") if vocabulary.level == "word" else ()
     for key in ("level", *word, "lower_case", "normalise"):
         if getattr(config, key) != getattr(vocabulary, key):
-            value, wanted = _spelled(getattr(config, key)), _spelled(getattr(vocabulary, key))
+            value, wanted = plain(getattr(config, key)), plain(getattr(vocabulary, key))
             raise UserError(f"dataset.{key}={value}: the vocabulary was made with {wanted}: set dataset.{key}={wanted}")
-
-
-def _spelled(value: Any) -> str:
-    return "null" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _signatures(found: dict[str, list[Source]]) -> list[tuple[int, int]]:

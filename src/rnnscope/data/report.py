@@ -1,13 +1,12 @@
 """The short report on a text at the start of a run, and the warnings that belong to it."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
 from rnnscope.data.clean_text import CleanText
 from rnnscope.data.stream import SplitInfo
 from rnnscope.data.vocabulary import SPECIALS, UNK, Vocabulary
+from rnnscope.format import plural
 
 MANY_CHARACTERS = 5000  # Chinese and Japanese texts have up to about this many distinct ones
 MANY_WORDS = 50_000  # in a vocabulary: from here on the head takes most of the time and memory of a step
@@ -19,11 +18,11 @@ LONG = 40  # characters of a token that are shown: a word can be as long as a te
 
 def text_lines(text: CleanText, characters: int | None, counts: Counter[str] | None, level: str, words: str) -> list[str]:
     """What the text is made of, and where they were counted how many distinct `characters` and tokens train has."""
-    line = f"text: {_number(text.files, 'file')}, {_number(len(text.ends), 'document')}, {text.characters:,} characters"
+    line = f"text: {plural(text.files, 'file')}, {plural(len(text.ends), 'document')}, {text.characters:,} characters"
     if characters is None:
         return [line]
-    line += f"; {_number(characters, 'distinct character')}"
-    line += f", {_number(len(counts), 'distinct word')} in train" if level == "word" and counts else " in train"
+    line += f"; {plural(characters, 'distinct character')}"
+    line += f", {plural(len(counts), 'distinct word')} in train" if level == "word" and counts else " in train"
     if counts and level == "char" and len(counts) > MANY_CHARACTERS:
         return [
             line,
@@ -53,11 +52,11 @@ def vocabulary_lines(vocabulary: Vocabulary, counts: Counter[str] | None, cap: i
     rarest = vocabulary.tokens[-1]
     lines = [
         f"vocabulary: {len(vocabulary):,} tokens (level {vocabulary.level}, {limits}); "
-        f"the rarest is {_quoted(rarest)}, {_number(counts[rarest], 'time')}"
+        f"the rarest is {_quoted(rarest)}, {plural(counts[rarest], 'time')}"
     ]
     if missing := _missing(counts, vocabulary):
         noun = "rare word" if vocabulary.level == "word" else "rare character"
-        lines.append(_become_unk(_number(len(missing), noun), missing, vocabulary))
+        lines.append(_become_unk(plural(len(missing), noun), missing, vocabulary))
     if vocabulary.level == "word" and len(vocabulary) > MANY_WORDS:
         lines.append(
             f"warning: {len(vocabulary):,} words make every step slow and large, and most are too rare to be learned: "
@@ -75,7 +74,7 @@ def split_line(split: str, info: SplitInfo) -> str:
 def unseen_lines(split: str, counts: Counter[str], vocabulary: Vocabulary) -> Iterator[str]:
     """Which characters of a split the vocabulary lacks. `counts`: how often each character occurs in the split."""
     if missing := _missing(counts, vocabulary):
-        yield f"{split}: " + _become_unk(f"{_number(len(missing), 'character')} outside the vocabulary", missing, vocabulary)
+        yield f"{split}: " + _become_unk(f"{plural(len(missing), 'character')} outside the vocabulary", missing, vocabulary)
 
 
 def _missing(counts: Counter[str], vocabulary: Vocabulary) -> list[tuple[str, int]]:
@@ -95,10 +94,6 @@ def _listed(counts: list[tuple[str, int]]) -> str:
 
 def _quoted(token: str) -> str:
     return repr(token if len(token) <= LONG else f"{token[:LONG]}...")
-
-
-def _number(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def samples_line(samples: int, padding: float, long: int) -> str:

@@ -1,7 +1,5 @@
 """Windows over samples: lines, sentences or documents, each from a zero state, grouped by length."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -56,8 +54,8 @@ class SampleWindows(Windows):
 
     A sample longer than `sequence_length` continues in the next window with the state carried (`fresh` is False there):
     no token is lost. A window is as long as its longest sample, rounded up to one of at most 8 lengths that waste little.
-    With `shuffle` each epoch has a new order, drawn from `seed`: of all samples, or within pools of 262,144 neighbors
-    where there are more. Ranks share the rows of each window.
+    Each epoch has a new order, drawn from `seed`, or without one that of the lengths: of all samples, or within pools of
+    262,144 neighbors where there are more. Ranks share the rows of each window.
     """
 
     def __init__(
@@ -67,14 +65,13 @@ class SampleWindows(Windows):
         sequence_length: int,
         start: int,
         endless: bool = False,
-        shuffle: bool = True,
-        seed: int = 0,
+        seed: int | None = 0,
         rank: int = 0,
         world_size: int = 1,
         pools: Pools | None = None,
     ) -> None:
-        super().__init__(batch_size, sequence_length, endless=endless, rank=rank, world_size=world_size)
-        self._stream, self._start, self._seed, self._shuffle = np.asarray(stream), start, seed, shuffle
+        super().__init__(batch_size, sequence_length, endless, rank, world_size)
+        self._stream, self._start, self._seed = np.asarray(stream), start, seed
         self._pools = find_pools(self._stream, start) if pools is None else pools
         if not self._pools.lengths:
             raise UserError("the text has no sample to make windows of: give a longer text")
@@ -108,7 +105,7 @@ class SampleWindows(Windows):
 
     @cached_property
     def _layout(self) -> dict[str, int]:
-        return {**super()._layout, "seed": self._seed}
+        return {**super()._layout, "seed": self._seed or 0}
 
     def _samples(self, pool: int) -> tuple[np.ndarray, np.ndarray]:
         """Where the samples of a pool begin, and how many targets they have: both (samples,)."""
@@ -134,13 +131,13 @@ class SampleWindows(Windows):
     def _find(self, epoch: int, number: int) -> tuple[_Plan, int]:
         """The plan that holds window `number` of an epoch, and the window's number in it."""
         pools = np.arange(len(self._pool_windows))
-        if self._shuffle:
+        if self._seed is not None:
             np.random.default_rng([self._seed, epoch]).shuffle(pools)
         ends = np.cumsum(self._pool_windows[pools])
         turn = int(np.searchsorted(ends, number, side="right"))
         pool = int(pools[turn])
         if self._plan_of != (epoch, pool):
-            random = np.random.default_rng([self._seed, epoch, pool]) if self._shuffle else None
+            random = None if self._seed is None else np.random.default_rng([self._seed, epoch, pool])
             self._plan, self._plan_of = self._make_plan(pool, random), (epoch, pool)
         return self._plan, number - int(ends[turn] - self._pool_windows[pool])
 

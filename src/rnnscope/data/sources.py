@@ -1,7 +1,5 @@
 """One file as text: decompressed, decoded, and cut into documents."""
 
-from __future__ import annotations
-
 import bz2
 import codecs
 import csv
@@ -17,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO, Self, cast
 
 from rnnscope.errors import UserError, WrongEncoding
 
@@ -183,7 +181,7 @@ class _Lines:
         self.open, self.closed = False, 0
         self._lines = _split_lines(blocks)
 
-    def __iter__(self) -> _Lines:
+    def __iter__(self) -> Self:
         return self
 
     def __next__(self) -> str:

@@ -1,7 +1,5 @@
 """Where a text is divided into train, val and test."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

@@ -3,8 +3,6 @@
 file      START id id id ... id        N + 1 ids for N targets: the input of a target is the id before it
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

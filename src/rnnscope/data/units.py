@@ -1,7 +1,5 @@
 """What stands between START and END: documents, paragraphs, lines or sentences."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Callable, Iterator
 from typing import NamedTuple

@@ -1,9 +1,7 @@
 """Tokens and their ids: characters, bytes or words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -93,7 +91,7 @@ class Vocabulary:
         decoder = self.decoder(specials=specials)
         return "".join([decoder.feed(int(id)) for id in ids]) + decoder.finish()
 
-    def decoder(self, *, specials: bool = False) -> ByteDecoder | TokenDecoder:
+    def decoder(self, *, specials: bool = False) -> "ByteDecoder | TokenDecoder":
         """An object that turns ids into text one at a time: `feed(id)` for each, `finish()` at the end."""
         return ByteDecoder() if self.level == "byte" else TokenDecoder(self, specials)
 
@@ -103,7 +101,7 @@ class Vocabulary:
         return {"version": VERSION, "level": self.level, "tokens": self.tokens, **options}
 
     @classmethod
-    def from_json(cls, data: Any) -> Vocabulary:
+    def from_json(cls, data: Any) -> Self:
         """The vocabulary in `data`, which is not trusted. Errors: `UserError` for what `to_json` cannot have written."""
         problem = _problem(data)
         if problem:
@@ -111,7 +109,7 @@ class Vocabulary:
         return cls(data["level"], data["tokens"], **{key: data[key] for key in OPTIONS})
 
     @classmethod
-    def build(cls, counts: Mapping[str, int], config: DatasetConfig) -> Vocabulary:
+    def build(cls, counts: Mapping[str, int], config: DatasetConfig) -> Self:
         """The vocabulary of a text with these token `counts`: the most frequent first, ties by spelling.
 
         Tokens seen less than `minimum_count` times are left out, then the rarest beyond `vocabulary_size`, which counts

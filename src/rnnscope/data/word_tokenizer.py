@@ -1,7 +1,5 @@
 """Words to ids and back: three ways to split a text, and how the two that lose its spaces put them back."""
 
-from __future__ import annotations
-
 import re
 from array import array
 from collections import Counter

@@ -1,8 +1,11 @@
 """Generated text while training, at several temperatures, to TensorBoard, samples.jsonl and the terminal."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from rnnscope.model.sampling import SamplingOptions, generate
+from rnnscope.model.drawing import SamplingOptions
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.sampling import generate
 from rnnscope.monitor.recorder import Journal
 from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.monitor.validation import due
@@ -10,54 +13,59 @@ from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
-class SampleWriter(Callback):
-    """Every `every` steps and at the end, one text for each temperature, drawn from a generator of their own.
+@dataclass(frozen=True)
+class Sampler:
+    """Generates the texts of a step.
 
     Args:
-        every: optimizer steps between samples.
-        prompt: text that samples begin with, and `prompt_ids` its ids.
+        prompt: text that samples begin with.
+        prompt_ids: its ids, after what stands before any text.
         length: tokens generated after the prompt.
         temperatures: one sample each.
         options: among which tokens is drawn.
         decode: ids to text.
         seed: of the run; together with the step it decides the draws.
-        show: puts one sample on the terminal.
     """
+
+    prompt: str
+    prompt_ids: list[int]
+    length: int
+    temperatures: list[float]
+    options: SamplingOptions
+    decode: Callable[[list[int]], str]
+    seed: int
+
+    def texts(self, model: LanguageModel, step: int) -> list[str]:
+        """Return what `model` writes after the prompt, a text for each temperature."""
+        seed = (self.seed * 1_000_003 + step) % 2**63
+        rows = list(generate(model, self.prompt_ids, self.length, self.temperatures, self.options, seed))
+        columns = zip(*rows, strict=True)
+        return [self.decode([id for id in column if id is not None]) for column in columns]
+
+
+class SampleWriter(Callback):
+    """Every `every` steps and at the end, writes the texts of `sampler`; `show` puts one of them on the terminal."""
 
     name = "Samples"
 
     def __init__(
         self,
+        sampler: Sampler,
+        every: int,
         board: TensorBoardWriter,
         file: Journal,
-        every: int,
-        prompt: str,
-        prompt_ids: list[int],
-        length: int,
-        temperatures: list[float],
-        options: SamplingOptions,
-        decode: Callable[[list[int]], str],
-        seed: int,
         show: Callable[[int, float, str], None],
     ) -> None:
-        self.board, self.file, self.every = board, file, every
-        self.prompt, self.prompt_ids, self.length = prompt, prompt_ids, length
-        self.temperatures, self.options = temperatures, options
-        self.decode, self.seed, self.show = decode, seed, show
+        self.sampler, self.every, self.board, self.file, self.show = sampler, every, board, file, show
 
     def after_step(self, task: LanguageModelTask) -> None:
         if not due(task, self.every):
             return
-        texts = self._texts(task)
-        for temperature, text in zip(self.temperatures, texts, strict=True):
-            self.file.append({"step": task.step, "prompt": self.prompt, "temperature": temperature, "text": text})
-            self.board.text(task.step, f"samples/temperature_{temperature}", self.prompt + text)
+        prompt, temperatures = self.sampler.prompt, self.sampler.temperatures
+        texts = self.sampler.texts(task.model, task.step)
+        for temperature, text in zip(temperatures, texts, strict=True):
+            self.file.append({"step": task.step, "prompt": prompt, "temperature": temperature, "text": text})
+            self.board.text(task.step, f"samples/temperature_{temperature}", prompt + text)
         if texts:
             middle = len(texts) // 2
-            self.show(task.step, self.temperatures[middle], self.prompt + texts[middle])
-
-    def _texts(self, task: LanguageModelTask) -> list[str]:
-        seed = (self.seed * 1_000_003 + task.step) % 2**63
-        rows = list(generate(task.model, self.prompt_ids, self.length, self.temperatures, self.options, seed))
-        columns = zip(*rows, strict=True)
-        return [self.decode([id for id in column if id is not None]) for column in columns]
+            self.show(task.step, temperatures[middle], prompt + texts[middle])

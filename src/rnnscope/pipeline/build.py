@@ -24,6 +24,7 @@ from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.collectives import Collectives
+from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.optimizers import make_optimizer
 from rnnscope.training.randomness import seed_all, seed_of_process
 from rnnscope.training.schedules import make_schedule
@@ -158,17 +159,10 @@ def make_task(
     optimizer = make_optimizer(model.parameters(), **asdict(config.optimizer), capturable=hardware.step_version > 1)
     schedule = make_schedule(lr=config.optimizer.lr, total_steps=horizon, **asdict(config.schedule))
     place = processes.rank, processes.world_size
-    return LanguageModelTask(
-        model,
-        optimizer,
-        schedule,
-        hardware.precision,
-        trainer.clip_norm,
-        trainer.clip_value,
-        resets=StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None,
-        collectives=Collectives(*place) if processes.together else None,
-        cuda_graph=resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say),
-    )
+    collectives = Collectives(*place) if processes.together else None
+    take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives)
+    resets = StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None
+    return LanguageModelTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say))
 
 
 def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:

@@ -9,7 +9,7 @@ from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
 from rnnscope.monitor.progress import Progress
 from rnnscope.monitor.recorder import Recorder
-from rnnscope.monitor.sample_writer import SampleWriter
+from rnnscope.monitor.sample_writer import Sampler, SampleWriter
 from rnnscope.monitor.saving import Saving
 from rnnscope.monitor.throughput import Throughput
 from rnnscope.monitor.update_sizes import UpdateSizes
@@ -129,10 +129,7 @@ def make_sample_writer(training: Training, writers: Writers, console: Console) -
     start_end = config.dataset.start_end
     # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
     least = monitor.sample_length if start_end == "document" else 0
-    return SampleWriter(
-        writers.board,
-        writers.samples,
-        monitor.samples_every or config.trainer.val_every,
+    sampler = Sampler(
         monitor.sample_prompt,
         [first_id(vocabulary, start_end), *prompt_ids(vocabulary, monitor.sample_prompt)],
         monitor.sample_length,
@@ -140,7 +137,9 @@ def make_sample_writer(training: Training, writers: Writers, console: Console) -
         drawing(vocabulary, start_end, minimum_length=least),
         vocabulary.decode,
         config.seed,
-        lambda step, temperature, text: console.say(
-            f"\n--- sample at step {step}, temperature {temperature} ---\n{text}\n---\n"
-        ),
     )
+
+    def show(step: int, temperature: float, text: str) -> None:
+        console.say(f"\n--- sample at step {step}, temperature {temperature} ---\n{text}\n---\n")
+
+    return SampleWriter(sampler, monitor.samples_every or config.trainer.val_every, writers.board, writers.samples, show)

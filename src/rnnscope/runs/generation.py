@@ -5,7 +5,7 @@ from typing import Any
 
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
-from rnnscope.model.sampling import SamplingOptions
+from rnnscope.model.drawing import SamplingOptions
 
 UNKNOWN = ("refuse", "skip", "replace")
 

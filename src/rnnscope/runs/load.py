@@ -17,8 +17,9 @@ from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
+from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import check_temperature, generate
+from rnnscope.model.sampling import generate
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
@@ -122,7 +123,7 @@ class LoadedRun:
 def _windows(stream: np.ndarray, start: int, kind: str | None, windows: str, carried: bool, window: int) -> Windows:
     """Return the windows that `LoadedRun.score` looks at; with a `kind` of text between START and END, START is given."""
     if windows == "samples":
-        return SampleWindows(stream, 32, LONGEST, start, shuffle=False)
+        return SampleWindows(stream, 32, LONGEST, start, seed=None)
     given = None if kind is None else start
     if carried:
         return StreamWindows(stream, 1, min(LONGEST, len(stream) - 1), given=given)

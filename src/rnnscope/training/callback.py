@@ -52,7 +52,7 @@ class CallbackList(Callback):
     Args:
         ends: called in every step.
         callbacks: the rest, called in the steps that `every` says, and in the last.
-        every: step counts; most steps are a multiple of none, and then nobody is called.
+        every: step counts; in a step that is a multiple of none of them, only `ends` is called.
     """
 
     name = "CallbackList"
@@ -98,8 +98,8 @@ class CallbackList(Callback):
             if name in saved:
                 callback.restore(SavedState(source, name, saved[name]))
             else:
-                say(f"{source} has no state of the monitor {name}: it starts from its default")
+                say(f"{source} has no state of the callback {name}: it starts from its default")
         strange = [shown(name) for name, state in saved.items() if name not in remembering and state != {}]
         if strange:
             listed = ", ".join(strange[:MOST_NAMED]) + (", ..." if len(strange) > MOST_NAMED else "")
-            say(f"{source} has the state of monitors that this rnnscope does not have, and ignores it: {listed}")
+            say(f"{source} has the state of callbacks that this rnnscope does not have, and ignores it: {listed}")

@@ -61,9 +61,8 @@ class GraphedStep:
         self._load(state, kept, share)
         recording.graph.replay()
         nats, clipping, correct, norm = recording.numbers.clone().unbind()  # the next replay writes over them
-        clips = self.step.clip_norm is not None or self.step.clip_value is not None
         assert self._state is not None
-        return Outcome(self._state, nats, clipping if clips else None, correct, norm)
+        return Outcome(self._state, nats, clipping if self.step.clips else None, correct, norm)
 
     def _load(self, state: State | None, kept: Tensor | None, share: Tensor) -> None:
         """Put what this step starts from where the graphs read it."""

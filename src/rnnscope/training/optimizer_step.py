@@ -54,6 +54,7 @@ class OptimizerStep:
     ) -> None:
         self.model, self.optimizer, self.precision = model, optimizer, precision
         self.clip_norm, self.clip_value, self.collectives = clip_norm, clip_value, collectives
+        self.clips = clip_norm is not None or clip_value is not None
         self.parameters = list(model.parameters())
 
     def __call__(

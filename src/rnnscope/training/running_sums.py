@@ -52,11 +52,9 @@ class RunningSums:
         if self.clip_norm is not None:
             clipping = (clipping > self.clip_norm).double()
         sums = torch.stack([_stacked(self._new_nats, device).sum(), clipping.sum()])
-        return (
-            sums + torch.tensor([self._nats, self._clipped], dtype=torch.float64).to(device)
-            if self._nats or self._clipped
-            else sums
-        )
+        if self._nats or self._clipped:
+            sums = sums + torch.tensor([self._nats, self._clipped], dtype=torch.float64).to(device)
+        return sums
 
     def take(self) -> float:
         """Return the mean loss since the last look, NaN if there was no step, and begin anew."""

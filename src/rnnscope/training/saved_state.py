@@ -1,10 +1,12 @@
-"""The state of a callback as a checkpoint has it: anybody may have written the file, so that each value is checked."""
+"""The state of a callback as a checkpoint has it. The file may come from anywhere, so each value is checked."""
 
 import math
 from dataclasses import dataclass
 from typing import Any
 
 from rnnscope.errors import UserError, shown
+
+REMEDY = "delete this file, and the run resumes from the checkpoint before it"
 
 
 @dataclass(frozen=True)
@@ -15,6 +17,9 @@ class SavedState:
         source: the checkpoint's file, for messages.
         name: of the callback.
         value: whatever the checkpoint holds for it.
+
+    Raises:
+        UserError: from each method, for a value that is missing or something else; it names the file, the callback and the key.
     """
 
     source: str
@@ -22,33 +27,21 @@ class SavedState:
     value: Any
 
     def number(self, key: str, finite: bool = False) -> float:
-        """Return the number at `key`.
-
-        Raises:
-            UserError: when it is missing or not a number; naming the file, the callback and the key.
-        """
+        """Return the number at `key`."""
         value = self._at(key)
         if not _is_number(value) or math.isnan(value) or (finite and math.isinf(value)):
             raise self._refused(key, value, "a finite number" if finite else "a number")
         return value
 
     def count(self, key: str) -> int:
-        """Return the whole number at `key`, 0 or above.
-
-        Raises:
-            UserError: when it is missing or something else.
-        """
+        """Return the whole number at `key`, 0 or above."""
         value = self._at(key)
         if type(value) is not int or not _is_number(value) or value < 0:
             raise self._refused(key, value, "a whole number of at least 0")
         return value
 
     def numbers(self, key: str) -> dict[str, float]:
-        """Return the names and numbers at `key`; NaN is a number here, for a curve may have it.
-
-        Raises:
-            UserError: when it is missing or something else.
-        """
+        """Return the names and numbers at `key`; NaN is a number here, for a curve may have it."""
         values = self._at(key)
         if not isinstance(values, dict):
             raise self._refused(key, values, "names and numbers")
@@ -61,15 +54,11 @@ class SavedState:
 
     def _at(self, key: str) -> Any:
         if not isinstance(self.value, dict) or key not in self.value:
-            raise UserError(f"{self.source}: the state of {self.name} has no {key}; {self._remedy}")
+            raise UserError(f"{self.source}: the state of {self.name} has no {key}; {REMEDY}")
         return self.value[key]
 
     def _refused(self, key: str, value: Any, wanted: str) -> UserError:
-        return UserError(f"{self.source}: the state of {self.name}: {key} is {shown(value)}, not {wanted}; {self._remedy}")
-
-    @property
-    def _remedy(self) -> str:
-        return "delete this file, and the run resumes from the checkpoint before it"
+        return UserError(f"{self.source}: the state of {self.name}: {key} is {shown(value)}, not {wanted}; {REMEDY}")
 
 
 def _is_number(value: Any) -> bool:

@@ -17,11 +17,10 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from rnnscope.model.language_model import LanguageModel, State, parts
+from rnnscope.model.language_model import State, parts
 from rnnscope.model.scoring import Window
 from rnnscope.training.callback import Callback
 from rnnscope.training.cuda_graph import GraphedStep
-from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Plateau, Schedule
@@ -29,44 +28,27 @@ from rnnscope.training.state_resets import StateResets
 
 # attributes that are set at every step, by the task and by callbacks: never parameters or modules
 SET_BY_STEP = {"step", "tokens_seen", "epoch", "position", "carried", "learning_rate", "last_count", "correct", "gradient_norm"}
-SET_BY_CALLBACKS = {"look", "synchronizes", "ending"}
+SET_BY_STEP |= {"look", "synchronizes", "ending"}  # by callbacks
 
 
 class LanguageModelTask(pl.LightningModule):
-    """Trains a `LanguageModel` on windows.
+    """Trains the model of an `OptimizerStep` on windows.
 
     Args:
-        model: what is trained.
-        optimizer: over the model's parameters.
+        take: takes one step.
         schedule: says the learning rate of each step.
-        precision: `float32` or `bf16` (autocast; weights and optimizer stay float32).
-        clip_norm: the gradient is scaled down to this norm when longer; None leaves it.
-        clip_value: every element of the gradient is clamped to +- this; None leaves it.
         resets: says which columns start a window from zero, though they carry a state; None for none.
-        collectives: with the other processes that train the same model; None where this is the only one.
         cuda_graph: whether steps are replayed as a CUDA graph, which changes nothing but their speed.
     """
 
     def __init__(
-        self,
-        model: LanguageModel,
-        optimizer: torch.optim.Optimizer,
-        schedule: Schedule,
-        precision: str = "float32",
-        clip_norm: float | None = None,
-        clip_value: float | None = None,
-        resets: StateResets | None = None,
-        collectives: Collectives | None = None,
-        cuda_graph: bool = False,
+        self, take: OptimizerStep, schedule: Schedule, resets: StateResets | None = None, cuda_graph: bool = False
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.model, self.schedule, self.precision = model, schedule, precision
-        self.clips = clip_norm is not None or clip_value is not None
-        self.resets, self.collectives = resets, collectives
-        self._optimizer = optimizer
-        step = OptimizerStep(model, optimizer, precision, clip_norm, clip_value, collectives)
-        self._take = GraphedStep(step, resets is not None) if cuda_graph else step
+        self.model, self.precision, self.clips, self.collectives = take.model, take.precision, take.clips, take.collectives
+        self.schedule, self.resets, self._optimizer = schedule, resets, take.optimizer
+        self._take = GraphedStep(take, resets is not None) if cuda_graph else take
         self.learning_rate = math.nan  # of the last step
         self.callbacks = Callback()
         self.carried: State | None = None  # the state that the next window starts from
@@ -74,7 +56,7 @@ class LanguageModelTask(pl.LightningModule):
         self.tokens_seen = 0
         self.epoch = 0
         self.position: dict[str, int] = {}  # of the data, after the last window trained on
-        self.sums = RunningSums(clip_norm)  # since the last point of the curves
+        self.sums = RunningSums(take.clip_norm)  # since the last point of the curves
         self.watched = RunningSums()  # since the last validation: what a plateau schedule looks at
         self.look = False  # a callback sets it to have the next step's accuracy and norm
         self.synchronizes = True  # all processes do after this step: else no callback may end the run, nor save it
@@ -88,7 +70,7 @@ class LanguageModelTask(pl.LightningModule):
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set counters and the like as any object does: torch looks whether each is a parameter, 25 us in every step."""
-        if name in SET_BY_STEP or name in SET_BY_CALLBACKS:
+        if name in SET_BY_STEP:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)

@@ -101,7 +101,7 @@ class Leader(Callback):
 
 
 class Follower(Callback):
-    """Any other process: starts where process 0 is, and does what that decides.
+    """Every other process: starts where process 0 is, and does what it decides.
 
     Args:
         windows: this process's share of those to train on.
@@ -138,7 +138,7 @@ class Follower(Callback):
         for key, value in self.agreed.items():
             if value != agreed[key]:
                 rank = self.collectives.rank
-                raise UserError(f"process {rank} has another {key} than process 0: {value}, there {agreed[key]}")
+                raise UserError(f"process {rank} has a different {key} from process 0: {value}, not {agreed[key]}")
 
     def before_step(self, task: LanguageModelTask) -> None:
         task.look = (task.step + 1) % self.points.look_every == 0

@@ -1,0 +1,87 @@
+"""Drawing the next token from its logits."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnscope.errors import UserError
+
+
+@dataclass(frozen=True)
+class SamplingOptions:
+    """Among which tokens the next one is drawn.
+
+    Args:
+        top_k: keep only the k likeliest tokens.
+        top_p: keep the fewest likeliest tokens that together have this probability (Holtzman et al. 2020).
+        never: ids that are never drawn (UNK and START).
+        end: the id that ends a text, None without one.
+        minimum_length: tokens before `end` may be drawn.
+
+    Raises:
+        UserError: for a value outside its range.
+    """
+
+    top_k: int | None = None
+    top_p: float | None = None
+    never: tuple[int, ...] = ()
+    end: int | None = None
+    minimum_length: int = 0
+
+    def __post_init__(self) -> None:
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"top_k={self.top_k} must be at least 1, or null to draw among all tokens")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise UserError(f"top_p={self.top_p} must lie in (0, 1], or null to draw among all tokens")
+
+    def forbidden(self, drawn: int, like: Tensor) -> Tensor:
+        """Return what to add to logits (count, V): -inf at ids that may not come after `drawn` tokens."""
+        ids = list(self.never)
+        if self.end is not None and drawn < self.minimum_length:
+            ids.append(self.end)
+        penalty = torch.zeros_like(like[:1])
+        penalty[:, ids] = -torch.inf
+        return penalty
+
+
+def check_temperature(temperature: float) -> None:
+    """Refuse a temperature that means nothing."""
+    if not 0 <= temperature < float("inf"):
+        raise UserError(f"temperature={temperature} must be 0 or above; 0 always takes the likeliest token")
+
+
+def draw(logits: Tensor, temperatures: Tensor, options: SamplingOptions, uniform: Tensor) -> Tensor:
+    """Draw one id for each row of `logits` (count, V) at its temperature (count, 1); 0 takes the likeliest.
+
+    `uniform`: a number from [0, 1) for each row, (count, 1) float64. It is compared with the running sum of the row's
+    probabilities: the same draw on every device and thread count.
+    """
+    likeliest, first = logits.max(-1, keepdim=True)
+    scaled = (logits - likeliest) / temperatures.clamp(min=1e-30)  # overflows downwards only: to probability 0
+    steps = running_sum(keep_top(scaled, options.top_k, options.top_p).double().softmax(-1))
+    total = steps[:, -1:]
+    below = torch.nextafter(total, torch.zeros_like(total))  # rounding must not reach past the last token
+    drawn = torch.searchsorted(steps, torch.minimum(uniform * total, below), right=True)
+    drawn = drawn.clamp(max=logits.shape[-1] - 1)  # NaN, of weights that are lost, is above every sum
+    return torch.where(temperatures == 0, first, drawn).squeeze(-1)
+
+
+def running_sum(probabilities: Tensor) -> Tensor:
+    """Return the running sums of each row; on a GPU, whose cumsum is not repeatable, as a product of matrices."""
+    if not probabilities.is_cuda:
+        return probabilities.cumsum(-1)
+    return probabilities @ probabilities.new_ones(2 * probabilities.shape[-1:]).triu()
+
+
+def keep_top(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
+    """Return `logits` (count, V) with every token outside the top k and the top p at -inf."""
+    if top_k is not None and top_k < logits.shape[-1]:
+        smallest = logits.topk(top_k, -1).values[:, -1:]
+        logits = logits.masked_fill(logits < smallest, -torch.inf)
+    if top_p is not None and top_p < 1:
+        ordered, order = logits.sort(-1, descending=True)
+        before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # probability of all likelier tokens
+        ordered = ordered.masked_fill(before >= top_p, -torch.inf)  # the likeliest has 0 before it and always stays
+        logits = torch.empty_like(logits).scatter_(-1, order, ordered)
+    return logits
