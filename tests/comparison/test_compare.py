@@ -305,6 +305,13 @@ def test_the_best_on_each_text(sweep, trained_run, said):
     assert [line.split()[1] for line in lines[3:] if line.startswith("*")] == ["b", "e"]
 
 
+def test_a_run_that_did_not_end_well_is_not_the_best(sweep, trained_run, said):
+    for status in ("diverged", "failed", "running"):
+        put_run(trained_run.path, sweep / "sweeps" / "rates" / status, status=status, **with_result(1.0))
+    put_run(trained_run.path, sweep / "sweeps" / "rates" / "stopped", status="interrupted", **with_result(2.0))
+    assert [line.split()[1] for line in said().splitlines()[3:] if line.startswith("*")] == ["stopped"]
+
+
 def test_a_text_of_unknown_words_is_another_text(sweep, trained_run, said):
     """A third of UNK is easily guessed: what it saves does not make a run the best one."""
     splits = json.loads((trained_run.path / "run.json").read_text(encoding="utf-8"))["data"]["splits"]

@@ -114,7 +114,7 @@ def _summary(entries: list[Entry]) -> str:
     if len(won) == 1:
         return f"Best: <strong><bdi>{escaped(won[0].name)}</bdi></strong> with {cell(won[0], BEST)} bits per character."
     if not won:
-        return "None of them has been validated yet."
+        return "None of them has been validated and come to an end yet."
     return (
         f"They were validated on {len(won)} texts. The best on each is marked:"
         " bits per character compare within a text, not between texts."

@@ -116,7 +116,7 @@ def carry_over(folder: Path) -> None:
     old, new, copying = folder / "study.db", folder / "study.journal", folder / "study.journal.copying"
     if new.exists() or not old.exists():
         return
-    from sqlalchemy.engine import URL  # Optuna's own dependency
+    from sqlalchemy.engine import URL  # Optuna needs it for SQLite alone
 
     copying.unlink(missing_ok=True)  # of a process that died in the middle
     url = URL.create("sqlite", database=str(old.resolve())).render_as_string()
