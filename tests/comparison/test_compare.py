@@ -248,7 +248,7 @@ def test_a_lock_that_may_not_be_opened_leaves_what_the_record_says(sweep, traine
     def refuse(path: Path) -> bool:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("rnnscope.comparison.run_summary.is_locked", refuse)
+    monkeypatch.setattr("rnnscope.runs.record.is_locked", refuse)
     assert len(rows_of(said("format=csv", "filter=status=running"))) == 1
 
 

@@ -100,8 +100,8 @@ def winners(runs: Iterable[Summary]) -> set[str]:
     """
     best: dict[tuple[Value, ...], tuple[float, str]] = {}
     for run in runs:
-        bits = run.facts[BEST]
-        if isinstance(bits, int | float) and run.facts["status"] in ("finished", "interrupted"):
+        bits = run.number(BEST)
+        if bits is not None and run.facts["status"] in ("finished", "interrupted"):
             best[run.text] = min(best.get(run.text, (bits, run.name)), (bits, run.name))
     return {name for _, name in best.values()}
 

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from rnnscope.comparison.run_summary import Summary, Value
+from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.select import BEST, FACTS, LABELS, winners
 from rnnscope.format import GAP, clock, columns_of, number, one_line, plain, table_lines
 
@@ -56,25 +56,19 @@ def cell(run: Summary, key: str) -> str:
     value = run.value(key)
     if value is None:
         return "null" if key in run.config else ""
-    if key in (BEST, "loss") and isinstance(value, int | float):
-        return f"{value:.4f}"
-    if key == "time" and isinstance(value, int | float):
-        return clock(value)
-    if key == "steps" and isinstance(value, int | float):
-        return _steps(run, value)
-    return readable(value, key in run.config)
-
-
-def readable(value: Value, typed: bool) -> str:
-    """Return a value for people: what was typed as it was typed, what was measured with six digits."""
-    if typed or isinstance(value, bool) or not isinstance(value, int | float):
+    measured = run.number(key)
+    if measured is None or key in run.config:
         return plain(value)
-    return number(value)
+    if key in (BEST, "loss"):
+        return f"{measured:.4f}"
+    if key == "steps":
+        return _steps(run, measured)
+    return clock(measured) if key == "time" else number(measured)
 
 
 def _steps(run: Summary, steps: float) -> str:
-    total = run.facts["total_steps"]
-    whole = run.facts["status"] == "finished" or not isinstance(total, int | float)
+    total = run.number("total_steps")
+    whole = run.facts["status"] == "finished" or total is None
     return f"{steps:,.0f}" if whole else f"{steps:,.0f}/{total:,.0f}"
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.sampling import SamplingOptions
+from rnnscope.runs.record import value_at
 
 UNKNOWN = ("refuse", "skip", "replace")
 
@@ -55,15 +56,9 @@ def drawing(
     return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
 
 
-def dataset_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of the run's dataset, none where somebody else's config has no such section."""
-    dataset = config.get("dataset")
-    return dataset if isinstance(dataset, dict) else {}
-
-
 def is_framed(config: dict[str, Any]) -> bool:
     """Whether the run's texts were trained between START and END."""
-    return dataset_of(config).get("start_end") is not None
+    return value_at(config, "dataset.start_end") is not None
 
 
 def pieces_of(rows: Iterator[list[int | None]], vocabulary: Vocabulary, count: int, stop: str | None) -> Iterator[list[str]]:
