@@ -74,7 +74,8 @@ def names(browser) -> list[str]:
 @pytest.fixture
 def three(trained_run, outputs: Path) -> Path:
     """Outputs with three runs, one of which diverged."""
-    for name, bits, lr, status in (("a", 3.5, 0.01, "finished"), ("b", 2.25, 0.002, "interrupted"), ("c", 12.0, 0.3, "diverged")):
+    runs = (("a", 3.5, 0.01, "finished"), ("b", 2.25, 0.002, "interrupted"), ("c", 12.0, 0.3, "diverged"))
+    for name, bits, lr, status in runs:
         put_run(trained_run.path, outputs / "runs" / "x" / name, status=status, **with_result(bits, **{"optimizer.lr": lr}))
     return outputs
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rnnscope.comparison.curves import number
+from rnnscope.comparison.curves import finite
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import newest_rows
@@ -54,6 +54,10 @@ class Summary:
     def value(self, column: str) -> Value:
         """Return what stands in a column, None where the run has no such value."""
         return self.facts[column] if column in self.facts else self.config.get(column)
+
+    def has(self, column: str) -> bool:
+        """Whether the run has a value there; null in its config is one."""
+        return column in self.config or self.facts.get(column) is not None
 
     def number(self, fact: str) -> int | float | None:
         """Return a fact that is a number, None where it is not known."""
@@ -131,7 +135,7 @@ def _newest(folder: RunFolder, facts: dict[str, Value], config: dict[str, Value]
     try:
         rows, whole = newest_rows(folder.metrics)
         for row in rows:
-            values = {key: number(cell) for key, cell in row.items() if cell} | values
+            values = {key: finite(cell) for key, cell in row.items() if cell} | values
             if "best/loss" in values:
                 break
     except UserError as error:

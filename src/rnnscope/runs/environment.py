@@ -16,7 +16,7 @@ UNTRACKED_LIMIT = 1_000_000  # bytes; a larger untracked file is named in the pa
 
 
 def environment() -> dict[str, Any]:
-    """Return versions and hardware as plain values for run.json."""
+    """Return versions and hardware as plain values for run.json; `cores` are the machine's, whatever a quota leaves of them."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),

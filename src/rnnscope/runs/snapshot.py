@@ -124,11 +124,11 @@ def build_model(config: dict[str, Any], vocabulary_size: int, source: str = "mod
     Raises:
         UserError: for keys a model does not have and sizes no machine holds, naming them.
     """
-    keys = config.get("model")
+    keys: Any = config.get("model")
     known = {field.name for field in fields(ModelConfig)}
-    if not isinstance(keys, dict) or not keys.keys() <= known:
-        strange = ", ".join(str(key) for key in keys.keys() - known) if isinstance(keys, dict) else "model"
-        raise UserError(f"{source}: unknown key(s) under model: {strange}; known: {', '.join(sorted(known))}")
+    strange = [str(key) for key in keys if key not in known] if isinstance(keys, dict) else ["model"]
+    if strange:
+        raise UserError(f"{source}: unknown key(s) under model: {', '.join(strange)}; known: {', '.join(sorted(known))}")
     _check_size(keys, vocabulary_size, source)
     try:
         return LanguageModel.from_config(ModelConfig(**keys), vocabulary_size)
