@@ -248,7 +248,7 @@ def test_a_lock_that_may_not_be_opened_leaves_what_the_record_says(sweep, traine
     def refuse(path: Path) -> bool:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr("rnnscope.comparison.run_summary.is_locked", refuse)
+    monkeypatch.setattr("rnnscope.runs.record.is_locked", refuse)
     assert len(rows_of(said("format=csv", "filter=status=running"))) == 1
 
 
@@ -303,6 +303,13 @@ def test_the_best_on_each_text(sweep, trained_run, said):
     lines = said().splitlines()
     assert_says(lines[0], "*", 2, "validation")
     assert [line.split()[1] for line in lines[3:] if line.startswith("*")] == ["b", "e"]
+
+
+def test_a_run_that_did_not_end_well_is_not_the_best(sweep, trained_run, said):
+    for status in ("diverged", "failed", "running"):
+        put_run(trained_run.path, sweep / "sweeps" / "rates" / status, status=status, **with_result(1.0))
+    put_run(trained_run.path, sweep / "sweeps" / "rates" / "stopped", status="interrupted", **with_result(2.0))
+    assert [line.split()[1] for line in said().splitlines()[3:] if line.startswith("*")] == ["stopped"]
 
 
 def test_a_text_of_unknown_words_is_another_text(sweep, trained_run, said):

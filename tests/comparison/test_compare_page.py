@@ -74,7 +74,8 @@ def names(browser) -> list[str]:
 @pytest.fixture
 def three(trained_run, outputs: Path) -> Path:
     """Outputs with three runs, one of which diverged."""
-    for name, bits, lr, status in (("a", 3.5, 0.01, "finished"), ("b", 2.25, 0.002, "diverged"), ("c", 12.0, 0.3, "finished")):
+    runs = (("a", 3.5, 0.01, "finished"), ("b", 2.25, 0.002, "interrupted"), ("c", 12.0, 0.3, "diverged"))
+    for name, bits, lr, status in runs:
         put_run(trained_run.path, outputs / "runs" / "x" / name, status=status, **with_result(bits, **{"optimizer.lr": lr}))
     return outputs
 
@@ -87,7 +88,7 @@ def test_the_table_and_its_winner(three, show):
     ]
     best = one_of(page, "#runs tr.best")
     assert best.text.split()[:4] == ["b", "★", "best", "2.2500"]
-    assert "diverged" in best.text
+    assert "interrupted" in best.text
     assert "x/b with 2.2500 bits per character" in one_of(page, "header").text
     assert all(head.get_attribute("scope") == "col" for head in all_of(page, "#runs thead th"))
     assert all(head.get_attribute("scope") == "row" for head in all_of(page, "#runs tbody th"))

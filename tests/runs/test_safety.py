@@ -189,7 +189,7 @@ def test_weights_are_not_built_to_a_hostile_size(run: Path) -> None:
 def test_paths_do_not_escape(run: Path, tmp_path: Path) -> None:
     for name in ("../../../evil", "/tmp/evil", "..", "a/b"):
         with user_error("name", name, "run folder"):
-            create_run_folder(name, tmp_path)
+            create_run_folder(name)
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     (run / "run.json").write_text(json.dumps({**record, "name": "../../../evil"}), encoding="utf-8")
     assert rnnscope(tmp_path, "reproduce", f"run={run}") == 1

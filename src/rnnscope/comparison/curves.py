@@ -24,7 +24,7 @@ def read_curves(path: Path, tags: list[str], most: int) -> Curves:
     try:
         for row in read_rows(path):
             for tag, points in curves.points.items():
-                if (value := number(row.get(tag))) is not None:
+                if (value := finite(row.get(tag))) is not None:
                     points.append((int(row["step"]), value))
                     if len(points) >= 8 * most:
                         points[:] = thin(points, 4 * most)
@@ -49,7 +49,7 @@ def thin(points: list[Point], most: int) -> list[Point]:
     return sorted({points[0], points[-1], *extremes})
 
 
-def number(text: str | None) -> float | None:
+def finite(text: str | None) -> float | None:
     """Return the finite number that a cell holds, None where it holds none."""
     try:
         value = float(text or "nan")

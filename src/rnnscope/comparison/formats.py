@@ -28,13 +28,12 @@ def format_for(typed: str | None, output: str | None) -> str:
 
 def csv_lines(runs: list[Summary], columns: list[str]) -> list[str]:
     """Return a CSV: a head with the columns, then a line for each run; a value that a run lacks is empty."""
-    rows = [[_harmless(_text(run, column)) for column in columns] for run in runs]
-    return [csv_line([_harmless(column) for column in columns]), *(csv_line(row) for row in rows)]
+    return [csv_line([_harmless(text) for text in row]) for row in _rows(runs, columns)]
 
 
-def _text(run: Summary, column: str) -> str:
-    value = run.value(column)
-    return "" if value is None and column not in run.config else plain(value)
+def _rows(runs: list[Summary], columns: list[str]) -> list[list[str]]:
+    """Return the head and the runs; null where a run's config says so, an empty cell where the run has no value."""
+    return [columns, *([plain(run.value(column)) if run.has(column) else "" for column in columns] for run in runs)]
 
 
 def _harmless(text: str) -> str:
@@ -47,8 +46,7 @@ def _harmless(text: str) -> str:
 def markdown_lines(runs: list[Summary], columns: list[str]) -> list[str]:
     """Return a table in GitHub's Markdown, numbers to the right."""
     rules = ["---:" if is_numeric(runs, column) else "---" for column in columns]
-    rows = [columns, *([_text(run, column) for column in columns] for run in runs)]
-    head, *body = [[_escaped(text) for text in row] for row in rows]
+    head, *body = [[_escaped(text) for text in row] for row in _rows(runs, columns)]
     return [f"| {' | '.join(row)} |" for row in (head, rules, *body)]
 
 

@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.comparison.curves import Point, read_curves
-from rnnscope.comparison.run_summary import KILLED, Summary
+from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.samples import final_sample
 from rnnscope.comparison.select import BEST, find_column, winners
 from rnnscope.comparison.table import cell, is_numeric
 from rnnscope.format import one_line, plain
+from rnnscope.runs.record import KILLED
 
 HERE = Path(__file__).parent
 TAGS = ("train/loss", "val/loss", "update_size/all")
@@ -114,7 +115,7 @@ def _summary(entries: list[Entry]) -> str:
     if len(won) == 1:
         return f"Best: <strong><bdi>{escaped(won[0].name)}</bdi></strong> with {cell(won[0], BEST)} bits per character."
     if not won:
-        return "None of them has been validated yet."
+        return "None of them has been validated and come to an end yet."
     return (
         f"They were validated on {len(won)} texts. The best on each is marked:"
         " bits per character compare within a text, not between texts."
@@ -200,8 +201,8 @@ def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> li
 
 def _ratio(run: Summary, above: str, below: str) -> float | None:
     """Return the quotient of a run's two newest values: one is a multiple of the other all through a run."""
-    values = [value for value in (run.facts.get(above), run.facts.get(below)) if isinstance(value, int | float) and value]
-    return values[0] / values[1] if len(values) == 2 else None
+    dividend, divisor = run.number(above), run.number(below)
+    return dividend / divisor if dividend and divisor else None
 
 
 def _rounded(points: list[Point]) -> tuple[list[int], list[float]]:

@@ -1,12 +1,10 @@
 """Two runs in detail, `rnnscope compare run=A with=B`: what went in otherwise, then what came out otherwise."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from rnnscope.comparison.run_summary import Summary, Value, summarize
-from rnnscope.comparison.table import readable
 from rnnscope.errors import UserError
-from rnnscope.format import clock, one_line, plain, table_lines
+from rnnscope.format import clock, number, one_line, plain, table_lines
 from rnnscope.runs.environment import environment_differences, machine_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.find import find_run
@@ -59,13 +57,13 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
     """
     records = [Record.read(run.folder.record) for run in (first, second)]
     hardware = machine_differences(*(record.get("resolved", dict, {}) for record in records))
-    hardware += environment_differences(*(_part(record, "hardware", "platform") for record in records))
+    hardware += environment_differences(*(record.values for record in records), parts=("hardware", "platform"))
     lines = [f"{letter:<{MARGIN}}{_state(run)}" for letter, run in zip("AB", (first, second), strict=True)] + [""]
     for name, found in (
         ("config", _config(first, second)),
         ("on the way", [line for letter, record in zip("AB", records, strict=True) for line in _changes(letter, record)]),
         ("code", _code(first, second, *records)),
-        ("packages", environment_differences(*(_part(record, "packages", "python") for record in records))),
+        ("packages", environment_differences(*(record.values for record in records), parts=("packages", "python"))),
         ("data", _data(*records)),
         ("hardware", hardware),
     ):
@@ -100,8 +98,7 @@ def _changes(letter: str, record: Record) -> Iterator[str]:
     for segment in segments_of(record):
         for key, (old, new) in segment.get("changed", {}).items():
             yield f"{letter}: {key} {old} -> {new} from step {segment['from_step']} on"
-        other = segment.get("environment")
-        for line in other if isinstance(other, list) else []:
+        for line in segment.get("environment", []):
             yield f"{letter}: {line} from step {segment['from_step']} on"
 
 
@@ -126,10 +123,6 @@ def _patch(run: Summary) -> str:
         return f"not compared ({str(error).replace(str(path), path.name)})"
 
 
-def _part(record: Record, *keys: str) -> dict[str, Any]:
-    return {key: record.values.get(key) for key in keys}
-
-
 def _data(old: Record, new: Record) -> list[str]:
     names = {"text": "another text", "settings": "read or cut otherwise", "vocabulary": "another vocabulary"}
     found = differences(*(record.get("data.fingerprint", dict, {}) for record in (old, new)))
@@ -143,19 +136,17 @@ def results(first: Summary, second: Summary) -> list[str]:
 
 
 def _result(key: str, label: str, first: Summary, second: Summary) -> list[str]:
-    old, new = first.facts.get(key), second.facts.get(key)
-    gap = new - old if isinstance(old, int | float) and isinstance(new, int | float) else None
-    percent = f"{100 * gap / old:+.1f} %" if gap and isinstance(old, int | float) and old and key != "best_step" else ""
+    old, new = first.number(key), second.number(key)
+    gap = None if old is None or new is None else new - old
+    percent = f"{100 * gap / old:+.1f} %" if gap and old and key != "best_step" else ""
     sign = "+" if gap and gap > 0 else "-" if gap else ""
     return [label, _shown(key, old), _shown(key, new), "" if gap is None else f"{sign}{_shown(key, abs(gap))}", percent]
 
 
-def _shown(key: str, value: Value) -> str:
+def _shown(key: str, value: int | float | None) -> str:
     if value is None:
         return "none"
-    if not isinstance(value, int | float):
-        return plain(value)
-    return clock(value) if key == "time" else f"{value:.4f}" if "loss" in key or "bits" in key else readable(value, False)
+    return clock(value) if key == "time" else f"{value:.4f}" if "loss" in key or "bits" in key else number(value)
 
 
 def _rows(first: Summary, second: Summary) -> str:

@@ -8,19 +8,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from rnnscope.comparison.curves import number
+from rnnscope.comparison.curves import finite
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import newest_rows
-from rnnscope.runs.lock import is_locked
-from rnnscope.runs.record import STATUSES, Record
+from rnnscope.runs.record import KILLED, Record, status_of
 from rnnscope.runs.safe_files import check_plain
 
 RECORD_LIMIT = 1_000_000  # bytes of run.json; a usual one has eight thousand
 TEXT_LIMIT = 10_000  # characters of a value
 KEY_LIMIT = 2_000  # config keys; a config has eighty
 MOST_UNKNOWN = 0.01  # share of UNK up to which a validation text counts as the same as one without: UNK is easily guessed
-KILLED = "killed"  # the status of a run whose record says running while nobody holds its lock
 UNFINISHED = ("running", KILLED)  # whose record does not have the end yet
 NUMBERS = {  # facts, and where run.json has them
     "steps": "progress.step",
@@ -57,6 +55,15 @@ class Summary:
         """Return what stands in a column, None where the run has no such value."""
         return self.facts[column] if column in self.facts else self.config.get(column)
 
+    def has(self, column: str) -> bool:
+        """Whether the run has a value there; null in its config is one."""
+        return column in self.config or self.facts.get(column) is not None
+
+    def number(self, fact: str) -> int | float | None:
+        """Return a fact that is a number, None where it is not known."""
+        value = self.facts.get(fact)
+        return value if isinstance(value, int | float) else None
+
 
 def summarize(folder: RunFolder, name: str) -> Summary:
     """Read one run.
@@ -66,7 +73,7 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     """
     check_plain(folder.record, RECORD_LIMIT)
     record = Record.read(folder.record)
-    facts: dict[str, Value] = {"run": name, "folder": str(folder.path), "status": status_of(record, folder)}
+    facts: dict[str, Value] = {"run": name, "folder": str(folder.path), "status": status_of(record)}
     facts |= {fact: _number(record, key) for fact, key in NUMBERS.items()}
     facts |= {fact: _text(record, key) for fact, key in TEXTS.items()}
     config = _config(record)
@@ -76,26 +83,6 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     facts["bits_per_character"], facts["loss"] = tags.get("best/bits_per_character"), tags.get("best/loss")
     facts["tokens_per_second"] = _speed(newest, facts)
     return Summary(folder, {**tags, **facts}, config, _validated_on(record, config), complaint)
-
-
-def status_of(record: Record, folder: RunFolder) -> str:
-    """Return the status: `killed` where the record says running and no process holds the lock.
-
-    Raises:
-        UserError: for one that rnnscope does not write.
-    """
-    status = record.get("status", str)
-    if status not in STATUSES:
-        raise UserError(f"{record.path}: status is {str(status)[:40]!r}, none of {', '.join(STATUSES)}")
-    if status != "running":
-        return status
-    try:
-        check_plain(folder.lock, RECORD_LIMIT)
-        return status if is_locked(folder.lock) else KILLED
-    except UserError:  # no lock file: nobody trains there
-        return KILLED
-    except OSError:  # somebody else's, which we may not open: the record is all there is to go by
-        return status
 
 
 def _number(record: Record, key: str) -> int | float | None:
@@ -148,7 +135,7 @@ def _newest(folder: RunFolder, facts: dict[str, Value], config: dict[str, Value]
     try:
         rows, whole = newest_rows(folder.metrics)
         for row in rows:
-            values = {key: number(cell) for key, cell in row.items() if cell} | values
+            values = {key: finite(cell) for key, cell in row.items() if cell} | values
             if "best/loss" in values:
                 break
     except UserError as error:

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.errors import UserError
+from rnnscope.runs.journal import FILE_LIMIT
 from rnnscope.runs.safe_files import last_lines
 
-FILE_LIMIT = 10_000_000_000  # bytes of samples.jsonl, of which only the end is read
-TAIL = 1_000_000
+TAIL = 1_000_000  # bytes of samples.jsonl that are read
 
 
 @dataclass(frozen=True)

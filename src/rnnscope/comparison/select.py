@@ -94,11 +94,14 @@ def _rank(value: Value) -> tuple[bool, float, str]:
 
 
 def winners(runs: Iterable[Summary]) -> set[str]:
-    """Return the names of the runs with the fewest bits per character, one for each text that was validated on."""
+    """Return the names of the runs with the fewest bits per character, one for each text that was validated on.
+
+    A run that diverged or failed cannot win, nor one that has not come to an end.
+    """
     best: dict[tuple[Value, ...], tuple[float, str]] = {}
     for run in runs:
-        bits = run.facts[BEST]
-        if isinstance(bits, int | float):
+        bits = run.number(BEST)
+        if bits is not None and run.facts["status"] in ("finished", "interrupted"):
             best[run.text] = min(best.get(run.text, (bits, run.name)), (bits, run.name))
     return {name for _, name in best.values()}
 

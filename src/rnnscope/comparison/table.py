@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from rnnscope.comparison.run_summary import Summary, Value
+from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.select import BEST, FACTS, LABELS, winners
 from rnnscope.format import GAP, clock, columns_of, number, one_line, plain, table_lines
 
@@ -25,10 +25,10 @@ class Column:
 
 
 def make_columns(runs: list[Summary], keys: list[str]) -> list[Column]:
-    """Return the columns in full: every key as it is typed, every run by its whole name."""
-    columns = []
+    """Return the columns in full: every key as it is typed, every run by its name within the folder that holds them all."""
+    columns, shared = [], shared_folder(runs)
     for key in keys:
-        cells = inner_names(runs) if key == "run" else [cut(cell(run, key)) for run in runs]
+        cells = [run.name.removeprefix(f"{shared}/") if key == "run" else cut(cell(run, key)) for run in runs]
         label = one_line(LABELS.get(key, key))
         columns.append(Column(key, label, [one_line(text) for text in cells], is_numeric(runs, key)))
     return columns
@@ -39,12 +39,6 @@ def is_numeric(runs: list[Summary], key: str) -> bool:
     return all(type(run.value(key)) in (int, float, type(None)) for run in runs)
 
 
-def inner_names(runs: list[Summary]) -> list[str]:
-    """Return the runs' names within the folder that holds them all: the jobs of one sweep by the names of the jobs."""
-    shared = shared_folder(runs)
-    return [run.name.removeprefix(f"{shared}/") for run in runs]
-
-
 def shared_folder(runs: list[Summary]) -> str:
     """Return the folder that all runs are in, by their names; empty where that is none, or there is one run."""
     folders = {run.name.rpartition("/")[0] for run in runs}
@@ -53,28 +47,19 @@ def shared_folder(runs: list[Summary]) -> str:
 
 def cell(run: Summary, key: str) -> str:
     """Return what a person reads in a cell: 0.001, 4:46, 38,200, 250/400."""
-    value = run.value(key)
-    if value is None:
-        return "null" if key in run.config else ""
-    if key in (BEST, "loss") and isinstance(value, int | float):
-        return f"{value:.4f}"
-    if key == "time" and isinstance(value, int | float):
-        return clock(value)
-    if key == "steps" and isinstance(value, int | float):
-        return _steps(run, value)
-    return readable(value, key in run.config)
-
-
-def readable(value: Value, typed: bool) -> str:
-    """Return a value for people: what was typed as it was typed, what was measured with six digits."""
-    if typed or isinstance(value, bool) or not isinstance(value, int | float):
-        return plain(value)
-    return number(value)
+    measured = run.number(key)
+    if measured is None or key in run.config:
+        return plain(run.value(key)) if run.has(key) else ""
+    if key in (BEST, "loss"):
+        return f"{measured:.4f}"
+    if key == "steps":
+        return _steps(run, measured)
+    return clock(measured) if key == "time" else number(measured)
 
 
 def _steps(run: Summary, steps: float) -> str:
-    total = run.facts["total_steps"]
-    whole = run.facts["status"] == "finished" or not isinstance(total, int | float)
+    total = run.number("total_steps")
+    whole = run.facts["status"] == "finished" or total is None
     return f"{steps:,.0f}" if whole else f"{steps:,.0f}/{total:,.0f}"
 
 

@@ -5,16 +5,18 @@ import os
 import platform
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 PACKAGES = ("rnnscope", "torch", "pytorch-lightning", "hydra-core", "omegaconf", "tensorboard", "numpy", "tokenizers")
+PARTS = ("git_commit", "packages", "hardware", "python", "platform")  # of an environment, the most telling first
 SOURCE = Path(__file__).resolve().parents[3]  # the checkout, when rnnscope runs from one
 UNTRACKED_LIMIT = 1_000_000  # bytes; a larger untracked file is named in the patch, not copied into it
 
 
 def environment() -> dict[str, Any]:
-    """Return versions and hardware as plain values for run.json."""
+    """Return versions and hardware as plain values for run.json; `cores` are the machine's, whatever a quota leaves of them."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -25,25 +27,25 @@ def environment() -> dict[str, Any]:
     }
 
 
-def environment_differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def environment_differences(recorded: dict[str, Any], now: dict[str, Any], parts: Sequence[str] = PARTS) -> list[str]:
     """Return what differs between two environments, `recorded -> now`, the likeliest cause of other numbers first."""
-    found = []
-    for name in ("git_commit", "packages", "hardware", "python", "platform"):
-        old, new = recorded.get(name), now.get(name)
-        if old == new:
-            continue
-        if not isinstance(old, dict) or not isinstance(new, dict):
-            found.append(f"{name} {old} -> {new}")
-            continue
-        keys = sorted(old.keys() | new.keys(), key=lambda key: key != "torch")
-        found += [f"{key} {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
+    found: list[str] = []
+    for part in parts:
+        old, new = recorded.get(part), now.get(part)
+        if isinstance(old, dict) and isinstance(new, dict):
+            found += _differences(old, new, sorted(old.keys() | new.keys(), key=lambda name: (name != "torch", name)))
+        else:
+            found += _differences(recorded, now, [part])
     return found
 
 
 def machine_differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Return in which of device, threads and precision two `resolved` parts of records differ."""
-    keys = ("device", "threads", "precision")
-    return [f"{key} {recorded.get(key)} -> {now.get(key)}" for key in keys if recorded.get(key) != now.get(key)]
+    return _differences(recorded, now, ("device", "threads", "precision"))
+
+
+def _differences(old: dict[str, Any], new: dict[str, Any], keys: Sequence[str]) -> list[str]:
+    return [f"{key} {old.get(key)} -> {new.get(key)}" for key in keys if old.get(key) != new.get(key)]
 
 
 def _version(package: str) -> str | None:
@@ -69,20 +71,20 @@ def gpu_names() -> list[str]:
     return [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
 
 
-def _git(*arguments: str) -> str | None:
-    """Return what git prints about the checkout, None where there is no git or no checkout."""
+def _git(*arguments: str) -> str:
+    """Return what git prints about the checkout, nothing where there is no git or no checkout."""
+    if not (SOURCE / ".git").exists():
+        return ""
     try:
         done = subprocess.run(["git", *arguments], cwd=SOURCE, capture_output=True, timeout=20, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.decode("utf-8", "surrogateescape") if done.returncode in (0, 1) else None
+        return ""
+    return done.stdout.decode("utf-8", "surrogateescape") if done.returncode in (0, 1) else ""
 
 
 def git_commit() -> str | None:
     """Return the commit of rnnscope's own checkout, None when it was installed as a package."""
-    if not (SOURCE / ".git").exists():
-        return None
-    return (_git("rev-parse", "HEAD") or "").strip() or None
+    return _git("rev-parse", "HEAD").strip() or None
 
 
 def git_patch() -> str:
@@ -90,16 +92,14 @@ def git_patch() -> str:
 
     Bytes that are not UTF-8 are surrogates in it: encode it with `surrogateescape`.
     """
-    if not (SOURCE / ".git").exists():
-        return ""
     plain = ("diff", "--binary", "--no-ext-diff", "--no-textconv")
-    parts = [_git(*plain, "HEAD") or ""]
-    for name in (_git("ls-files", "--others", "--exclude-standard", "-z") or "").split("\0"):
+    parts = [_git(*plain, "HEAD")]
+    for name in _git("ls-files", "--others", "--exclude-standard", "-z").split("\0"):
         path = SOURCE / name
         if not name or not path.is_file():
             continue
         if path.stat().st_size > UNTRACKED_LIMIT:
             parts.append(f"# untracked and larger than {UNTRACKED_LIMIT} bytes, left out: {name}\n")
         else:
-            parts.append(_git(*plain, "--no-index", "--", "/dev/null", name) or "")
+            parts.append(_git(*plain, "--no-index", "--", "/dev/null", name))
     return "".join(parts)

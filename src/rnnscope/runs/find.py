@@ -28,13 +28,13 @@ def find_run(run: str, key: str = "run") -> RunFolder:
         return RunFolder(folder)
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{key}={run}: this folder is not a run (it has no config.yaml)")
-    runs = list(iterate_runs(root))
-    whole = [found for found in runs if run in (name_of(found, root), found.path.name)]  # lr-0.1 is not lr-0.15
-    matches = whole or [found for found in runs if _matches(found, run, root)]
+    runs = {found: (name_of(found, root), found.path.name) for found in iterate_runs(root)}
+    whole = [found for found, names in runs.items() if run in names]  # lr-0.1 is not lr-0.15
+    matches = whole or [found for found, names in runs.items() if any(name.startswith(run) for name in names)]
     if len(matches) == 1:
         return matches[0]
     if matches:
-        names = ", ".join(name_of(found, root) for found in matches[:3])
+        names = ", ".join(runs[found][0] for found in matches[:3])
         raise UserError(
             f"{key}={run} fits {len(matches)} runs ({names}{', ...' if len(matches) > 3 else ''}): write more of the name"
         )
@@ -51,11 +51,6 @@ def iterate_runs(root: Path) -> Iterator[RunFolder]:
 def name_of(folder: RunFolder, root: Path) -> str:
     """Return `<name>/<time>`, as people type it."""
     return str(folder.path.relative_to(root)).partition("/")[2]
-
-
-def _matches(folder: RunFolder, prefix: str, root: Path) -> bool:
-    name = name_of(folder, root)
-    return name.startswith(prefix) or folder.path.name.startswith(prefix)
 
 
 def _latest(root: Path, key: str) -> RunFolder:

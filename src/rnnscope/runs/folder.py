@@ -61,14 +61,14 @@ def check_run_name(name: str) -> None:
         raise UserError(f"name={name!r} cannot be the name of a run folder: leave out slashes and dots alone")
 
 
-def create_run_folder(name: str, outputs: Path | None = None) -> RunFolder:
+def create_run_folder(name: str) -> RunFolder:
     """Make outputs/runs/<name>/<time>/, with -2, -3 ... where that second is taken already, and return it.
 
     Raises:
         UserError: where the folder cannot be made.
     """
     check_run_name(name)
-    parent = (outputs or outputs_folder()) / "runs" / name
+    parent = outputs_folder() / "runs" / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for attempt in range(1, 1000):
         path = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")

@@ -1,7 +1,6 @@
 """Generating text from a trained model: where a prompt becomes ids, what may be drawn, and how ids become text as they come."""
 
 from collections.abc import Iterator
-from typing import Any
 
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
@@ -53,12 +52,6 @@ def drawing(
     end = vocabulary.end if start_end is not None else None
     never = {vocabulary.unk, start, vocabulary.end} - {end, None}
     return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
-
-
-def dataset_of(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys of the run's dataset, none where somebody else's config has no such section."""
-    dataset = config.get("dataset")
-    return dataset if isinstance(dataset, dict) else {}
 
 
 def pieces_of(rows: Iterator[list[int | None]], vocabulary: Vocabulary, count: int, stop: str | None) -> Iterator[list[str]]:

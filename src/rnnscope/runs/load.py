@@ -24,9 +24,9 @@ from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.generation import dataset_of, drawing, first_id, pieces_of, prompt_ids
+from rnnscope.runs.generation import drawing, first_id, pieces_of, prompt_ids
 from rnnscope.runs.journal import read_rows
-from rnnscope.runs.record import Record
+from rnnscope.runs.record import Record, value_at
 from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
@@ -82,7 +82,7 @@ class LoadedRun:
         for key, value, least in (("length", length, 0), ("count", count, 1)):
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
-        start_end = dataset_of(self.config).get("start_end")
+        start_end = value_at(self.config, "dataset.start_end")
         choice = drawing(self.vocabulary, start_end, top_k, top_p, minimum_length)
         check_temperature(temperature)
         ids = [first_id(self.vocabulary, start_end), *prompt_ids(self.vocabulary, prompt, unknown)]
@@ -111,8 +111,7 @@ class LoadedRun:
             carried: carry the state through the whole text; False scores independent windows from a zero state.
             window: tokens of those windows.
         """
-        dataset = dataset_of(self.config)
-        kind, windows = dataset.get("start_end"), dataset.get("windows", "stream")
+        kind, windows = value_at(self.config, "dataset.start_end"), value_at(self.config, "dataset.windows") or "stream"
         check_kind(kind, self.vocabulary.level, windows)
         if not text or (kind is not None and not text.strip()):
             raise UserError("there is no text to score: it is empty")

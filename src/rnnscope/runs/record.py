@@ -8,11 +8,15 @@ from typing import Any
 
 from rnnscope.errors import UserError
 from rnnscope.runs.files import replace_text
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.lock import is_locked
+from rnnscope.runs.safe_files import check_plain
 from rnnscope.runs.version import check_version
 
 SCHEMA = 1  # version of run.json; readers refuse a newer one
 SIZE_LIMIT = 20_000_000  # bytes; a run.json has some ten thousand
 STATUSES = ("running", "finished", "interrupted", "failed", "diverged")
+KILLED = "killed"  # the status of a run whose record says running while nobody holds its lock
 
 
 class Record:
@@ -64,6 +68,30 @@ class Record:
         assert values.get("status", "running") in STATUSES
         self.values.update(values)
         replace_text(self.path, json.dumps(self.values, indent=1, ensure_ascii=False) + "\n")
+
+
+def status_of(record: Record, alive: bool = False) -> str:
+    """Return the status of a run: `killed` where the record says running and no process holds the lock.
+
+    Args:
+        alive: take `running` for true; the lock is left alone.
+
+    Raises:
+        UserError: for one that rnnscope does not write.
+    """
+    status = record.get("status", str)
+    if status not in STATUSES:
+        raise UserError(f"{record.path}: status is {str(status)[:40]!r}, none of {', '.join(STATUSES)}")
+    if status != "running" or alive:
+        return status
+    lock = RunFolder(record.path.parent).lock
+    try:
+        check_plain(lock, SIZE_LIMIT)
+        return status if is_locked(lock) else KILLED
+    except UserError:  # no lock file: nobody trains there
+        return KILLED
+    except OSError:  # somebody else's, which we may not open: the record is all there is to go by
+        return status
 
 
 def value_at(values: Any, key: str) -> Any:

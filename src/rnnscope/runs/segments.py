@@ -27,6 +27,7 @@ def segments_of(record: Record) -> list[dict[str, Any]]:
     segments = record.get("segments", list, [])
     for segment in segments:
         whole = isinstance(segment, dict) and isinstance(segment.get("from_step"), int)
+        whole = whole and isinstance(segment.get("environment", []), list)
         if not whole or not all(isinstance(segment.get(key, {}), dict) for key in ("changed", "resolved")):
             raise UserError(f"{record.path}: its segments are not what rnnscope writes; this is not a record of rnnscope")
         if not all(isinstance(pair, list) and len(pair) == 2 for pair in segment.get("changed", {}).values()):

@@ -14,6 +14,7 @@ from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.record import value_at
 
 CONFIG_LIMIT = 1_000_000  # bytes; a config is a page, and one that is not was not written by rnnscope
 VOCABULARY_LIMIT = 100_000_000  # bytes
@@ -78,11 +79,8 @@ def check_places(config: dict[str, Any], source: Path) -> None:
     Raises:
         UserError: naming the key.
     """
-    dataset = config.get("dataset")
-    corpus = dataset.get("corpus") if isinstance(dataset, dict) else None
     for split in ("", "val_", "test_"):
-        found = corpus if isinstance(corpus, dict) else {}
-        url, path = found.get(f"{split}url"), found.get(f"{split}path")
+        url, path = (value_at(config, f"dataset.corpus.{split}{key}") for key in ("url", "path"))
         if url is not None and not re.match(r"https?://", str(url)):
             raise UserError(f"{source}: dataset.corpus.{split}url={url} is not an http address")
         if url is not None and (path in ("", None) or re.search(r"^[/~]|[\\:\0]|(^|/)\.\.?(/|$)", str(path))):
@@ -126,7 +124,7 @@ def model_config(config: dict[str, Any], source: str) -> ModelConfig:
     Raises:
         UserError: for keys that a model does not have.
     """
-    keys = config.get("model")
+    keys: Any = config.get("model")
     known = {field.name for field in fields(ModelConfig)}
     if not isinstance(keys, dict) or not keys.keys() <= known:
         strange = ", ".join(str(key) for key in keys.keys() - known) if isinstance(keys, dict) else "model"

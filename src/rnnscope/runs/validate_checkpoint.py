@@ -32,12 +32,11 @@ def check_whole(saved: dict[str, Any], source: str) -> None:
 
 def _is_task(task: Any) -> bool:
     counts = [task.get(key) for key in ("step", "epoch", "tokens_seen")]
-    numbers = leaves(task.get("schedule"))
     return (
         all(type(count) is int and count >= 0 for count in counts)
         and _are_sums(task.get("tally"))
         and _are_sums(task.get("watched"))
-        and all(map(_is_number, numbers))
+        and all(type(value) in (int, float) and not math.isnan(value) for value in leaves(task.get("schedule")))
         and isinstance(task.get("optimizer"), dict)
     )
 
@@ -47,10 +46,6 @@ def _are_sums(value: Any) -> bool:
     if not isinstance(value, list) or [type(count) for count in value[1:3]] != [int, int] or len(value) != 4:
         return False
     return all(sum is None or (isinstance(sum, Tensor) and sum.numel() == 1) for sum in (value[0], value[3]))
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) in (int, float) and not math.isnan(value)
 
 
 def leaves(value: Any) -> Iterator[Any]:

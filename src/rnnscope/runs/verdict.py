@@ -206,12 +206,11 @@ def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
 
 def _changed_on_the_way(record: Record) -> list[str]:
     """Return what a run went on with that it had not begun with: other code or packages, another machine."""
-    found = []
-    for segment in segments_of(record):
-        other = segment.get("environment")
-        where = f"when the recorded run went on from step {segment['from_step']}"
-        found += [f"{what}, {where}" for what in (other if isinstance(other, list) else [])]
-    return found
+    return [
+        f"{what}, when the recorded run went on from step {segment['from_step']}"
+        for segment in segments_of(record)
+        for what in segment.get("environment", [])
+    ]
 
 
 def _patch_hash(run: RunFolder) -> str:

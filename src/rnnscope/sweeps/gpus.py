@@ -16,7 +16,7 @@ def take_gpu() -> str | None:
 
     if mine or torch.cuda.is_initialized() or torch.cuda.device_count() < 2:
         return None
-    names = visible(torch.cuda.device_count())
+    names = visible_gpus(torch.cuda.device_count())
     folder = Path(tempfile.gettempdir()) / f"rnnscope-gpus-{os.getuid()}"
     folder.mkdir(mode=0o700, exist_ok=True)
     for level in count():
@@ -30,7 +30,7 @@ def take_gpu() -> str | None:
     return None
 
 
-def visible(number: int) -> list[str]:
+def visible_gpus(number: int) -> list[str]:
     """Return the names of the GPUs that this process may use."""
     given = os.environ.get("CUDA_VISIBLE_DEVICES")
     return [name.strip() for name in given.split(",")][:number] if given else [str(index) for index in range(number)]

@@ -19,7 +19,7 @@ from rnnscope.lock import Lock
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
-from rnnscope.runs.record import Record
+from rnnscope.runs.record import Record, status_of
 
 LOST = ("failed", "diverged")
 ENDED = ("finished", *LOST)
@@ -89,13 +89,11 @@ class JobFolder:
             return JobState("failed", noted) if noted else JobState("waiting")
         try:
             record = Record.read(self.run.record)
+            status = status_of(record, alive)
         except UserError as error:
             return JobState("failed", str(error))
-        status = str(record.values.get("status"))
         if noted and status not in ENDED:
             return JobState("failed", noted, record)
-        if status == "running" and not alive and not is_locked(self.run.lock):
-            status = "killed"
         return JobState(status, record.values.get("reason"), record)
 
     def fail(self, reason: str, traceback: str = "") -> None:

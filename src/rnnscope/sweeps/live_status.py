@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
-from rnnscope.comparison.curves import number
+from rnnscope.comparison.curves import finite
 from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.comparison.select import BEST, default_columns, sort_runs
 from rnnscope.comparison.table import table
@@ -100,7 +100,7 @@ def newest_values(path: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     try:
         for row in newest_rows(path)[0]:
-            numbers = ((column, number(cell)) for column, cell in row.items())
+            numbers = ((column, finite(cell)) for column, cell in row.items())
             found = {column: value for column, value in numbers if value is not None} | found
     except (UserError, OSError):
         pass
@@ -123,12 +123,10 @@ def ending(state: JobState) -> str:
     text = state.status
     text += f" at step {state.get('progress.step')}" if state.record is not None else ""
     text += f" after {clock(seconds)}" if seconds is not None else ""
-    text += f"; best val/loss {_loss(best)} at step {state.get('best.step')}" if best is not None else ""
+    text += (
+        f"; best val/loss {best:{'.4f' if best < 1e6 else '.4g'}} at step {state.get('best.step')}" if best is not None else ""
+    )
     return text + (f" ({shortened(state.reason)})" if state.reason else "")
-
-
-def _loss(value: float) -> str:
-    return f"{value:.4f}" if value < 1e6 else f"{value:.4g}"  # a run that diverges may have validated late
 
 
 def shortened(text: str) -> str:

@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
+from rnnscope.format import plain
+
 LENGTH = 80  # characters of a name at most
 DIGITS = 8  # characters of a number at most; a longer one is shortened to three digits
 STRANGE = re.compile(r"[^A-Za-z0-9.-]+")
@@ -51,13 +53,11 @@ def value_text(value: Any) -> str:
         return "-".join(f"{value_text(key)}-{value_text(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
         return "-".join(map(value_text, value))
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
     if isinstance(value, float):
         text = f"{value:g}"
         short = text if float(text) == value and len(text) <= DIGITS else f"{value:.3g}"
         return short.replace("e+", "e")  # a name has no plus sign
-    return str(value)
+    return plain(value)
 
 
 def _is_exact(value: Any) -> bool:

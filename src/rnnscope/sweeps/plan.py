@@ -44,10 +44,6 @@ class Plan:
         """The values of each swept word as typed."""
         return {word.key_or_group: _text(word).partition("=")[2] for word in self.swept.values()}
 
-    @property
-    def fixed_words(self) -> list[str]:
-        return [_text(word) for word in self.fixed]
-
     def grid(self) -> Iterator[list[str]]:
         """Yield the words in which each job differs from the rest: every combination of all values, times the jobs.
 
@@ -167,7 +163,7 @@ class Composer:
         Raises:
             HydraException: for an unknown key or value; UserError: when it starts from a run that does not exist.
         """
-        typed = [*self._plan.fixed_words, *words]
+        typed = [*map(_text, self._plan.fixed), *words]
         config, choices = self._compose(typed)
         if config["init_from"] is not None:  # `latest` would be another run for each job
             typed.append(f"init_from={quote(str(find_run(config['init_from']).path.resolve()))}")

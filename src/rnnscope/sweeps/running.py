@@ -95,7 +95,8 @@ class RunningSweep:
         except OSError as error:
             raise UserError(f"{self.folder} cannot be made ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
         lock = Lock(service_folder(self.folder) / "sweep.lock")
-        self._open.enter_context(held(lock, waiting=self._say_waiting))
+        waiting = f"{self.folder} is being worked on by another process: waiting until it ends"
+        self._open.enter_context(held(lock, waiting=lambda: self._live_status.say(waiting)))
         self._take_over()  # the process waited for may have written it
         self.stop.mark.unlink(missing_ok=True)
         self._open.enter_context(self.stop)
@@ -111,9 +112,6 @@ class RunningSweep:
     def _take_over(self) -> None:
         if (old := Manifest.read(self.folder)) is not None:
             self.manifest.go_on(old)
-
-    def _say_waiting(self) -> None:
-        self._live_status.say(f"{self.folder} is being worked on by another process: waiting until it ends")
 
     def _on_signal(self, name: str) -> None:
         self.stop.mark.write_text(f"{name}\n", encoding="utf-8")

@@ -73,11 +73,12 @@ class Study:
     def tell(self, number: int, state: JobState) -> None:
         """End a trial with what its job came to; one that has not ended stays begun."""
         states, loss = self._optuna.trial.TrialState, state.get("best.loss")
+        pruned = state.get("stopped_early") and str(state.reason).startswith(PRUNED)
         if state.status == "diverged":
             self._study.tell(number, BAD)
         elif state.status == "failed" or (state.status == "finished" and loss is None):
             self._study.tell(number, state=states.FAIL)
-        elif state.status == "finished" and is_pruned(state) and self._study.trials[number].intermediate_values:
+        elif state.status == "finished" and pruned and self._study.trials[number].intermediate_values:
             self._study.tell(number, state=states.PRUNED)
         elif state.status == "finished":
             self._study.tell(number, loss)
@@ -93,11 +94,6 @@ class Study:
 
 def _words(params: dict[str, Any]) -> list[str]:
     return [f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in params.items()]
-
-
-def is_pruned(state: JobState) -> bool:
-    """Whether a pruner ended the run of a job."""
-    return bool(state.get("stopped_early")) and str(state.reason).startswith(PRUNED)
 
 
 def storage_in(folder: Path, name: str = "study.journal") -> Any:
@@ -116,7 +112,7 @@ def carry_over(folder: Path) -> None:
     old, new, copying = folder / "study.db", folder / "study.journal", folder / "study.journal.copying"
     if new.exists() or not old.exists():
         return
-    from sqlalchemy.engine import URL  # Optuna's own dependency
+    from sqlalchemy.engine import URL  # Optuna needs it for SQLite alone
 
     copying.unlink(missing_ok=True)  # of a process that died in the middle
     url = URL.create("sqlite", database=str(old.resolve())).render_as_string()
