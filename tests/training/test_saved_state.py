@@ -1,4 +1,4 @@
-"""What a checkpoint remembers for a monitor is checked value by value: anybody may have written it."""
+"""What a checkpoint remembers for a callback is checked value by value: the file may come from anywhere."""
 
 import math
 from collections.abc import Callable

@@ -105,10 +105,9 @@ class Corpus:
         return any(map(matches, include)) and not any(map(matches, self.config.exclude))
 
     def _ordered(self, sources: list[Source]) -> list[Source]:
-        def key(source: Source) -> str:
-            return hashlib.sha256(source.name.encode()).hexdigest() if self.config.shuffle else source.name
-
-        return sorted(sources, key=key)
+        if self.config.shuffle:
+            return sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).hexdigest())
+        return sorted(sources, key=lambda source: source.name)
 
 
 def package_path(name: str) -> Path:

@@ -52,11 +52,9 @@ def units(text: CleanText, start: int, end: int, kind: str | None, *, words: boo
             yield from _divided(document, SPLITTERS[kind])
 
 
-def units_of(text: str, kind: str | None) -> Iterator[Units]:
+def units_of(text: str, kind: str) -> Iterator[Units]:
     """The units of a text that is in memory: see `units`. The whole is one document."""
-    if kind is None:
-        yield Units([text], False, False)
-    elif kind == "document":
+    if kind == "document":
         yield Units([text], True, True)
     else:
         yield from _divided(cut_blocks([text]), SPLITTERS[kind])

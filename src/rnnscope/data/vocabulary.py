@@ -61,7 +61,7 @@ class Vocabulary:
 
     def encode(self, text: str) -> np.ndarray:
         """The ids of `text`: (tokens,) int64; what is not in the vocabulary is `unk`."""
-        return self._codec.ids(fold(text, self.normalise, self.lower_case)).astype(np.int64)
+        return self.encode_block(text).astype(np.int64)
 
     def encode_block(self, text: str) -> np.ndarray:
         """`encode` in the smallest integer type that holds every id."""

@@ -1,4 +1,4 @@
-"""When a run ends: after so many steps, after so long, or when somebody asks it to."""
+"""When a run ends: after so many steps, after so long, or when it is asked to."""
 
 import signal
 import threading
@@ -18,8 +18,8 @@ class Budget(Callback):
     A signal, or `pause_at`, interrupts: the run could go on. At the last step of its budget a run ends all the same.
 
     SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) finish the step, save and leave; a second Ctrl-C leaves at
-    once. Under `nohup`, which ignores SIGHUP, it stays ignored. Whoever handled signals before, a sweep for one, hears of
-    them too.
+    once. Under `nohup`, which ignores SIGHUP, it stays ignored. Handlers that were set before, a sweep's for one, are
+    called too.
 
     Args:
         total_steps: None for no such limit.
@@ -66,7 +66,7 @@ class Budget(Callback):
             task.ending, task.interrupted = True, not (over_steps or over_time)
 
     def restore_handlers(self) -> None:
-        """Give the signals back to whoever had them before."""
+        """Put the earlier signal handlers back."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

@@ -18,7 +18,7 @@ CHARTS = {
     "Near 1 all the time: the clip sets the step size, not the gradient.",
     "update_size/all": "log10 of RMS(update) / RMS(parameter), all parameters together. About -3 is healthy; above -2 the "
     "steps are too large, below -4 hardly anything is learnt.",
-    "throughput/tokens_per_second": "Training tokens per second since the last point, monitors included.",
+    "throughput/tokens_per_second": "Training tokens per second since the last point, callbacks included.",
     "throughput/seconds": "Seconds since the run began, pauses between sessions left out.",
     "throughput/memory_gigabytes": "Peak memory of the process, or of the GPU.",
 }

@@ -1,4 +1,4 @@
-"""What the terminal shows while a run trains: a bar where somebody watches, a line every so often where a file does."""
+"""What the terminal shows while a run trains: a bar on a terminal, and a line every so often."""
 
 from typing import Protocol
 

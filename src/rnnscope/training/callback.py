@@ -1,4 +1,4 @@
-"""What a training calls before and after each of its steps: a `Callback` for each thing that somebody wants to watch.
+"""What a training calls before and after each of its steps: a `Callback` for each thing that is watched.
 
 They are not subclasses of Lightning's: those are called once for many steps (see training/task.py).
 """

@@ -1,4 +1,4 @@
-"""Sums over steps: what has been lost and clipped since somebody last looked."""
+"""Sums over steps: losses, and how many steps were clipped, since the last look."""
 
 import math
 from typing import Any
@@ -8,9 +8,9 @@ from torch import Tensor
 
 
 class RunningSums:
-    """Sums since the last look. What is added waits on its device until somebody asks: a step neither waits nor adds.
+    """Sums since the last look. What is added stays on its device until a sum is asked for: a step neither waits nor adds.
 
-    When it is asked for makes no difference: float32 losses add up in float64 without rounding.
+    When that happens makes no difference: float32 losses add up in float64 without rounding.
 
     Args:
         clip_norm: gradients are clipped to this norm, and `add` is told their norm before that.

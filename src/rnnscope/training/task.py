@@ -153,7 +153,7 @@ class LanguageModelTask(pl.LightningModule):
         return state
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Put back what `capture` returned; the weights are the model's own matter."""
+        """Put back what `capture` returned; the weights are restored with the model."""
         device = next(self.model.parameters()).device
         options = {key: value for key, value in self._optimizer.param_groups[0].items() if key != "params"}
         self.step, self.epoch, self.tokens_seen = saved["step"], saved["epoch"], saved["tokens_seen"]

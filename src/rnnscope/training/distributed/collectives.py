@@ -62,7 +62,7 @@ class Collectives:
         return _unpacked(box[0])
 
     def gather(self, part: Any) -> list[Any]:
-        """Return everybody's part in the order of the processes; nothing but in process 0."""
+        """Return the parts of all processes in the order of their ranks; an empty list except in process 0."""
         box: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
         with _reaching():
             torch.distributed.gather_object(_packed(part), box, dst=0, group=self._messages)

@@ -7,7 +7,7 @@ Process 0 leads. It alone has callbacks, files and a terminal; the others follow
                              that it may ask the others for their part of a checkpoint: the state their columns carry, their
                              random numbers
 
-Between those points nobody waits for anything but gradients, and nothing is decided.
+Between those points processes wait for nothing but gradients, and nothing is decided.
 """
 
 import signal
@@ -22,7 +22,7 @@ from rnnscope.training.distributed.collectives import Collectives, ProcessLost
 from rnnscope.training.randomness import random_state, restore_random_state
 from rnnscope.training.task import LanguageModelTask
 
-PART = "part"  # what process 0 sends when it wants everybody's part of a checkpoint
+PART = "part"  # what process 0 sends to ask the others for their part of a checkpoint
 
 
 @dataclass(frozen=True)
