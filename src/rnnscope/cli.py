@@ -54,7 +54,7 @@ def main(argv: list[str] | None = None) -> int:
         print(f"rnnscope {__version__}")
         return 0
     if arguments[0] not in COMMANDS:
-        return complain(f"there is no command {arguments[0]!r}{closest(arguments[0], list(COMMANDS))}; see rnnscope --help")
+        return complain(f"unknown command {arguments[0]!r}{closest(arguments[0], list(COMMANDS))} See rnnscope --help")
     return run_command(arguments[0], arguments[1:])
 
 
@@ -233,11 +233,11 @@ def ask_hydra(command: str, arguments: list[str]) -> str:
 
 
 def closest(word: str, right: list[str]) -> str:
-    """Return `: did you mean ...?` for the likeliest of `right`, or nothing."""
+    """Return `. Did you mean ...?` for the likeliest of `right`, or a full stop where nothing is close."""
     from difflib import get_close_matches
 
-    found = get_close_matches(word, right, n=1, cutoff=0.5)
-    return f": did you mean {found[0]!r}?" if found else ""
+    found = get_close_matches(word, right, n=1, cutoff=0.6)
+    return f". Did you mean {found[0]!r}?" if found else "."
 
 
 def complain(message: str) -> int:

@@ -177,7 +177,7 @@ def test_a_step_map_of_the_wrong_type(fails, rates, parts):
 @pytest.mark.parametrize("command", ["sample", "evaluate", "resume", "reproduce"])
 def test_a_run_that_is_none(fails, outputs, tmp_path, command):
     (tmp_path / "file").touch()
-    assert_says(fails(command, "run=nosuch"), "run", "nosuch", 0, outputs)
+    assert_says(fails(command, "run=nosuch"), "run", "nosuch", "rnnscope train", outputs)
     assert_says(fails(command, f"run={tmp_path}"), "run", tmp_path, "config.yaml")
     assert_says(fails(command), "run", "latest", outputs, "checkpoint", "rnnscope train")
 

@@ -114,7 +114,7 @@ def check_choices(overrides: list[str]) -> None:
         names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
         other = group == "hydra/sweeper" and value not in names  # Hydra has some that would leave no run folders
         if other or value == "null" or not re.match(r"[A-Za-z_\[{'\"]", value):
-            raise UserError(f"{override} is not a choice; there are: {', '.join(names)}")
+            raise UserError(f"{override} is not a choice; choose from: {', '.join(names)}")
 
 
 def composition() -> Composition:

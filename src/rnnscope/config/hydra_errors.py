@@ -92,8 +92,8 @@ def unknown_key(key: str, command: str) -> str:
         owners = [f"{group}={name}" for name, kind in kinds.items() if leaf in kind.__dataclass_fields__]
         return f"the {group} chosen here has no key {key}; it belongs to {' or '.join(owners)}"
     near = _near(key, known)
-    hint = f": did you mean {near}?" if near else ""
-    return f"there is no key {key}{hint} (rnnscope {command.partition('_')[0]} --cfg job lists them all)"
+    hint = f". Did you mean {near!r}?" if near else ""
+    return f"unknown key {key!r}{hint} (rnnscope {command.partition('_')[0]} --cfg job lists them all)"
 
 
 def _unknown_setting(key: str) -> str:

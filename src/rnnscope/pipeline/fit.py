@@ -7,7 +7,7 @@ from rnnscope.config.changes import complete, with_changes
 from rnnscope.config.compose import Composition
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import recorded_config
-from rnnscope.format import printable
+from rnnscope.format import plural, printable
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.follow import follow
@@ -99,14 +99,16 @@ def describe(training: Training, console: Console) -> None:
     parameters, processes = training.model.parameter_count(), hardware.processes.world_size
     console.say(
         f"model        {model.num_layers} x {model.hidden_size} {model.cell}: {parameters:,} parameters for"
-        f" {tokens:,} training tokens; {hardware.precision} on {hardware.device.type}, {hardware.threads} threads"
+        f" {tokens:,} training tokens; {hardware.precision} on {hardware.device.type}, {plural(hardware.threads, 'thread')}"
         f"{f' in each of {processes} processes' if processes > 1 else ''}"
     )
     per_epoch = training.windows.windows_per_epoch
     if steps is None:
-        console.say(f"budget       {training.config.trainer.max_minutes} minutes; {per_epoch:,} steps are one epoch")
+        console.say(
+            f"budget       {training.config.trainer.max_minutes} minutes; {per_epoch:,} steps are one pass over the text"
+        )
     else:
-        console.say(f"budget       {steps:,} steps = {steps / per_epoch:.2f} epochs of {per_epoch:,} windows")
+        console.say(f"budget       {plural(steps, 'step')}, {steps / per_epoch:.2f} passes over the text")
 
 
 def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) -> Record:

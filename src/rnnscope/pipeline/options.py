@@ -30,7 +30,7 @@ class Recorded:
     """What a run that is resumed or repeated takes from its record, where a new one asks machine and config.
 
     Args:
-        resolved: its device, precision and threads, for as far as this machine has them, and its number of processes.
+        resolved: its device, precision and threads, as far as this machine has them, and its number of processes.
         horizon: the budget in steps that its schedule was made for.
         fingerprint: of the data that it was trained on; different data are refused.
         initial: the hash of the weights it began with, where those were another run's (`init_from`).

@@ -22,7 +22,12 @@ def summary(
         seconds: trained, all sessions of the run together.
         best: the lowest validation loss, in nats per token, at `best_step`; None where nothing was validated.
     """
-    yield f"\n{status} at step {training.task.step} after {clock(seconds)}{_best(training, best, best_step)}"
+    step, stop = training.task.step, training.options.stop
+    repeated = stop is not None and step == stop.step  # up to here: the verdict comes next
+    how = "stopped" if repeated and status == "interrupted" else status
+    yield f"\n{how} at step {step} after {clock(seconds)}{_best(training, best, best_step)}"
+    if repeated:
+        return
     if status == "diverged":
         yield what_to_try(training)
     name, has_checkpoint = typed_name(run), any(run.checkpoints.glob("*.ckpt"))
@@ -32,7 +37,7 @@ def summary(
         yield f"  sample       rnnscope sample run={name}"
         yield f"  score        rnnscope evaluate run={name}"
     if has_checkpoint and status != "diverged":
-        yield f"  go on        rnnscope resume run={name}{' trainer.max_steps=...' if status == 'finished' else ''}"
+        yield f"  go on        rnnscope resume run={name}{f' trainer.max_steps={2 * step}' if status == 'finished' else ''}"
 
 
 def _best(training: Training, best: float | None, step: int) -> str:

@@ -14,7 +14,7 @@ def find_run(run: str, key: str = "run") -> RunFolder:
 
     The latest is the newest with weights that repeats no other.
 
-    A run's name is its path under outputs/runs or outputs/sweeps; a prefix may leave out folders in front. `key` is what it was
+    A reproduction is meant only where no other run fits. A run's name is its path under outputs/runs or outputs/sweeps; a prefix may leave out folders in front. `key` is what it was
     given as, for messages.
 
     Raises:
@@ -31,6 +31,7 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     runs = {found: (name_of(found, root), found.path.name) for found in iterate_runs(root)}
     whole = [found for found, names in runs.items() if run in names]  # lr-0.1 is not lr-0.15
     matches = whole or [found for found, names in runs.items() if any(name.startswith(run) for name in names)]
+    matches = [found for found in matches if not _repeats(found)] or matches
     if len(matches) == 1:
         return matches[0]
     if matches:
@@ -38,6 +39,8 @@ def find_run(run: str, key: str = "run") -> RunFolder:
         raise UserError(
             f"{key}={run} fits {len(matches)} runs ({names}{', ...' if len(matches) > 3 else ''}): write more of the name"
         )
+    if not runs:
+        raise UserError(f"{key}={run}: there are no runs under {root}; train one with: rnnscope train")
     raise UserError(f"{key}={run}: neither a run folder nor the name of one of the {len(runs)} runs under {root}")
 
 
@@ -67,7 +70,14 @@ def _newness(folder: RunFolder) -> tuple[bool, str, str]:
     record, which survives copying; then its name, for runs of the same second.
     """
     try:
-        record = Record.read(folder.record)
-        return not record.get("parent.reproduced", bool, False), str(record.values.get("started", "")), folder.path.name
+        return not _repeats(folder), str(Record.read(folder.record).values.get("started", "")), folder.path.name
     except UserError:
         return False, "", folder.path.name
+
+
+def _repeats(folder: RunFolder) -> bool:
+    """Whether `rnnscope reproduce` made this run."""
+    try:
+        return Record.read(folder.record).get("parent.reproduced", bool, False)
+    except UserError:
+        return False
