@@ -12,10 +12,11 @@ from rnnscope.runs.record import Record
 def find_run(run: str, key: str = "run") -> RunFolder:
     """Return the run that `run` names: a folder, `latest`, or a unique prefix of its name.
 
-    The latest is the newest with weights that repeats no other.
+    The latest is the newest with weights that is not a reproduction. A run's name is its path under outputs/runs or
+    outputs/sweeps; a prefix may leave out folders in front. A reproduction is meant only where no other run fits.
 
-    A reproduction is meant only where no other run fits. A run's name is its path under outputs/runs or outputs/sweeps; a prefix may leave out folders in front. `key` is what it was
-    given as, for messages.
+    Args:
+        key: what the name was given as, for messages.
 
     Raises:
         UserError: when it names no run, or more than one.
