@@ -100,7 +100,7 @@ def test_what_does_not_fit_is_refused(parent: Path, tmp_path: Path, words: list[
 
 def test_a_run_that_is_not_there(tmp_path: Path) -> None:
     assert rnnscope(tmp_path, "train", "init_from=a (1)") == 1
-    assert_says(said(tmp_path).splitlines()[-1], "init_from", "a (1)", 0, "runs")
+    assert_says(said(tmp_path).splitlines()[-1], "init_from", "a (1)", "rnnscope train")
 
 
 def test_weights_that_changed_are_refused(parent: Path) -> None:
