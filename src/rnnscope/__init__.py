@@ -1,30 +1,26 @@
 """rnnscope trains small recurrent language models from composed configs and shows how they learn.
 
-The way through, top to bottom:
+docs/architecture.md draws the way through. In Python:
 
-    data/corpus.py       what text, split into train | val | test
-    data/vocabulary.py   characters, bytes or words <-> ids
-    data/stream.py       one id array per split, on disk, memory-mapped back
-    data/batches.py      windows of inputs and targets whose state can be carried
-    model/               embed -> cells -> head; sampling
-    training/            loss, update, learning rate: the Lightning module
-    monitor/             one Lightning callback per thing a person watches
-    runs/                a run on disk: everything needed to resume, sample, compare, reproduce
-    commands/            what `rnnscope <command>` does
-
-In Python: `run = rnnscope.load("latest")`, then `run.sample(prompt="def ")` and `run.score("some text")`.
+    run = rnnscope.load("latest")               # then run.sample(prompt="def ") and run.score("some text")
+    task, data = rnnscope.compose(["model=gru"])  # the LightningModule and its data, for a pl.Trainer of your own
 """
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from rnnscope.data.module import TextData
     from rnnscope.runs.load import LoadedRun
+    from rnnscope.training.task import LanguageModelTask
 
 __version__ = "0.1.0"
-__all__ = ["load"]
+__all__ = ["compose", "load"]
 
 
-def load(run: str = "latest", checkpoint: str = "best") -> "LoadedRun":
+def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     """Open a run for sampling and scoring: a folder, a unique prefix of a run's name, or `latest`.
 
     Needs config.yaml, vocabulary.json and model.safetensors of the run (and checkpoints/ for another checkpoint).
@@ -32,3 +28,17 @@ def load(run: str = "latest", checkpoint: str = "best") -> "LoadedRun":
     from rnnscope.runs.load import load as load_run
 
     return load_run(run, checkpoint)
+
+
+def compose(overrides: Sequence[str] = ()) -> tuple[LanguageModelTask, TextData]:
+    """Return the LightningModule and the LightningDataModule that `rnnscope train <overrides>` would train.
+
+    `pl.Trainer(max_steps=100).fit(task, datamodule=data)` then trains the same weights to the bit. The seed and torch's
+    number of threads are set here, as the command sets them.
+
+    Raises:
+        UserError: for a key, value or text that cannot be trained on.
+    """
+    from rnnscope.pipeline.build import compose as compose_task
+
+    return compose_task(list(overrides))

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import user_error
 
-from rnnscope.data.batches import IGNORE, StreamWindows, Windows, ZeroStateWindows, cut
+from rnnscope.data.batches import IGNORE, StreamWindows, ZeroStateWindows, cut
 
 
 def plain_windows(stream: list[int], batch: int, time: int, given=None):
@@ -197,5 +197,6 @@ def test_no_token():
         StreamWindows(np.arange(1), 2, 2)
 
 
-def test_lightning_sees_no_length():
-    assert not hasattr(Windows, "__len__")
+def test_the_length_is_that_of_an_epoch():
+    windows = StreamWindows(np.arange(12), 2, 2)
+    assert len(windows) == len(list(windows)) == 3

@@ -34,14 +34,23 @@ def test_prepared_once(tmp_path):
     assert text.vocabulary.decode(text.stream("train")[1:]) == CONTENT[: text.splits["train"].characters]
 
 
-def test_training_never_ends_and_is_one_object(tmp_path):
+def test_training_never_ends(tmp_path):
     text = data(tmp_path, batch_size=4, sequence_length=16).prepare()
-    loader = text.train_dataloader()
-    assert text.train_dataloader() is loader
+    loader = text.train_windows()
     windows = list(islice(loader, 2 * loader.windows_per_epoch + 1))
     assert [window.epoch for window in windows[:: loader.windows_per_epoch]] == [0, 1, 2]
     epoch = windows[: loader.windows_per_epoch]
     assert sum(window.count for window in epoch) == text.splits["train"].tokens
+
+
+def test_a_loader_yields_an_epoch_at_a_time(tmp_path):
+    text = data(tmp_path, windows="samples", start_end="line", batch_size=4, sequence_length=16).prepare()
+    loader = text.train_dataloader()
+    found = [window for _ in range(2) for window in loader]
+    endless = islice(text.train_windows(), 2 * len(loader))
+    assert [window.epoch for window in found] == [0] * len(loader) + [1] * len(loader)
+    assert all((window.inputs == other.inputs).all() for window, other in zip(found, endless, strict=True))
+    assert text.test_dataloader() == []
 
 
 @pytest.mark.parametrize("start_end", [None, "line"])

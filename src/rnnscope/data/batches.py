@@ -96,6 +96,9 @@ class Windows:
         """The window `number` of an epoch, without its position."""
         raise NotImplementedError
 
+    def __len__(self) -> int:
+        return self.windows_per_epoch
+
     def _place(self, ids: torch.Tensor) -> torch.Tensor:
         """Return ids on `device`, without waiting for the copy."""
         if self.device is None or self.device.type == "cpu":

@@ -1,14 +1,16 @@
 """The data of a run, as a Lightning data module."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import pytorch_lightning as pl
+import torch
 
 from rnnscope.data import report
-from rnnscope.data.batches import StreamWindows, Windows
+from rnnscope.data.batches import StreamWindows, Window, Windows
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.prepare import PreparedText, check_dataset, prepare
 from rnnscope.data.sample_windows import Pools, SampleWindows, find_pools
@@ -18,9 +20,10 @@ from rnnscope.errors import UserError
 
 
 class TextData(pl.LightningDataModule):
-    """A text as windows of ids: `prepare()`, then `train_dataloader()` and `windows(split)`.
+    """A text as windows of ids: `prepare()`, then `train_windows()` and `windows(split)`; or the loaders, in a `pl.Trainer`.
 
-    `vocabulary`: one to use unchanged. `say` receives lines for the person who waits.
+    `vocabulary`: one to use unchanged. `say` receives lines for the person who waits. `val_tokens` may be set, and limits
+    what validation looks at.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class TextData(pl.LightningDataModule):
         self.config, self.cache_dir, self.seed, self.say = config, cache_dir, seed, say
         self._frozen = vocabulary
         self._text: PreparedText | None = None
-        self._train: Windows | None = None
+        self.val_tokens: int | None = None
         self._pools: dict[str, Pools] = {}
 
     @classmethod
@@ -98,31 +101,47 @@ class TextData(pl.LightningDataModule):
         """The id that is an input but never a target: START, where the text has more than the first."""
         return None if self.config.start_end is None else self.vocabulary.start
 
-    def train_windows(self, rank: int = 0, world_size: int = 1) -> Windows:
-        """The endless windows of training: the share of one process."""
+    def train_windows(self, rank: int = 0, world_size: int = 1, endless: bool = True) -> Windows:
+        """The windows of training: the share of one process. Those that are not endless yield one epoch at each iteration."""
         sizes = (self.config.batch_size, self.config.sequence_length)
+        share: dict[str, Any] = {"endless": endless, "rank": rank, "world_size": world_size}
         if self.config.windows == "samples":
-            return self._sample_windows("train", *sizes, endless=True, seed=self.seed, rank=rank, world_size=world_size)
-        return StreamWindows(self.stream("train"), *sizes, endless=True, given=self.given, rank=rank, world_size=world_size)
+            return self._sample_windows("train", *sizes, seed=self.seed, **share)
+        return StreamWindows(self.stream("train"), *sizes, given=self.given, **share)
 
     def train_dataloader(self) -> Windows:
-        """The windows of training: the same object at each call."""
-        if self._train is None:
-            rank, world_size = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-            self._train = self.train_windows(rank, world_size)
-        return self._train
+        """What Lightning trains on, an epoch at each iteration: from where the task's checkpoint was saved, if it has one."""
+        if self.trainer is None:
+            return self.train_windows(endless=False)
+        windows = self.train_windows(self.trainer.global_rank, self.trainer.world_size, endless=False)
+        position = getattr(self.trainer.lightning_module, "position", None)
+        if position:
+            windows.load_state_dict(position)
+        return windows
 
-    def windows(self, split: str) -> Windows:
+    def val_dataloader(self) -> Windows | list[Any]:
+        """What validation scores: the val split, or its first `val_tokens`; nothing where it is empty."""
+        return self.windows("val", self.val_tokens) if self.splits["val"].tokens else []
+
+    def test_dataloader(self) -> Windows | list[Any]:
+        """What a test scores: the test split; nothing where it is empty."""
+        return self.windows("test") if self.splits["test"].tokens else []
+
+    def transfer_batch_to_device(self, batch: Window, device: torch.device, dataloader_idx: int) -> Window:
+        return replace(batch, inputs=batch.inputs.to(device), targets=batch.targets.to(device))
+
+    def windows(self, split: str, tokens: int | None = None) -> Windows:
         """Windows over a split for evaluation, each token once, with the state carried.
 
-        Samples come in order of length, each from a zero state.
+        Samples come in order of length, each from a zero state. Of a stream, only the first `tokens` where that is a number.
         """
         if not self.splits[split].tokens:
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
         sizes = (self.config.val_batch_size, self.config.sequence_length)
         if self.config.windows == "samples":
             return self._sample_windows(split, *sizes, seed=None)
-        return StreamWindows(self.stream(split), *sizes, given=self.given)
+        stream = self.stream(split)
+        return StreamWindows(stream if tokens is None else stream[: tokens + 1], *sizes, given=self.given)
 
     def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
         """Windows over the samples of a split. They are found only once: a long text takes a while."""

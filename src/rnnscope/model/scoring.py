@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rnnscope.model.language_model import LanguageModel, State
+from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import autocast
 
 IGNORE = -100  # target of a padded position
@@ -74,31 +74,36 @@ class Score:
         return math.exp(self.loss) if self.loss < 700 else math.inf
 
 
-@torch.no_grad()
-def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
-    """Return the score of `model` over all `windows`, in order; the state is carried where a window is not fresh.
+class Scorer:
+    """Scores windows one after the other; the state is carried where a window is not fresh. The model must not be training."""
 
-    `characters` is the length of the text they cover, which bits per character divide by.
-    """
-    device = next(model.parameters()).device
+    def __init__(self, model: LanguageModel, precision: str) -> None:
+        self.model, self.precision, self.device = model, precision, next(model.parameters()).device
+        # sums in place: a small tensor kept from each window would split the heap, and no window's memory be used again
+        self.nats = torch.zeros((), dtype=torch.float64, device=self.device)
+        self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
+        self.tokens, self._state = 0, None
+
+    @torch.no_grad()
+    def add(self, window: Window) -> None:
+        inputs, targets = window.inputs.to(self.device).t(), window.targets.to(self.device).t()
+        with autocast(self.device.type, self.precision):
+            logits, self._state = self.model.read(inputs, None if window.fresh else self._state)
+        self.nats += sum_of_nats(logits, targets)
+        self.correct += count_correct(logits, targets)
+        self.tokens += window.count
+
+    def score(self, characters: int = 0) -> Score:
+        """Return the score so far; `characters` is the length of the text, which bits per character divide by."""
+        return Score(float(self.nats), self.tokens, int(self.correct), characters)
+
+
+def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
+    """Return the score of `model` over all `windows`, in order."""
     was_training = model.training
     model.eval()
-    # sums in place: a small tensor kept from each window would split the heap, and no window's memory be used again
-    nats, correct = (torch.zeros((), dtype=kind, device=device) for kind in (torch.float64, torch.int64))
-    tokens, state = 0, None
+    scorer = Scorer(model, precision)
     for window in windows:
-        score, hits, state = _score(model, window, state, device, precision)
-        nats += score
-        correct += hits
-        tokens += window.count
+        scorer.add(window)
     model.train(was_training)
-    return Score(float(nats), tokens, int(correct), characters)
-
-
-def _score(
-    model: LanguageModel, window: Window, state: State | None, device: torch.device, precision: str
-) -> tuple[Tensor, Tensor, State]:
-    inputs, targets = window.inputs.to(device).t(), window.targets.to(device).t()
-    with autocast(device.type, precision):
-        logits, after = model.read(inputs, None if window.fresh else state)
-    return sum_of_nats(logits, targets), count_correct(logits, targets), after
+    return scorer.score(characters)

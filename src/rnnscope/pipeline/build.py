@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from rnnscope.allocator import keep_freed_memory
+from rnnscope.config.compose import compose_train
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import check_config
 from rnnscope.data.batches import Windows
@@ -88,6 +89,23 @@ def assemble(config: TrainConfig, say: Callable[[str], None], options: RunOption
     return Training(config, options, hardware, data, model, task, windows, total_steps, horizon, initial)
 
 
+def compose(overrides: list[str]) -> tuple[LanguageModelTask, TextData]:
+    """Return the LightningModule and the data module that `rnnscope train <overrides>` would train.
+
+    It sets torch's threads and seeds, as the command does.
+
+    Raises:
+        UserError: for anything in the overrides or the text that cannot be trained on.
+    """
+    config = compose_train(overrides)
+    if config.trainer.strategy != "single":
+        raise UserError(
+            "trainer=ddp: leave it out, and give the processes to the Trainer: pl.Trainer(strategy='ddp', devices=2)"
+        )
+    training = assemble(config, print)
+    return training.task, training.data
+
+
 def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None, say: Callable[[str], None]) -> TextData:
     """Return the prepared text, encoded with the vocabulary of the run that is repeated or started from, if there is one.
 
@@ -98,6 +116,7 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
     vocabulary = recorded.vocabulary or (start.vocabulary if start else None)
     places = {"cache_dir": options.cache or cache_folder(), "say": say}
     data = TextData.from_config(config.dataset, seed=config.seed, vocabulary=vocabulary, **places)
+    data.val_tokens = config.trainer.val_tokens
     try:
         data.prepare()
     except UserError as error:

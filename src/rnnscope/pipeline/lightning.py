@@ -5,12 +5,16 @@ import signal
 import subprocess
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.strategies import DDPStrategy
+
+from rnnscope.data.batches import Window, Windows
+from rnnscope.training.task import LanguageModelTask
 
 STRETCH = 128  # windows that make one batch of Lightning's
 
@@ -18,13 +22,45 @@ STRETCH = 128  # windows that make one batch of Lightning's
 class Stretches:
     """Hands endless windows to Lightning a stretch at a time; the position in them is the task's to remember."""
 
-    def __init__(self, windows: Any) -> None:
+    def __init__(self, windows: Windows) -> None:
         self._windows = windows
 
     def __iter__(self) -> Iterator[Any]:
         windows = iter(self._windows)
         while True:
             yield islice(windows, STRETCH)
+
+
+class Stretched(pl.LightningModule):
+    """A task as Lightning sees it where only rnnscope's callbacks watch: its batch is a stretch of windows.
+
+    Lightning's hooks, half a millisecond together, then run once for many steps.
+    """
+
+    def __init__(self, task: LanguageModelTask) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.task = task
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.task.configure_optimizers()
+
+    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
+        return batch  # a stretch makes its windows when it comes to them
+
+    def on_train_start(self) -> None:
+        self.task.callbacks.start(self.task)
+
+    def training_step(self, batch: Iterable[Window], batch_idx: int) -> None:
+        """Take a step on each window of a stretch; callbacks are called before and after each."""
+        task = self.task
+        for window in batch:
+            task.callbacks.before_step(task)
+            task.take_step(window)
+            task.callbacks.after_step(task)
+            if task.ending:
+                self.trainer.should_stop = True
+                return
 
 
 class SideBySide(DDPStrategy):

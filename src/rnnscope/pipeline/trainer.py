@@ -10,7 +10,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.strategies import Strategy
 
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.lightning import OwnSignals, SideBySide, Stretches, take_children
+from rnnscope.pipeline.lightning import OwnSignals, SideBySide, Stretched, Stretches, take_children
 from rnnscope.training.callback import Callback
 
 
@@ -40,7 +40,7 @@ def run_trainer(training: Training, callback: Callback) -> None:
     training.task.callbacks = callback
     gc.freeze()  # going through all that torch, Hydra and Lightning hold takes 0.14 s, in the middle of some step
     try:
-        trainer.fit(training.task, train_dataloaders=Stretches(training.windows))
+        trainer.fit(Stretched(training.task), train_dataloaders=Stretches(training.windows))
     except BaseException:
         for process in take_children(trainer):
             process.kill()

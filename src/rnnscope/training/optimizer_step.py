@@ -69,48 +69,54 @@ class OptimizerStep:
             share: 1 / real targets, those of all processes: a scalar.
             look: whether the accuracy and the norm of the gradient are wanted.
         """
+        nats, after, correct = self.loss(inputs, targets, state, kept, look)
+        for parameter in self.parameters:
+            parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
+        nats.backward(share)  # of the mean: dividing first would cost two more operations
+        nats = nats.detach()
+        if self.collectives is not None:
+            self.all_reduce(self.collectives, nats, correct)
+        clipping, norm = self.clip(look)
+        self.optimizer.step()
+        return Outcome(after, nats, clipping, correct, norm)
+
+    def loss(
+        self, inputs: Tensor, targets: Tensor, state: State | None, kept: Tensor | None, look: bool
+    ) -> tuple[Tensor, State, Tensor | None]:
+        """Return the sum of the losses, to go backward from, the state after the window, and `correct` of the outcome."""
         if state is not None and kept is not None:
             for part in parts(state):
                 part.mul_(kept)
         with self._autocast:
             logits, after = self.model.read(inputs, state)
         nats = sum_of_nats(logits, targets)
-        correct = count_correct(logits.detach(), targets) if look else None
-        for parameter in self.parameters:
-            parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
-        nats.backward(share)  # of the mean: dividing first would cost two more operations
-        nats = nats.detach()
-        if self.collectives is not None:
-            self._all_reduce(self.collectives, nats, correct)
-        clipping, norm = self._clip(look)
-        self.optimizer.step()
-        return Outcome(detach(after), nats, clipping, correct, norm)
+        return nats, detach(after), count_correct(logits.detach(), targets) if look else None
 
     @cached_property
     def _autocast(self) -> AbstractContextManager:
         device = self.parameters[0].device
         return autocast(device.type, self.precision)  # one for all steps: to make it takes longer than to enter it
 
-    def _all_reduce(self, collectives: Collectives, nats: Tensor, correct: Tensor | None) -> None:
+    def all_reduce(self, collectives: Collectives, nats: Tensor, correct: Tensor | None) -> None:
         """Make sums over all processes of what this one found: each has divided by the targets of the whole window."""
-        collectives.all_reduce([*self._gradients(), nats])
+        collectives.all_reduce([*self.gradients(), nats])
         if correct is not None:
             collectives.all_reduce([correct])
 
-    def _clip(self, look: bool) -> tuple[Tensor | None, Tensor | None]:
+    def clip(self, look: bool) -> tuple[Tensor | None, Tensor | None]:
         """Clip the gradient in place, and return `clipping` and `gradient_norm` of the outcome."""
         if self.clip_norm is not None:
             norm = nn.utils.clip_grad_norm_(self.parameters, self.clip_norm, foreach=True)
             return norm, norm
-        norm = nn.utils.get_total_norm(self._gradients(), foreach=True) if look else None
+        norm = nn.utils.get_total_norm(self.gradients(), foreach=True) if look else None
         return None if self.clip_value is None else self._clip_by_value(self.clip_value), norm
 
     def _clip_by_value(self, limit: float) -> Tensor:
         """Clamp every element to +-limit and return the share of elements that were beyond it."""
-        gradients = self._gradients()
+        gradients = self.gradients()
         beyond = torch.stack([(gradient.abs() > limit).sum() for gradient in gradients]).sum()
         nn.utils.clip_grad_value_(self.parameters, limit, foreach=True)
         return beyond / sum(gradient.numel() for gradient in gradients)
 
-    def _gradients(self) -> list[Tensor]:
+    def gradients(self) -> list[Tensor]:
         return [parameter.grad for parameter in self.parameters if parameter.grad is not None]

@@ -3,25 +3,26 @@
 Truncated backpropagation through time: window k starts from the state in which window k-1 ended, but gradients stop at
 the border.
 
-Two things keep the pipeline beside a bare loop where a step takes 13 ms (two layers of 128 units on two cores).
-Optimization is manual in Lightning's sense, without its closures; and Lightning's batch is a stretch of windows, so that
-its hooks, half a millisecond together, run once for many steps. The task counts its own steps: `trainer.global_step`
-stays 0.
+A task trains in any `pl.Trainer`, where a batch is a `Window`. rnnscope's own pipeline calls `take_step` instead and
+shows Lightning a stretch of windows as one batch (pipeline/lightning.py): Lightning's hooks, half a millisecond together,
+are 4 % of a step of two layers of 128 units. Both take the same steps to the bit.
 """
 
 import math
-from collections.abc import Iterable
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from rnnscope.data.batches import Window
+from rnnscope.errors import UserError
 from rnnscope.model.language_model import State, parts
-from rnnscope.model.scoring import Window
+from rnnscope.model.scoring import Scorer
 from rnnscope.training.callback import Callback
 from rnnscope.training.cuda_graph import GraphedStep
-from rnnscope.training.optimizer_step import OptimizerStep
+from rnnscope.training.optimizer_step import OptimizerStep, Outcome
+from rnnscope.training.randomness import random_state, restore_random_state
 from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Plateau, Schedule
 from rnnscope.training.state_resets import StateResets
@@ -29,25 +30,29 @@ from rnnscope.training.state_resets import StateResets
 # attributes that are set at every step, by the task and by callbacks: never parameters or modules
 SET_BY_STEP = {"step", "tokens_seen", "epoch", "position", "carried", "learning_rate", "last_count", "correct", "gradient_norm"}
 SET_BY_STEP |= {"look", "synchronizes", "ending"}  # by callbacks
+CHECKPOINT_PART = "rnnscope"  # what Lightning's checkpoints call the task's own part
 
 
 class LanguageModelTask(pl.LightningModule):
     """Trains the model of an `OptimizerStep` on windows.
 
+    In a `pl.Trainer` it logs `train/loss`, `learning_rate` and `gradient_norm/all` at each step and `val/loss` and
+    `val/accuracy` at each validation. The learning rate and the clipping of the gradient are the task's own; a Trainer's
+    `gradient_clip_val` takes the place of the latter. A checkpoint of Lightning's holds all that it takes to go on exactly.
+
     Args:
         take: takes one step.
         schedule: says the learning rate of each step.
         resets: says which columns start a window from zero, though they carry a state; None for none.
-        cuda_graph: whether steps are replayed as a CUDA graph, which changes nothing but their speed.
+        cuda_graph: whether `take_step` replays steps as a CUDA graph, which changes nothing but their speed.
     """
 
     def __init__(
         self, take: OptimizerStep, schedule: Schedule, resets: StateResets | None = None, cuda_graph: bool = False
     ) -> None:
         super().__init__()
-        self.automatic_optimization = False
         self.model, self.precision, self.clips, self.collectives = take.model, take.precision, take.clips, take.collectives
-        self.schedule, self.resets, self._optimizer = schedule, resets, take.optimizer
+        self.schedule, self.resets, self.plain_step = schedule, resets, take
         self._take = GraphedStep(take, resets is not None) if cuda_graph else take
         self.learning_rate = math.nan  # of the last step
         self.callbacks = Callback()
@@ -67,6 +72,7 @@ class LanguageModelTask(pl.LightningModule):
         self.last_count = 0  # real targets of the last window
         self.correct: Tensor | None = None  # of the step that was looked at
         self.gradient_norm: Tensor | None = None
+        self._random: dict[str, Any] | None = random_state()  # what training begins with, whatever is drawn until then
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set counters and the like as any object does: torch looks whether each is a parameter, 25 us in every step."""
@@ -75,38 +81,22 @@ class LanguageModelTask(pl.LightningModule):
         else:
             super().__setattr__(name, value)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self._optimizer
-
-    def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch  # a stretch makes its windows when it comes to them
-
-    def on_train_start(self) -> None:
-        self.callbacks.start(self)
-
-    def training_step(self, stretch: Iterable[Any], batch_idx: int) -> None:
-        """Take a step on each window of a stretch, Lightning's batch; callbacks are called before and after each."""
-        for window in stretch:
-            self.callbacks.before_step(self)
-            self.take_step(window)
-            self.callbacks.after_step(self)
-            if self.ending:
-                self.trainer.should_stop = True
-                return
-
     def take_step(self, window: Window) -> None:
         """Take one optimizer step on `window`; the sums of its loss and clipping are left in `sums`."""
         self._set_rate(window.epoch)
-        state, kept = (None, None) if window.fresh else self._state()
+        state, kept = self._start(window)
         share = self._share_of(window.count)
         outcome = self._take(window.inputs.t(), window.targets.t(), state, kept, share, self.look)
-        self.carried, self.correct, self.gradient_norm = outcome.state, outcome.correct, outcome.gradient_norm
-        self.step, self.epoch, self.position = self.step + 1, window.epoch, window.position
-        self.last_count = window.count
-        self.tokens_seen += window.count
-        self.sums.add(outcome.nats, window.count, outcome.clipping)
-        if isinstance(self.schedule, Plateau):
-            self.watched.add(outcome.nats, window.count)
+        self._pass(window, outcome)
+        self._count_step(outcome)
+
+    def _start(self, window: Window) -> tuple[State | None, Tensor | None]:
+        """Return the state that a window starts from, and which of its columns are kept."""
+        if window.fresh or self.carried is None:
+            return None, None
+        if self.resets is None:
+            return self.carried, None
+        return self.carried, self.resets.kept(self.step, parts(self.carried)[0])
 
     def _share_of(self, count: int) -> Tensor:
         """Return 1 / count as a scalar on the device; nearly all windows have the same."""
@@ -114,18 +104,25 @@ class LanguageModelTask(pl.LightningModule):
             self._count, self._share = count, torch.full((), 1 / count, device=self.device)
         return self._share
 
-    def _state(self) -> tuple[State | None, Tensor | None]:
-        """Return the state to start from, and which of its columns are kept."""
-        if self.resets is None or self.carried is None:
-            return self.carried, None
-        return self.carried, self.resets.kept(self.step, parts(self.carried)[0])
+    def _pass(self, window: Window, outcome: Outcome) -> None:
+        """Go on behind a window: where the next one starts."""
+        self.carried, self.correct = outcome.state, outcome.correct
+        self.epoch, self.position = window.epoch, window.position
+        self.last_count = window.count
+        self.tokens_seen += window.count
+        if isinstance(self.schedule, Plateau):
+            self.watched.add(outcome.nats, window.count)
+
+    def _count_step(self, outcome: Outcome) -> None:
+        self.step, self.gradient_norm = self.step + 1, outcome.gradient_norm
+        self.sums.add(outcome.nats, self.last_count, outcome.clipping)
 
     def _set_rate(self, epoch: int) -> None:
         rate = self.schedule.rate(self.step, epoch)
         if rate == self.learning_rate:
             return
         self.learning_rate = rate
-        for group in self._optimizer.param_groups:
+        for group in self.plain_step.optimizer.param_groups:
             if isinstance(group["lr"], Tensor):  # on a GPU: a graph reads it there
                 group["lr"].fill_(rate)
             else:
@@ -147,25 +144,155 @@ class LanguageModelTask(pl.LightningModule):
 
     def _optimizer_state(self) -> dict[str, Any]:
         """Return torch's own state of the optimizer, with rates as numbers."""
-        state = self._optimizer.state_dict()
+        state = self.plain_step.optimizer.state_dict()
         for group in state["param_groups"]:
             group["lr"] = float(group["lr"])
         return state
 
     def restore(self, saved: dict[str, Any]) -> None:
         """Put back what `capture` returned; the weights are restored with the model."""
-        device = next(self.model.parameters()).device
-        options = {key: value for key, value in self._optimizer.param_groups[0].items() if key != "params"}
+        optimizer = self.plain_step.optimizer
+        options = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
+        optimizer.load_state_dict(saved["optimizer"])
+        for group in optimizer.param_groups:
+            group.update(options)  # the config's: it may have changed since, and else they are the same
+        self._restore_progress(saved)
+
+    def _restore_progress(self, saved: dict[str, Any]) -> None:
         self.step, self.epoch, self.tokens_seen = saved["step"], saved["epoch"], saved["tokens_seen"]
         self.position = saved["position"]
-        self.carried = _copied(saved["carried"], device)
-        self._optimizer.load_state_dict(saved["optimizer"])
-        for group in self._optimizer.param_groups:
-            group.update(options)  # the config's: it may have changed since, and else they are the same
+        self.carried = _copied(saved["carried"], next(self.model.parameters()).device)
         if saved["schedule"]:
             self.schedule.load_state_dict(saved["schedule"])  # type: ignore[union-attr]
         self.sums.restore(saved["tally"])
         self.watched.restore(saved["watched"])
+
+    # From here on: what a `pl.Trainer` calls.
+
+    @property
+    def _alone(self) -> bool:
+        """Whether nothing of rnnscope's watches: then the task itself looks after its sums and its schedule."""
+        return type(self.callbacks) is Callback
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.plain_step.optimizer
+
+    def on_train_start(self) -> None:
+        """Start from the random numbers that the task was made with, or those of the checkpoint it goes on from."""
+        if self._random is not None:
+            restore_random_state(self._random)
+            self._random = None
+        self.carried = _copied(self.carried, self.device)
+        self._set_rate(self.position.get("epoch", 0))
+        self.callbacks.start(self)
+
+    def on_train_batch_start(self, batch: Window, batch_idx: int) -> None:
+        self.callbacks.before_step(self)
+
+    def training_step(self, batch: Window, batch_idx: int) -> Tensor:
+        """Return the mean loss of a window's real targets, those of all processes together, to go backward from."""
+        self._set_rate(batch.epoch)
+        state, kept = self._start(batch)
+        nats, after, correct = self.plain_step.loss(batch.inputs.t(), batch.targets.t(), state, kept, self.look)
+        self._outcome = Outcome(after, nats.detach(), None, correct, None)
+        self._pass(batch, self._outcome)
+        averaged = self.trainer.world_size if self.collectives is None else 1  # Lightning's DDP takes the mean of gradients
+        return nats * (self._share_of(batch.count) * averaged)
+
+    def on_after_backward(self) -> None:
+        if self.collectives is not None:
+            self.plain_step.all_reduce(self.collectives, self._outcome.nats, self._outcome.correct)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the task was told to; or as the Trainer was, where it has been told."""
+        done = self._outcome
+        if gradient_clip_val is None:
+            done.clipping, done.gradient_norm = self.plain_step.clip(True)
+        else:
+            done.gradient_norm = nn.utils.get_total_norm(self.plain_step.gradients(), foreach=True)
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        assert done.gradient_norm is not None
+        self.log("train/loss", done.nats * self._share_of(self.last_count), prog_bar=True)
+        self.log("learning_rate", self.learning_rate)
+        self.log("gradient_norm/all", done.gradient_norm)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self._count_step(self._outcome)
+
+    def on_train_batch_end(self, outputs: Any, batch: Window, batch_idx: int) -> None:
+        self.callbacks.after_step(self)
+        if self._alone:
+            self.sums.clear()  # nobody else does
+        self._set_rate(self.position["epoch"])  # that of the next step, for whoever looks before it
+        if self.ending:
+            self.trainer.should_stop = True
+
+    def on_validation_epoch_start(self) -> None:
+        self._scorer = Scorer(self.model, self.precision)
+
+    def validation_step(self, batch: Window, batch_idx: int) -> None:
+        self._scorer.add(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        loss = self._log_score("val")
+        if (
+            self._alone
+            and self.trainer.state.fn == "fit"
+            and not self.trainer.sanity_checking
+            and isinstance(self.schedule, Plateau)
+        ):
+            self.schedule.observe({"val/loss": loss, "train/loss": self.watched.take()})
+            self._set_rate(self.position["epoch"])
+
+    def on_test_epoch_start(self) -> None:
+        self._scorer = Scorer(self.model, self.precision)
+
+    def test_step(self, batch: Window, batch_idx: int) -> None:
+        self._scorer.add(batch)
+
+    def on_test_epoch_end(self) -> None:
+        self._log_score("test")
+
+    def _log_score(self, split: str) -> float:
+        """Log what has been scored of a split and return the loss, in nats per token."""
+        score = self._scorer.score()
+        self.log(f"{split}/loss", score.loss, prog_bar=True, batch_size=1)
+        self.log(f"{split}/accuracy", score.accuracy, batch_size=1)
+        return score.loss
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know: the carried state and random numbers of each process, place in the data, sums."""
+        part = self.capture()
+        del part["optimizer"]  # which Lightning saves itself
+        own = {"carried": part.pop("carried"), "random": random_state()}
+        ranks = [own] * self.trainer.world_size
+        if self.trainer.world_size > 1:
+            torch.distributed.all_gather_object(ranks, own)
+        checkpoint[CHECKPOINT_PART] = {**part, "ranks": ranks}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up what `on_save_checkpoint` left.
+
+        Raises:
+            UserError: for a checkpoint of something else, or of a different number of processes.
+        """
+        part = checkpoint.get(CHECKPOINT_PART)
+        if part is None:
+            raise UserError("the checkpoint is not of a LanguageModelTask of rnnscope: give one that this module saved")
+        if len(part["ranks"]) != self.trainer.world_size:
+            raise UserError(
+                f"the checkpoint was saved by {len(part['ranks'])} processes and {self.trainer.world_size} would go on with it:"
+                f" use Trainer(devices={len(part['ranks'])})"
+            )
+        own = part["ranks"][self.trainer.global_rank]
+        self._restore_progress({**part, "carried": own["carried"]})
+        self._random, self.learning_rate = own["random"], math.nan
 
 
 def _copied(values: Any, device: torch.device) -> Any:
