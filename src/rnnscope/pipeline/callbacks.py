@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from rnnscope.data.batches import StreamWindows, Windows
+from rnnscope.model.scoring import evaluate
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
@@ -82,7 +83,7 @@ def make_validation(training: Training, recorder: Recorder) -> Validation:
     return Validation(
         recorder,
         trainer.val_every,
-        lambda: val_windows(training),
+        lambda task: evaluate(task.model, val_windows(training), task.precision),
         training.tokens_per_character("val"),
         training.words,
         trainer.patience,
