@@ -112,8 +112,8 @@ class TextData(pl.LightningDataModule):
             self._train = self.train_windows(rank, world_size)
         return self._train
 
-    def windows(self, split: str) -> Windows:
-        """Windows over a split for evaluation, each token once, with the state carried.
+    def windows(self, split: str, rank: int = 0, world_size: int = 1) -> Windows:
+        """Windows over a split for evaluation, each token once, with the state carried: the share of one process.
 
         Samples come in order of length, each from a zero state.
         """
@@ -121,8 +121,8 @@ class TextData(pl.LightningDataModule):
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
         sizes = (self.config.val_batch_size, self.config.sequence_length)
         if self.config.windows == "samples":
-            return self._sample_windows(split, *sizes, seed=None)
-        return StreamWindows(self.stream(split), *sizes, given=self.given)
+            return self._sample_windows(split, *sizes, seed=None, rank=rank, world_size=world_size)
+        return StreamWindows(self.stream(split), *sizes, given=self.given, rank=rank, world_size=world_size)
 
     def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
         """Windows over the samples of a split. They are found only once: a long text takes a while."""

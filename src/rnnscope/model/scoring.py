@@ -78,6 +78,7 @@ class Score:
 def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
     """Return the score of `model` over all `windows`, in order; the state is carried where a window is not fresh.
 
+    Of windows whose rows several processes share, the tokens are those of all, the rest is this process's part of the sums.
     `characters` is the length of the text they cover, which bits per character divide by.
     """
     device = next(model.parameters()).device
@@ -87,10 +88,12 @@ def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, ch
     nats, correct = (torch.zeros((), dtype=kind, device=device) for kind in (torch.float64, torch.int64))
     tokens, state = 0, None
     for window in windows:
+        tokens += window.count
+        if not len(window.inputs):  # a process whose share of the rows is empty
+            continue
         score, hits, state = _score(model, window, state, device, precision)
         nats += score
         correct += hits
-        tokens += window.count
     model.train(was_training)
     return Score(float(nats), tokens, int(correct), characters)
 
