@@ -129,9 +129,9 @@ def _in_step_all_written(due: Callable[[], bool]) -> None:
 
 
 def _in_validation(due: Callable[[], bool]) -> None:
-    from rnnscope.monitor import validation
+    from rnnscope.pipeline import callbacks
 
-    evaluate = validation.evaluate
+    evaluate = callbacks.evaluate
 
     def killed(windows: Any) -> Iterator[Any]:
         for index, window in enumerate(windows):
@@ -142,7 +142,7 @@ def _in_validation(due: Callable[[], bool]) -> None:
     def evaluate_some(model: Any, windows: Any, *rest: Any) -> Any:
         return evaluate(model, killed(windows) if due() else windows, *rest)
 
-    validation.evaluate = evaluate_some  # type: ignore[assignment]
+    callbacks.evaluate = evaluate_some
 
 
 def _in_sampling(due: Callable[[], bool]) -> None:

@@ -34,7 +34,7 @@ def column(result, name: str) -> dict[int, float]:
 def look_at(monkeypatch, losses: list[float]) -> None:
     """Let validation find these losses, one after the other."""
     found = iter(losses)
-    monkeypatch.setattr("rnnscope.monitor.validation.evaluate", lambda *_: Score(next(found), 1, 0, 1))
+    monkeypatch.setattr("rnnscope.pipeline.callbacks.evaluate", lambda *_: Score(next(found), 1, 0, 1))
 
 
 @pytest.mark.parametrize("windows", [[], ["dataset.windows=samples", "dataset.start_end=line"]], ids=["stream", "samples"])

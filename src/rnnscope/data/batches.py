@@ -65,8 +65,8 @@ class Windows:
 
     A position is the epoch and the number of the next window, with the numbers that fix the layout. Iterating yields one
     epoch from its first window, or from where `load_state_dict` put it. An `endless` source never stops, and continues
-    where it was when iterated again. Errors: `UserError` for a batch size that does not divide among the processes and
-    for a position in a different layout.
+    where it was when iterated again. Processes share its rows equally; of others, shares may differ by one row, or be
+    empty. Errors: `UserError` for a batch size that does not divide and for a position in a different layout.
     """
 
     def __init__(
@@ -74,11 +74,10 @@ class Windows:
     ) -> None:
         if batch_size < 1 or sequence_length < 1:
             raise UserError(f"batch_size={batch_size} and sequence_length={sequence_length} must be at least 1")
-        if batch_size % world_size:
+        if endless and batch_size % world_size:
             raise UserError(f"dataset.batch_size={batch_size} does not divide among {world_size} processes: use a multiple")
         self.batch_size, self.sequence_length, self.endless = batch_size, sequence_length, endless
-        rows = batch_size // world_size
-        self._rows = slice(rank * rows, (rank + 1) * rows)
+        self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
         self._epoch = self._next = 0
         self._loaded = False
         self.device: torch.device | None = None  # where the ids go; None: they stay in memory

@@ -111,27 +111,30 @@ class TextData(pl.LightningDataModule):
 
     def train_dataloader(self) -> Windows:
         """What Lightning trains on, an epoch at each iteration: from where the task's checkpoint was saved, if it has one."""
-        if self.trainer is None:
-            return self.train_windows(endless=False)
-        windows = self.train_windows(self.trainer.global_rank, self.trainer.world_size, endless=False)
-        position = getattr(self.trainer.lightning_module, "position", None)
+        windows = self.train_windows(*self._place, endless=False)
+        position = self.trainer and getattr(self.trainer.lightning_module, "position", None)
         if position:
             windows.load_state_dict(position)
         return windows
 
+    @property
+    def _place(self) -> tuple[int, int]:
+        """The rank of this process and how many there are, in a `pl.Trainer`."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+
     def val_dataloader(self) -> Windows | list[Any]:
         """What validation scores: the val split, or its first `val_tokens`; nothing where it is empty."""
-        return self.windows("val", self.val_tokens) if self.splits["val"].tokens else []
+        return self.windows("val", self.val_tokens, *self._place) if self.splits["val"].tokens else []
 
     def test_dataloader(self) -> Windows | list[Any]:
         """What a test scores: the test split; nothing where it is empty."""
-        return self.windows("test") if self.splits["test"].tokens else []
+        return self.windows("test", None, *self._place) if self.splits["test"].tokens else []
 
     def transfer_batch_to_device(self, batch: Window, device: torch.device, dataloader_idx: int) -> Window:
         return replace(batch, inputs=batch.inputs.to(device), targets=batch.targets.to(device))
 
-    def windows(self, split: str, tokens: int | None = None) -> Windows:
-        """Windows over a split for evaluation, each token once, with the state carried.
+    def windows(self, split: str, tokens: int | None = None, rank: int = 0, world_size: int = 1) -> Windows:
+        """Windows over a split for evaluation, each token once, with the state carried: the share of one process.
 
         Samples come in order of length, each from a zero state. Of a stream, only the first `tokens` where that is a number.
         """
@@ -139,9 +142,9 @@ class TextData(pl.LightningDataModule):
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
         sizes = (self.config.val_batch_size, self.config.sequence_length)
         if self.config.windows == "samples":
-            return self._sample_windows(split, *sizes, seed=None)
-        stream = self.stream(split)
-        return StreamWindows(stream if tokens is None else stream[: tokens + 1], *sizes, given=self.given)
+            return self._sample_windows(split, *sizes, seed=None, rank=rank, world_size=world_size)
+        stream = self.stream(split) if tokens is None else self.stream(split)[: tokens + 1]
+        return StreamWindows(stream, *sizes, given=self.given, rank=rank, world_size=world_size)
 
     def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
         """Windows over the samples of a split. They are found only once: a long text takes a while."""

@@ -86,12 +86,14 @@ class Scorer:
 
     @torch.no_grad()
     def add(self, window: Window) -> None:
+        self.tokens += window.count
+        if not len(window.inputs):  # a process whose share of the rows is empty
+            return
         inputs, targets = window.inputs.to(self.device).t(), window.targets.to(self.device).t()
         with autocast(self.device.type, self.precision):
             logits, self._state = self.model.read(inputs, None if window.fresh else self._state)
         self.nats += sum_of_nats(logits, targets)
         self.correct += count_correct(logits, targets)
-        self.tokens += window.count
 
     def score(self, characters: int = 0) -> Score:
         """Return the score so far; `characters` is the length of the text, which bits per character divide by."""
@@ -99,7 +101,10 @@ class Scorer:
 
 
 def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
-    """Return the score of `model` over all `windows`, in order."""
+    """Return the score of `model` over all `windows`, in order.
+
+    Of windows whose rows several processes share, the tokens are those of all, the rest is this process's part of the sums.
+    """
     was_training = model.training
     model.eval()
     scorer = Scorer(model, precision)

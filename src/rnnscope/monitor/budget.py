@@ -27,6 +27,7 @@ class Budget(Callback):
         seconds: how long the run has trained, earlier sessions included.
         pause_at: leave after this step as if interrupted; None for never.
         asked: what else asks to leave, a sweep that was stopped for one; None while nothing does.
+        agree: returns what rank 0 gives it, in each of several processes; called where they synchronize.
     """
 
     name = "Budget"
@@ -38,8 +39,9 @@ class Budget(Callback):
         seconds: Callable[[], float],
         pause_at: int | None = None,
         asked: Callable[[], str | None] = lambda: None,
+        agree: Callable[[Any], Any] = lambda value: value,
     ) -> None:
-        self.asked = asked
+        self.asked, self.agree = asked, agree
         self.total_steps, self.max_minutes, self.seconds, self.pause_at = total_steps, max_minutes, seconds, pause_at
         self.signal: str | None = None
         self._handlers: dict[int, Any] = {}
@@ -61,8 +63,11 @@ class Budget(Callback):
     def after_step(self, task: LanguageModelTask) -> None:
         self.signal = self.signal or self.asked()
         over_steps = self.total_steps is not None and task.step >= self.total_steps
-        over_time = self.max_minutes is not None and task.synchronizes and self.seconds() >= 60 * self.max_minutes
-        if over_steps or over_time or (self.signal and task.synchronizes) or task.step == self.pause_at:
+        over_time = left = False
+        if task.synchronizes:
+            over_time = self.max_minutes is not None and self.seconds() >= 60 * self.max_minutes
+            over_time, left = self.agree([over_time, self.signal is not None])
+        if over_steps or over_time or left or task.step == self.pause_at:
             task.ending, task.interrupted = True, not (over_steps or over_time)
 
     def restore_handlers(self) -> None:

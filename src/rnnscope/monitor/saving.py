@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from typing import Any
 
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.monitor.validation import Validation
@@ -20,6 +21,7 @@ class Saving(Callback):
         keep_every: steps between checkpoints kept for good, None for none.
         begin: called once, before the first step of this process.
         save: called with whether this is the best so far, and the step if it is to be kept.
+        agree: returns what rank 0 gives it, in each of several processes.
     """
 
     name = "Saving"
@@ -33,11 +35,12 @@ class Saving(Callback):
         keep_every: int | None,
         begin: Callable[[], None],
         save: Callable[[bool, int | None], None],
+        agree: Callable[[Any], Any] = lambda value: value,
     ) -> None:
         self.recorder = recorder
         self.validation, self.every, self.keep_every = validation, every, keep_every
         self.seconds = math.inf if minutes is None else 60 * minutes
-        self.begin, self.save = begin, save
+        self.begin, self.save, self.agree = begin, save, agree
         self._saved = time.monotonic()
 
     def start(self, task: LanguageModelTask) -> None:
@@ -55,7 +58,7 @@ class Saving(Callback):
 
     def _overdue(self, task: LanguageModelTask) -> bool:
         """Whether the clock asks for a checkpoint, and the sums since the last look are numbers worth one."""
-        if not task.synchronizes or time.monotonic() - self._saved < self.seconds:
+        if not task.synchronizes or math.isinf(self.seconds) or not self.agree(time.monotonic() - self._saved >= self.seconds):
             return False
         self.recorder.settle()
         return math.isfinite(self.recorder.latest.get("train/loss", 0.0)) and math.isfinite(task.sums.nats)

@@ -1,10 +1,10 @@
 """Validation while training: its own state, no random number, nothing of training's touched; and what hangs on it."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
-from rnnscope.model.scoring import Score, Window, evaluate
+from rnnscope.model.scoring import Score
 from rnnscope.monitor.divergence import stop_diverged
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.training.callback import Callback
@@ -23,7 +23,7 @@ class Validation(Callback):
 
     Args:
         every: optimizer steps between validations.
-        windows: gives the windows of the val split, in order, anew each time.
+        score: scores the model of a task on the val split.
         tokens_per_character: of the val split.
         words: whether perplexity is worth a curve.
         patience: stop after so many validations without a new best; None never does.
@@ -36,14 +36,14 @@ class Validation(Callback):
         self,
         recorder: Recorder,
         every: int,
-        windows: Callable[[], Iterable[Window]],
+        score: Callable[[LanguageModelTask], Score],
         tokens_per_character: float,
         words: bool,
         patience: int | None,
         report: Callable[[int, float], str | None] | None = None,
     ) -> None:
         self.report, self.reason = report, None
-        self.recorder, self.every, self.windows = recorder, every, windows
+        self.recorder, self.every, self.score = recorder, every, score
         self.tokens_per_character, self.words, self.patience = tokens_per_character, words, patience
         self.best, self.best_step, self.bad_looks = math.inf, 0, 0
         self.is_best = self.stopped_early = False
@@ -52,7 +52,7 @@ class Validation(Callback):
         self.is_best = False
         if not due(task, self.every):
             return
-        score = evaluate(task.model, self.windows(), task.precision)
+        score = self.score(task)
         self._record(score)
         if not math.isfinite(score.loss):
             stop_diverged(task, f"val/loss is {score.loss}")

@@ -1,9 +1,10 @@
 """The callbacks of a training, in their order."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
-from rnnscope.data.batches import StreamWindows, Windows
+from rnnscope.model.scoring import Score, evaluate
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
@@ -20,12 +21,16 @@ from rnnscope.pipeline.writers import Writers
 from rnnscope.runs.generation import drawing, first_id, prompt_ids
 from rnnscope.training.callback import Callback, CallbackList
 from rnnscope.training.distributed.synchronization import SynchronizationPoints
+from rnnscope.training.task import LanguageModelTask
+
+IN_EVERY_PROCESS = (Divergence, TrainingCurves, Validation, Recorder, Saving)
 
 
 class TrainingCallbacks(CallbackList):
     """First what ends a run, then what measures, then what writes, last what saves.
 
-    Those with a name of their own are asked for their numbers at the end of a run.
+    Those with a name of their own are asked for their numbers at the end of a run. Of several processes, each has those that
+    decide something or send something, and only rank 0 has the rest.
 
     Args:
         begin, save: what `Saving` calls.
@@ -45,6 +50,8 @@ class TrainingCallbacks(CallbackList):
         throughput = self.throughput = Throughput(recorder, scalars)
         self.budget = make_budget(training, lambda: throughput.seconds)
         self.validation = make_validation(training, recorder)
+        collectives = training.task.collectives
+        self.points = synchronization_points(training) if collectives else None
         callbacks: list[Callback] = [
             Divergence(recorder, scalars, [trainer.val_every, trainer.checkpoint_every]),
             TrainingCurves(recorder, scalars, training.tokens_per_character("train")),
@@ -62,12 +69,20 @@ class TrainingCallbacks(CallbackList):
                 trainer.keep_every,
                 begin,
                 save,
+                agreement(training),
             ),
         ]
+        if collectives and collectives.rank:
+            callbacks = [callback for callback in callbacks if isinstance(callback, IN_EVERY_PROCESS)]
         every = [trainer.val_every, trainer.checkpoint_every, trainer.keep_every, scalars, lines]
         every += [monitor.updates_every, monitor.histograms_every, monitor.samples_every]
         super().__init__(self.budget, callbacks, list(filter(None, every)))
         self.training = training
+
+    def before_step(self, task: LanguageModelTask) -> None:
+        if self.points:
+            task.synchronizes = self.points.at(task.step + 1)
+        super().before_step(task)
 
     def progress(self) -> dict[str, Any]:
         """Return how far the training is, for run.json."""
@@ -82,7 +97,7 @@ def make_validation(training: Training, recorder: Recorder) -> Validation:
     return Validation(
         recorder,
         trainer.val_every,
-        lambda: val_windows(training),
+        lambda task: score(task, val_windows(training)),
         training.tokens_per_character("val"),
         training.words,
         trainer.patience,
@@ -90,31 +105,44 @@ def make_validation(training: Training, recorder: Recorder) -> Validation:
     )
 
 
+def score(task: LanguageModelTask, windows: Iterator[Any]) -> Score:
+    """Return the score of the model on windows of which this process has its share of the rows."""
+    found = evaluate(task.model, windows, task.precision)
+    if task.collectives is None:
+        return found
+    nats, correct = task.collectives.sums([found.nats, found.correct])
+    return replace(found, nats=nats, correct=round(correct))
+
+
 def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
     """Return the callback that ends the run: by its own budgets, or where the run that it repeats ended."""
     stop, job = training.options.stop, training.options.job
+    agree = agreement(training)
     if stop is not None:  # an earlier run got this far, whatever the clock says now
-        return Budget(stop.step, None, seconds) if stop.as_end else Budget(training.total_steps, None, seconds, stop.step)
+        total, pause_at = (stop.step, None) if stop.as_end else (training.total_steps, stop.step)
+        return Budget(total, None, seconds, pause_at, agree=agree)
     limits = training.total_steps, training.config.trainer.max_minutes
-    return Budget(*limits, seconds, asked=job.asked) if job else Budget(*limits, seconds)
+    return Budget(*limits, seconds, asked=job.asked) if job else Budget(*limits, seconds, agree=agree)
+
+
+def agreement(training: Training) -> Callable[[Any], Any]:
+    """Return what makes a value that hangs on a clock or a signal that of rank 0 in all processes."""
+    collectives = training.task.collectives
+    return collectives.broadcast if collectives else lambda value: value
 
 
 def synchronization_points(training: Training) -> SynchronizationPoints:
-    """Return when the processes of a training meet: for all that is logged, validated or saved, and where it may end."""
+    """Return when the processes of a training synchronize: for all that is logged, validated or saved, and where it may end."""
     monitor, trainer, stop = training.config.monitor, training.config.trainer, training.options.stop
     every = (monitor.scalars_every, monitor.samples_every, trainer.val_every, trainer.checkpoint_every, trainer.keep_every)
     last = (training.total_steps, stop.step if stop else None)
-    return SynchronizationPoints(monitor.scalars_every, tuple(filter(None, every)), tuple(filter(None, last)))
+    return SynchronizationPoints(tuple(filter(None, every)), tuple(filter(None, last)))
 
 
 def val_windows(training: Training) -> Iterator[Any]:
-    """Return the windows that validation looks at, from the first token of the val split."""
-    dataset, limit = training.config.dataset, training.config.trainer.val_tokens
-    if dataset.windows != "stream" or limit is None:
-        windows: Windows = training.data.windows("val")
-    else:
-        stream = training.data.stream("val")[: limit + 1]
-        windows = StreamWindows(stream, dataset.val_batch_size, dataset.sequence_length, given=training.data.given)
+    """Return the windows that validation looks at, from the first token of the val split: this process's share of them."""
+    processes, limit = training.hardware.processes, training.config.trainer.val_tokens
+    windows = training.data.windows("val", limit, processes.rank, processes.world_size)
     windows.device = training.hardware.device
     return iter(windows)
 

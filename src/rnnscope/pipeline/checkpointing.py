@@ -16,15 +16,62 @@ from rnnscope.runs.journal import whole_lines
 from rnnscope.runs.record import Record
 from rnnscope.runs.validate_checkpoint import FORMAT, check_whole
 from rnnscope.runs.weights import save_weights, weights_file
-from rnnscope.training.distributed.synchronization import Leader
 from rnnscope.training.randomness import random_state, restore_random_state
 
 
-class CheckpointManager:
+class CheckpointPart:
+    """What each process of a training does about checkpoints: it takes its part of one back, and gives it to the next.
+
+    Of several processes, each has the state that its columns carry, and random numbers; the rest is the same in all.
+    """
+
+    saved: dict[str, Any] | None = None  # the checkpoint that the training goes on from
+
+    def __init__(self, training: Training) -> None:
+        self.training, self.collectives = training, training.task.collectives
+
+    def receive(self, callbacks: TrainingCallbacks) -> None:
+        """In all processes but the first: start from where rank 0 does, with the part of this process."""
+        assert self.collectives is not None
+        sent = self.collectives.broadcast(None)
+        self.training.model.load_state_dict(sent["state_dict"])
+        if "task" in sent:
+            own = sent["others"][self.collectives.rank - 1]
+            self.saved = {**sent, "task": {**sent["task"], "carried": own["carried"]}, "random": own["random"]}
+            self.put_back(self.saved, callbacks, "checkpoint", lambda line: None)
+
+    def put_back(self, saved: dict[str, Any], callbacks: TrainingCallbacks, source: str, say: Callable[[str], None]) -> None:
+        """Make everything as it was when a checkpoint was written."""
+        training = self.training
+        training.model.load_state_dict(saved["state_dict"])
+        training.task.restore(saved["task"])
+        callbacks.restore_each(saved["monitors"], source, say)
+        if training.task.position:
+            training.windows.load_state_dict(training.task.position)
+        restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more
+
+    def begin(self) -> None:
+        """Called right before the first step: leave a checkpoint of it, or put the random numbers back."""
+        if self.saved is None:
+            self.save(False, None)
+        else:
+            restore_random_state(self.saved["random"])  # last of all: nothing may draw between here and the step
+
+    def save(self, is_best: bool, kept: int | None) -> None:
+        """Give rank 0 this process's part of a checkpoint."""
+        self.gather()
+
+    def gather(self) -> list[Any]:
+        """Give this process's part; return the parts of all the others in rank 0."""
+        if self.collectives is None:
+            return []
+        return self.collectives.gather({"carried": self.training.task.carried, "random": random_state()})[1:]
+
+
+class CheckpointManager(CheckpointPart):
     """Writes checkpoints in a thread of its own, and restores the one that the run is resumed from.
 
     Args:
-        leader: of several processes, to gather the parts of the rest; None where one trains.
         saved: the checkpoint to go on from, as `find_start` read it; None starts at the first step.
     """
 
@@ -35,11 +82,10 @@ class CheckpointManager:
         training: Training,
         writers: Writers,
         callbacks: TrainingCallbacks,
-        leader: Leader | None,
         saved: dict[str, Any] | None,
     ) -> None:
-        self.run, self.record, self.training = run, record, training
-        self.writers, self.callbacks, self.leader, self.saved = writers, callbacks, leader, saved
+        super().__init__(training)
+        self.run, self.record, self.writers, self.callbacks, self.saved = run, record, writers, callbacks, saved
         self.checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
         self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training goes on
         self._written: Future = self._disk.submit(lambda: None)  # the newest checkpoint
@@ -50,32 +96,30 @@ class CheckpointManager:
         Raises:
             UserError: when it does not fit the run.
         """
-        saved, training = self.saved, self.training
-        if saved is None:
+        if self.saved is None:
             return
         try:
-            if len(saved.get("others", [])) != training.hardware.processes.world_size - 1:
+            if len(self.saved.get("others", [])) != self.training.hardware.processes.world_size - 1:
                 raise ValueError("it was written by a different number of processes")
-            training.model.load_state_dict(saved["state_dict"])
-            training.task.restore(saved["task"])
-            self.callbacks.restore_each(saved["monitors"], str(self.run.checkpoints / LAST), say)
-            if training.task.position:
-                training.windows.load_state_dict(training.task.position)
-            restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more
-            self.writers.truncate(saved["offsets"])
+            self.put_back(self.saved, self.callbacks, str(self.run.checkpoints / LAST), say)
+            self.writers.truncate(self.saved["offsets"])
         except UserError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise UserError(f"{self.run.checkpoints}: the checkpoint does not fit config.yaml ({reason})") from error
 
+    def send(self) -> None:
+        """Have all other processes start from where this one does."""
+        if self.collectives is not None:
+            state = self.training.model.state_dict()  # also of a new run, which may start from the weights of another
+            self.collectives.broadcast({**(self.saved or {}), "state_dict": state})
+
     def begin(self) -> None:
-        """Called right before the first step: leave a checkpoint of it, or put the random numbers back."""
+        super().begin()
         if self.saved is None:
-            self.save(False, None)
             self.wait()
         else:
-            restore_random_state(self.saved["random"])  # last of all: nothing may draw between here and the step
             self.settle()
 
     def settle(self) -> None:
@@ -128,7 +172,7 @@ class CheckpointManager:
             "task": task.capture(),
             "monitors": self.callbacks.state(),
             "random": random_state(),
-            "others": self.leader.gather() if self.leader else [],  # the parts of the other processes
+            "others": self.gather(),  # the parts of the other processes
             "offsets": self.writers.offsets(),
         }
 

@@ -10,9 +10,9 @@ from rnnscope.config.validate import recorded_config
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.console import Console
-from rnnscope.pipeline.follow import follow
 from rnnscope.pipeline.lightning import quiet_lightning
 from rnnscope.pipeline.options import Job, RunOptions
+from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
 from rnnscope.pipeline.warm_start import adopt
 from rnnscope.runs.environment import environment, git_patch
@@ -22,7 +22,6 @@ from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now, parent_entry
 from rnnscope.runs.segments import differences, flatten
 from rnnscope.runs.snapshot import write_config, write_vocabulary
-from rnnscope.training.distributed.processes import is_follower, silence
 
 
 def fit_composed(config: TrainConfig, composition: Composition, job: Job | None = None) -> Result:
@@ -31,9 +30,10 @@ def fit_composed(config: TrainConfig, composition: Composition, job: Job | None 
     Raises:
         UserError: when that run is not there, or a key was set that does not fit it.
     """
-    config, parent = adopt(config, composition.keys)
-    name = config.name or composition.choices.get("experiment")
-    return fit(config, name, composition.files, RunOptions(parent=parent, job=job))
+    with together(config.trainer) as rendezvous:
+        config, parent = adopt(config, composition.keys)
+        name = config.name or composition.choices.get("experiment")
+        return fit(config, name, composition.files, RunOptions(parent=parent, job=job, rendezvous=rendezvous))
 
 
 def fit_changed(parent: RunFolder, changes: dict[str, Any]) -> Result:
@@ -45,14 +45,14 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any]) -> Result:
     record = Record.read(parent.record)
     old = recorded_config(parent, record)
     new = with_changes(old, complete(changes))
-    if "init_from" in changes:
-        new, _ = adopt(new, changes)
-    changed = differences(asdict(old), asdict(new))
-    if not is_follower(new.trainer):
+    with together(new.trainer) as rendezvous:
+        if "init_from" in changes:
+            new, _ = adopt(new, changes)
+        changed = differences(asdict(old), asdict(new))
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
-    return fit(new, options=RunOptions(parent=parent_entry(record, changed=changed)))
+        return fit(new, options=RunOptions(parent=parent_entry(record, changed=changed), rendezvous=rendezvous))
 
 
 def fit(
@@ -63,20 +63,19 @@ def fit(
     Args:
         name: of the folder under outputs/runs; None takes dataset-model-optimizer. A job of a sweep has its own.
         command: Hydra's own record of the command line, kept under .hydra/.
+        options: with a `rendezvous` where several processes train (see ranks.py).
 
     Raises:
         UserError: for anything the user can mend; before training starts, no folder is left.
     """
     quiet_lightning()
-    if is_follower(config.trainer):
-        silence()
-        return follow(assemble(config, print, options))
     job = options.job if options else None
     if job is None:
         check_run_name(name or run_name(config))  # before the text is read, which may take minutes
     with Console(quiet=job is not None) as console:
         training = assemble(config, console.say, options)
         describe(training, console)
+        gather_ranks(training)
         run = make_run_folder(job.folder) if job else create_run_folder(name or run_name(config))
         with RunLock(run.lock):
             console.log_to(run.log)

@@ -1,8 +1,7 @@
-"""The bridge to Lightning: what it is given in place of its own habits, and the one private name of it that is used."""
+"""The bridge to Lightning: what it is given in place of its own habits."""
 
 import logging
 import signal
-import subprocess
 import threading
 import warnings
 from collections.abc import Iterable, Iterator
@@ -14,6 +13,7 @@ import torch
 from pytorch_lightning.strategies import DDPStrategy
 
 from rnnscope.data.batches import Window, Windows
+from rnnscope.training.distributed.collectives import reaching
 from rnnscope.training.task import LanguageModelTask
 
 STRETCH = 128  # windows that make one batch of Lightning's
@@ -64,10 +64,14 @@ class Stretched(pl.LightningModule):
 
 
 class SideBySide(DDPStrategy):
-    """Lightning's DDP, which starts the processes and has them find each other, without torch's wrapper around the model."""
+    """Lightning's DDP for a group that is formed already (see pipeline/ranks.py), without torch's wrapper around the model."""
 
     def configure_ddp(self) -> None:
         """Leave the model as it is: the task adds up the gradients (see training/distributed/collectives.py)."""
+
+    def barrier(self, *args: Any, **kwargs: Any) -> None:
+        with reaching():
+            super().barrier(*args, **kwargs)
 
 
 class OwnSignals(pl.Callback):
@@ -80,17 +84,6 @@ class OwnSignals(pl.Callback):
         if threading.current_thread() is threading.main_thread():
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
-
-
-def take_children(trainer: pl.Trainer) -> list[subprocess.Popen]:
-    """Return the processes that Lightning started, and make it forget them: it would kill this process with them.
-
-    `procs` is a private name of its launcher, which has no public one.
-    """
-    started: list[subprocess.Popen] = getattr(trainer.strategy.launcher, "procs", [])
-    children = list(started)
-    started.clear()
-    return children
 
 
 def quiet_lightning() -> None:

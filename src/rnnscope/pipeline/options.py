@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.data.vocabulary import Vocabulary
+from rnnscope.training.distributed.rendezvous import Rendezvous
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class RunOptions:
         from_checkpoint: its weights come from a checkpoint of its own.
         parent: the run that it came from, for its record.
         cache: where encoded texts are kept; None for the cache of the outputs folder.
+        rendezvous: with the other processes that train along; None where there are none.
     """
 
     recorded: Recorded = field(default_factory=Recorded)
@@ -68,3 +70,4 @@ class RunOptions:
     parent: dict[str, Any] | None = None
     job: Job | None = None
     cache: Path | None = None
+    rendezvous: Rendezvous | None = None

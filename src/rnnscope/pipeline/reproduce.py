@@ -11,6 +11,7 @@ from rnnscope.errors import UserError
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.fit import fit
 from rnnscope.pipeline.options import RunOptions, StopAt
+from rnnscope.pipeline.ranks import together
 from rnnscope.pipeline.resume import recorded_of, resume_run
 from rnnscope.runs.environment import SOURCE, git_commit, git_patch
 from rnnscope.runs.folder import RunFolder
@@ -18,7 +19,7 @@ from rnnscope.runs.record import Record, parent_entry
 from rnnscope.runs.segments import Segment, cut_segments, differences, flatten, trained_segments
 from rnnscope.runs.snapshot import read_vocabulary
 from rnnscope.runs.verdict import Verdict, check_comparable, judge, read_rows
-from rnnscope.training.distributed.processes import is_follower
+from rnnscope.training.distributed.rendezvous import Rendezvous
 
 
 def reproduce(parent: RunFolder, until: int | None = None, text: str | None = None) -> tuple[RunFolder, Verdict]:
@@ -37,15 +38,12 @@ def reproduce(parent: RunFolder, until: int | None = None, text: str | None = No
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
         raise UserError(f"{parent.path} has no trained step to compare with")
-    follows = is_follower(config.trainer)
-    with Console(quiet=follows) as console:
-        for line in [*code_lines(parent, record), *filled_in(parent, record)]:
-            console.say(line)
-    child = train_segments(
-        parent, record, [(segment, at(from_plain(segment.config, str(parent.config)), text)) for segment in cut]
-    )
-    if follows:  # the verdict is for process 0 to give
-        raise SystemExit(0)
+    configs = [(segment, at(from_plain(segment.config, str(parent.config)), text)) for segment in cut]
+    with together(config.trainer) as rendezvous:
+        with Console() as console:
+            for line in [*code_lines(parent, record), *filled_in(parent, record)]:
+                console.say(line)
+        child = train_segments(parent, record, configs, rendezvous)
     whole = cut == segments
     verdict = judge(parent, child, None if whole else cut[-1].stop, config.trainer.deterministic)
     told = Record.read(child.record)
@@ -76,14 +74,17 @@ def at(config: TrainConfig, text: str | None) -> TrainConfig:
     return replace(config, dataset=replace(config.dataset, corpus=moved))
 
 
-def train_segments(parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]]) -> RunFolder:
+def train_segments(
+    parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]], rendezvous: Rendezvous | None
+) -> RunFolder:
     """Train a new run through the stretches that `parent` went through and return its folder."""
     result, before = None, {}
     for segment, config in segments:
         recorded = recorded_of(record, segment.resolved)
         if config.init_from is not None:
             recorded = replace(recorded, vocabulary=read_vocabulary(parent))
-        options = RunOptions(recorded, StopAt(segment.stop, segment.looked), parent=parent_entry(record, reproduced=True))
+        stop, entry = StopAt(segment.stop, segment.looked), parent_entry(record, reproduced=True)
+        options = RunOptions(recorded, stop, parent=entry, rendezvous=rendezvous)
         plain = asdict(config)
         if result is None:
             result = fit(config, record.get("name", str), options=options)

@@ -13,10 +13,10 @@ from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.checkpointing import find_start
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.fit import fit_composed
-from rnnscope.pipeline.follow import follow
 from rnnscope.pipeline.hardware import DECIDING
 from rnnscope.pipeline.lightning import quiet_lightning
 from rnnscope.pipeline.options import Job, Recorded, RunOptions
+from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
 from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch
 from rnnscope.runs.folder import RunFolder, refuse_links
@@ -25,7 +25,7 @@ from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import differences, flatten, segments_of
 from rnnscope.runs.snapshot import read_config, read_vocabulary, write_config
 from rnnscope.runs.validate_checkpoint import check_fit
-from rnnscope.training.distributed.processes import is_follower, silence
+from rnnscope.training.distributed.rendezvous import Rendezvous
 
 
 def resume_run(
@@ -43,14 +43,24 @@ def resume_run(
     """
     quiet_lightning()
     refuse_links(run)
-    if is_follower(recorded_config(run, Record.read(run.record)).trainer):
-        return follow_on(run, changes or {}, options)
-    with RunLock(run.lock), Console(quiet=job is not None) as console:
+    trainer = with_changes(recorded_config(run, Record.read(run.record)), changes or {}).trainer
+    with (
+        together(trainer, options and options.rendezvous) as rendezvous,
+        RunLock(run.lock),
+        Console(quiet=job is not None) as console,
+    ):
         console.log_to(run.log)
-        return go_on(run, changes or {}, options, job, console)
+        return go_on(run, changes or {}, options, job, console, rendezvous)
 
 
-def go_on(run: RunFolder, changes: dict[str, Any], given: RunOptions | None, job: Job | None, console: Console) -> Result:
+def go_on(
+    run: RunFolder,
+    changes: dict[str, Any],
+    given: RunOptions | None,
+    job: Job | None,
+    console: Console,
+    rendezvous: Rendezvous | None,
+) -> Result:
     """Train on in a run that is locked, unless it has nothing left to do."""
     record = Record.read(run.record)
     before = recorded_config(run, record)
@@ -64,14 +74,15 @@ def go_on(run: RunFolder, changes: dict[str, Any], given: RunOptions | None, job
     if saved and ended and record.values.get("status") == "finished":
         console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
         return finished_result(run, record)
-    options = options_of(run, record, config, changes, given)
-    training = assemble(config, console.say, replace(options, from_checkpoint=saved is not None, job=job))
+    options = replace(options_of(run, record, config, changes, given), job=job, rendezvous=rendezvous)
+    training = assemble(config, console.say, replace(options, from_checkpoint=saved is not None))
     if saved:
         columns = config.dataset.batch_size // training.hardware.processes.world_size
         check_fit(saved, training.model, columns, str(run.checkpoints / name))
     if ended:
         return Session(run, record, training, console, saved).end()
     refuse_spent_budget(training, saved, str(run.checkpoints / name))
+    gather_ranks(training)
     session = Session(run, record, training, console, saved)
     begin_segment(run, record, training, name, saved, differences(asdict(before), asdict(config)), console)
     return session.train()
@@ -88,18 +99,6 @@ def train_or_resume(config: TrainConfig, composition: Composition, job: Job) -> 
         resume_run(run, job=job)
     else:
         fit_composed(config, composition, job)
-
-
-def follow_on(run: RunFolder, changes: dict[str, Any], options: RunOptions | None) -> Result:
-    """Follow the process that goes on with `run`: what it needs from the checkpoint, it is told."""
-    silence()
-    record = Record.read(run.record)
-    before = recorded_config(run, record)
-    config = with_changes(before, changes)
-    if record.values.get("status") == "finished" and before == config:  # then the first will find nothing to do either
-        return finished_result(run, record)
-    options = options_of(run, record, config, changes, options)
-    return follow(assemble(config, print, replace(options, from_checkpoint=True)))
 
 
 def options_of(

@@ -5,7 +5,7 @@ from typing import Any
 
 from rnnscope.errors import UserError
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.callbacks import TrainingCallbacks, synchronization_points
+from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.checkpointing import CheckpointManager
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.summary import explain, summary
@@ -15,7 +15,6 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, now
 from rnnscope.runs.weights import hash_weights
 from rnnscope.training.callback import Callback
-from rnnscope.training.distributed.synchronization import Leader
 
 
 @dataclass
@@ -35,7 +34,7 @@ class Result:
 
 
 class Session:
-    """One go at training a run; of several processes that train it together, only the first has one.
+    """One go at training a run: what rank 0 does around it, which alone writes to the run folder (see ranks.py).
 
     Args:
         saved: the checkpoint to go on from, as `find_start` read it; None starts at the first step.
@@ -49,11 +48,7 @@ class Session:
         self.writers = open_writers(run, training, first_step, console.say)
         begin, save = lambda: self.checkpoints.begin(), lambda is_best, kept: self.checkpoints.save(is_best, kept)
         self.callbacks = TrainingCallbacks(training, self.writers, console, begin, save)
-        self.leader: Leader | None = None  # lets the other processes follow the callbacks of this one
-        if collectives := training.task.collectives:
-            points, others = synchronization_points(training), saved.get("others", []) if saved else []
-            self.leader = Leader(collectives, points, self.callbacks, training.agreed, others)
-        self.checkpoints = CheckpointManager(run, record, training, self.writers, self.callbacks, self.leader, saved)
+        self.checkpoints = CheckpointManager(run, record, training, self.writers, self.callbacks, saved)
         try:
             self.checkpoints.restore(console.say)
         except UserError:
@@ -68,7 +63,8 @@ class Session:
         """
         status, reason = "failed", None
         try:
-            run_trainer(self.training, callback or self.leader or self.callbacks)
+            self.checkpoints.send()
+            run_trainer(self.training, callback or self.callbacks)
             self.checkpoints.wait()
             status = self._status()
         except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
@@ -83,8 +79,6 @@ class Session:
             self._close(status)
             result = self._finish(status, reason)
         self._summarize(result)
-        if self.leader:
-            self.leader.dismiss({"run": str(self.run.path), "status": result.status, "step": result.step})
         return result
 
     def end(self) -> Result:

@@ -68,8 +68,9 @@ def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[s
     """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
     step, resume = training.task.step, f"go on from the last checkpoint with: rnnscope resume run={typed_name(run)}"
     if isinstance(error, ProcessLost):
-        ended = f"one of the {training.hardware.processes.world_size} processes ended (killed, or for the reason it gave above)"
-        return f"another process is gone ({error})", f"at step {step} {ended}; {resume}"
+        assert training.options.rendezvous is not None
+        why = f"one of {training.hardware.processes.world_size} processes is gone: {training.options.rendezvous.why_lost()}"
+        return why, f"at step {step} {why}; {resume}"
     if isinstance(error, torch.OutOfMemoryError):
         reason = str(error).splitlines()[0]
         return reason, f"out of GPU memory at step {step + 1} ({reason}); lower one of {sizes(training)}"

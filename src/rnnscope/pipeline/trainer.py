@@ -1,21 +1,18 @@
-"""Lightning's trainer around a training: it runs the loop, and with trainer=ddp starts the processes that train together."""
+"""Lightning's trainer around a training: it runs the loop."""
 
-import atexit
 import gc
 import os
-import subprocess
-from contextlib import suppress
 
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import Strategy
 
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.lightning import OwnSignals, SideBySide, Stretched, Stretches, take_children
+from rnnscope.pipeline.lightning import OwnSignals, SideBySide, Stretched, Stretches
 from rnnscope.training.callback import Callback
 
 
 def run_trainer(training: Training, callback: Callback) -> None:
-    """Train until `callback` ends it. Processes that Lightning started for it are killed if it fails, and else soon end."""
+    """Train until `callback` ends it."""
     processes = training.hardware.processes
     strategy: Strategy | str = "auto"
     if processes.together:
@@ -41,17 +38,5 @@ def run_trainer(training: Training, callback: Callback) -> None:
     gc.freeze()  # going through all that torch, Hydra and Lightning hold takes 0.14 s, in the middle of some step
     try:
         trainer.fit(Stretched(training.task), train_dataloaders=Stretches(training.windows))
-    except BaseException:
-        for process in take_children(trainer):
-            process.kill()
-        raise
     finally:
         gc.unfreeze()
-    atexit.register(wait_for, take_children(trainer))
-
-
-def wait_for(processes: list[subprocess.Popen]) -> None:
-    """Wait for processes that are about to end, but not for long."""
-    for process in processes:
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(10)

@@ -53,6 +53,20 @@ class Writers:
             writer.close()
 
 
+class Nowhere:
+    """Takes what is written and keeps nothing."""
+
+    def append(self, values: dict[str, Any]) -> None: ...
+
+    def scalars(self, step: int, values: dict[str, float]) -> None: ...
+
+
+def nowhere() -> Writers:
+    """Return the files of a process that writes none: every one but rank 0."""
+    file: Any = Nowhere()
+    return Writers(file, file, file, file)
+
+
 def open_writers(run: RunFolder, training: Training, first_step: int, say: Callable[[str], None]) -> Writers:
     """Open the files of a run whose next step is `first_step`, saying what an older run's files have no columns for."""
     parameters = [name for name, _ in training.model.named_parameters()]

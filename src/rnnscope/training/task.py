@@ -9,6 +9,7 @@ are 4 % of a step of two layers of 128 units. Both take the same steps to the bi
 """
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -260,8 +261,12 @@ class LanguageModelTask(pl.LightningModule):
         self._log_score("test")
 
     def _log_score(self, split: str) -> float:
-        """Log what has been scored of a split and return the loss, in nats per token."""
+        """Log what has been scored of a split, by all processes together, and return the loss in nats per token."""
         score = self._scorer.score()
+        if self.trainer.world_size > 1:
+            sums = torch.tensor([score.nats, score.correct], dtype=torch.float64, device=self.device)
+            nats, correct = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+            score = replace(score, nats=nats, correct=round(correct))
         self.log(f"{split}/loss", score.loss, prog_bar=True, batch_size=1)
         self.log(f"{split}/accuracy", score.accuracy, batch_size=1)
         return score.loss

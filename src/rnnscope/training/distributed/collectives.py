@@ -1,9 +1,8 @@
-"""What the processes of one training send each other: gradients at every step, messages now and then."""
+"""What the processes of one training send each other: gradients at every step, values now and then."""
 
-import atexit
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
 
@@ -11,13 +10,7 @@ import torch
 import torch.distributed
 from torch import Tensor
 
-LONGEST_WAIT = timedelta(days=7)  # while process 0 validates; a process that is gone is noticed at once
-
-
-def _disconnect() -> None:
-    """Join the threads behind the groups: one that outlives Python can abort the process at its very end."""
-    with suppress(Exception):
-        torch.distributed.destroy_process_group()
+LONGEST_WAIT = timedelta(days=7)  # while rank 0 samples, say; a process that is gone is noticed at once
 
 
 class ProcessLost(RuntimeError):
@@ -32,10 +25,9 @@ class Collectives:
         self._messages: Any = None
 
     def connect(self) -> None:
-        """Open a way for messages beside the gradients' own: on a GPU they would wait there for all work queued before."""
-        with _reaching():
+        """Open a way for values beside the gradients' own: on a GPU they would wait there for all work queued before."""
+        with reaching():
             self._messages = torch.distributed.new_group(backend="gloo", timeout=LONGEST_WAIT)
-        atexit.register(_disconnect)
 
     def all_reduce(self, tensors: list[Tensor]) -> None:
         """Replace each tensor by its sum over all processes, in one go.
@@ -44,33 +36,35 @@ class Collectives:
         first step: three and more processes then add in another order, and a resumed run gets other last bits.
         """
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with _reaching():
+        with reaching():
             torch.distributed.all_reduce(flat)
         for tensor, total in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(total.view_as(tensor))
 
-    def broadcast(self, message: Any) -> None:
-        """Send plain values and tensors to all others: process 0 sends, the others `receive`."""
-        with _reaching():
-            torch.distributed.broadcast_object_list([_packed(message)], src=0, group=self._messages)
+    def sums(self, values: list[float]) -> list[float]:
+        """Return the sum of each value over all processes, in float64: the same bits in each of them."""
+        total = torch.tensor(values, dtype=torch.float64)
+        with reaching():
+            torch.distributed.all_reduce(total, group=self._messages)
+        return total.tolist()
 
-    def receive(self) -> Any:
-        """Wait for what process 0 sends, and return it."""
-        box: list[Any] = [None]
-        with _reaching():
+    def broadcast(self, value: Any) -> Any:
+        """Return the value of rank 0, plain or with tensors, which are on the CPU then; the others' values do not count."""
+        box = [packed(value) if self.rank == 0 else None]
+        with reaching():
             torch.distributed.broadcast_object_list(box, src=0, group=self._messages)
-        return _unpacked(box[0])
+        return value if self.rank == 0 else unpacked(box[0])
 
     def gather(self, part: Any) -> list[Any]:
-        """Return the parts of all processes in the order of their ranks; an empty list except in process 0."""
+        """Return the parts of all processes in the order of their ranks; an empty list except in rank 0."""
         box: list[Any] | None = [None] * self.world_size if self.rank == 0 else None
-        with _reaching():
-            torch.distributed.gather_object(_packed(part), box, dst=0, group=self._messages)
-        return [_unpacked(packed) for packed in box or []]
+        with reaching():
+            torch.distributed.gather_object(packed(part), box, dst=0, group=self._messages)
+        return [unpacked(part) for part in box or []]
 
 
 @contextmanager
-def _reaching() -> Iterator[None]:
+def reaching() -> Iterator[None]:
     """Call what fails in here by its name."""
     try:
         yield
@@ -78,11 +72,13 @@ def _reaching() -> Iterator[None]:
         raise ProcessLost(str(error).splitlines()[0][:200]) from error
 
 
-def _packed(message: Any) -> bytes:
+def packed(value: Any) -> bytes:
+    """Return plain values and tensors as bytes."""
     buffer = io.BytesIO()
-    torch.save(message, buffer)
+    torch.save(value, buffer)
     return buffer.getvalue()
 
 
-def _unpacked(packed: bytes) -> Any:
-    return torch.load(io.BytesIO(packed), map_location="cpu", weights_only=True)
+def unpacked(value: Any) -> Any:
+    """Return what `packed` was given; nothing else is read."""
+    return torch.load(io.BytesIO(value), map_location="cpu", weights_only=True)

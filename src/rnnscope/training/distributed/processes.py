@@ -17,6 +17,14 @@ from rnnscope.training.config import TrainerConfig
 STRATEGIES = ("single", "ddp")
 
 
+class ThisMachine(LightningEnvironment):
+    """All processes are on this machine, and rank 0 starts the others (see rendezvous.py): Lightning starts none."""
+
+    @property
+    def creates_processes_externally(self) -> bool:
+        return True
+
+
 @dataclass(frozen=True)
 class Processes:
     """How many processes train, and which of them this one is.
@@ -24,8 +32,8 @@ class Processes:
     Args:
         together: whether they were asked for (`trainer=ddp`), even where there is only one.
         devices: processes on each machine.
-        rank: of this process among all of them, and `local_rank` among those of its machine; the one with rank 0 leads.
-        environment: who starts them; Lightning itself, unless torchrun or Slurm did.
+        rank: of this process among all of them, and `local_rank` among those of its machine; the one with rank 0 writes.
+        environment: who starts them: rank 0 itself, unless torchrun or Slurm did.
     """
 
     together: bool = False
@@ -33,7 +41,7 @@ class Processes:
     nodes: int = 1
     rank: int = 0
     local_rank: int = 0
-    environment: ClusterEnvironment = field(default_factory=LightningEnvironment)
+    environment: ClusterEnvironment = field(default_factory=ThisMachine)
 
     @property
     def world_size(self) -> int:
@@ -88,7 +96,7 @@ def count_devices(wanted: int | None, device: torch.device, started: int | None)
 
 
 def cluster() -> ClusterEnvironment:
-    """Return what starts the processes: torchrun or Slurm where they do, else Lightning."""
+    """Return what starts the processes: torchrun or Slurm where they do, else rank 0."""
     with warnings.catch_warnings(action="ignore"):  # where srun is installed and not used, Lightning asks whether it should be
         try:
             if TorchElasticEnvironment.detect():
@@ -97,16 +105,16 @@ def cluster() -> ClusterEnvironment:
                 return SLURMEnvironment(auto_requeue=False)  # `rnnscope resume` goes on, not a checkpoint of Lightning's
         except RuntimeError as error:  # Lightning's own advice on how to call srun
             raise UserError(str(error)) from error
-    return LightningEnvironment()
+    return ThisMachine()
 
 
 def rank_in(environment: ClusterEnvironment) -> int:
-    """Return the rank of this process among all; Lightning starts processes on one machine only."""
-    return environment.local_rank() if isinstance(environment, LightningEnvironment) else environment.global_rank()
+    """Return the rank of this process among all; rank 0 starts processes on one machine only."""
+    return environment.local_rank() if isinstance(environment, ThisMachine) else environment.global_rank()
 
 
 def started_on_this_machine(environment: ClusterEnvironment) -> int | None:
-    """Return how many processes torchrun or Slurm started here, None where Lightning starts them."""
+    """Return how many processes torchrun or Slurm started here, None where rank 0 starts them."""
     if isinstance(environment, TorchElasticEnvironment):
         return int(os.environ["LOCAL_WORLD_SIZE"])
     if isinstance(environment, SLURMEnvironment):
@@ -127,13 +135,3 @@ def check_world_size(recorded: dict[str, Any], processes: Processes, trainer: Tr
             f"{asked} make {processes.world_size} process(es) here, but the run was trained by {before}:"
             " only as many can go on with it or repeat it"
         )
-
-
-def is_follower(trainer: TrainerConfig) -> bool:
-    """Whether this process follows another one, which leads the training, writes the run folder and prints."""
-    return trainer.strategy == "ddp" and rank_in(cluster()) > 0
-
-
-def silence() -> None:
-    """Print nothing any more: process 0 says it all. Errors still show."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
