@@ -11,4 +11,4 @@ def run(config: ResumeConfig) -> int:
 
     changes = parse_changes(config.changes)
     check_on_the_way(changes, config.run)
-    return resume_run(find_run(config.run), changes).exit_status
+    return resume_run(find_run(config.run), changes, extensions=config).exit_status

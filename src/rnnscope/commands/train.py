@@ -2,20 +2,20 @@
 
 from dataclasses import replace
 
-from rnnscope.config.compose import CommandLine, composition, hydra_main
+from rnnscope.config.compose import CommandLine, Composition, hydra_main
 from rnnscope.config.overrides import SWEEP
-from rnnscope.config.schema import TrainConfig, TrainFromConfig
+from rnnscope.config.schema import TrainFromConfig
 from rnnscope.errors import UserError
 
 SHOWING = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion")
 FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.")
 
 
-def run(config: TrainConfig) -> int:
-    """Train what `config` describes; the exit status is 0 unless the run diverged or was interrupted."""
+def run(composition: Composition) -> int:
+    """Train what Hydra composed; the exit status is 0 unless the run diverged or was interrupted."""
     from rnnscope.pipeline.fit import fit_composed
 
-    return fit_composed(config, composition()).exit_status
+    return fit_composed(composition).exit_status
 
 
 def run_from(config: TrainFromConfig) -> int:
@@ -24,7 +24,7 @@ def run_from(config: TrainFromConfig) -> int:
     from rnnscope.pipeline.fit import fit_changed
     from rnnscope.runs.find import find_run
 
-    return fit_changed(find_run(config.parent, "from"), parse_changes(config.changes, groups=True)).exit_status
+    return fit_changed(find_run(config.parent, "from"), parse_changes(config.changes, groups=True), config).exit_status
 
 
 def main(line: CommandLine) -> int:

@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.config import schema
+from rnnscope.config.extensions import KEYS, import_plugins, plugins_in
 from rnnscope.config.overrides import replacing
 from rnnscope.errors import UserError
 
@@ -35,8 +36,16 @@ class CommandLine:
 
 @dataclass(frozen=True)
 class Composition:
-    """What the user asked Hydra for: the choice of each group, the keys that were set, and Hydra's own record of both."""
+    """What Hydra composed for `rnnscope train`: the config, the code of others that goes with it, and how it came about.
 
+    Args:
+        choices: of each group.
+        keys: that were set.
+        files: Hydra's own record of both.
+    """
+
+    config: schema.TrainConfig
+    extensions: schema.ExtensionsConfig
     choices: dict[str, Any]
     keys: list[str]
     files: dict[str, str]
@@ -80,15 +89,16 @@ def hydra_main(line: CommandLine, run: Callable[[Any], Any], job: Callable[[Dict
     Returns the exit status that `run` returned, 0 where it returned none. What `run` raises is raised again outside
     of Hydra, which would print lines of its own about it.
     """
-    schema.register()
     overrides = replacing(line.overrides)
+    import_plugins(plugins_in(overrides))
+    schema.register()
     results: list[int] = []
     failures: list[BaseException] = []
 
     def task(cfg: DictConfig) -> None:
         try:
             with process_arguments(line.typed):
-                result = run(typed(line.command, cfg))
+                result = run(composed(cfg) if line.command == "train" else typed(line.command, cfg))
             results.append(result if isinstance(result, int) else 0)
         except Exception as error:
             failures.append(error)
@@ -117,29 +127,45 @@ def check_choices(overrides: list[str]) -> None:
             raise UserError(f"{override} is not a choice; choose from: {', '.join(names)}")
 
 
-def composition() -> Composition:
-    """Return how the config of the command at work was composed."""
+def composed(cfg: DictConfig) -> Composition:
+    """Return what Hydra composed for `rnnscope train`, and how, while that command is at work."""
     found = HydraConfig.get()
     choices, words = dict(found.runtime.choices), found.overrides.task
     files = {"overrides.yaml": OmegaConf.to_yaml(words), "choices.yaml": OmegaConf.to_yaml(choices)}
-    return Composition(choices, [word.partition("=")[0].lstrip("+") for word in words], files)
+    keys = [word.partition("=")[0].lstrip("+") for word in words]
+    return Composition(*train_configs(cfg), choices, keys, files)
 
 
 def compose_train(overrides: list[str]) -> schema.TrainConfig:
     """Return what `rnnscope train <overrides>` would train, for use from Python."""
-    schema.register()
+    return compose_all(overrides)[0]
+
+
+def compose_all(overrides: list[str]) -> tuple[schema.TrainConfig, schema.ExtensionsConfig]:
+    """Return that, and the code of others that goes with it."""
     overrides = replacing(overrides)
+    import_plugins(plugins_in(overrides))
+    schema.register()
     if GlobalHydra.instance().is_initialized():  # inside a command: its search path is the same conf/
-        return typed("train", hydra.compose("train", overrides))
+        return train_configs(hydra.compose("train", overrides))
     with hydra.initialize_config_dir(str(conf_folder())):
-        return typed("train", hydra.compose("train", overrides))
+        return train_configs(hydra.compose("train", overrides))
+
+
+def train_configs(cfg: DictConfig) -> tuple[schema.TrainConfig, schema.ExtensionsConfig]:
+    """Return what Hydra composed for `rnnscope train` as the config that a run records, and what it does not."""
+    from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
+
+    values = plain(cfg)
+    extensions = schema.ExtensionsConfig(**{key: values.pop(key) for key in KEYS})
+    import_plugins(extensions.plugins)  # in a worker of a sweep nobody has done so yet
+    return from_plain(values), extensions
 
 
 def typed(command: str, cfg: DictConfig) -> Any:
     """Return what Hydra composed as the command's dataclass: neither an OmegaConf object nor a dict goes past this line."""
-    values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
-    if command != "train":
-        return schema.COMMANDS[command](**values)
-    from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
+    return schema.COMMANDS[command](**plain(cfg))
 
-    return from_plain(values)
+
+def plain(cfg: DictConfig) -> Any:
+    return OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)

@@ -5,6 +5,7 @@ key means stands beside it in conf/; the defaults here are the ones that conf/ d
 """
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
@@ -18,6 +19,21 @@ from rnnscope.training.schedules import SCHEDULES
 
 
 @dataclass
+class ExtensionsConfig:
+    """Code of others that a command line names; a recorded config never has these keys."""
+
+    callbacks: dict[str, Any] = field(default_factory=dict[str, Any])
+    logger: dict[str, Any] = field(default_factory=dict[str, Any])
+    callback_classes: list[str] = field(default_factory=list[str])
+    plugins: list[str] = field(default_factory=list[str])
+
+    @property
+    def in_lightning(self) -> bool:
+        """Whether a training with them needs Lightning's own loop, in which a batch is one window."""
+        return bool(self.callbacks or self.logger or self.callback_classes)
+
+
+@dataclass
 class TrainConfig:
     dataset: DatasetConfig = MISSING
     model: ModelConfig = MISSING
@@ -28,6 +44,11 @@ class TrainConfig:
     seed: int = 1
     name: str | None = None
     init_from: str | None = None
+
+
+@dataclass
+class TrainCommand(ExtensionsConfig, TrainConfig):
+    """What Hydra composes for `rnnscope train`."""
 
 
 @dataclass
@@ -53,19 +74,19 @@ class SearchConfig:
 
 
 @dataclass
-class TrainFromConfig:
+class TrainFromConfig(ExtensionsConfig):
     parent: str = MISSING
     changes: list[str] = field(default_factory=list[str])
 
 
 @dataclass
-class ResumeConfig:
+class ResumeConfig(ExtensionsConfig):
     run: str = "latest"
     changes: list[str] = field(default_factory=list[str])
 
 
 @dataclass
-class ReproduceConfig:
+class ReproduceConfig(ExtensionsConfig):
     run: str = "latest"
     until: int | None = None
     text: str | None = None
@@ -85,6 +106,7 @@ class SampleConfig:
     stop: str | None = None
     minimum_length: int = 0
     unknown: str = "refuse"
+    plugins: list[str] = field(default_factory=list[str])
 
 
 @dataclass
@@ -95,6 +117,7 @@ class EvaluateConfig:
     text: str | None = None
     precision: str = "auto"
     window: int = 256
+    plugins: list[str] = field(default_factory=list[str])
 
 
 @dataclass
@@ -120,7 +143,7 @@ class BenchConfig:
 
 
 COMMANDS = {
-    "train": TrainConfig,
+    "train": TrainCommand,
     "train_from": TrainFromConfig,
     "resume": ResumeConfig,
     "reproduce": ReproduceConfig,

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rnnscope.allocator import keep_freed_memory
-from rnnscope.config.compose import compose_train
+from rnnscope.config.compose import compose_all
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import check_config
 from rnnscope.data.batches import Windows
@@ -17,6 +17,7 @@ from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.paths import cache_folder
+from rnnscope.pipeline.extensions import Extensions
 from rnnscope.pipeline.hardware import Hardware, find_hardware, resolve_cuda_graph
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
@@ -47,6 +48,7 @@ class Training:
     total_steps: int | None  # None where only the clock limits them
     horizon: int | None  # the budget in steps that the schedule is made for
     initial: str | None  # hash of the weights of the run that this one starts from
+    extensions: Extensions | None = None  # where training is in Lightning's own loop
 
     @property
     def resolved(self) -> dict[str, Any]:
@@ -77,6 +79,7 @@ def assemble(config: TrainConfig, say: Callable[[str], None], options: RunOption
     """
     check_config(config)
     options = options or RunOptions()
+    extensions = Extensions(options.extensions) if options.extensions.in_lightning else None
     hardware = find_hardware(config, options.recorded.resolved, say)
     start = None if options.from_checkpoint else starting_run(config)
     data = make_data(config, options, start, say)
@@ -86,7 +89,7 @@ def assemble(config: TrainConfig, say: Callable[[str], None], options: RunOption
     total_steps = count_steps(config.trainer, windows.windows_per_epoch)
     horizon = options.recorded.horizon or total_steps
     task = make_task(config, model, horizon, hardware, say)
-    return Training(config, options, hardware, data, model, task, windows, total_steps, horizon, initial)
+    return Training(config, options, hardware, data, model, task, windows, total_steps, horizon, initial, extensions)
 
 
 def compose(overrides: list[str]) -> tuple[LanguageModelTask, TextData]:
@@ -97,7 +100,7 @@ def compose(overrides: list[str]) -> tuple[LanguageModelTask, TextData]:
     Raises:
         UserError: for anything in the overrides or the text that cannot be trained on.
     """
-    config = compose_train(overrides)
+    config, _ = compose_all(overrides)
     if config.trainer.strategy != "single":
         raise UserError(
             "trainer=ddp: leave it out, and give the processes to the Trainer: pl.Trainer(strategy='ddp', devices=2)"

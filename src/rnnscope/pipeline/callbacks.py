@@ -97,7 +97,7 @@ def make_validation(training: Training, recorder: Recorder) -> Validation:
     return Validation(
         recorder,
         trainer.val_every,
-        lambda task: score(task, val_windows(training)),
+        training.extensions.validate if training.extensions else lambda task: score(task, val_windows(training)),
         training.tokens_per_character("val"),
         training.words,
         trainer.patience,

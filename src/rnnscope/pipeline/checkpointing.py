@@ -48,6 +48,8 @@ class CheckpointPart:
         callbacks.restore_each(saved["monitors"], source, say)
         if training.task.position:
             training.windows.load_state_dict(training.task.position)
+        if training.extensions and "lightning" in saved:
+            training.extensions.restore(saved["lightning"])
         restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more
 
     def begin(self) -> None:
@@ -162,7 +164,7 @@ class CheckpointManager(CheckpointPart):
             save_weights(weights, self.run.weights)
 
     def _capture(self, names: list[str]) -> dict[str, Any]:
-        task = self.training.task
+        task, extensions = self.training.task, self.training.extensions
         return {
             "format": FORMAT,
             "run": self.checkpoints.run,
@@ -174,6 +176,7 @@ class CheckpointManager(CheckpointPart):
             "random": random_state(),
             "others": self.gather(),  # the parts of the other processes
             "offsets": self.writers.offsets(),
+            **({"lightning": extensions.state()} if extensions and task.step else {}),
         }
 
 

@@ -5,11 +5,12 @@ from typing import Any
 
 from rnnscope.config.changes import complete, with_changes
 from rnnscope.config.compose import Composition
-from rnnscope.config.schema import TrainConfig
+from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import recorded_config
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.console import Console
+from rnnscope.pipeline.extensions import extensions_record
 from rnnscope.pipeline.lightning import quiet_lightning
 from rnnscope.pipeline.options import Job, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
@@ -24,19 +25,20 @@ from rnnscope.runs.segments import differences, flatten
 from rnnscope.runs.snapshot import write_config, write_vocabulary
 
 
-def fit_composed(config: TrainConfig, composition: Composition, job: Job | None = None) -> Result:
+def fit_composed(composition: Composition, job: Job | None = None) -> Result:
     """Train what Hydra composed; `init_from` brings the model of another run.
 
     Raises:
         UserError: when that run is not there, or a key was set that does not fit it.
     """
-    with together(config.trainer) as rendezvous:
-        config, parent = adopt(config, composition.keys)
+    with together(composition.config.trainer) as rendezvous:
+        config, parent = adopt(composition.config, composition.keys)
         name = config.name or composition.choices.get("experiment")
-        return fit(config, name, composition.files, RunOptions(parent=parent, job=job, rendezvous=rendezvous))
+        options = RunOptions(parent=parent, job=job, extensions=composition.extensions, rendezvous=rendezvous)
+        return fit(config, name, composition.files, options)
 
 
-def fit_changed(parent: RunFolder, changes: dict[str, Any]) -> Result:
+def fit_changed(parent: RunFolder, changes: dict[str, Any], extensions: ExtensionsConfig | None = None) -> Result:
     """Train what an earlier run trained, in a new run with values of dotted keys changed, and say what differs.
 
     Raises:
@@ -52,7 +54,9 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any]) -> Result:
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
-        return fit(new, options=RunOptions(parent=parent_entry(record, changed=changed), rendezvous=rendezvous))
+        entry = parent_entry(record, changed=changed)
+        options = RunOptions(parent=entry, extensions=extensions or ExtensionsConfig(), rendezvous=rendezvous)
+        return fit(new, options=options)
 
 
 def fit(
@@ -132,6 +136,7 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
         data={"fingerprint": training.data.fingerprint, "splits": splits},
         parent=training.options.parent,
         initial_sha256=training.initial,
+        extensions=extensions_record(training.options.extensions),
         segments=[{"from_step": 0, "started": now(), "resolved": training.hardware.as_record()}],
         progress={"step": 0, "total": training.total_steps},
         config=flatten(config),

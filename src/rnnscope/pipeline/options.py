@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.training.distributed.rendezvous import Rendezvous
 
@@ -60,6 +61,7 @@ class RunOptions:
     Args:
         from_checkpoint: its weights come from a checkpoint of its own.
         parent: the run that it came from, for its record.
+        extensions: code of others, as the command line names it.
         cache: where encoded texts are kept; None for the cache of the outputs folder.
         rendezvous: with the other processes that train along; None where there are none.
     """
@@ -69,5 +71,6 @@ class RunOptions:
     from_checkpoint: bool = False
     parent: dict[str, Any] | None = None
     job: Job | None = None
+    extensions: ExtensionsConfig = field(default_factory=ExtensionsConfig)
     cache: Path | None = None
     rendezvous: Rendezvous | None = None

@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 
 from lightning_fabric.plugins.environments.cluster_environment import ClusterEnvironment
 
+from rnnscope.config.extensions import import_plugins
+from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
@@ -82,6 +84,7 @@ def assignment(training: Training) -> dict[str, Any]:
         "vocabulary": training.data.vocabulary.to_json() if given else None,
         "stop": options.stop and asdict(options.stop),
         "agreed": training.agreed,
+        "extensions": asdict(options.extensions),
     }
 
 
@@ -133,7 +136,10 @@ def assemble_told(told: dict[str, Any]) -> Training:
     """
     vocabulary, stop = told["vocabulary"], told["stop"]
     recorded = Recorded(told["resolved"], told["horizon"], vocabulary=vocabulary and Vocabulary.from_json(vocabulary))
-    options = RunOptions(recorded, stop and StopAt(**stop), from_checkpoint=True)  # weights come from rank 0
+    extensions = ExtensionsConfig(**told["extensions"])
+    import_plugins(extensions.plugins)
+    # weights come from rank 0
+    options = RunOptions(recorded, stop and StopAt(**stop), from_checkpoint=True, extensions=extensions)
     training = assemble(from_plain(told["config"]), lambda line: None, options)
     for key, value in training.agreed.items():
         if value != told["agreed"][key]:

@@ -5,10 +5,11 @@ import shlex
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from rnnscope.config.schema import TrainConfig
+from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import filled_in, from_plain, recorded_config
 from rnnscope.errors import UserError
 from rnnscope.pipeline.console import Console
+from rnnscope.pipeline.extensions import extension_changes
 from rnnscope.pipeline.fit import fit
 from rnnscope.pipeline.options import RunOptions, StopAt
 from rnnscope.pipeline.ranks import together
@@ -19,16 +20,17 @@ from rnnscope.runs.record import Record, parent_entry
 from rnnscope.runs.segments import Segment, cut_segments, differences, flatten, trained_segments
 from rnnscope.runs.snapshot import read_vocabulary
 from rnnscope.runs.verdict import Verdict, check_comparable, judge, read_rows
-from rnnscope.training.distributed.rendezvous import Rendezvous
 
 
-def reproduce(parent: RunFolder, until: int | None = None, text: str | None = None) -> tuple[RunFolder, Verdict]:
+def reproduce(
+    parent: RunFolder, until: int | None = None, text: str | None = None, extensions: ExtensionsConfig | None = None
+) -> tuple[RunFolder, Verdict]:
     """Train `parent` again, up to step `until`, and return the new run's folder and the verdict.
 
     Raises:
         UserError: when the folder does not say how, or its text is not to be had.
     """
-    record = Record.read(parent.record)
+    asked, record = extensions or ExtensionsConfig(), Record.read(parent.record)
     config = recorded_config(parent, record)
     check_comparable(parent)
     stop, looked = end_of(parent, record)
@@ -41,9 +43,10 @@ def reproduce(parent: RunFolder, until: int | None = None, text: str | None = No
     configs = [(segment, at(from_plain(segment.config, str(parent.config)), text)) for segment in cut]
     with together(config.trainer) as rendezvous:
         with Console() as console:
-            for line in [*code_lines(parent, record), *filled_in(parent, record)]:
+            changes = extension_changes(record.get("extensions", dict, {}), asked)
+            for line in [*code_lines(parent, record), *filled_in(parent, record), *(f"warning: {line}" for line in changes)]:
                 console.say(line)
-        child = train_segments(parent, record, configs, rendezvous)
+        child = train_segments(parent, record, configs, RunOptions(extensions=asked, rendezvous=rendezvous))
     whole = cut == segments
     verdict = judge(parent, child, None if whole else cut[-1].stop, config.trainer.deterministic)
     told = Record.read(child.record)
@@ -75,7 +78,7 @@ def at(config: TrainConfig, text: str | None) -> TrainConfig:
 
 
 def train_segments(
-    parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]], rendezvous: Rendezvous | None
+    parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]], told: RunOptions
 ) -> RunFolder:
     """Train a new run through the stretches that `parent` went through and return its folder."""
     result, before = None, {}
@@ -84,7 +87,7 @@ def train_segments(
         if config.init_from is not None:
             recorded = replace(recorded, vocabulary=read_vocabulary(parent))
         stop, entry = StopAt(segment.stop, segment.looked), parent_entry(record, reproduced=True)
-        options = RunOptions(recorded, stop, parent=entry, rendezvous=rendezvous)
+        options = replace(told, recorded=recorded, stop=stop, parent=entry)
         plain = asdict(config)
         if result is None:
             result = fit(config, record.get("name", str), options=options)

@@ -5,13 +5,14 @@ from typing import Any
 
 from rnnscope.config.changes import with_changes
 from rnnscope.config.compose import Composition
-from rnnscope.config.schema import TrainConfig
+from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import filled_in, recorded_config
 from rnnscope.errors import UserError
 from rnnscope.monitor.throughput import saved_seconds
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.checkpointing import find_start
 from rnnscope.pipeline.console import Console
+from rnnscope.pipeline.extensions import extension_changes, extensions_record
 from rnnscope.pipeline.fit import fit_composed
 from rnnscope.pipeline.hardware import DECIDING
 from rnnscope.pipeline.lightning import quiet_lightning
@@ -25,11 +26,14 @@ from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import differences, flatten, segments_of
 from rnnscope.runs.snapshot import read_config, read_vocabulary, write_config
 from rnnscope.runs.validate_checkpoint import check_fit
-from rnnscope.training.distributed.rendezvous import Rendezvous
 
 
 def resume_run(
-    run: RunFolder, changes: dict[str, Any] | None = None, options: RunOptions | None = None, job: Job | None = None
+    run: RunFolder,
+    changes: dict[str, Any] | None = None,
+    options: RunOptions | None = None,
+    job: Job | None = None,
+    extensions: ExtensionsConfig | None = None,
 ) -> Result:
     """Train on in `run`, exactly from where its newest whole checkpoint stands, and return how it ended.
 
@@ -37,6 +41,7 @@ def resume_run(
         changes: new values of dotted keys from here on.
         options: of the run that is done again; None takes them from the run's own record.
         job: of the sweep that the run is a part of, while that does it.
+        extensions: code of others, as the command line names it.
 
     Raises:
         UserError: when it is being trained elsewhere, has ended, or its text or checkpoints are not what they were.
@@ -50,17 +55,11 @@ def resume_run(
         Console(quiet=job is not None) as console,
     ):
         console.log_to(run.log)
-        return go_on(run, changes or {}, options, job, console, rendezvous)
+        told = replace(options or RunOptions(extensions=extensions or ExtensionsConfig()), job=job, rendezvous=rendezvous)
+        return go_on(run, changes or {}, told, console)
 
 
-def go_on(
-    run: RunFolder,
-    changes: dict[str, Any],
-    given: RunOptions | None,
-    job: Job | None,
-    console: Console,
-    rendezvous: Rendezvous | None,
-) -> Result:
+def go_on(run: RunFolder, changes: dict[str, Any], told: RunOptions, console: Console) -> Result:
     """Train on in a run that is locked, unless it has nothing left to do."""
     record = Record.read(run.record)
     before = recorded_config(run, record)
@@ -74,8 +73,10 @@ def go_on(
     if saved and ended and record.values.get("status") == "finished":
         console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
         return finished_result(run, record)
-    options = replace(options_of(run, record, config, changes, given), job=job, rendezvous=rendezvous)
-    training = assemble(config, console.say, replace(options, from_checkpoint=saved is not None))
+    for line in extension_changes(record.get("extensions", dict, {}), told.extensions):
+        console.say(f"warning: {line}")
+    options = replace(options_of(run, record, config, changes, told), from_checkpoint=saved is not None)
+    training = assemble(config, console.say, options)
     if saved:
         columns = config.dataset.batch_size // training.hardware.processes.world_size
         check_fit(saved, training.model, columns, str(run.checkpoints / name))
@@ -88,7 +89,7 @@ def go_on(
     return session.train()
 
 
-def train_or_resume(config: TrainConfig, composition: Composition, job: Job) -> None:
+def train_or_resume(composition: Composition, job: Job) -> None:
     """Train a job of a sweep in its folder, or go on with the run that is there.
 
     Raises:
@@ -96,26 +97,24 @@ def train_or_resume(config: TrainConfig, composition: Composition, job: Job) -> 
     """
     run = RunFolder(job.folder)
     if run.record.exists():
-        resume_run(run, job=job)
+        resume_run(run, job=job, extensions=composition.extensions)
     else:
-        fit_composed(config, composition, job)
+        fit_composed(composition, job)
 
 
-def options_of(
-    run: RunFolder, record: Record, config: TrainConfig, changes: dict[str, Any], given: RunOptions | None
-) -> RunOptions:
-    """Return how a run goes on: as given, else as it was recorded, without what `changes` set anew."""
-    if given is None:
+def options_of(run: RunFolder, record: Record, config: TrainConfig, changes: dict[str, Any], told: RunOptions) -> RunOptions:
+    """Return how a run goes on: a stretch that is repeated as told, else as was recorded, but for what `changes` set anew."""
+    if told.stop is None:
         resolved = {key: record.get("resolved", dict, {}).get(key) for key in DECIDING}
         for key, changed in {"device": "accelerator", "precision": "precision", "threads": "threads"}.items():
             if f"trainer.{changed}" in changes:
                 del resolved[key]
         if "trainer.accelerator" in changes:
             del resolved["step_version"]
-        given = RunOptions(recorded_of(record, resolved))
+        told = replace(told, recorded=recorded_of(record, resolved))
     if config.init_from is None:
-        return given
-    return replace(given, recorded=replace(given.recorded, vocabulary=read_vocabulary(run)))
+        return told
+    return replace(told, recorded=replace(told.recorded, vocabulary=read_vocabulary(run)))
 
 
 def recorded_of(record: Record, resolved: dict[str, Any]) -> Recorded:
@@ -178,6 +177,7 @@ def begin_segment(
         status="running",
         segments=[*earlier, segment],
         resolved=training.resolved,
+        extensions=extensions_record(training.options.extensions),
         config=flatten(config),
         progress={**record.get("progress", dict, {}), "step": step, "total": training.total_steps},
         weights_sha256=None,

@@ -1,6 +1,6 @@
 """One go at training a run: from its first step, or from a checkpoint, to wherever it ends."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnnscope.errors import UserError
@@ -13,6 +13,7 @@ from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.pipeline.writers import open_writers
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, now
+from rnnscope.runs.segments import flatten
 from rnnscope.runs.weights import hash_weights
 from rnnscope.training.callback import Callback
 
@@ -45,6 +46,8 @@ class Session:
     ) -> None:
         self.run, self.record, self.training, self.console = run, record, training, console
         first_step = 0 if saved is None else saved["task"]["step"] + 1
+        if training.extensions:
+            training.extensions.open(run, record, flatten(asdict(training.config)), first_step, console.say)
         self.writers = open_writers(run, training, first_step, console.say)
         begin, save = lambda: self.checkpoints.begin(), lambda is_best, kept: self.checkpoints.save(is_best, kept)
         self.callbacks = TrainingCallbacks(training, self.writers, console, begin, save)
@@ -79,6 +82,8 @@ class Session:
             self._close(status)
             result = self._finish(status, reason)
         self._summarize(result)
+        if self.training.extensions:
+            self.training.extensions.loggers.finish(self.run, result.status, self.console.say)
         return result
 
     def end(self) -> Result:

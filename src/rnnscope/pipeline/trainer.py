@@ -2,6 +2,7 @@
 
 import gc
 import os
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.strategies import Strategy
@@ -10,33 +11,41 @@ from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.lightning import OwnSignals, SideBySide, Stretched, Stretches
 from rnnscope.training.callback import Callback
 
+ONLY_OURS: dict[str, Any] = {  # where nothing of Lightning's watches
+    "max_epochs": 1,  # the data counts its own epochs: to Lightning the windows never end
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "limit_val_batches": 0,
+}
+
 
 def run_trainer(training: Training, callback: Callback) -> None:
     """Train until `callback` ends it."""
-    processes = training.hardware.processes
+    processes, extensions = training.hardware.processes, training.extensions
     strategy: Strategy | str = "auto"
     if processes.together:
         strategy = SideBySide()
         os.environ.setdefault("OMP_NUM_THREADS", str(training.hardware.threads))  # else Lightning changes the threads
+    options = extensions.trainer_options(training.config.monitor.scalars_every) if extensions else dict(ONLY_OURS)
     trainer = pl.Trainer(
         accelerator="gpu" if training.hardware.device.type == "cuda" else "cpu",
         devices=processes.devices,
         num_nodes=processes.nodes,
         strategy=strategy,
-        max_epochs=1,  # the data counts its own epochs: to Lightning the windows never end
         max_steps=-1,
-        callbacks=[OwnSignals()],
+        callbacks=[OwnSignals(), *options.pop("callbacks", [])],
         plugins=[processes.environment],  # else Lightning takes over any Slurm allocation it finds itself in
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        limit_val_batches=0,
+        **options,
     )
-    training.task.callbacks = callback
     gc.freeze()  # going through all that torch, Hydra and Lightning hold takes 0.14 s, in the middle of some step
     try:
-        trainer.fit(Stretched(training.task), train_dataloaders=Stretches(training.windows))
+        if extensions:
+            extensions.fit(trainer, training.task, training.data, callback)
+        else:
+            training.task.callbacks = callback
+            trainer.fit(Stretched(training.task), train_dataloaders=Stretches(training.windows))
     finally:
         gc.unfreeze()

@@ -8,6 +8,7 @@ from rnnscope.config.schema import TrainConfig
 from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
 from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.pipeline.build import Training
+from rnnscope.pipeline.loggers import BoardAndLoggers
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.segments import flatten
@@ -72,7 +73,12 @@ def open_writers(run: RunFolder, training: Training, first_step: int, say: Calla
     parameters = [name for name, _ in training.model.named_parameters()]
     metrics = CsvJournal(run.metrics, metric_columns(parameters, training.words))
     timings = CsvJournal(run.timings, TIMING_COLUMNS)
-    board = TensorBoardWriter(run.path, first_step)  # after what may be refused: it makes a file
+    board: TensorBoardWriter  # after what may be refused: it makes a file
+    if training.extensions is None:
+        board = TensorBoardWriter(run.path, first_step)
+    else:
+        board = BoardAndLoggers(run.path, first_step)
+        board.loggers = training.extensions.loggers
     if not first_step:
         job = training.options.job
         board.hparams(hparams_of(training.config, job.swept if job else ()), ["best/loss", "best/bits_per_character"])

@@ -32,6 +32,7 @@ class RunFolder:
     timings = _Named("timings.csv")
     samples = _Named("samples.jsonl")
     log = _Named("train.log")
+    logged = _Named("logged.jsonl")
     lock = _Named("run.lock")
     checkpoints = _Named("checkpoints")
     patch = _Named("code.patch")

@@ -14,7 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf import DictConfig
 
-from rnnscope.config.compose import composition, typed
+from rnnscope.config.compose import composed
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.errors import UserError
 from rnnscope.lock import Lock
@@ -64,7 +64,7 @@ def train(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
     manifest = Manifest.read(folder.sweep)
     report = reporter(folder.sweep, folder.name, HydraConfig.get().sweeper.get("pruner"))
     swept = tuple(manifest.swept) if manifest else ()
-    train_or_resume(typed("train", cfg), composition(), Job(folder.run.path, swept, stop.asked, report))
+    train_or_resume(composed(cfg), Job(folder.run.path, swept, stop.asked, report))
 
 
 def free_memory() -> None:

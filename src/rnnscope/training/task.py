@@ -218,6 +218,7 @@ class LanguageModelTask(pl.LightningModule):
             done.gradient_norm = nn.utils.get_total_norm(self.plain_step.gradients(), foreach=True)
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         assert done.gradient_norm is not None
+        self.log("step", float(self.step + 1))  # loggers take it for the x axis: optimizer steps, as everywhere here
         self.log("train/loss", done.nats * self._share_of(self.last_count), prog_bar=True)
         self.log("learning_rate", self.learning_rate)
         self.log("gradient_norm/all", done.gradient_norm)
@@ -267,6 +268,8 @@ class LanguageModelTask(pl.LightningModule):
             sums = torch.tensor([score.nats, score.correct], dtype=torch.float64, device=self.device)
             nats, correct = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
             score = replace(score, nats=nats, correct=round(correct))
+        self.score = score
+        self.log("step", float(self.step), batch_size=1)
         self.log(f"{split}/loss", score.loss, prog_bar=True, batch_size=1)
         self.log(f"{split}/accuracy", score.accuracy, batch_size=1)
         return score.loss

@@ -1,0 +1,133 @@
+"""Code of others that a command line names: Lightning's callbacks and loggers, and modules that bring parts of their own.
+
+Only a command line names code. A run records the names, and nothing is ever imported because a run folder has it.
+"""
+
+import importlib
+import importlib.util
+import inspect
+import os
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.utils import instantiate
+
+from rnnscope.config.schema import ExtensionsConfig
+from rnnscope.errors import UserError
+
+EXTRAS = {"mlflow": "rnnscope[mlflow]", "wandb": "rnnscope[wandb]", "psutil": "psutil"}  # a missing module -> what to install
+KEYS = ("callbacks", "logger", "callback_classes", "plugins")
+
+
+def import_plugins(names: Iterable[str]) -> None:
+    """Import the modules that `plugins=[...]` names; each registers its parts (`rnnscope.register_cell` and so on).
+
+    Raises:
+        UserError: when one is not there, or does not import.
+    """
+    for name in names:
+        import_module(name, f"plugins=[{name}]")
+
+
+def plugins_in(overrides: Iterable[str]) -> list[str]:
+    """Return the modules that the words of a command line name as plug-ins: they are imported before Hydra composes."""
+    for override in overrides:
+        if override.partition("=")[0] == "plugins":
+            value: Any = OverridesParser.create().parse_override(override).value()
+            return [str(name) for name in value] if isinstance(value, list) else [str(value)]  # pyright: ignore
+    return []
+
+
+def import_module(name: str, asked: str) -> Any:
+    """Import a module of the user's: from the current folder, too, as `python -m` does.
+
+    Raises:
+        UserError: naming it as it was asked for.
+    """
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        raise UserError(f"{asked}: {missing(error)} (looked in {os.getcwd()} and on Python's path)") from error
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"{asked}: {name} does not import: {type(error).__name__}: {error}") from error
+
+
+def missing(error: ModuleNotFoundError) -> str:
+    """Return what to say of a module that is not installed."""
+    name = error.name or str(error)
+    for module, package in EXTRAS.items():
+        if module in (error.name or "") or module in str(error):
+            return f"needs {module}, which is not installed: pip install '{package}'"
+    return f"there is no module {name!r}"
+
+
+def make_callbacks(extensions: ExtensionsConfig) -> list[Any]:
+    """Return the callbacks that a command line asks for, those of `callbacks` first.
+
+    Raises:
+        UserError: when one cannot be made, saying why.
+    """
+    made = [make(node, f"callbacks={name}") for name, node in extensions.callbacks.items()]
+    for name in extensions.callback_classes:
+        module, _, attribute = name.rpartition(".")
+        asked = f"callback_classes=[{name}]"
+        if not module:
+            raise UserError(f"{asked}: write module.Class, as in my_module.MyCallback")
+        found = getattr(import_module(module, asked), attribute, None)
+        if not inspect.isclass(found):
+            raise UserError(f"{asked}: {module} has no class {attribute}")
+        made.append(_called(found, asked))
+    return made
+
+
+def make(node: dict[str, Any], asked: str, **options: Any) -> Any:
+    """Return the object that a node of conf/callbacks or conf/logger describes, made with `options` besides.
+
+    Raises:
+        UserError: when its package is missing or it refuses its settings.
+    """
+    trusted: dict[str, Any] = {"_execution_whitelist_": [str(node.get("_target_"))]}  # the command line named it
+    return _called(lambda: instantiate({**node, "_convert_": "all"}, **options, **trusted), asked)
+
+
+def _called(function: Any, asked: str) -> Any:
+    try:
+        return function()
+    except Exception as error:
+        cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
+        if isinstance(cause, ModuleNotFoundError):
+            raise UserError(f"{asked}: {missing(cause)}") from error
+        raise UserError(f"{asked} cannot be made: {type(cause).__name__}: {cause}".split("\n")[0]) from error
+
+
+def check_package(node: dict[str, Any], asked: str) -> None:
+    """Refuse a logger whose package is not installed, before anything is trained.
+
+    Raises:
+        UserError: saying what to install.
+    """
+    name = str(node.get("_target_")).rpartition(".")[2].lower().removesuffix("logger")
+    if name in EXTRAS and importlib.util.find_spec(name) is None:
+        raise UserError(f"{asked}: {missing(ModuleNotFoundError(name=name))}")
+
+
+def named_classes(extensions: ExtensionsConfig) -> dict[str, list[str]]:
+    """Return the classes that callbacks and loggers are of, for the record."""
+    nodes = {"callbacks": extensions.callbacks, "logger": extensions.logger}
+    found = {key: [str(node.get("_target_")) for node in section.values()] for key, section in nodes.items()}
+    return {**found, "callback_classes": list(extensions.callback_classes)}
+
+
+def module_files(extensions: ExtensionsConfig) -> dict[str, Path | None]:
+    """Return the file of each module of the user's that was named; None where it is not a file."""
+    modules = [*extensions.plugins, *(name.rpartition(".")[0] for name in extensions.callback_classes)]
+    files = {name: getattr(sys.modules.get(name), "__file__", None) for name in modules}
+    return {name: Path(file) if file else None for name, file in files.items()}

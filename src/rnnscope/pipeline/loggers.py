@@ -1,0 +1,182 @@
+"""Lightning's loggers on a run: made for its folder, told its config, metrics, samples and files.
+
+Where none is asked for, what is logged goes to logged.jsonl in the run folder.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
+from pytorch_lightning.loggers.logger import DummyLogger
+
+from rnnscope.config.extensions import check_package, make
+from rnnscope.monitor.tensorboard import TensorBoardWriter
+from rnnscope.paths import outputs_folder
+from rnnscope.runs.files import replace_text
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.record import Record
+
+ENDS = {"finished": "FINISHED", "interrupted": "KILLED"}  # status of a run -> of MLflow's; else FAILED
+
+
+class Loggers:
+    """The loggers of a training.
+
+    Args:
+        nodes: of conf/logger, by name.
+
+    Raises:
+        UserError: when the package of one is not installed.
+    """
+
+    def __init__(self, nodes: dict[str, Any]) -> None:
+        for name, node in nodes.items():
+            check_package(node, f"logger={name}")
+        self.nodes = nodes
+        self.loggers: list[Logger] = [DummyLogger()]  # in every process but the first
+
+    def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int) -> None:
+        """Make them for a run whose next step is `first_step`, and tell new ones its config.
+
+        Raises:
+            UserError: when one refuses its settings.
+        """
+        self.loggers = []
+        places = places_of(run, record, first_step)
+        for name, node in self.nodes.items():
+            place = places.get(str(node.get("_target_")).rpartition(".")[2], {})
+            given = {key: value for key, value in node.items() if value is not None or key not in place}
+            self.loggers.append(make({**place, **given}, f"logger={name}"))
+        if not self.loggers:
+            self.loggers = [RunLogger(run.logged, first_step)]
+        for logger in self.loggers:
+            if isinstance(logger, MLFlowLogger):
+                record.update(loggers={"mlflow": logger.run_id})
+            if not first_step:
+                logger.log_hyperparams(config)
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        for logger in self.loggers:
+            logger.log_metrics(values, step)
+
+    def text(self, step: int, tag: str, text: str) -> None:
+        for logger in self.loggers:
+            if isinstance(logger, MLFlowLogger):
+                logger.experiment.log_text(logger.run_id, text, f"{tag}/step_{step:08}.txt")
+            elif isinstance(logger, WandbLogger):
+                logger.log_text(tag, columns=["step", "text"], data=[[str(step), text]], step=step)
+            elif isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_text(tag, text, step)
+
+    def finish(self, run: RunFolder, status: str, say: Callable[[str], None]) -> None:
+        """Hand over the files of a run that has ended; where that fails, say so: the run itself is on disk."""
+        kept = (run.config, run.vocabulary, run.record, run.metrics, run.samples, run.weights)
+        files = [path for path in kept if path.is_file()]
+        for logger in self.loggers:
+            try:
+                if isinstance(logger, MLFlowLogger):
+                    for path in files:
+                        logger.experiment.log_artifact(logger.run_id, str(path))
+                    logger.experiment.set_terminated(logger.run_id, ENDS.get(status, "FAILED"))
+                elif isinstance(logger, WandbLogger):
+                    finish_wandb(logger, files, status)
+            except Exception as error:
+                say(f"warning: {type(logger).__name__} did not take the files of the run ({type(error).__name__}: {error})")
+
+
+def places_of(run: RunFolder, record: Record, first_step: int) -> dict[str, dict[str, Any]]:
+    """Return where each kind of logger writes, by its class, and under which id a resumed run goes on."""
+    session = {"save_dir": str(run.path), "version": f"from_step_{first_step}"}  # a second session would delete the first
+    mlflow, name = outputs_folder() / "mlflow.db", f"{run.path.parent.name}/{run.path.name}"
+    return {
+        "CSVLogger": {**session, "name": "csv_logger"},
+        "TensorBoardLogger": {**session, "name": "tensorboard_logger"},
+        "MLFlowLogger": {
+            "tracking_uri": f"sqlite:///{mlflow.absolute()}",
+            "artifact_location": (mlflow.parent / "mlflow_artifacts").absolute().as_uri(),
+            "run_name": name,
+            "run_id": record.get("loggers.mlflow", str),
+        },
+        "WandbLogger": {"save_dir": str(run.path), "name": name, "id": record.get("id", str), "resume": "allow"},
+    }
+
+
+def finish_wandb(logger: WandbLogger, files: list[Path], status: str) -> None:
+    """Store files as an artifact, and close W&B's run."""
+    import wandb  # type: ignore[import-not-found]  # an extra
+
+    artifact = wandb.Artifact(f"run-{logger.version}", type="run")
+    for path in files:
+        artifact.add_file(str(path))
+    logger.experiment.log_artifact(artifact)
+    logger.experiment.finish(exit_code=0 if status in ENDS else 1)
+
+
+class RunLogger(Logger):
+    """Writes what is logged to a file of JSON lines, each with its `step`.
+
+    Args:
+        path: lines from `first_step` on are dropped from it: the run trains those steps again.
+    """
+
+    def __init__(self, path: Path, first_step: int) -> None:
+        super().__init__()
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+        replace_text(path, "".join(line for line in lines if step_of(line) < first_step))
+        self._file = path.open("a", encoding="utf-8")
+
+    @property
+    def name(self) -> str:
+        return "logged"
+
+    @property
+    def version(self) -> str:
+        return ""
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Nothing: config.yaml lies beside the file."""
+
+    def save(self) -> None:
+        self._file.flush()
+
+    def finalize(self, status: str) -> None:
+        self._file.close()
+
+
+def step_of(line: str) -> float:
+    """Return the step of a line, infinity where it was cut off."""
+    try:
+        return int(json.loads(line)["step"])
+    except (ValueError, TypeError, KeyError):
+        return float("inf")
+
+
+LOGGED = ("train/loss", "learning_rate", "gradient_norm/all", "val/loss", "val/accuracy")  # by the task itself
+
+
+class BoardAndLoggers(TensorBoardWriter):
+    """TensorBoard, and whatever loggers there are: they get the curves that the task does not log itself, and the samples."""
+
+    loggers: Loggers
+
+    def scalars(self, step: int, values: dict[str, float]) -> None:
+        super().scalars(step, values)
+        rest = {tag: value for tag, value in values.items() if tag not in LOGGED}
+        if rest:
+            self.loggers.scalars(step, rest)
+
+    def text(self, step: int, tag: str, text: str) -> None:
+        super().text(step, tag, text)
+        self.loggers.text(step, tag, text)
+
+
+def quiet_loggers() -> None:
+    """Keep MLflow's and W&B's own lines off the terminal, but for warnings."""
+    for name in ("mlflow", "alembic", "wandb"):
+        logging.getLogger(name).setLevel(logging.WARNING)
