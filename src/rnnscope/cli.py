@@ -10,7 +10,7 @@ import os
 import re
 import sys
 
-from rnnscope.config.overrides import SWEEP, VERBATIM, as_typed, protect, quote, verbatim_of
+from rnnscope.config.overrides import EXTENSIONS, SWEEP, VERBATIM, as_typed, protect, quote, verbatim_of
 from rnnscope.errors import UserError
 
 COMMANDS = {
@@ -129,7 +129,8 @@ def collect_changes(command: str, arguments: list[str]) -> list[str]:
         key, equals, value = argument.partition("=")
         if argument in SWEEP:
             raise UserError(f"{argument}: a sweep starts from conf/, not from a run; leave {argument} out")
-        if argument.startswith("-") or before in TAKING or key in VERBATIM[command] or key.startswith("hydra"):
+        section = key.partition(".")[0]
+        if argument.startswith("-") or before in TAKING or key in VERBATIM[command] or section in ("hydra", *EXTENSIONS):
             own.append(argument)
         elif equals and key in VERBATIM["train"]:
             changes.append(f"{VERBATIM['train'][key]}={QuotedString(text=value, quote=Quote.single).with_quotes()}")

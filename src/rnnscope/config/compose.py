@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.config import schema
-from rnnscope.config.extensions import KEYS, import_plugins, plugins_in
-from rnnscope.config.overrides import replacing
+from rnnscope.config.extensions import import_plugins, plugins_in
+from rnnscope.config.overrides import EXTENSIONS, replacing
 from rnnscope.errors import UserError
 
 
@@ -157,7 +157,7 @@ def train_configs(cfg: DictConfig) -> tuple[schema.TrainConfig, schema.Extension
     from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
 
     values = plain(cfg)
-    extensions = schema.ExtensionsConfig(**{key: values.pop(key) for key in KEYS})
+    extensions = schema.ExtensionsConfig(**{key: values.pop(key) for key in EXTENSIONS})
     import_plugins(extensions.plugins)  # in a worker of a sweep nobody has done so yet
     return from_plain(values), extensions
 

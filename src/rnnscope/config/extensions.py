@@ -20,7 +20,6 @@ from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.errors import UserError
 
 EXTRAS = {"mlflow": "rnnscope[mlflow]", "wandb": "rnnscope[wandb]", "psutil": "psutil"}  # a missing module -> what to install
-KEYS = ("callbacks", "logger", "callback_classes", "plugins")
 
 
 def import_plugins(names: Iterable[str]) -> None:

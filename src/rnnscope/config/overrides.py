@@ -19,6 +19,7 @@ VERBATIM = {
     },
     "bench": {},
 }
+EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that name code of others: never of a recorded config
 SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
 

@@ -32,6 +32,11 @@ class ExtensionsConfig:
         """Whether a training with them needs Lightning's own loop, in which a batch is one window."""
         return bool(self.callbacks or self.logger or self.callback_classes)
 
+    def words(self) -> list[str]:
+        """Return the words of a command line that ask for the same, ready for a shell."""
+        named = {key: list(getattr(self, key)) for key in ("callbacks", "logger", "callback_classes", "plugins")}
+        return [f"'{key}=[{','.join(names)}]'" for key, names in named.items() if names]
+
 
 @dataclass
 class TrainConfig:

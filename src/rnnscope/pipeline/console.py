@@ -48,6 +48,12 @@ class Console:
             self._log.write(line + "\n")
             self._log.flush()
 
+    def note(self, text: str) -> None:
+        """Write to train.log alone."""
+        if self._log is not None:
+            self._log.write(visible(text) + "\n")
+            self._log.flush()
+
     def _show(self, line: str) -> None:
         try:
             if self._bar is not None:

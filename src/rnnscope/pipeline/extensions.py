@@ -13,13 +13,16 @@ from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
 from torch import Tensor
 
 from rnnscope.config.extensions import make_callbacks, module_files, named_classes
+from rnnscope.config.overrides import EXTENSIONS
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.data.module import TextData
+from rnnscope.errors import shown
 from rnnscope.model.scoring import Score
 from rnnscope.pipeline.loggers import Loggers
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
+from rnnscope.runs.segments import segments_of
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
@@ -133,22 +136,25 @@ def is_plain(value: Any) -> bool:
     return value is None or type(value) in (bool, int, float, str, bytes, torch.device) or isinstance(value, Tensor)
 
 
-def extensions_record(asked: ExtensionsConfig) -> dict[str, Any]:
-    """Return what run.json says of the code of others: names, and the SHA-256 of each file of the user's."""
+def extensions_entry(asked: ExtensionsConfig) -> dict[str, Any]:
+    """Return what a segment in run.json says of the code of others: names, and the SHA-256 of each file of the user's."""
+    if asked == ExtensionsConfig():
+        return {}
     files = {name: sha256_of(file) if file else None for name, file in module_files(asked).items()}
-    return {**named_classes(asked), "plugins": list(asked.plugins), "files": files}
+    return {"extensions": {**named_classes(asked), "plugins": list(asked.plugins), "files": files}}
 
 
-def extension_changes(recorded: dict[str, Any], asked: ExtensionsConfig) -> list[str]:
+def extension_changes(record: Record, asked: ExtensionsConfig) -> list[str]:
     """Return a line for all that a run was trained with and is not given now, or is given with a different file."""
-    now, lines = extensions_record(asked), []
-    for key in ("callbacks", "logger", "callback_classes", "plugins"):
-        names = recorded.get(key)
-        lost = [str(name) for name in names if name not in now[key]] if isinstance(names, list) else []
-        if lost:
-            lines.append(f"the run was trained with {key}: {', '.join(lost)}; give {key}=[...] again to have the same")
-    files = recorded.get("files")
-    for name, digest in files.items() if isinstance(files, dict) else ():
-        if name in now["files"] and now["files"][name] != digest:
-            lines.append(f"{name} is not the file that the run was trained with: its SHA-256 differs")
-    return lines
+    given = extensions_entry(asked).get("extensions", {})
+    lines: dict[str, None] = {}  # in order, each once
+    for segment in segments_of(record):
+        recorded = segment.get("extensions", {})
+        for key in EXTENSIONS:
+            lost = [shown(name) for name in recorded.get(key, []) if name not in given.get(key, [])]
+            if lost:
+                lines[f"the run was trained with {key}=[{', '.join(lost)}]: to have the same, give {key}= again"] = None
+        for name, digest in recorded.get("files", {}).items():
+            if name in given.get("files", {}) and given["files"][name] != digest:
+                lines[f"{shown(name)} is not the file that the run was trained with: its SHA-256 differs"] = None
+    return list(lines)

@@ -10,7 +10,7 @@ from rnnscope.config.validate import recorded_config
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.console import Console
-from rnnscope.pipeline.extensions import extensions_record
+from rnnscope.pipeline.extensions import extensions_entry
 from rnnscope.pipeline.lightning import quiet_lightning
 from rnnscope.pipeline.options import Job, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
@@ -125,6 +125,7 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
     patch = git_patch()
     if patch:
         replace_file(run.patch, lambda temporary: temporary.write_bytes(patch.encode("utf-8", "surrogateescape")))
+    named = extensions_entry(training.options.extensions)
     splits = {name: vars(info) for name, info in training.data.splits.items()}
     return Record.create(
         run.record,
@@ -136,8 +137,7 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
         data={"fingerprint": training.data.fingerprint, "splits": splits},
         parent=training.options.parent,
         initial_sha256=training.initial,
-        extensions=extensions_record(training.options.extensions),
-        segments=[{"from_step": 0, "started": now(), "resolved": training.hardware.as_record()}],
+        segments=[{"from_step": 0, "started": now(), "resolved": training.hardware.as_record(), **named}],
         progress={"step": 0, "total": training.total_steps},
         config=flatten(config),
         **environment(),

@@ -43,7 +43,7 @@ def reproduce(
     configs = [(segment, at(from_plain(segment.config, str(parent.config)), text)) for segment in cut]
     with together(config.trainer) as rendezvous:
         with Console() as console:
-            changes = extension_changes(record.get("extensions", dict, {}), asked)
+            changes = extension_changes(record, asked)
             for line in [*code_lines(parent, record), *filled_in(parent, record), *(f"warning: {line}" for line in changes)]:
                 console.say(line)
         child = train_segments(parent, record, configs, RunOptions(extensions=asked, rendezvous=rendezvous))

@@ -12,7 +12,7 @@ from rnnscope.monitor.throughput import saved_seconds
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.checkpointing import find_start
 from rnnscope.pipeline.console import Console
-from rnnscope.pipeline.extensions import extension_changes, extensions_record
+from rnnscope.pipeline.extensions import extension_changes, extensions_entry
 from rnnscope.pipeline.fit import fit_composed
 from rnnscope.pipeline.hardware import DECIDING
 from rnnscope.pipeline.lightning import quiet_lightning
@@ -73,7 +73,7 @@ def go_on(run: RunFolder, changes: dict[str, Any], told: RunOptions, console: Co
     if saved and ended and record.values.get("status") == "finished":
         console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
         return finished_result(run, record)
-    for line in extension_changes(record.get("extensions", dict, {}), told.extensions):
+    for line in extension_changes(record, told.extensions):
         console.say(f"warning: {line}")
     options = replace(options_of(run, record, config, changes, told), from_checkpoint=saved is not None)
     training = assemble(config, console.say, options)
@@ -172,12 +172,12 @@ def begin_segment(
     other = [*code_changed(run, record), *environment_differences(record.values, environment())]
     segment = {"from_step": step, "started": now(), "checkpoint": name, "after_end": bool(saved and saved["ended"])}
     segment |= {"changed": changed, "resolved": training.hardware.as_record(), "environment": other}
+    segment |= extensions_entry(training.options.extensions)
     earlier = [rewound(segment, step) for segment in segments_of(record)]
     record.update(
         status="running",
         segments=[*earlier, segment],
         resolved=training.resolved,
-        extensions=extensions_record(training.options.extensions),
         config=flatten(config),
         progress={**record.get("progress", dict, {}), "step": step, "total": training.total_steps},
         weights_sha256=None,

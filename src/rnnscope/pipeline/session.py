@@ -1,5 +1,6 @@
 """One go at training a run: from its first step, or from a checkpoint, to wherever it ends."""
 
+import traceback
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -73,6 +74,7 @@ class Session:
         except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
             status = "interrupted"
         except BaseException as error:
+            self.console.note("".join(traceback.format_exception(error)))
             reason, advice = explain(error, self.training, self.run)
             if advice is not None:
                 raise UserError(advice) from error

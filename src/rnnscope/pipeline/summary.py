@@ -1,6 +1,7 @@
 """What is said when a training has ended: how, where everything is, and the exact next commands."""
 
 import math
+import traceback
 from collections.abc import Iterator
 
 import torch
@@ -37,7 +38,8 @@ def summary(
         yield f"  sample       rnnscope sample run={name}"
         yield f"  score        rnnscope evaluate run={name}"
     if has_checkpoint and status != "diverged":
-        yield f"  go on        rnnscope resume run={name}{f' trainer.max_steps={2 * step}' if status == 'finished' else ''}"
+        longer = [f"trainer.max_steps={2 * step}"] if status == "finished" else []
+        yield f"  go on        {' '.join(['rnnscope resume', f'run={name}', *longer, *training.options.extensions.words()])}"
 
 
 def _best(training: Training, best: float | None, step: int) -> str:
@@ -66,7 +68,8 @@ def what_to_try(training: Training) -> str:
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
     """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
-    step, resume = training.task.step, f"go on from the last checkpoint with: rnnscope resume run={typed_name(run)}"
+    again = " ".join(["", *training.options.extensions.words()])
+    step, resume = training.task.step, f"go on from the last checkpoint with: rnnscope resume run={typed_name(run)}{again}"
     if isinstance(error, ProcessLost):
         assert training.options.rendezvous is not None
         why = f"one of {training.hardware.processes.world_size} processes is gone: {training.options.rendezvous.why_lost()}"
@@ -78,7 +81,11 @@ def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[s
         reason = f"{error.strerror}: {error.filename or run.path}"
         advice = f"no space at step {step} ({reason}); make room, then {resume}"
         return reason, advice if error.errno in NO_SPACE else None
-    return f"{type(error).__name__}: {error}", None
+    reason = f"{type(error).__name__}: {error}"
+    if training.extensions is None:
+        return reason, None
+    place = traceback.extract_tb(error.__traceback__)[-1]  # most likely in the code of others
+    return reason, f"at step {step} {reason} ({place.filename}, line {place.lineno}); traceback in {run.log}; {resume}"
 
 
 def sizes(training: Training) -> str:

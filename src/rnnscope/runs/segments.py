@@ -28,11 +28,17 @@ def segments_of(record: Record) -> list[dict[str, Any]]:
     for segment in segments:
         whole = isinstance(segment, dict) and isinstance(segment.get("from_step"), int)
         whole = whole and isinstance(segment.get("environment", []), list)
+        whole = whole and _are_extensions(segment.get("extensions", {}))
         if not whole or not all(isinstance(segment.get(key, {}), dict) for key in ("changed", "resolved")):
             raise UserError(f"{record.path}: its segments are not what rnnscope writes; this is not a record of rnnscope")
         if not all(isinstance(pair, list) and len(pair) == 2 for pair in segment.get("changed", {}).values()):
             raise UserError(f"{record.path}: a change in its segments is not a pair of values: not a record of rnnscope")
     return segments
+
+
+def _are_extensions(value: Any) -> bool:
+    """Whether this is what a segment says of the code of others: lists of names, and a map of files."""
+    return isinstance(value, dict) and all(isinstance(inner, dict if key == "files" else list) for key, inner in value.items())
 
 
 def config_in_force(config: dict[str, Any], record: Record) -> dict[str, Any]:
