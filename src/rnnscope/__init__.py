@@ -9,15 +9,25 @@ docs/architecture.md draws the way through. In Python:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rnnscope.config.extensions import register_callback, register_cell, register_optimizer, register_schedule
     from rnnscope.data.module import TextData
     from rnnscope.runs.load import LoadedRun
     from rnnscope.training.task import LanguageModelTask
 
 __version__ = "0.1.0"
-__all__ = ["compose", "load"]
+__all__ = ["compose", "load", "register_callback", "register_cell", "register_optimizer", "register_schedule"]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what a plug-in registers its parts with; nothing heavy is imported before it asks."""
+    if name.startswith("register_") and name in __all__:
+        from rnnscope.config import extensions
+
+        return getattr(extensions, name)
+    raise AttributeError(f"module 'rnnscope' has no attribute {name!r}")
 
 
 def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:

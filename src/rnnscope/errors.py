@@ -1,6 +1,7 @@
 """The one exception whose message is meant for the person at the terminal."""
 
 import errno
+from collections.abc import Iterable
 from typing import Any
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -25,3 +26,8 @@ def shown(value: Any) -> str:
     """Return a value of a file that anybody may have written, for a message: short, on one line, whatever it is."""
     short = value is None or isinstance(value, (str, float, bool)) or (isinstance(value, int) and value.bit_length() < 64)
     return repr(value)[:40] if short else f"of type {type(value).__name__}"
+
+
+def unknown_part(key: str, name: object, known: Iterable[str]) -> str:
+    """Return what to say of a cell, optimizer or schedule that nobody has registered."""
+    return f"{key}={name} is unknown: choose one of {', '.join(known)}; a part of your own needs plugins=[its module]"

@@ -14,6 +14,7 @@ def run(config: SampleConfig) -> None:
     from rnnscope.runs.load import load
 
     how = asdict(config)
+    del how["plugins"]  # imported already
     loaded = load(how.pop("run"), how.pop("checkpoint"))
     if how["prompt"] == "-":
         how["prompt"] = sys.stdin.read()

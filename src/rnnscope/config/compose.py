@@ -121,7 +121,8 @@ def check_choices(overrides: list[str]) -> None:
         group, _, value = override.partition("=")
         if group not in (*schema.GROUPS, "experiment", "sweep", "hydra/sweeper"):
             continue
-        names = sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+        plugged = [name for kind, name in schema.PLUGGED if kind == group]
+        names = sorted([*plugged, *(path.stem for path in (conf_folder() / group).glob("*.yaml"))])
         other = group == "hydra/sweeper" and value not in names  # Hydra has some that would leave no run folders
         if other or value == "null" or not re.match(r"[A-Za-z_\[{'\"]", value):
             raise UserError(f"{override} is not a choice; choose from: {', '.join(names)}")

@@ -3,23 +3,83 @@
 Only a command line names code. A run records the names, and nothing is ever imported because a run folder has it.
 """
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import inspect
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
+from rnnscope.config import schema
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.errors import UserError
+from rnnscope.model.config import ModelConfig
+from rnnscope.training.config import OptimizerConfig, ScheduleConfig
+from rnnscope.training.optimizers import OPTIMIZERS, OptimizerKind
+from rnnscope.training.schedules import SCHEDULES, Schedule, ScheduleKind
+
+if TYPE_CHECKING:
+    from torch.optim import Optimizer
+
+    from rnnscope.model.cells.cell import Cell
 
 EXTRAS = {"mlflow": "rnnscope[mlflow]", "wandb": "rnnscope[wandb]", "psutil": "psutil"}  # a missing module -> what to install
+
+
+def register_cell(cell: Cell) -> None:
+    """Make a recurrence known: `model=<its name>` takes the sizes of conf/model/lstm.yaml with it."""
+    from rnnscope.config.compose import conf_folder
+    from rnnscope.model.cells.registry import CELLS
+
+    CELLS[cell.name] = cell
+    sizes: Any = OmegaConf.load(conf_folder() / "model" / "lstm.yaml")
+    del sizes["defaults"]
+    node: Any = OmegaConf.merge(OmegaConf.structured(ModelConfig), sizes, {"cell": cell.name})
+    if cell.forget_gate is None:
+        node.forget_bias = 0.0
+    schema.PLUGGED["model", cell.name] = node
+
+
+def register_optimizer(name: str, optimizer: type[Optimizer], config: type[OptimizerConfig]) -> None:
+    """Make an optimizer known as `optimizer=<name>`.
+
+    Args:
+        optimizer: a subclass of torch's `Optimizer`.
+        config: a dataclass of its keys: `lr`, `weight_decay` and its other arguments, with defaults.
+    """
+    OPTIMIZERS[name] = OptimizerKind(config, optimizer, {}, None)
+    _register_section("optimizer", name, config)
+
+
+def register_schedule(name: str, make: Callable[..., Schedule], config: type[ScheduleConfig]) -> None:
+    """Make a schedule known as `schedule=<name>`.
+
+    Args:
+        make: called with `lr`, the budget in steps (None where only the clock limits it) and the keys of `config`; returns an
+            object with `rate(step, epoch)`.
+        config: a dataclass of its keys, with defaults.
+    """
+    SCHEDULES[name] = ScheduleKind(config, make)
+    _register_section("schedule", name, config)
+
+
+def _register_section(group: str, name: str, config: Any) -> None:
+    schema.GROUPS[group][name] = config
+    schema.PLUGGED[group, name] = config(name=name)
+
+
+def register_callback(name: str, callback: type) -> None:
+    """Make a callback of Lightning's kind known, so that `callbacks=[<name>]` uses it."""
+    schema.PLUGGED["callbacks", name] = {name: {"_target_": f"{callback.__module__}.{callback.__qualname__}"}}
 
 
 def import_plugins(names: Iterable[str]) -> None:

@@ -21,6 +21,7 @@ VERBATIM = {
 }
 EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that name code of others: never of a recorded config
 SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
+LISTS = ("plugins", "callback_classes")  # keys whose value is a list: a single name stands for a list of one
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
 
 
@@ -40,10 +41,14 @@ def quote(text: str) -> str:
 
 
 def replacing(overrides: Iterable[str]) -> list[str]:
-    """Return the overrides such that a map replaces the one in conf/; Hydra would merge the keys of both, or refuse."""
+    """Return the overrides such that a map replaces the one in conf/ (Hydra would merge the keys of both, or refuse), and a
+    name alone is a list.
+    """
     found: list[str] = []
     for override in overrides:
-        key = override.partition("=")[0]
+        key, _, value = override.partition("=")
+        if key in LISTS and value and value[0] not in "['\"":
+            override = f"{key}=[{value}]"
         found += [f"{key}=null", f"++{override}"] if key in MAPS else [override]
     return found
 

@@ -167,6 +167,9 @@ GROUPS = {
 }
 
 
+PLUGGED: dict[tuple[str, str], Any] = {}  # (group, choice) -> its node: what plug-ins add to conf/
+
+
 def register() -> None:
     """Tell Hydra the schemas: each file of conf/ names the one it fills in.
 
@@ -176,5 +179,7 @@ def register() -> None:
     for group, kinds in {"_global_": COMMANDS, **GROUPS}.items():
         for name, node in kinds.items():
             store.store(group="hydra/schema", name=name, node=node, package=group, replace=True)
+    for (group, name), node in PLUGGED.items():
+        store.store(group=group, name=name, node=node, package=group, replace=True)
     for name, node in SWEEPERS.items():
         store.store(group="hydra/schema", name=name, node=node, package="hydra.sweeper", replace=True)

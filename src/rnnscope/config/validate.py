@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.config.schema import TrainConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_part
 from rnnscope.model.drawing import check_temperature
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
@@ -91,7 +91,7 @@ def sections(config: dict[str, Any]) -> dict[str, Any]:
     for key, kinds in registries.items():
         name = config.get(key, {}).get("name")
         if not isinstance(name, str) or name not in kinds:
-            raise ValueError(f"{key}.name={name} is unknown: choose one of {', '.join(kinds)}")
+            raise ValueError(unknown_part(f"{key}.name", name, kinds))
         found[key] = OmegaConf.structured(kinds[name].config)
     return found
 

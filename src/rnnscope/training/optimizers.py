@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_part
 from rnnscope.training.config import AdagradConfig, AdamConfig, OptimizerConfig, RmspropConfig, SgdConfig
 
 if TYPE_CHECKING:
@@ -19,13 +19,13 @@ class OptimizerKind:
 
     Args:
         config: its keys.
-        torch_class: its name in `torch.optim`.
+        torch_class: its name in `torch.optim`, or the class itself.
         kernels: the options of its fastest kernels.
         captured: the options with which a CUDA graph can hold its step on a GPU; None where none can.
     """
 
     config: type[OptimizerConfig]
-    torch_class: str
+    torch_class: str | type[torch.optim.Optimizer]
     kernels: dict[str, bool]
     captured: dict[str, bool] | None
 
@@ -55,7 +55,7 @@ def make_optimizer(
     import torch
 
     if name not in OPTIMIZERS:
-        raise UserError(f"optimizer.name={name} is unknown: choose one of {', '.join(OPTIMIZERS)}")
+        raise UserError(unknown_part("optimizer.name", name, OPTIMIZERS))
     if not lr > 0:
         raise UserError(f"optimizer.lr={lr} must be above 0")
     kind = OPTIMIZERS[name]
@@ -67,7 +67,8 @@ def make_optimizer(
     if capturable and kind.captured is not None:
         kernels, rate = kind.captured, torch.tensor(lr, device=trained[0].device)
     try:
-        return getattr(torch.optim, kind.torch_class)(trained, lr=rate, **options, **kernels)
+        make: Any = getattr(torch.optim, kind.torch_class) if isinstance(kind.torch_class, str) else kind.torch_class
+        return make(trained, lr=rate, **options, **kernels)
     except (ValueError, TypeError) as error:
         raise UserError(f"optimizer={name} refuses its settings: {error}; see conf/optimizer/{name}.yaml") from error
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_part
 from rnnscope.training.config import (
     ConstantConfig,
     CosineConfig,
@@ -109,7 +109,7 @@ def make_schedule(name: str, lr: float, total_steps: int | None, **options: Any)
         UserError: for settings that make no schedule, naming the key.
     """
     if name not in SCHEDULES:
-        raise UserError(f"schedule.name={name} is unknown: choose one of {', '.join(SCHEDULES)}")
+        raise UserError(unknown_part("schedule.name", name, SCHEDULES))
     for key in ("factor", "patience", "after_epochs"):
         if options.get(key, 0) < 0:
             raise UserError(f"schedule.{key}={options[key]} must not be negative")

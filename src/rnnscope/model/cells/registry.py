@@ -1,6 +1,6 @@
 """The cells by name: a new one is imported here and listed once."""
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_part
 from rnnscope.model.cells.cell import Cell
 from rnnscope.model.cells.gru import GRU
 from rnnscope.model.cells.lstm import LSTM
@@ -16,5 +16,5 @@ def find_cell(name: str) -> Cell:
         UserError: when there is none.
     """
     if name not in CELLS:
-        raise UserError(f"model.cell={name} is unknown: choose one of {', '.join(CELLS)}")
+        raise UserError(unknown_part("model.cell", name, CELLS))
     return CELLS[name]
