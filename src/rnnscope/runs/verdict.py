@@ -199,6 +199,8 @@ def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
     causes = []
     if old.values.get("git_commit") == new.values.get("git_commit") and _patch_hash(parent) != _patch_hash(child):
         causes.append("the uncommitted changes of the code (code.patch)")
+    if _extensions(old) != _extensions(new):
+        causes.append("the code of others that the command line named (callbacks, logger, callback_classes, plugins)")
     causes += machine_differences(*(record.get("resolved", dict, {}) for record in (old, new)))
     causes += environment_differences(old.values, new.values)
     return [f"  different: {cause}" for cause in [*causes, *_changed_on_the_way(old)]]
@@ -211,6 +213,15 @@ def _changed_on_the_way(record: Record) -> list[str]:
         for segment in segments_of(record)
         for what in segment.get("environment", [])
     ]
+
+
+def _extensions(record: Record) -> list[dict[str, Any]]:
+    """Return what the segments say of the code of others, each once."""
+    found: list[dict[str, Any]] = []
+    for segment in segments_of(record):
+        if "extensions" in segment and segment["extensions"] not in found:
+            found.append(segment["extensions"])
+    return found
 
 
 def _patch_hash(run: RunFolder) -> str:

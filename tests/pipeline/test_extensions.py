@@ -1,0 +1,310 @@
+"""Callbacks, loggers and plug-ins that a command line names: real classes of Lightning's, and what a run makes of them."""
+
+import hashlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import TINY
+from messages import assert_says, error_line, user_error
+from pytorch_lightning.trainer.connectors.logger_connector import logger_connector
+
+from rnnscope.config.compose import compose_all
+from rnnscope.config.schema import ExtensionsConfig
+from rnnscope.config.validate import recorded_config
+from rnnscope.pipeline.fit import fit
+from rnnscope.pipeline.options import RunOptions
+from rnnscope.pipeline.reproduce import reproduce
+from rnnscope.pipeline.resume import resume_run
+from rnnscope.runs.record import Record
+
+pytestmark = [pytest.mark.usefixtures("outputs"), pytest.mark.filterwarnings("ignore:.*GPU.*")]
+MODULE = '''
+import pytorch_lightning as pl
+
+class Count(pl.Callback):
+    """Counts every hook that is called, over a resumed run too."""
+    def __init__(self):
+        self.calls = {"batch_start": 0, "batch_end": 0, "before_step": 0, "val_batch": 0, "val_end": 0, "epoch_end": 0}
+    def on_train_batch_start(self, *args): self.calls["batch_start"] += 1
+    def on_train_batch_end(self, *args): self.calls["batch_end"] += 1
+    def on_before_optimizer_step(self, *args): self.calls["before_step"] += 1
+    def on_validation_batch_end(self, *args, **kwargs): self.calls["val_batch"] += 1
+    def on_validation_end(self, *args): self.calls["val_end"] += 1
+    def on_train_epoch_end(self, *args): self.calls["epoch_end"] += 1
+    def state_dict(self): return dict(self.calls)
+    def load_state_dict(self, state): self.calls = dict(state)
+
+class Fails(pl.Callback):
+    def on_train_batch_end(self, trainer, *args):
+        if trainer.global_step == 17:
+            raise RuntimeError("seventeen")
+
+class Noise(pl.Callback):
+    """Changes weights, which is allowed."""
+    def on_train_batch_end(self, trainer, task, *args):
+        task.model.head.bias.data += 0.01
+
+class Strange(pl.Callback):
+    def state_dict(self): return {"what": self.__class__}
+'''
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder to work in, with a module of the user's."""
+    (tmp_path / "own_callbacks.py").write_text(MODULE)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("own_callbacks", None)
+    return tmp_path
+
+
+def trained(story: Path, *words: str) -> Any:
+    config, extensions = compose_all([*TINY, "dataset=text_files", f"dataset.corpus.path={story}", *words])
+    return fit(config, options=RunOptions(extensions=extensions))
+
+
+def line_with(what: str, text: str) -> str:
+    return next(line for line in text.splitlines() if what in line)
+
+
+def rows(result: Any) -> bytes:
+    return result.run.metrics.read_bytes() + result.run.samples.read_bytes()
+
+
+SAMPLES = ["dataset.windows=samples", "dataset.start_end=line"]
+READY = "callbacks=[learning_rate_monitor,timer,model_summary,model_checkpoint,early_stopping]"
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        ["model.num_layers=2", "model.dropout=0.3", "trainer.val_tokens=150"],
+        [*SAMPLES, "model=gru", "schedule=plateau", "schedule.watch=train/loss", "trainer.clip_norm=null"],
+    ],
+    ids=["stream", "samples"],
+)
+def test_a_run_in_lightnings_loop_is_the_same_to_the_bit(kind, story, folder):
+    plain, watched = trained(story, *kind), trained(story, *kind, READY)
+    assert watched.weights_hash == plain.weights_hash
+    assert rows(watched) == rows(plain)
+    assert sorted(path.name for path in (watched.run.path / "lightning_checkpoints").iterdir())
+
+
+def test_every_hook_is_called_and_state_is_kept(story, folder):
+    long = ["dataset.batch_size=16", "dataset.sequence_length=24", "callback_classes=[own_callbacks.Count]"]
+    first = trained(story, *long, "trainer.max_steps=13")
+    config, extensions = compose_all([*TINY, *long])
+    resumed = resume_run(first.run, {"trainer.max_steps": 30}, extensions=extensions)
+    saved = torch.load(resumed.run.checkpoints / "last.ckpt", weights_only=True)["lightning"]
+    calls = saved["callbacks"]["Count"]
+    per_epoch = saved["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
+    assert calls["batch_start"] == calls["batch_end"] == calls["before_step"] == 30
+    assert calls["val_end"] == 4  # steps 10, 13, 20 and 30
+    assert calls["val_batch"] % calls["val_end"] == 0
+    assert (30 - per_epoch) % calls["epoch_end"] == 0  # epochs of equal length, and the begun one
+
+
+def test_a_callback_that_raises_leaves_a_run_that_goes_on(story, folder):
+    kind = ["model.num_layers=2", "model.dropout=0.3", "schedule=constant"]
+    with user_error(17, "RuntimeError: seventeen", "own_callbacks.py", "train.log", "rnnscope resume"):
+        trained(story, *kind, "callback_classes=[own_callbacks.Fails]")
+    (path,) = Path("outputs").glob("runs/*/*")
+    run = Record.read(path / "run.json")
+    assert run.values["status"] == "failed"
+    log = (path / "train.log").read_text()
+    assert "Traceback" in log
+    assert 'raise RuntimeError("seventeen")' in log
+    plain = trained(story, *kind)
+    resumed = resume_run(type(plain.run)(path))
+    assert "the run was trained with callback_classes=['own_callbacks.Fails']" in (path / "train.log").read_text()
+    assert resumed.weights_hash == plain.weights_hash
+    assert rows(resumed) == rows(plain)
+
+
+def test_lightning_may_end_a_run(story, folder):
+    stop = ["callbacks=[early_stopping]", "callbacks.early_stopping.monitor=gradient_norm/all"]
+    patience = ["callbacks.early_stopping.mode=max", "callbacks.early_stopping.min_delta=1000", "trainer.max_steps=500"]
+    result = trained(story, *stop, *patience, "callbacks.early_stopping.patience=2")
+    assert (result.status, result.step) == ("finished", 30)  # the first validation, and two without an improvement
+    assert result.metrics["val/loss"] > 0
+    again = trained(story, "callbacks=[timer]", "callbacks.timer.duration=00:00:00:01", "trainer.max_steps=100000")
+    assert again.status == "finished"
+    assert 0 < again.step < 100_000
+
+
+def test_what_is_logged_where_no_logger_is_asked_for(story, folder):
+    result = trained(story, "callbacks=[learning_rate_monitor]", "monitor.scalars_every=1")
+    logged = [json.loads(line) for line in result.run.logged.read_text().splitlines()]
+    losses = {row["step"]: row["train/loss"] for row in logged if "train/loss" in row}
+    table = [line.split(",") for line in result.run.metrics.read_text().splitlines()]
+    recorded = {int(row[0]): float(row[table[0].index("train/loss")]) for row in table[1:]}
+    assert losses == pytest.approx(recorded, rel=1e-6)
+    assert list(losses) == list(range(1, 31))
+    assert {row["step"] for row in logged if "val/loss" in row} == {10, 20, 30}
+    assert sum("update_size/all" in row for row in logged) == 6
+
+
+def test_a_resumed_run_logs_each_step_once(story, folder):
+    with user_error("seventeen"):
+        trained(story, "callback_classes=[own_callbacks.Fails]", "monitor.scalars_every=1")
+    (path,) = Path("outputs").glob("runs/*/*")
+    _, extensions = compose_all([*TINY, "logger=csv", "callbacks=[learning_rate_monitor]"])
+    _, ours = compose_all([*TINY, "callbacks=[learning_rate_monitor]"])
+    from rnnscope.runs.folder import RunFolder
+
+    resume_run(RunFolder(path), extensions=ours)
+    steps = [json.loads(line)["step"] for line in (path / "logged.jsonl").read_text().splitlines() if "train/loss" in line]
+    assert steps == list(range(1, 31))
+    resume_run(RunFolder(path), {"trainer.max_steps": 40}, extensions=extensions)
+    assert list(path.glob("csv_logger/from_step_31/metrics.csv"))
+
+
+def test_what_a_run_records_of_code(story, folder, capsys):
+    result = trained(story, "callback_classes=[own_callbacks.Noise]", "callbacks=[timer]")
+    recorded = Record.read(result.run.record).values["segments"][0]["extensions"]
+    digest = hashlib.sha256(Path("own_callbacks.py").read_bytes()).hexdigest()
+    assert recorded["callback_classes"] == ["own_callbacks.Noise"]
+    assert recorded["callbacks"] == ["pytorch_lightning.callbacks.Timer"]
+    assert recorded["files"] == {"own_callbacks": digest}
+    assert "callback" not in result.run.config.read_text()
+    _, extensions = compose_all([*TINY, "callback_classes=[own_callbacks.Noise]", "callbacks=[timer]"])
+    assert reproduce(result.run, extensions=extensions)[1].kind == "bit-identical"
+    capsys.readouterr()
+    _, verdict = reproduce(result.run)
+    assert verdict.kind == "diverged"
+    assert_says(line_with("callback_classes", capsys.readouterr().out), "own_callbacks.Noise")
+    assert any("code of others" in line for line in verdict.lines)
+
+
+def test_a_changed_file_is_noticed(story, folder):
+    result = trained(story, "callback_classes=[own_callbacks.Count]")
+    Path("own_callbacks.py").write_text(MODULE + "\n# changed\n")
+    _, extensions = compose_all([*TINY, "callback_classes=[own_callbacks.Count]"])
+    resume_run(result.run, {"trainer.max_steps": 40}, extensions=extensions)
+    assert_says(line_with("SHA-256", result.run.log.read_text()), "own_callbacks")
+
+
+def test_a_state_that_no_checkpoint_can_hold(story, folder):
+    result = trained(story, "callback_classes=[own_callbacks.Strange]")
+    assert_says(line_with("starts anew on resume", result.run.log.read_text()), "Strange")
+    assert "Strange" not in torch.load(result.run.checkpoints / "last.ckpt", weights_only=True)["lightning"]["callbacks"]
+
+
+PARTS = """
+from dataclasses import dataclass
+from functools import partial
+import pytorch_lightning as pl
+import torch
+from torch import nn
+import rnnscope
+from rnnscope.model.cells.cell import Cell
+from rnnscope.training.config import OptimizerConfig, ScheduleConfig
+
+def step(read, state, recurrent, recurrent_bias):
+    return (torch.relu(torch.addmm(read, state[0], recurrent)),)
+
+@dataclass
+class SignConfig(OptimizerConfig):
+    lr: float = 0.01
+    scale: float = 1.0
+
+class Sign(torch.optim.SGD):
+    def __init__(self, parameters, lr, weight_decay, scale):
+        super().__init__(parameters, lr * scale, weight_decay=weight_decay)
+
+@dataclass
+class HalvingConfig(ScheduleConfig):
+    every: int = 20
+
+@dataclass
+class Halving:
+    lr: float
+    every: int
+    def rate(self, step, epoch):
+        return self.lr * 0.5 ** (step // self.every)
+
+class Hello(pl.Callback):
+    pass
+
+rnnscope.register_cell(Cell("relu_rnn", partial(nn.RNN, nonlinearity="relu"), 1, 1, step, bf16_from=256))
+rnnscope.register_optimizer("sign", Sign, SignConfig)
+rnnscope.register_schedule("halving", lambda lr, total_steps, every: Halving(lr, every), HalvingConfig)
+rnnscope.register_callback("hello", Hello)
+"""
+
+
+def test_a_plug_in_brings_parts(story, folder):
+    """In a process of its own, as registries live as long as one."""
+    import subprocess
+
+    (folder / "own_parts.py").write_text(PARTS)
+    parts = ["plugins=own_parts", "model=relu_rnn", "optimizer=sign", "optimizer.scale=2.0", "schedule=halving"]
+    words = [*TINY, *parts, "schedule.every=10", "callbacks=hello", f"text={story}", "name=own", "model.num_layers=2"]
+
+    def rnnscope(*arguments: str) -> str:
+        done = subprocess.run([sys.executable, "-m", "rnnscope", *arguments], capture_output=True, text=True)
+        return done.stdout + done.stderr
+
+    rnnscope("train", *words)
+    (run,) = Path("outputs/runs/own").iterdir()
+    assert json.loads((run / "run.json").read_text())["status"] == "finished"
+    rates = [line.split(",") for line in (run / "metrics.csv").read_text().splitlines()]
+    rate = rates[0].index("learning_rate")
+    assert [float(row[rate]) for row in rates[1:] if row[0] in ("10", "12", "30")] == [0.01, 0.005, 0.0025]
+    assert_says(error_line(rnnscope("sample", "run=own")), "model.cell", "relu_rnn", "plugins")
+    assert "error" not in rnnscope("sample", "run=own", "plugins=[own_parts]", "length=5", "seed=1")
+    assert "bit-identical" in rnnscope("reproduce", "run=own", "until=12", "plugins=own_parts", "callbacks=[hello]")
+
+
+def test_names_in_a_run_folder_are_never_imported(story, folder):
+    (folder / "trap.py").write_text("from pathlib import Path\nPath('sprung').touch()\n")
+    result = trained(story)
+    values = json.loads(result.run.record.read_text())
+    trap = {"callbacks": ["trap.Trap"], "callback_classes": ["trap.Trap"], "plugins": ["trap"], "files": {"trap": "0" * 64}}
+    values["segments"][0]["extensions"] = {**trap, "logger": ["trap.Trap"]}
+    result.run.record.write_text(json.dumps(values))
+    resumed = resume_run(result.run, {"trainer.max_steps": 40})
+    assert_says(line_with("with plugins", resumed.run.log.read_text()), "trap")
+    result.run.config.write_text(result.run.config.read_text() + "plugins: [trap]\ncallbacks: {a: {_target_: trap.Trap}}\n")
+    with user_error("callbacks.a._target_"):
+        recorded_config(result.run, Record.read(result.run.record))
+    assert not Path("sprung").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["plugins=[nowhere]"], ["plugins=[nowhere]", "no module"]),
+        (["plugins=[broken]"], ["broken", "ZeroDivisionError"]),
+        (["callback_classes=[own_callbacks.Nobody]"], ["own_callbacks", "Nobody"]),
+        (["callback_classes=[Count]"], ["module.Class"]),
+        (["callbacks=[early_stopping]", "callbacks.early_stopping.mode=sideways"], ["early_stopping", "sideways"]),
+    ],
+)
+def test_bad_names(words, parts, story, folder):
+    (folder / "broken.py").write_text("1 / 0\n")
+    with user_error(*parts):
+        trained(story, *words)
+    assert not list(Path("outputs").glob("runs/*/*"))
+
+
+def test_a_logger_without_its_package(story, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with user_error("logger=mlflow", "rnnscope[mlflow]"):
+        trained(story, "logger=mlflow")
+
+
+def test_the_private_name_of_lightnings_is_still_there():
+    """`Extensions.validate` puts it back after validation in the middle of a batch, as Lightning's own loop does."""
+    assert "_first_loop_iter" in vars(logger_connector._LoggerConnector(None))  # type: ignore[arg-type]
+
+
+def test_nothing_is_asked_for_by_default():
+    assert ExtensionsConfig().words() == []
+    assert not ExtensionsConfig(plugins=["a"]).in_lightning
