@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --tim
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate test test-slurm torture hashes check bench gpu-check tensorboard clean
+.PHONY: help install train sample evaluate test test-loggers test-slurm torture hashes check bench gpu-check tensorboard clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,10 @@ evaluate: $(READY) ## score the latest run
 
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
+
+test-loggers: $(READY) ## install MLflow and W&B and test what runs log to them (a minute)
+	$(PIP) -c constraints.txt -e '.[mlflow,wandb]'
+	$(BIN)/python -m pytest tests/pipeline/test_loggers.py
 
 torture: $(READY) ## kill sixty trainings, resume them and compare with uninterrupted ones (three minutes)
 	$(BIN)/python tests/torture.py

@@ -35,7 +35,7 @@ class Loggers:
     def __init__(self, nodes: dict[str, Any]) -> None:
         for name, node in nodes.items():
             check_package(node, f"logger={name}")
-        self.nodes = nodes
+        self.nodes, self.resumed = nodes, False
         self.loggers: list[Logger] = [DummyLogger()]  # in every process but the first
 
     def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int) -> None:
@@ -44,7 +44,9 @@ class Loggers:
         Raises:
             UserError: when one refuses its settings.
         """
-        self.loggers = []
+        for chatty in ("mlflow.store.db.utils", "alembic.runtime.migration"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        self.loggers, self.resumed = [], first_step > 0
         places = places_of(run, record, first_step)
         for name, node in self.nodes.items():
             place = places.get(str(node.get("_target_")).rpartition(".")[2], {})
@@ -82,7 +84,7 @@ class Loggers:
                         logger.experiment.log_artifact(logger.run_id, str(path))
                     logger.experiment.set_terminated(logger.run_id, ENDS.get(status, "FAILED"))
                 elif isinstance(logger, WandbLogger):
-                    finish_wandb(logger, files, status)
+                    finish_wandb(logger, files, status, self.resumed, say)
             except Exception as error:
                 say(f"warning: {type(logger).__name__} did not take the files of the run ({type(error).__name__}: {error})")
 
@@ -100,19 +102,29 @@ def places_of(run: RunFolder, record: Record, first_step: int) -> dict[str, dict
             "run_name": name,
             "run_id": record.get("loggers.mlflow", str),
         },
-        "WandbLogger": {"save_dir": str(run.path), "name": name, "id": record.get("id", str), "resume": "allow"},
+        "WandbLogger": {
+            "settings": {"silent": True},
+            "save_dir": str(run.path),
+            "name": name,
+            "id": record.get("id", str),
+            "resume": "allow",
+        },
     }
 
 
-def finish_wandb(logger: WandbLogger, files: list[Path], status: str) -> None:
-    """Store files as an artifact, and close W&B's run."""
+def finish_wandb(logger: WandbLogger, files: list[Path], status: str, resumed: bool, say: Callable[[str], None]) -> None:
+    """Store files as an artifact, close W&B's run, and say how to send what was kept here."""
     import wandb  # type: ignore[import-not-found]  # an extra
 
+    session = logger.experiment
+    folder, offline = Path(session.dir).parent, session.offline
     artifact = wandb.Artifact(f"run-{logger.version}", type="run")
     for path in files:
         artifact.add_file(str(path))
-    logger.experiment.log_artifact(artifact)
-    logger.experiment.finish(exit_code=0 if status in ENDS else 1)
+    session.log_artifact(artifact)
+    session.finish(exit_code=0 if status in ENDS else 1)
+    if offline:
+        say(f"  wandb        wandb sync{' --append' if resumed else ''} {folder}")
 
 
 class RunLogger(Logger):
@@ -174,9 +186,3 @@ class BoardAndLoggers(TensorBoardWriter):
     def text(self, step: int, tag: str, text: str) -> None:
         super().text(step, tag, text)
         self.loggers.text(step, tag, text)
-
-
-def quiet_loggers() -> None:
-    """Keep MLflow's and W&B's own lines off the terminal, but for warnings."""
-    for name in ("mlflow", "alembic", "wandb"):
-        logging.getLogger(name).setLevel(logging.WARNING)

@@ -232,8 +232,6 @@ class LanguageModelTask(pl.LightningModule):
         if self._alone:
             self.sums.clear()  # nobody else does
         self._set_rate(self.position["epoch"])  # that of the next step, for whoever looks before it
-        if self.ending:
-            self.trainer.should_stop = True
 
     def on_validation_epoch_start(self) -> None:
         self._scorer = Scorer(self.model, self.precision)
