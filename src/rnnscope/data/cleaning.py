@@ -13,6 +13,7 @@ BLOCK = 1 << 20  # characters handled at a time
 BOM = "\ufeff"
 HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)
 FOOTER = re.compile(r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF)", re.MULTILINE | re.IGNORECASE)
+LONGEST_MARK = 200  # characters of a line that ends a header or begins a footer
 NORMAL_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
@@ -60,7 +61,8 @@ class Cleaner:
     """The keys of a config that change a text, applied block by block.
 
     `changes` counts what each of them did, `removed` the characters that were cut, and `matched` has the patterns of
-    `remove` that cut something. Their matches are cut within a block of about a million characters that ends at a line
+    `remove` that cut something. `gutenberg` counts the documents that keep Project Gutenberg's header or license, and the
+    characters of those before and after the text. The matches of `remove` are cut within a block of about a million characters that ends at a line
     end. Errors: `UserError` for an unknown value and for a pattern that does not compile.
     """
 
@@ -71,6 +73,7 @@ class Cleaner:
             raise UserError(f"dataset.normalise={config.normalise}: use null or one of {', '.join(NORMAL_FORMS)}")
         self._config, self._patterns = config, [_compile(pattern) for pattern in config.remove]
         self.changes, self.removed, self.matched = Counter[str](), Counter[str](), set[str]()
+        self.gutenberg = Counter[str]()
 
     def clean(self, blocks: Iterable[str]) -> Iterator[str]:
         """The blocks of one document, cleaned. The document need not fit in memory."""
@@ -78,6 +81,8 @@ class Cleaner:
         if self._config.newline == "universal":
             blocks = self._with_line_feeds(blocks)
         config = self._config
+        if not (config.strip_gutenberg or config.corpus.lines or config.corpus.column):
+            blocks = self._looking_for_gutenberg(blocks)
         if not (config.strip_gutenberg or config.remove or config.normalise or config.lower_case):
             return iter(blocks)
         blocks = cut_blocks(blocks)
@@ -127,6 +132,22 @@ class Cleaner:
             first, ended = False, footer is not None
             self.changes["characters of Gutenberg's header and footer stripped"] += len(block) - (end - begin)
             yield block[begin:end]
+
+    def _looking_for_gutenberg(self, blocks: Iterable[str]) -> Iterator[str]:
+        before = length = 0
+        footer, tail = None, ""
+        for block in blocks:
+            seen, start = tail + block, length - len(tail)  # a line that marks the end may stand in two blocks
+            if footer is None and ("Project Gutenberg" in seen or "PROJECT GUTENBERG" in seen):
+                header = HEADER.search(seen) if start < BLOCK and not before else None
+                before = start + header.end() if header else before
+                if end := FOOTER.search(seen, header.end() if header else 0):
+                    footer = start + end.start()
+            length, tail = length + len(block), seen[-LONGEST_MARK:]
+            yield block
+        if before or footer is not None:
+            after = 0 if footer is None else length - footer
+            self.gutenberg.update({"documents": 1, "before": before, "after": after})
 
     def _clean_block(self, block: str) -> str:
         for pattern in self._patterns:

@@ -20,6 +20,7 @@ from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
 from rnnscope.data.sources import Source, text_decoder
+from rnnscope.data.split_warnings import split_warnings
 from rnnscope.data.splits import Ranges, check_split, divide
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
 from rnnscope.data.units import check_kind, units
@@ -125,12 +126,15 @@ def _encode(
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
         raise UserError("the text changed while it was being read: start again once it no longer changes")
+    ends_in_val = len(text.ends) == 1 and not splits["test"].ids
     lines = [
         *report.text_lines(text, characters, counts, config.level, config.words),
         *report.change_lines(corpus.changes + cleaner.changes, cleaner.removed),
         *report.idle_lines(pattern for pattern in config.remove if pattern not in cleaner.matched),
         *report.vocabulary_lines(vocabulary, counts, config.vocabulary_size, config.minimum_count),
         *_split_lines(text, ranges, splits, config, vocabulary),
+        *report.gutenberg_line(cleaner.gutenberg, splits["val"].characters if ends_in_val else 0),
+        *split_warnings(text, ranges),
         report.example_line(next(text.blocks(0, int(text.ends[0]))), vocabulary),
     ]
     text.path.unlink()

@@ -1,0 +1,66 @@
+"""Whether the loss on val or test can mean what it seems to: not where they repeat train, nor where they are another text."""
+
+import math
+import mmap
+from collections.abc import Iterator
+
+import numpy as np
+
+from rnnscope.data.clean_text import CleanText
+from rnnscope.data.splits import Ranges
+
+PASSAGES = 20  # of a split, looked for in train
+PASSAGE = 100  # bytes: hardly any text has the same ones twice
+DOCUMENTS = 1000  # of a split, looked for in train where documents are shorter than a passage
+REPEATED = 0.25  # the share of a split that train may have too; source code with a license in each file has less
+DIFFERENT = 0.1  # bits a byte; splits of one book differ by 0.01 to 0.05, those of two authors by more than 0.5
+
+
+def split_warnings(text: CleanText, ranges: Ranges) -> Iterator[str]:
+    """A line for each thing that makes the loss on val or test say something else than how well unseen text is predicted."""
+    for name in ("val", "test"):
+        if ranges[name][0] == ranges[name][1]:
+            continue
+        found, looked_for, what = _repeated(text, ranges["train"], ranges[name])
+        if found > REPEATED * looked_for:
+            yield (
+                f"warning: {found} of {looked_for} {what} of {name} are in train too, word for word: its loss says how well"
+                " train is remembered; remove copies from the text"
+            )
+        bits, by_chance = _difference(text, ranges["train"], ranges[name])
+        if bits > DIFFERENT + 5 * by_chance:
+            yield (
+                f"warning: {name} is a different kind of text than train (train's frequencies cost {bits:.2f} bits more for"
+                f" each byte of {name} than its own): its loss says little about text like train; give it text of the same kind"
+                " (dataset.corpus.shuffle=true where the text has many documents)"
+            )
+
+
+def _repeated(text: CleanText, train: tuple[int, int], split: tuple[int, int]) -> tuple[int, int, str]:
+    """How many passages of a split are in train, how many were looked for, and what they are."""
+    if len(text.ends) > 1 and text.ends[-1] < PASSAGE * len(text.ends):
+        return _repeated_documents(text, train, split)
+    count = min(PASSAGES, (split[1] - split[0]) // PASSAGE)
+    starts = np.linspace(split[0], split[1] - PASSAGE, count).astype(int).tolist()
+    with text.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        found = sum(data.find(data[start : start + PASSAGE], *train) >= 0 for start in starts)
+    return found, count, f"passages ({PASSAGE} bytes each)"
+
+
+def _repeated_documents(text: CleanText, train: tuple[int, int], split: tuple[int, int]) -> tuple[int, int, str]:
+    begins = [0, *text.ends.tolist()]
+    first, last = np.searchsorted(begins, split).tolist()
+    with text.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        places = np.linspace(first, last, min(DOCUMENTS, last - first), endpoint=False).astype(int).tolist()
+        wanted = [data[begins[i] : begins[i + 1]].strip() for i in places]
+        until = int(np.searchsorted(begins, train[1]))
+        known = set(wanted) & {data[begins[i] : begins[i + 1]].strip() for i in range(until)}
+    return sum(document in known for document in wanted), len(wanted), "documents"
+
+
+def _difference(text: CleanText, train: tuple[int, int], split: tuple[int, int]) -> tuple[float, float]:
+    """The bits that a byte of a split costs more by train's frequencies than by its own, and how many of them are chance."""
+    data = np.memmap(text.path, np.uint8, mode="r")
+    expected, found = (np.bincount(data[start:end], minlength=256) for start, end in (train, split))
+    own, by_train = found[found > 0] / found.sum(), (expected[found > 0] + 0.5) / (expected.sum() + 128)
+    return float((own * np.log2(own / by_train)).sum()), np.count_nonzero(expected) / (2 * math.log(2) * int(found.sum()))
