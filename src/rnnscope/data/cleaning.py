@@ -61,9 +61,9 @@ class Cleaner:
     """The keys of a config that change a text, applied block by block.
 
     `changes` counts what each of them did, `removed` the characters that were cut, and `matched` has the patterns of
-    `remove` that cut something. `gutenberg` counts the documents that keep Project Gutenberg's header or license, and the
-    characters of those before and after the text. The matches of `remove` are cut within a block of about a million characters that ends at a line
-    end. Errors: `UserError` for an unknown value and for a pattern that does not compile.
+    `remove` that cut something; their matches are cut within a block of about a million characters that ends at a line
+    end. `gutenberg` counts the documents that keep Project Gutenberg's header or license, and the characters of those before
+    and after the text. Errors: `UserError` for an unknown value and for a pattern that does not compile.
     """
 
     def __init__(self, config: DatasetConfig) -> None:
