@@ -134,7 +134,7 @@ def _encode(
         *report.vocabulary_lines(vocabulary, counts, config.vocabulary_size, config.minimum_count),
         *_split_lines(text, ranges, splits, config, vocabulary),
         *report.gutenberg_line(cleaner.gutenberg, splits["val"].characters if ends_in_val else 0),
-        *split_warnings(text, ranges),
+        *split_warnings(text, ranges, mixed=config.corpus.shuffle and corpus.divided),
         report.example_line(next(text.blocks(0, int(text.ends[0]))), vocabulary),
     ]
     text.path.unlink()

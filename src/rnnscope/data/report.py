@@ -119,8 +119,8 @@ def gutenberg_line(found: Counter[str], val: int) -> Iterator[str]:
     if documents := found["documents"]:
         share = f" ({min(found['after'] / val, 1):.0%} of val)" if val else ""
         yield (
-            f"warning: {plural(documents, 'document')} with Project Gutenberg's header and license, {found['before']:,} characters"
-            f" before the text and {found['after']:,} after it{share}: set dataset.strip_gutenberg=true"
+            f"warning: {plural(documents, 'document')} with Project Gutenberg's header and license, {found['before']:,}"
+            f" characters before the text and {found['after']:,} after it{share}: set dataset.strip_gutenberg=true"
         )
 
 
