@@ -123,7 +123,7 @@ def write_text(
         for split, sources in found.items():
             before = len(writer.ends)
             for source in sources:
-                for document in documents(source, encoding, config.column, config.lines, corpus.changes):
+                for document in documents(source, config, encoding, corpus.changes):
                     writer.write(file, cleaner.clean(document), new_split=len(writer.ends) == before)
             labeled[split] = len(writer.ends) - before
     cleaner.changes["empty documents left out"] += writer.empty

@@ -21,6 +21,9 @@ class CorpusConfig:
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
     column: str | None = None
+    delimiter: str | None = None
+    header: bool = True
+    escape: str | None = None
     lines: bool = False
     separator: str = "\n"
     shuffle: bool = False

@@ -17,6 +17,7 @@ from rnnscope.data.cache import cached
 from rnnscope.data.characters import CharacterCounts
 from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
+from rnnscope.data.columns import check_delimiter
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
 from rnnscope.data.sources import Source, text_decoder
@@ -30,7 +31,12 @@ from rnnscope.format import plain
 
 FORMAT = 1  # of the cache: with a new number all texts are encoded again
 NOT_IN_IDS = ("name", "windows", "batch_size", "sequence_length", "val_batch_size")  # keys that the ids do not depend on
-CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # the only keys of the corpus that they depend on
+CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # keys of the corpus that they depend on
+ADDED = {
+    "delimiter": None,
+    "header": True,
+    "escape": None,
+}  # such keys of later, with what older runs have
 LIBRARIES = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}  # by level and start_end
 
 
@@ -42,6 +48,7 @@ def check_dataset(config: DatasetConfig) -> None:
         raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
     check_split(vars(config.split))
     text_decoder(config.encoding)
+    check_delimiter(config.corpus)
     Cleaner(config)
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
@@ -103,7 +110,8 @@ def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> st
     """A sha256 of what decides the ids besides the text: keys, a frozen vocabulary, versions of libraries."""
     used = [name for key in (config.level, config.start_end) for name in LIBRARIES.get(key or "", ())]
     data = {key: value for key, value in asdict(config).items() if key not in NOT_IN_IDS}
-    data["corpus"] = {key: data["corpus"][key] for key in CORPUS_IN_IDS}
+    corpus = data["corpus"]
+    data["corpus"] = {key: corpus[key] for key in (*CORPUS_IN_IDS, *(key for key in ADDED if corpus[key] != ADDED[key]))}
     data["vocabulary"] = vocabulary.to_json() if vocabulary else None
     return _digest(data | {"format": FORMAT, "libraries": {name: importlib.metadata.version(name) for name in used}})
 

@@ -2,21 +2,21 @@
 
 import bz2
 import codecs
-import csv
 import gzip
 import hashlib
-import io
 import lzma
-import sys
 import zipfile
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, cast
 
+from rnnscope.data.columns import TABLES, column_values
+from rnnscope.data.config import CorpusConfig
+from rnnscope.data.lines import line_fed, split_lines
 from rnnscope.errors import UserError, WrongEncoding
 
 BLOCK = 1 << 18  # bytes read at a time: they and what is made of them fit in the cache of a core
@@ -31,6 +31,11 @@ class Source:
     path: Path
     name: str
     member: str | None = None
+
+    @property
+    def suffixes(self) -> set[str]:
+        """What follows a point in its own name, in lower case."""
+        return set(Path((self.member or self.path.name).lower()).suffixes)
 
 
 def members(path: Path, name: str) -> list[Source]:
@@ -48,18 +53,22 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def documents(source: Source, encoding: str, column: str | None, lines: bool, changes: Counter[str]) -> Iterator[Iterator[str]]:
+def documents(source: Source, config: CorpusConfig, encoding: str, changes: Counter[str]) -> Iterator[Iterator[str]]:
     """The documents of a source, each as blocks of text: the whole file, its rows (`column`) or its lines (`lines`).
 
     Consume each document before the next. Errors: `UserError` with the file's name if it cannot be read or decoded.
     """
     blocks = decoded(source, encoding, changes)
-    if column is None and not lines:
+    if config.column:
+        for value in column_values(blocks, config, str(source.path), source.suffixes, changes):
+            yield iter((value,))
+    elif config.lines:
+        for line in split_lines(line_fed(blocks)):
+            yield iter((line.removesuffix("\n"),))
+    else:
+        if source.suffixes & set(TABLES):
+            changes["tables read as plain text, as dataset.corpus.column is null"] += 1
         yield blocks
-        return
-    rows = _rows(blocks, source, column, changes) if column else _split_lines(_line_fed(blocks))
-    for row in rows:
-        yield iter((row if column else row.removesuffix("\n"),))
 
 
 def decoded(source: Source, encoding: str, changes: Counter[str]) -> Iterator[str]:
@@ -143,73 +152,3 @@ def _reading(path: Path) -> Iterator[None]:
     except BROKEN as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise UserError(f"{path}: cannot be read ({reason}): check the file and its permissions") from None
-
-
-def _rows(blocks: Iterable[str], source: Source, column: str, changes: Counter[str]) -> Iterator[str]:
-    """The values of one column; rows without a value are left out and counted."""
-    csv.field_size_limit(sys.maxsize)
-    lines = _Lines(blocks)
-    rows = csv.reader(lines, delimiter="\t" if ".tsv" in source.path.suffixes else ",", strict=True)
-    try:
-        index = _column_index(next(rows, []), source, column)
-        lines.open = False
-        for row in rows:
-            lines.open = False
-            if index < len(row) and row[index]:
-                yield row[index]
-            else:
-                changes[f"rows without a value in column {column!r} left out"] += 1
-    except csv.Error as error:
-        message = f"{source.path}: not CSV at line {rows.line_num} ({error}): correct the file or unset dataset.corpus.column"
-        raise UserError(message) from None
-    changes["rows cut off inside quotes at the end of a file kept"] += lines.closed
-
-
-def _column_index(header: list[str], source: Source, column: str) -> int:
-    names = [name.removeprefix("\ufeff") for name in header]
-    if column in names:
-        return names.index(column)
-    found = ", ".join(names[:20]) or "none"
-    raise UserError(f"{source.path}: no column {column!r}, only {found}: set dataset.corpus.column to one of them")
-
-
-class _Lines:
-    """The lines of a text, for a CSV reader. A row that is still open when the text ends was cut off inside quotes: one
-    more quote closes it, and `closed` is 1. `open`: whether lines were read since the last complete row."""
-
-    def __init__(self, blocks: Iterable[str]) -> None:
-        self.open, self.closed = False, 0
-        self._lines = _split_lines(blocks)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines, None)
-        if line is None and self.open:
-            self.open, self.closed = False, 1
-            return '"'
-        if line is None:
-            raise StopIteration
-        self.open = True
-        return line
-
-
-def _line_fed(blocks: Iterable[str]) -> Iterator[str]:
-    decoder = io.IncrementalNewlineDecoder(None, translate=True)
-    for block in blocks:
-        yield decoder.decode(block)
-    yield decoder.decode("", final=True)
-
-
-def _split_lines(blocks: Iterable[str]) -> Iterator[str]:
-    rest: list[str] = []  # of an unfinished line: joined only once, as the line may be as long as the text
-    for block in blocks:
-        *lines, last = block.split("\n")
-        if lines:
-            yield "".join([*rest, lines[0], "\n"])
-            yield from (line + "\n" for line in lines[1:])
-            rest = []
-        rest.append(last)
-    if any(rest):
-        yield "".join(rest)

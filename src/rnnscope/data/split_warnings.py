@@ -1,12 +1,12 @@
 """Whether the loss on val or test can mean what it seems to: not where they repeat train, nor where they are another text."""
 
 import math
-import mmap
 from collections.abc import Iterator
 
 import numpy as np
 
 from rnnscope.data.clean_text import CleanText
+from rnnscope.data.sources import BLOCK
 from rnnscope.data.splits import Ranges
 
 PASSAGES = 20  # of a split, looked for in train
@@ -43,27 +43,42 @@ def _repeated(text: CleanText, train: tuple[int, int], split: tuple[int, int]) -
     """How many passages of a split are in train, how many were looked for, and what they are."""
     if len(text.ends) > 1 and text.ends[-1] < PASSAGE * len(text.ends):
         return _repeated_documents(text, train, split)
-    count = min(PASSAGES, (split[1] - split[0]) // PASSAGE)
-    starts = np.linspace(split[0], split[1] - PASSAGE, count).astype(int).tolist()
-    with text.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        found = sum(data.find(data[start : start + PASSAGE], *train) >= 0 for start in starts)
-    return found, count, f"passages ({PASSAGE} bytes each)"
+    starts = np.linspace(split[0], split[1] - PASSAGE, min(PASSAGES, (split[1] - split[0]) // PASSAGE)).astype(int).tolist()
+    wanted = {start: next(_bytes(text, start, start + PASSAGE)) for start in starts}
+    missing, tail = set(wanted), b""
+    for block in _bytes(text, *train):
+        seen = tail + block
+        missing = {start for start in missing if wanted[start] not in seen}
+        tail = seen[1 - PASSAGE :]
+    return len(wanted) - len(missing), len(wanted), f"passages ({PASSAGE} bytes each)"
 
 
 def _repeated_documents(text: CleanText, train: tuple[int, int], split: tuple[int, int]) -> tuple[int, int, str]:
-    begins = [0, *text.ends.tolist()]
-    first, last = np.searchsorted(begins, split).tolist()
-    with text.path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        places = np.linspace(first, last, min(DOCUMENTS, last - first), endpoint=False).astype(int).tolist()
-        wanted = [data[begins[i] : begins[i + 1]].strip() for i in places]
-        until = int(np.searchsorted(begins, train[1]))
-        known = set(wanted) & {data[begins[i] : begins[i + 1]].strip() for i in range(until)}
-    return sum(document in known for document in wanted), len(wanted), "documents"
+    begins = np.concatenate([[0], text.ends])
+    until, first, last = np.searchsorted(begins, (train[1], *split)).tolist()
+    places = np.linspace(first, last, min(DOCUMENTS, last - first), endpoint=False).astype(int).tolist()
+    wanted = [next(_bytes(text, *begins[place : place + 2].tolist())).strip() for place in places]
+    missing = set(wanted)
+    with text.path.open("rb") as file:
+        for place in range(until):
+            missing.discard(file.read(int(begins[place + 1] - begins[place])).strip())
+    return sum(document not in missing for document in wanted), len(wanted), "documents"
 
 
 def _difference(text: CleanText, train: tuple[int, int], split: tuple[int, int]) -> tuple[float, float]:
     """The bits that a byte of a split costs more by train's frequencies than by its own, and how many of them are chance."""
-    data = np.memmap(text.path, np.uint8, mode="r")
-    expected, found = (np.bincount(data[start:end], minlength=256) for start, end in (train, split))
+    expected, found = (
+        np.sum([np.bincount(np.frombuffer(block, np.uint8), minlength=256) for block in _bytes(text, *span)], axis=0)
+        for span in (train, split)
+    )
     own, by_train = found[found > 0] / found.sum(), (expected[found > 0] + 0.5) / (expected.sum() + 128)
     return float((own * np.log2(own / by_train)).sum()), np.count_nonzero(expected) / (2 * math.log(2) * int(found.sum()))
+
+
+def _bytes(text: CleanText, start: int, end: int) -> Iterator[bytes]:
+    """The text between two byte positions, in blocks."""
+    with text.path.open("rb") as file:
+        file.seek(start)
+        while start < end:
+            yield file.read(min(BLOCK, end - start))
+            start += BLOCK
