@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from messages import counted, user_error
 
-from rnnscope.data.config import CorpusConfig
+from rnnscope.data.archives import Archives
+from rnnscope.data.config import CorpusConfig, DatasetConfig
 from rnnscope.data.sources import Source, documents
 
 
 def read(path: Path, encoding: str = "utf-8", **corpus) -> list[str]:
     changes: Counter[str] = Counter()
-    found = ["".join(document) for document in documents(Source(path, path.name), CorpusConfig(**corpus), encoding, changes)]
+    config = DatasetConfig(corpus=CorpusConfig(**corpus), encoding=encoding)
+    found = ["".join(document) for document in documents(Source(path, path.name), config, changes, Archives())]
     read.said = next(key for key in changes if key.startswith("files read as"))
     read.changes = {key: count for key, count in changes.items() if count and key != read.said}
     return found
@@ -136,5 +138,5 @@ def test_a_key_of_json_lines(tmp_path):
 def test_a_table_without_a_column_is_said(tmp_path):
     changes: Counter[str] = Counter()
     source = Source(write(tmp_path / "table.csv.bz2", bz2.compress(b"a,b\n")), "table")
-    assert ["".join(blocks) for blocks in documents(source, CorpusConfig(), "utf-8", changes)] == ["a,b\n"]
+    assert ["".join(blocks) for blocks in documents(source, DatasetConfig(), changes, Archives())] == ["a,b\n"]
     assert counted(changes, "plain text", "dataset.corpus.column") == 1

@@ -14,20 +14,23 @@ from hypothesis import strategies as st
 from messages import assert_says, counted, user_error
 
 from rnnscope.data import sources
-from rnnscope.data.config import CorpusConfig
-from rnnscope.data.sources import Source, decoded, documents, members
+from rnnscope.data.archives import Archives
+from rnnscope.data.config import CorpusConfig, DatasetConfig
+from rnnscope.data.sources import documents, members
 from rnnscope.errors import UserError
 
 TEXT = "naïve café\n日本語 👩‍👩‍👧\n" * 50
 
 
-def read(path: Path, encoding: str = "utf-8", **corpus) -> list[str]:
+def read(path: Path, encoding: str = "utf-8", version: int = 2, level: str = "char", **corpus) -> list[str]:
     changes: Counter[str] = Counter()
-    found = [
-        "".join(document)
-        for source in members(path, path.name)
-        for document in documents(source, CorpusConfig(**corpus), encoding, changes)
-    ]
+    config = DatasetConfig(corpus=CorpusConfig(**corpus), encoding=encoding, level=level)
+    with Archives() as archives:
+        found = [
+            "".join(document)
+            for source in members(path, path.name, version, changes)
+            for document in documents(source, config, changes, archives)
+        ]
     read.changes = {key: count for key, count in changes.items() if count}
     return found
 
@@ -103,8 +106,8 @@ def parts_of_a_refusal(data: bytes, block: int) -> list[object] | None:
 def test_invalid_utf8_names_offset_and_key(shared_data):
     path = shared_data / "invalid_utf8_inaugural_speeches.txt"
     with user_error(path, "utf-8", "0xA1", 748349, "invalid start byte", "dataset.encoding", "cp1252", "latin-1", "shift_jis"):
-        list(decoded(Source(path, path.name), "utf-8", Counter()))
-    assert "¡" in "".join(decoded(Source(path, path.name), "latin-1", Counter()))
+        read(path)
+    assert "¡" in read(path, "latin-1")[0]
 
 
 def test_utf16_taken_for_utf8(tmp_path):

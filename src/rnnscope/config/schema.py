@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from rnnscope.data.config import DatasetConfig
+from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig, TrainerConfig
@@ -131,7 +131,7 @@ COMMANDS = {
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}
 GROUPS = {
-    "dataset": {"dataset": DatasetConfig},
+    "dataset": {"dataset": DatasetConfig(corpus=CorpusConfig(reader_version=READER_VERSION))},
     "model": {"model": ModelConfig},
     "optimizer": {name: kind.config for name, kind in OPTIMIZERS.items()},
     "schedule": {name: kind.config for name, kind in SCHEDULES.items()},

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+READER_VERSION = 2  # of a new run; a run that has none recorded has 1
+
 
 @dataclass
 class CorpusConfig:
@@ -27,6 +29,7 @@ class CorpusConfig:
     lines: bool = False
     separator: str = "\n"
     shuffle: bool = False
+    reader_version: int = 1
 
 
 @dataclass

@@ -18,7 +18,7 @@ from rnnscope.data.characters import CharacterCounts
 from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.columns import check_delimiter
-from rnnscope.data.config import DatasetConfig
+from rnnscope.data.config import READER_VERSION, DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
 from rnnscope.data.sources import Source, text_decoder
 from rnnscope.data.split_warnings import split_warnings
@@ -49,6 +49,10 @@ def check_dataset(config: DatasetConfig) -> None:
     check_split(vars(config.split))
     text_decoder(config.encoding)
     check_delimiter(config.corpus)
+    if config.corpus.reader_version not in (1, READER_VERSION):
+        raise UserError(
+            f"dataset.corpus.reader_version={config.corpus.reader_version}: use {READER_VERSION}; older runs have 1"
+        )
     Cleaner(config)
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
@@ -123,7 +127,7 @@ def _encode(
     keep_blocks_of_text()
     cleaner, kind = Cleaner(config), config.start_end
     before = _signatures(found)
-    text = write_text(corpus, found, cleaner, encoding=config.encoding, separate=kind is None, path=folder / "text")
+    text = write_text(config, corpus, found, cleaner, folder / "text")
     if config.corpus.shuffle and len(text.ends) > text.files:
         text = shuffled(text, config.corpus.separator if kind is None else "", folder / "shuffled")
         return_freed_memory()  # three numbers for each of what may be millions of documents

@@ -1,12 +1,7 @@
 """One file as text: decompressed, decoded, and cut into documents."""
 
-import bz2
 import codecs
-import gzip
 import hashlib
-import lzma
-import zipfile
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,23 +9,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
+from rnnscope.data.archives import BROKEN, OPENERS, Archive, Archives, hidden, is_tar, is_zip, open_file
 from rnnscope.data.columns import TABLES, column_values
-from rnnscope.data.config import CorpusConfig
+from rnnscope.data.config import DatasetConfig
+from rnnscope.data.file_types import not_text
 from rnnscope.data.lines import line_fed, split_lines
 from rnnscope.errors import UserError, WrongEncoding
 
 BLOCK = 1 << 18  # bytes read at a time: they and what is made of them fit in the cache of a core
-OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.open}
-BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file, or one member of a zip file. Documents are ordered by `name`."""
+    """A file, or one member of an archive. Documents are ordered by `name`."""
 
     path: Path
     name: str
     member: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
 
     @property
     def suffixes(self) -> set[str]:
@@ -38,12 +36,18 @@ class Source:
         return set(Path((self.member or self.path.name).lower()).suffixes)
 
 
-def members(path: Path, name: str) -> list[Source]:
-    """The sources in one file: its members for a zip file (sorted by name), else the file itself."""
-    if path.suffix.lower() != ".zip":
+def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[Source]:
+    """The sources in one file: its members for an archive (sorted by name, hidden ones left out), else the file itself.
+
+    `version`: of dataset.corpus.reader_version; 1 knows zip files only and takes all their members.
+    """
+    if not is_zip(path) and (version == 1 or not is_tar(path)):
         return [Source(path, name)]
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+    with _reading(path), Archive(path) as archive:
+        names = archive.names()
+    if version > 1:
+        changes["hidden members of archives left out"] += sum(map(hidden, names))
+        names = [member for member in names if not hidden(member)]
     return [Source(path, f"{name}/{member}", member) for member in names]
 
 
@@ -53,16 +57,16 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def documents(source: Source, config: CorpusConfig, encoding: str, changes: Counter[str]) -> Iterator[Iterator[str]]:
+def documents(source: Source, config: DatasetConfig, changes: Counter[str], archives: Archives) -> Iterator[Iterator[str]]:
     """The documents of a source, each as blocks of text: the whole file, its rows (`column`) or its lines (`lines`).
 
     Consume each document before the next. Errors: `UserError` with the file's name if it cannot be read or decoded.
     """
-    blocks = decoded(source, encoding, changes)
-    if config.column:
-        for value in column_values(blocks, config, str(source.path), source.suffixes, changes):
+    blocks = decoded(source, config, changes, archives)
+    if config.corpus.column:
+        for value in column_values(blocks, config.corpus, str(source), source.suffixes, changes):
             yield iter((value,))
-    elif config.lines:
+    elif config.corpus.lines:
         for line in split_lines(line_fed(blocks)):
             yield iter((line.removesuffix("\n"),))
     else:
@@ -71,17 +75,29 @@ def documents(source: Source, config: CorpusConfig, encoding: str, changes: Coun
         yield blocks
 
 
-def decoded(source: Source, encoding: str, changes: Counter[str]) -> Iterator[str]:
+def decoded(source: Source, config: DatasetConfig, changes: Counter[str], archives: Archives) -> Iterator[str]:
     """The text of a source in blocks of at most about `BLOCK` characters. NUL characters are counted in `changes`."""
+    encoding, byte = config.encoding, config.level == "byte"
     decoder = text_decoder(encoding)
     position = 0
-    for block in _blocks(source):
+    for block in _blocks(source, archives):
+        if not position and not byte:
+            _check_type(block, source)
         position += len(block)
         text = _decode(decoder, block, position, source, encoding)
         if 0 in block:
-            changes["NUL characters kept"] += _checked_nuls(text, source, encoding)
+            changes["NUL characters kept"] += text.count("\0") if byte else _checked_nuls(text, source, encoding)
         yield text
     yield _decode(decoder, b"", position, source, encoding)
+
+
+def _check_type(first: bytes, source: Source) -> None:
+    if found := not_text(first, source.name):
+        what, remedy = found
+        raise UserError(
+            f"{source}: {what}, not text: {f'make text of it ({remedy}), or ' if remedy else ''}"
+            "leave it out with dataset.corpus.exclude"
+        )
 
 
 def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
@@ -109,7 +125,7 @@ def _checked_nuls(text: str, source: Source, encoding: str) -> int:
     if nuls * 5 > len(text):
         hint = "utf-16-be" if text.startswith("\0") else "utf-16-le"
         raise UserError(
-            f"{source.path}: more than a fifth of it is NUL characters when read as {encoding}: "
+            f"{source}: more than a fifth of it is NUL characters when read as {encoding}: "
             f"set dataset.encoding={hint} if it is UTF-16, or leave it out with dataset.corpus.exclude if it is not text"
         )
     return nuls
@@ -118,37 +134,35 @@ def _checked_nuls(text: str, source: Source, encoding: str) -> int:
 def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> WrongEncoding:
     remedy = "set dataset.encoding to the one it is written in"
     if not isinstance(error, UnicodeDecodeError):
-        return WrongEncoding(f"{source.path}: not {encoding} ({error})", remedy)
+        return WrongEncoding(f"{source}: not {encoding} ({error})", remedy)
     offset = position - len(error.object) + error.start
     found = error.object[error.start]
     start = error.object[:2] if position == len(error.object) else b""
     hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252, latin-1 or shift_jis, say"
-    what = f"{source.path}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason})"
+    what = f"{source}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason})"
     return WrongEncoding(what, f"{remedy} ({hint})")
 
 
-def _blocks(source: Source) -> Iterator[bytes]:
-    with _reading(source.path), _opened(source) as file:
+def _blocks(source: Source, archives: Archives) -> Iterator[bytes]:
+    with _reading(source), _opened(source, archives) as file:
         while block := file.read(BLOCK):
             yield block
 
 
-@contextmanager
-def _opened(source: Source) -> Iterator[IO[bytes]]:
-    if source.member is not None:
-        with zipfile.ZipFile(source.path) as archive, archive.open(source.member) as file:
-            yield file
-        return
-    with cast("IO[bytes]", OPENERS.get(source.path.suffix.lower(), open)(source.path, "rb")) as file:
-        yield file
+def _opened(source: Source, archives: Archives) -> IO[bytes]:
+    if source.member is None:
+        return open_file(source.path)
+    file = archives.get(source.path).open(source.member)
+    opener = OPENERS.get(Path(source.member).suffix.lower())
+    return cast("IO[bytes]", opener(file)) if opener else file
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(what: Path | Source) -> Iterator[None]:
     try:
         yield
     except (UserError, UnicodeError):
         raise
     except BROKEN as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{path}: cannot be read ({reason}): check the file and its permissions") from None
+        raise UserError(f"{what}: cannot be read ({reason}): check the file and its permissions") from None
