@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -123,7 +124,7 @@ def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
 
 def _prepare(loaded: LoadedRun, recorded: TrainConfig, **keys: Any) -> TextData:
     """Return the run's data, with `keys` of its dataset changed, encoded with the run's own vocabulary."""
-    places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary}
+    places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary, "say": partial(print, file=sys.stderr)}
     return TextData.from_config(replace(recorded.dataset, **keys), seed=recorded.seed, **places).prepare()
 
 

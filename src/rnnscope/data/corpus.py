@@ -13,6 +13,7 @@ from pathlib import Path
 from rnnscope.data.archives import MEMBER
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.download import Remote, local_file
+from rnnscope.data.pipes import PIPED
 from rnnscope.data.sources import Source, file_digest, members
 from rnnscope.errors import UserError
 
@@ -56,6 +57,8 @@ class Corpus:
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
             missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
+            if root.parent.name == PIPED:
+                missing += ", where what came through a pipe was kept"
             raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
         return self._selected([source for file, name in files for source in self._members(file, name)], None, f"{key}={root}")
 
