@@ -4,7 +4,8 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rnnscope.data.config import DatasetConfig
 from rnnscope.errors import UserError
@@ -14,6 +15,7 @@ BOM = "\ufeff"
 HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)
 FOOTER = re.compile(r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF)", re.MULTILINE | re.IGNORECASE)
 LONGEST_MARK = 200  # characters of a line that ends a header or begins a footer
+IN_MEMORY = ("newline", "strip_bom", "remove", "normalise", "lower_case")  # keys that are for texts in memory too
 NORMAL_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
@@ -164,6 +166,18 @@ class Cleaner:
             self.removed.update(match.group())
             self.matched.add(match.re.pattern)
         return ""
+
+
+def clean(text: str, keys: Mapping[str, Any]) -> str:
+    """A text from memory as it would be read from a file: a prompt, a string to stop at, a text to score.
+
+    `keys`: those of a dataset's config; of an older one some may be missing. Errors: `UserError` for values without meaning.
+    """
+    try:
+        cleaner = Cleaner(DatasetConfig(**{key: keys[key] for key in IN_MEMORY if key in keys}))
+        return "".join(cleaner.clean([text]))
+    except TypeError as error:
+        raise UserError(f"dataset.{', dataset.'.join(IN_MEMORY)}: a value of the wrong type ({error}): correct it") from None
 
 
 def _compile(pattern: str) -> re.Pattern[str]:
