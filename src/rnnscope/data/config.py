@@ -54,6 +54,7 @@ class DatasetConfig:
     unk_in_text: bool = False
     start_end: str | None = None
     encoding: str = "utf-8"
+    encoding_errors: str = "strict"
     newline: str = "universal"
     strip_bom: bool = True
     strip_gutenberg: bool = False

@@ -20,7 +20,7 @@ from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.columns import check_delimiter
 from rnnscope.data.config import READER_VERSION, DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
-from rnnscope.data.sources import Source, text_decoder
+from rnnscope.data.sources import Source, check_encoding_errors, text_decoder
 from rnnscope.data.split_warnings import split_warnings
 from rnnscope.data.splits import Ranges, check_split, divide
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
@@ -32,11 +32,8 @@ from rnnscope.format import plain
 FORMAT = 1  # of the cache: with a new number all texts are encoded again
 NOT_IN_IDS = ("name", "windows", "batch_size", "sequence_length", "val_batch_size")  # keys that the ids do not depend on
 CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # keys of the corpus that they depend on
-ADDED = {
-    "delimiter": None,
-    "header": True,
-    "escape": None,
-}  # such keys of later, with what older runs have
+# keys of later that they depend on, each with the value that older runs had without it
+ADDED = {"delimiter": None, "header": True, "escape": None, "reader_version": 1, "encoding_errors": "strict"}
 LIBRARIES = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}  # by level and start_end
 
 
@@ -48,6 +45,7 @@ def check_dataset(config: DatasetConfig) -> None:
         raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
     check_split(vars(config.split))
     text_decoder(config.encoding)
+    check_encoding_errors(config.encoding_errors)
     check_delimiter(config.corpus)
     if config.corpus.reader_version not in (1, READER_VERSION):
         raise UserError(
@@ -113,9 +111,12 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
 def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> str:
     """A sha256 of what decides the ids besides the text: keys, a frozen vocabulary, versions of libraries."""
     used = [name for key in (config.level, config.start_end) for name in LIBRARIES.get(key or "", ())]
-    data = {key: value for key, value in asdict(config).items() if key not in NOT_IN_IDS}
-    corpus = data["corpus"]
-    data["corpus"] = {key: corpus[key] for key in (*CORPUS_IN_IDS, *(key for key in ADDED if corpus[key] != ADDED[key]))}
+    given = asdict(config)
+    data = {key: value for key, value in given.items() if key not in NOT_IN_IDS}
+    data["corpus"] = {key: given["corpus"][key] for key in (*CORPUS_IN_IDS, *ADDED) if key in given["corpus"]}
+    for keys in (data, data["corpus"]):
+        for key in [key for key in keys if key in ADDED and keys[key] == ADDED[key]]:
+            del keys[key]
     data["vocabulary"] = vocabulary.to_json() if vocabulary else None
     return _digest(data | {"format": FORMAT, "libraries": {name: importlib.metadata.version(name) for name in used}})
 

@@ -16,6 +16,8 @@ from rnnscope.data.file_types import not_text
 from rnnscope.data.lines import line_fed, split_lines
 from rnnscope.errors import UserError, WrongEncoding
 
+ENCODING_ERRORS = ("strict", "replace", "ignore")
+COUNTED = {"replace": "replaced by U+FFFD", "ignore": "left out", "surrogateescape": "kept as they are"}
 BLOCK = 1 << 18  # bytes read at a time: they and what is made of them fit in the cache of a core
 
 
@@ -78,7 +80,9 @@ def documents(source: Source, config: DatasetConfig, changes: Counter[str], arch
 def decoded(source: Source, config: DatasetConfig, changes: Counter[str], archives: Archives) -> Iterator[str]:
     """The text of a source in blocks of at most about `BLOCK` characters. NUL characters are counted in `changes`."""
     encoding, byte = config.encoding, config.level == "byte"
-    decoder = text_decoder(encoding)
+    raw = byte and codecs.lookup(encoding).name == "utf-8"  # bytes that are not UTF-8 come through unchanged
+    errors = "surrogateescape" if raw and config.encoding_errors == "strict" else config.encoding_errors
+    decoder = text_decoder(encoding, _counted(errors, changes))
     position = 0
     for block in _blocks(source, archives):
         if not position and not byte:
@@ -100,16 +104,37 @@ def _check_type(first: bytes, source: Source) -> None:
         )
 
 
-def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
-    """Python's strict incremental decoder for `encoding`. Errors: `UserError` for an unknown encoding."""
+def text_decoder(encoding: str, errors: str = "strict") -> codecs.IncrementalDecoder:
+    """Python's incremental decoder for `encoding`. Errors: `UserError` for an unknown encoding."""
     try:
         "".encode(encoding)  # refuses codecs that are not between bytes and text
-        return codecs.getincrementaldecoder(encoding)("strict")
+        return codecs.getincrementaldecoder(encoding)(errors)
     except LookupError:
         message = (
             f"dataset.encoding={encoding} is not a text encoding that Python knows: use utf-8, utf-16, cp1252, shift_jis, ..."
         )
         raise UserError(message) from None
+
+
+def check_encoding_errors(errors: str) -> None:
+    """Refuse what does not say what becomes of bytes that cannot be decoded."""
+    if errors not in ENCODING_ERRORS:
+        raise UserError(f"dataset.encoding_errors={errors}: use {', '.join(ENCODING_ERRORS)}")
+
+
+def _counted(errors: str, changes: Counter[str]) -> str:
+    """Python's name for a handler that does what `errors` says and counts the bytes that it is called for."""
+    handle = codecs.lookup_error(errors)
+
+    def count(error: UnicodeError) -> tuple[str | bytes, int]:
+        if isinstance(error, UnicodeDecodeError):
+            changes[f"bytes that are not {error.encoding} {COUNTED.get(errors, '')}"] += error.end - error.start
+        return handle(error)
+
+    if errors == "strict":
+        return errors
+    codecs.register_error("rnnscope", count)  # in place of the one for the source before: decoders find it by its name
+    return "rnnscope"
 
 
 def _decode(decoder: codecs.IncrementalDecoder, block: bytes, position: int, source: Source, encoding: str) -> str:
@@ -132,7 +157,7 @@ def _checked_nuls(text: str, source: Source, encoding: str) -> int:
 
 
 def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> WrongEncoding:
-    remedy = "set dataset.encoding to the one it is written in"
+    remedy = "set dataset.encoding_errors=replace, or dataset.encoding to the one it is written in"
     if not isinstance(error, UnicodeDecodeError):
         return WrongEncoding(f"{source}: not {encoding} ({error})", remedy)
     offset = position - len(error.object) + error.start
