@@ -137,7 +137,7 @@ def write_text(
         first = next(iter(found.values()))[0]
         where = f" in column {config.corpus.column!r}" if config.corpus.column else ""
         others = f" and {files - 1} more" if files > 1 else ""
-        raise UserError(f"{first}{others}: only white space{where}: give a different text")
+        raise UserError(f"{first}{others}: no text but white space{where}: give a different text")
     return writer.text(path, labeled, files)
 
 
