@@ -19,9 +19,10 @@ def write(folder, files: dict[str, str], *, separate=True, **corpus) -> CleanTex
     source.mkdir(exist_ok=True)
     for name, text in files.items():
         (source / name).write_bytes(text.encode())
-    corpus = Corpus(CorpusConfig(str(source), **corpus), folder / "cache", print)
-    cleaner = Cleaner(DatasetConfig())
-    found = write_text(corpus, corpus.find(), cleaner, encoding="utf-8", separate=separate, path=folder / "text")
+    config = DatasetConfig(corpus=CorpusConfig(str(source), **corpus), start_end=None if separate else "document")
+    corpus = Corpus(config.corpus, folder / "cache", print)
+    cleaner = Cleaner(config)
+    found = write_text(config, corpus, corpus.find(), cleaner, folder / "text")
     write.changes = {key: count for key, count in cleaner.changes.items() if count}
     return found
 
@@ -117,3 +118,14 @@ def test_a_column_of_nothing(tmp_path):
 def test_files_of_nothing(tmp_path):
     with user_error(tmp_path / "source/a", "white space"):
         write(tmp_path, {"a": "", "b": "\n"})
+
+
+def test_lines_and_rows_of_white_space_are_left_out_unless_the_run_is_older(tmp_path):
+    files = {"a": "emma\n \t\n\nava\n\u3000\n"}
+    assert documents(write(tmp_path, files, lines=True, reader_version=2)) == ["emma\n", "ava"]
+    assert counted(write.changes, "white space", "left out") == 3
+    assert documents(write(tmp_path, files, lines=True)) == ["emma\n", " \t\n", "ava\n", "\u3000"]
+    rows = {"a": 'id,text\n1,"  \n "\n2,ava\n3, \n'}
+    assert documents(write(tmp_path, rows, column="text", reader_version=2)) == ["ava"]
+    assert counted(write.changes, "white space", "left out") == 2
+    assert documents(write(tmp_path, {"a": " \n", "b": "text"}, reader_version=2)) == [" \n\n", "text"]

@@ -5,8 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import counted, user_error
 
-from rnnscope.data.cleaning import Cleaner, cut_blocks, fold
+from rnnscope.data.cleaning import Cleaner, clean, cut_blocks, fold
 from rnnscope.data.config import DatasetConfig
+from rnnscope.data.prepare import prepare
 
 MIXED = st.text(st.sampled_from("ab  \n\n\rÅéſİΣς\u0301\ufeff.") | st.characters(), max_size=200)
 
@@ -86,6 +87,19 @@ def test_alice_without_license(shared_data):
     assert text.lstrip().startswith("ALICE’S ADVENTURES IN WONDERLAND")
     assert text.rstrip().endswith("THE END")
     assert "\r" not in text
+
+
+@given(MIXED, st.sampled_from(["universal", "keep"]), st.booleans(), st.sampled_from([None, "NFC", "NFKD"]))
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_a_text_in_memory_is_cleaned_as_a_file_with_it(tmp_path_factory, text, newline, lower, form):
+    text = f"(sic) {text} abc"
+    keys = {"newline": newline, "lower_case": lower, "normalise": form, "remove": [r"\(sic\) ?"]}
+    folder = tmp_path_factory.mktemp("text")
+    (folder / "text.txt").write_bytes(text.encode())
+    corpus = {"path": str(folder / "text.txt")}
+    config = DatasetConfig.from_dict({"corpus": corpus, "split": {"train": 1.0, "val": 0.0, "test": 0.0}, **keys})
+    read = prepare(config, folder / "cache", None, print)
+    assert clean(text, vars(config)) == clean(text, keys) == read.vocabulary.decode(read.stream("train")[1:])
 
 
 def test_lower_case_counts_what_changed():

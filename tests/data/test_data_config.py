@@ -11,7 +11,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from rnnscope.data.config import CorpusConfig, DatasetConfig, SplitConfig
+from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig, SplitConfig
 from rnnscope.data.module import TextData
 
 FOLDER = Path(__file__).parents[2] / "conf" / "dataset"
@@ -59,6 +59,8 @@ def test_text_files_documents_every_key_with_its_default():
     defaults = OmegaConf.to_container(OmegaConf.structured(DatasetConfig))
     assert isinstance(defaults, dict)
     config["corpus"]["path"] = None
+    assert config["corpus"]["reader_version"] == READER_VERSION
+    config["corpus"]["reader_version"] = 1  # what a config of an older run means
     assert {key: config[key] for key in defaults if key != "name"} == {key: defaults[key] for key in defaults if key != "name"}
 
 

@@ -200,7 +200,7 @@ def test_a_huge_vocabulary_of_words_warns(tmp_path):
     text = prepared(tmp_path, content, level="word")
     assert_says(text.report[2], "warning", f"{len(text.vocabulary):,}", "dataset.vocabulary_size=10000")
     capped = prepared(tmp_path, content, level="word", vocabulary_size=10_000)
-    assert not any("warning" in line for line in capped.report)
+    assert not any("warning" in line and "words" in line for line in capped.report)
 
 
 def test_a_word_without_end_is_shown_by_its_beginning(tmp_path):
@@ -255,3 +255,35 @@ def test_bad_input(tmp_path, content, keys, parts):
     with user_error(*parts):
         prepared(tmp_path, content, **keys)
     assert not list(tmp_path.glob("cache/streams/*/"))
+
+
+@pytest.mark.parametrize(("errors", "expected"), [("replace", "caf\ufffd ol\ufffd\n"), ("ignore", "caf ol\n")])
+@pytest.mark.parametrize("encoding", ["utf-8", "shift_jis"])
+def test_bytes_that_cannot_be_decoded(tmp_path, monkeypatch, errors, expected, encoding):
+    monkeypatch.setattr("rnnscope.data.sources.BLOCK", 7)
+    content = b"caf\xff ol\xfe\n" * 30
+    text = prepared(tmp_path, content, encoding=encoding, encoding_errors=errors)
+    assert "".join(texts(text)) == expected * 30
+    line_with("\n".join(text.report), "changed", "bytes", encoding, 60)
+    with user_error("text.txt", encoding, "0xFF", 3, "dataset.encoding", "dataset.encoding_errors=replace"):
+        prepared(tmp_path, content, encoding=encoding)
+    with user_error("dataset.encoding_errors", "strict", "replace", "ignore"):
+        prepared(tmp_path, content, encoding_errors="surrogateescape")
+
+
+@given(st.binary(min_size=40, max_size=200), st.integers(1, 9))
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_any_bytes_are_their_own_tokens(tmp_path_factory, content, block):
+    content += b"a"  # not only white space
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rnnscope.data.sources.BLOCK", block)
+        text = prepared(tmp_path_factory.mktemp("raw"), content, level="byte", newline="keep", strip_bom=False)
+    assert b"".join(text.stream(split)[1:].tobytes() for split in ("train", "val")) == content
+    assert len(text.stream("train")) + len(text.stream("val")) == len(content) + 2
+
+
+def test_settings_that_older_runs_lack_leave_their_digest_as_it_was(tmp_path):
+    digest = prepared(tmp_path, "some text " * 20).fingerprint["settings"]
+    assert digest == "deeb6addfc773bace488cae4b3b0898a952c5614e56abe18f4c7de9c84edc89d"  # of rnnscope before it had them
+    changed = [{"encoding_errors": "ignore"}, {"corpus": {"reader_version": 2}}, {"corpus": {"header": False, "column": "1"}}]
+    assert len({digest, *(prepared(tmp_path, "some text\n" * 20, **keys).fingerprint["settings"] for keys in changed)}) == 4

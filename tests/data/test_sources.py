@@ -2,7 +2,6 @@ import bz2
 import gzip
 import lzma
 import os
-import time
 import zipfile
 from collections import Counter
 from pathlib import Path
@@ -15,19 +14,23 @@ from hypothesis import strategies as st
 from messages import assert_says, counted, user_error
 
 from rnnscope.data import sources
-from rnnscope.data.sources import Source, decoded, documents, members
+from rnnscope.data.archives import Archives
+from rnnscope.data.config import CorpusConfig, DatasetConfig
+from rnnscope.data.sources import documents, members
 from rnnscope.errors import UserError
 
 TEXT = "naïve café\n日本語 👩‍👩‍👧\n" * 50
 
 
-def read(path: Path, encoding: str = "utf-8", column=None, lines=False) -> list[str]:
+def read(path: Path, encoding: str = "utf-8", version: int = 2, level: str = "char", **corpus) -> list[str]:
     changes: Counter[str] = Counter()
-    found = [
-        "".join(document)
-        for source in members(path, path.name)
-        for document in documents(source, encoding, column, lines, changes)
-    ]
+    config = DatasetConfig(corpus=CorpusConfig(**corpus), encoding=encoding, level=level)
+    with Archives() as archives:
+        found = [
+            "".join(document)
+            for source in members(path, path.name, version, changes)
+            for document in documents(source, config, changes, archives)
+        ]
     read.changes = {key: count for key, count in changes.items() if count}
     return found
 
@@ -103,8 +106,8 @@ def parts_of_a_refusal(data: bytes, block: int) -> list[object] | None:
 def test_invalid_utf8_names_offset_and_key(shared_data):
     path = shared_data / "invalid_utf8_inaugural_speeches.txt"
     with user_error(path, "utf-8", "0xA1", 748349, "invalid start byte", "dataset.encoding", "cp1252", "latin-1", "shift_jis"):
-        list(decoded(Source(path, path.name), "utf-8", Counter()))
-    assert "¡" in "".join(decoded(Source(path, path.name), "latin-1", Counter()))
+        read(path)
+    assert "¡" in read(path, "latin-1")[0]
 
 
 def test_utf16_taken_for_utf8(tmp_path):
@@ -143,56 +146,6 @@ def test_an_unreadable_file():
         path.chmod(0)
         with nobody(), user_error(path, "Permission denied"):
             read(path)
-
-
-@given(st.lists(st.text(st.sampled_from("ab\n"), max_size=6), max_size=9))
-@settings(max_examples=100, derandomize=True, deadline=None)
-def test_lines_whatever_the_blocks(blocks):
-    assert list(sources._split_lines(blocks)) == "".join(blocks).splitlines(keepends=True)
-
-
-def test_a_line_as_long_as_the_text_is_joined_once():
-    block = "x" * 1000
-    begin = time.process_time()
-    assert len(next(sources._split_lines(block for _ in range(100_000)))) == 100_000_000
-    assert time.process_time() - begin < 20  # joined block by block it would be a thousand seconds
-
-
-CSV = 'id,body\n1,"two\nlines, one ""quote"""\n2,\n3\n4,plain\n'
-
-
-def test_one_column_of_a_csv(tmp_path):
-    path = tmp_path / "comments.csv"
-    path.write_text("\ufeff" + CSV)
-    assert read(path, column="body") == ['two\nlines, one "quote"', "plain"]
-    assert counted(read.changes, "rows", "body") == sum(read.changes.values()) == 2
-
-
-def test_a_csv_cut_off_inside_quotes_keeps_its_last_row(tmp_path):
-    path = tmp_path / "comments.csv"
-    path.write_text('body\n"one"\n"two and')
-    assert read(path, column="body") == ["one", "two and"]
-    assert counted(read.changes, "rows", "quotes") == sum(read.changes.values()) == 1
-
-
-def test_a_csv_without_the_column(tmp_path):
-    path = tmp_path / "comments.csv"
-    path.write_text(CSV)
-    with user_error(path, "'text'", "id", "body", "dataset.corpus.column"):
-        read(path, column="text")
-
-
-def test_what_is_no_csv(tmp_path):
-    path = tmp_path / "comments.csv"
-    path.write_text('body\n"one"x\n')
-    with user_error(path, "CSV", "line 2", "',' expected after '\"'", "dataset.corpus.column"):
-        read(path, column="body")
-
-
-def test_tab_separated(tmp_path):
-    path = tmp_path / "comments.tsv"
-    path.write_text("id\tbody\n1\tone, two\n")
-    assert read(path, column="body") == ["one, two"]
 
 
 def test_reddit_comments(shared_data):

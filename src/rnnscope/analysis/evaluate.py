@@ -4,6 +4,7 @@ import math
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.batches import StreamWindows, ZeroStateWindows
-from rnnscope.data.config import CorpusConfig, SplitConfig
+from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, WrongEncoding
 from rnnscope.format import table_lines
@@ -108,7 +109,11 @@ def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
 
 def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    whole = {"corpus": CorpusConfig(path=path), "split": SplitConfig(1.0, 0.0, 0.0), "batch_size": 1}
+    whole = {
+        "corpus": CorpusConfig(path=path, reader_version=READER_VERSION),
+        "split": SplitConfig(1.0, 0.0, 0.0),
+        "batch_size": 1,
+    }
     short = {} if recorded.dataset.windows == "samples" else {"sequence_length": 1}  # any text is long enough
     try:
         return _prepare(loaded, recorded, **whole, **short)
@@ -119,7 +124,7 @@ def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
 
 def _prepare(loaded: LoadedRun, recorded: TrainConfig, **keys: Any) -> TextData:
     """Return the run's data, with `keys` of its dataset changed, encoded with the run's own vocabulary."""
-    places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary}
+    places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary, "say": partial(print, file=sys.stderr)}
     return TextData.from_config(replace(recorded.dataset, **keys), seed=recorded.seed, **places).prepare()
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from rnnscope.data.config import DatasetConfig
+from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig, TrainerConfig
@@ -159,7 +159,7 @@ COMMANDS = {
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}
 GROUPS = {
-    "dataset": {"dataset": DatasetConfig},
+    "dataset": {"dataset": DatasetConfig(corpus=CorpusConfig(reader_version=READER_VERSION))},
     "model": {"model": ModelConfig},
     "optimizer": {name: kind.config for name, kind in OPTIMIZERS.items()},
     "schedule": {name: kind.config for name, kind in SCHEDULES.items()},

@@ -35,20 +35,28 @@ class CharacterCodec:
         return list(text)
 
 
+def utf8(text: str) -> bytes:
+    """The UTF-8 of `text`; a byte that was not UTF-8 when it was read (a lone surrogate from U+DC80 on) is that byte again."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair that stands for no byte
+        return text.encode("utf-8", "surrogatepass")
+
+
 class ByteCodec:
     """UTF-8 bytes are their own ids."""
 
     def ids(self, text: str) -> np.ndarray:
         """(bytes,) uint8."""
-        return np.frombuffer(text.encode("utf-8", "surrogatepass"), dtype=np.uint8)
+        return np.frombuffer(utf8(text), dtype=np.uint8)
 
     def batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
         """The ids of all `texts` in a row, and how many each has."""
-        lengths = np.fromiter((len(text.encode("utf-8", "surrogatepass")) for text in texts), np.int64, len(texts))
+        lengths = np.fromiter((len(utf8(text)) for text in texts), np.int64, len(texts))
         return self.ids("".join(texts)), lengths
 
     def pieces(self, text: str) -> list[str]:
-        return [chr(byte) for byte in text.encode("utf-8", "surrogatepass")]
+        return [chr(byte) for byte in utf8(text)]
 
 
 class ByteDecoder:

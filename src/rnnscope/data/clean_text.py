@@ -16,7 +16,9 @@ from typing import BinaryIO
 
 import numpy as np
 
+from rnnscope.data.archives import Archives
 from rnnscope.data.cleaning import Cleaner, cut_blocks
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.corpus import Corpus
 from rnnscope.data.hashing_writer import HashingWriter
 from rnnscope.data.sources import BLOCK, Source, documents
@@ -110,30 +112,43 @@ def _whole_characters(block: bytes) -> int:
 
 
 def write_text(
-    corpus: Corpus, found: dict[str, list[Source]], cleaner: Cleaner, *, encoding: str, separate: bool, path: Path
+    config: DatasetConfig, corpus: Corpus, found: dict[str, list[Source]], cleaner: Cleaner, path: Path
 ) -> CleanText:
-    """Read and clean the documents of all sources and write them to `path`, with `separate` the corpus' separator between.
+    """Read and clean the documents of all sources and write them to `path`, with the separator between if START is not.
 
-    Documents that are empty after cleaning are left out and counted. Errors: `UserError` when nothing is left.
+    Documents that are empty after cleaning are left out and counted, from reader_version 2 on lines and rows of white space
+    too. Errors: `UserError` when nothing is left.
     """
-    config = corpus.config
-    writer = _DocumentWriter(config.separator if separate else "")
+    writer = _DocumentWriter(config.corpus.separator if config.start_end is None else "")
+    drop = config.corpus.reader_version > 1 and (config.corpus.lines or config.corpus.column is not None)
     labeled = {}
-    with HashingWriter(path, hashed=False) as file:
+    with HashingWriter(path, hashed=False) as file, Archives(path.parent) as archives:
         for split, sources in found.items():
             before = len(writer.ends)
             for source in sources:
-                for document in documents(source, encoding, config.column, config.lines, corpus.changes):
-                    writer.write(file, cleaner.clean(document), new_split=len(writer.ends) == before)
+                for document in documents(source, config, corpus.changes, archives):
+                    blocks = cleaner.clean(document)
+                    writer.write(file, _unless_blank(blocks) if drop else blocks, new_split=len(writer.ends) == before)
             labeled[split] = len(writer.ends) - before
-    cleaner.changes["empty documents left out"] += writer.empty
+    blank = " and documents of white space" if drop else ""
+    cleaner.changes[f"empty documents{blank} left out"] += writer.empty
     files = sum(map(len, found.values()))
     if not writer.visible:
-        first = next(iter(found.values()))[0].path
-        where = f" in column {config.column!r}" if config.column else ""
+        first = next(iter(found.values()))[0]
+        where = f" in column {config.corpus.column!r}" if config.corpus.column else ""
         others = f" and {files - 1} more" if files > 1 else ""
-        raise UserError(f"{first}{others}: only white space{where}: give a different text")
+        raise UserError(f"{first}{others}: no text but white space{where}: give a different text")
     return writer.text(path, labeled, files)
+
+
+def _unless_blank(blocks: Iterator[str]) -> Iterator[str]:
+    """The blocks of a document, none if they are all white space."""
+    held: list[str] = []
+    for block in blocks:
+        held.append(block)
+        if block and not block.isspace():
+            yield from held
+            yield from blocks
 
 
 class _DocumentWriter:

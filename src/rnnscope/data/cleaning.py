@@ -4,7 +4,8 @@ import io
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
 from rnnscope.data.config import DatasetConfig
 from rnnscope.errors import UserError
@@ -13,6 +14,8 @@ BLOCK = 1 << 20  # characters handled at a time
 BOM = "\ufeff"
 HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)
 FOOTER = re.compile(r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF)", re.MULTILINE | re.IGNORECASE)
+LONGEST_MARK = 200  # characters of a line that ends a header or begins a footer
+IN_MEMORY = ("newline", "strip_bom", "remove", "normalise", "lower_case")  # keys that are for texts in memory too
 NORMAL_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
@@ -60,8 +63,9 @@ class Cleaner:
     """The keys of a config that change a text, applied block by block.
 
     `changes` counts what each of them did, `removed` the characters that were cut, and `matched` has the patterns of
-    `remove` that cut something. Their matches are cut within a block of about a million characters that ends at a line
-    end. Errors: `UserError` for an unknown value and for a pattern that does not compile.
+    `remove` that cut something; their matches are cut within a block of about a million characters that ends at a line
+    end. `gutenberg` counts the documents that keep Project Gutenberg's header or license, and the characters of those before
+    and after the text. Errors: `UserError` for an unknown value and for a pattern that does not compile.
     """
 
     def __init__(self, config: DatasetConfig) -> None:
@@ -71,6 +75,7 @@ class Cleaner:
             raise UserError(f"dataset.normalise={config.normalise}: use null or one of {', '.join(NORMAL_FORMS)}")
         self._config, self._patterns = config, [_compile(pattern) for pattern in config.remove]
         self.changes, self.removed, self.matched = Counter[str](), Counter[str](), set[str]()
+        self.gutenberg = Counter[str]()
 
     def clean(self, blocks: Iterable[str]) -> Iterator[str]:
         """The blocks of one document, cleaned. The document need not fit in memory."""
@@ -78,6 +83,8 @@ class Cleaner:
         if self._config.newline == "universal":
             blocks = self._with_line_feeds(blocks)
         config = self._config
+        if not (config.strip_gutenberg or config.corpus.lines or config.corpus.column):
+            blocks = self._looking_for_gutenberg(blocks)
         if not (config.strip_gutenberg or config.remove or config.normalise or config.lower_case):
             return iter(blocks)
         blocks = cut_blocks(blocks)
@@ -128,6 +135,22 @@ class Cleaner:
             self.changes["characters of Gutenberg's header and footer stripped"] += len(block) - (end - begin)
             yield block[begin:end]
 
+    def _looking_for_gutenberg(self, blocks: Iterable[str]) -> Iterator[str]:
+        before = length = 0
+        footer, tail = None, ""
+        for block in blocks:
+            seen, start = tail + block, length - len(tail)  # a line that marks the end may stand in two blocks
+            if footer is None and ("Project Gutenberg" in seen or "PROJECT GUTENBERG" in seen):
+                header = HEADER.search(seen) if start < BLOCK and not before else None
+                before = start + header.end() if header else before
+                if end := FOOTER.search(seen, header.end() if header else 0):
+                    footer = start + end.start()
+            length, tail = length + len(block), seen[-LONGEST_MARK:]
+            yield block
+        if before or footer is not None:
+            after = 0 if footer is None else length - footer
+            self.gutenberg.update({"documents": 1, "before": before, "after": after})
+
     def _clean_block(self, block: str) -> str:
         for pattern in self._patterns:
             block = pattern.sub(self._cut, block)
@@ -143,6 +166,18 @@ class Cleaner:
             self.removed.update(match.group())
             self.matched.add(match.re.pattern)
         return ""
+
+
+def clean(text: str, keys: Mapping[str, Any]) -> str:
+    """A text from memory as it would be read from a file: a prompt, a string to stop at, a text to score.
+
+    `keys`: those of a dataset's config; of an older one some may be missing. Errors: `UserError` for values without meaning.
+    """
+    try:
+        cleaner = Cleaner(DatasetConfig(**{key: keys[key] for key in IN_MEMORY if key in keys}))
+        return "".join(cleaner.clean([text]))
+    except TypeError as error:
+        raise UserError(f"dataset.{', dataset.'.join(IN_MEMORY)}: a value of the wrong type ({error}): correct it") from None
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+READER_VERSION = 2  # of a new run; a run that has none recorded has 1
+
 
 @dataclass
 class CorpusConfig:
@@ -21,9 +23,13 @@ class CorpusConfig:
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
     column: str | None = None
+    delimiter: str | None = None
+    header: bool = True
+    escape: str | None = None
     lines: bool = False
     separator: str = "\n"
     shuffle: bool = False
+    reader_version: int = 1
 
 
 @dataclass
@@ -48,6 +54,7 @@ class DatasetConfig:
     unk_in_text: bool = False
     start_end: str | None = None
     encoding: str = "utf-8"
+    encoding_errors: str = "strict"
     newline: str = "universal"
     strip_bom: bool = True
     strip_gutenberg: bool = False

@@ -10,8 +10,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+from rnnscope.data.archives import MEMBER
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.download import Remote, local_file
+from rnnscope.data.pipes import PIPED
 from rnnscope.data.sources import Source, file_digest, members
 from rnnscope.errors import UserError
 
@@ -49,14 +51,19 @@ class Corpus:
         remote = Remote(url, sha256, None if prefix else config.md5) if url else None
         root = local_file(path, remote, self._cache_dir, self._say)
         if root.is_file():
-            found = members(root, root.name)
+            found = self._members(root, root.name)
             itself = [source for source in found if source.member is None]  # a file that is named is always taken
             return itself or self._selected(found, member, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
             missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
+            if root.parent.name == PIPED:
+                missing += ", where what came through a pipe was kept"
             raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
-        return self._selected([source for file, name in files for source in members(file, name)], None, f"{key}={root}")
+        return self._selected([source for file, name in files for source in self._members(file, name)], None, f"{key}={root}")
+
+    def _members(self, path: Path, name: str) -> list[Source]:
+        return members(path, name, self.config.reader_version, self.changes)
 
     def _packages(self) -> list[Source]:
         sources = []
@@ -139,9 +146,9 @@ def content_digest(found: dict[str, list[Source]]) -> str:
 
 
 def _archive_and_member(path: str) -> tuple[str, str | None]:
-    """`texts.zip/inner/*.txt` is a zip file and a pattern for its members; anything else is a plain path."""
-    archive, mark, member = path.partition(".zip/")
-    return (f"{archive}.zip", member) if mark and not os.path.lexists(path) else (path, None)
+    """`texts.zip/inner/*.txt` is an archive and a pattern for its members; anything else is a plain path."""
+    found = None if os.path.lexists(path) else MEMBER.fullmatch(path)
+    return (found[1], found[2]) if found else (path, None)
 
 
 def _globbed(pattern: str) -> list[tuple[Path, str]]:

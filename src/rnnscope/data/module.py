@@ -12,6 +12,7 @@ import torch
 from rnnscope.data import report
 from rnnscope.data.batches import StreamWindows, Window, Windows
 from rnnscope.data.config import DatasetConfig
+from rnnscope.data.pipes import keep_piped
 from rnnscope.data.prepare import PreparedText, check_dataset, prepare
 from rnnscope.data.sample_windows import Pools, SampleWindows, find_pools
 from rnnscope.data.stream import SplitInfo
@@ -51,8 +52,12 @@ class TextData(pl.LightningDataModule):
         return cls(config, cache_dir, seed, vocabulary, say)
 
     def prepare(self) -> Self:
-        """Find or make the ids of all splits. A second call costs nothing."""
+        """Find or make the ids of all splits. A second call costs nothing.
+
+        What comes through a pipe is kept in the cache, and the config then has the path of the copy.
+        """
         if self._text is None:
+            keep_piped(self.config.corpus, self.cache_dir, self.say)
             text = prepare(self.config, self.cache_dir, self._frozen, self.say)
             if self.config.windows == "stream":
                 check_length(text.splits["train"].tokens, self.config.batch_size, self.config.sequence_length)

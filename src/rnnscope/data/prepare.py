@@ -17,9 +17,11 @@ from rnnscope.data.cache import cached
 from rnnscope.data.characters import CharacterCounts
 from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
-from rnnscope.data.config import DatasetConfig
+from rnnscope.data.columns import check_delimiter
+from rnnscope.data.config import READER_VERSION, DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
-from rnnscope.data.sources import Source, text_decoder
+from rnnscope.data.sources import Source, check_encoding_errors, text_decoder
+from rnnscope.data.split_warnings import split_warnings
 from rnnscope.data.splits import Ranges, check_split, divide
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
 from rnnscope.data.units import check_kind, units
@@ -29,7 +31,9 @@ from rnnscope.format import plain
 
 FORMAT = 1  # of the cache: with a new number all texts are encoded again
 NOT_IN_IDS = ("name", "windows", "batch_size", "sequence_length", "val_batch_size")  # keys that the ids do not depend on
-CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # the only keys of the corpus that they depend on
+CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # keys of the corpus that they depend on
+# keys of later that they depend on, each with the value that older runs had without it
+ADDED = {"delimiter": None, "header": True, "escape": None, "reader_version": 1, "encoding_errors": "strict"}
 LIBRARIES = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}  # by level and start_end
 
 
@@ -41,6 +45,12 @@ def check_dataset(config: DatasetConfig) -> None:
         raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
     check_split(vars(config.split))
     text_decoder(config.encoding)
+    check_encoding_errors(config.encoding_errors)
+    check_delimiter(config.corpus)
+    if config.corpus.reader_version not in (1, READER_VERSION):
+        raise UserError(
+            f"dataset.corpus.reader_version={config.corpus.reader_version}: use {READER_VERSION}; older runs have 1"
+        )
     Cleaner(config)
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
@@ -101,8 +111,12 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
 def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> str:
     """A sha256 of what decides the ids besides the text: keys, a frozen vocabulary, versions of libraries."""
     used = [name for key in (config.level, config.start_end) for name in LIBRARIES.get(key or "", ())]
-    data = {key: value for key, value in asdict(config).items() if key not in NOT_IN_IDS}
-    data["corpus"] = {key: data["corpus"][key] for key in CORPUS_IN_IDS}
+    given = asdict(config)
+    data = {key: value for key, value in given.items() if key not in NOT_IN_IDS}
+    data["corpus"] = {key: given["corpus"][key] for key in (*CORPUS_IN_IDS, *ADDED) if key in given["corpus"]}
+    for keys in (data, data["corpus"]):
+        for key in [key for key in keys if key in ADDED and keys[key] == ADDED[key]]:
+            del keys[key]
     data["vocabulary"] = vocabulary.to_json() if vocabulary else None
     return _digest(data | {"format": FORMAT, "libraries": {name: importlib.metadata.version(name) for name in used}})
 
@@ -114,7 +128,7 @@ def _encode(
     keep_blocks_of_text()
     cleaner, kind = Cleaner(config), config.start_end
     before = _signatures(found)
-    text = write_text(corpus, found, cleaner, encoding=config.encoding, separate=kind is None, path=folder / "text")
+    text = write_text(config, corpus, found, cleaner, folder / "text")
     if config.corpus.shuffle and len(text.ends) > text.files:
         text = shuffled(text, config.corpus.separator if kind is None else "", folder / "shuffled")
         return_freed_memory()  # three numbers for each of what may be millions of documents
@@ -125,12 +139,15 @@ def _encode(
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
         raise UserError("the text changed while it was being read: start again once it no longer changes")
+    ends_in_val = len(text.ends) == 1 and not splits["test"].ids
     lines = [
         *report.text_lines(text, characters, counts, config.level, config.words),
         *report.change_lines(corpus.changes + cleaner.changes, cleaner.removed),
         *report.idle_lines(pattern for pattern in config.remove if pattern not in cleaner.matched),
         *report.vocabulary_lines(vocabulary, counts, config.vocabulary_size, config.minimum_count),
         *_split_lines(text, ranges, splits, config, vocabulary),
+        *report.gutenberg_line(cleaner.gutenberg, splits["val"].characters if ends_in_val else 0),
+        *split_warnings(text, ranges, mixed=config.corpus.shuffle and corpus.divided),
         report.example_line(next(text.blocks(0, int(text.ends[0]))), vocabulary),
     ]
     text.path.unlink()

@@ -114,6 +114,16 @@ def change_lines(changes: Counter[str], removed: Counter[str]) -> list[str]:
     return lines + ([f"changed: characters cut most: {_listed(removed.most_common(8))}"] if removed else [])
 
 
+def gutenberg_line(found: Counter[str], val: int) -> Iterator[str]:
+    """A warning where texts have Project Gutenberg's header or license. `val`: characters of val, if the text ends with it."""
+    if documents := found["documents"]:
+        share = f" ({min(found['after'] / val, 1):.0%} of val)" if val else ""
+        yield (
+            f"warning: {plural(documents, 'document')} with Project Gutenberg's header and license, {found['before']:,}"
+            f" characters before the text and {found['after']:,} after it{share}: set dataset.strip_gutenberg=true"
+        )
+
+
 def idle_lines(patterns: Iterable[str]) -> Iterator[str]:
     """A warning for each of the `patterns` of dataset.remove that cut nothing: most often it has a backslash too many."""
     for pattern in patterns:

@@ -1,44 +1,55 @@
 """One file as text: decompressed, decoded, and cut into documents."""
 
-import bz2
 import codecs
-import csv
-import gzip
 import hashlib
-import io
-import lzma
-import sys
-import zipfile
-import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, cast
 
+from rnnscope.data.archives import BROKEN, OPENERS, Archive, Archives, hidden, is_tar, is_zip, open_file
+from rnnscope.data.columns import TABLES, column_values
+from rnnscope.data.config import DatasetConfig
+from rnnscope.data.file_types import not_text
+from rnnscope.data.lines import line_fed, split_lines
 from rnnscope.errors import UserError, WrongEncoding
 
+ENCODING_ERRORS = ("strict", "replace", "ignore")
+COUNTED = {"replace": "replaced by U+FFFD", "ignore": "left out", "surrogateescape": "kept as they are"}
 BLOCK = 1 << 18  # bytes read at a time: they and what is made of them fit in the cache of a core
-OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.open}
-BROKEN = (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, RuntimeError, NotImplementedError)
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file, or one member of a zip file. Documents are ordered by `name`."""
+    """A file, or one member of an archive. Documents are ordered by `name`."""
 
     path: Path
     name: str
     member: str | None = None
 
+    def __str__(self) -> str:
+        return str(self.path) if self.member is None else f"{self.path}/{self.member}"
 
-def members(path: Path, name: str) -> list[Source]:
-    """The sources in one file: its members for a zip file (sorted by name), else the file itself."""
-    if path.suffix.lower() != ".zip":
+    @property
+    def suffixes(self) -> set[str]:
+        """What follows a point in its own name, in lower case."""
+        return set(Path((self.member or self.path.name).lower()).suffixes)
+
+
+def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[Source]:
+    """The sources in one file: its members for an archive (sorted by name, hidden ones left out), else the file itself.
+
+    `version`: of dataset.corpus.reader_version; 1 knows zip files only and takes all their members.
+    """
+    if not is_zip(path) and (version == 1 or not is_tar(path)):
         return [Source(path, name)]
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        names = sorted(info.filename for info in archive.infolist() if not info.is_dir())
+    with _reading(path), Archive(path) as archive:
+        names = archive.names()
+    if version > 1:
+        changes["hidden members of archives left out"] += sum(map(hidden, names))
+        names = [member for member in names if not hidden(member)]
     return [Source(path, f"{name}/{member}", member) for member in names]
 
 
@@ -48,43 +59,82 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def documents(source: Source, encoding: str, column: str | None, lines: bool, changes: Counter[str]) -> Iterator[Iterator[str]]:
+def documents(source: Source, config: DatasetConfig, changes: Counter[str], archives: Archives) -> Iterator[Iterator[str]]:
     """The documents of a source, each as blocks of text: the whole file, its rows (`column`) or its lines (`lines`).
 
     Consume each document before the next. Errors: `UserError` with the file's name if it cannot be read or decoded.
     """
-    blocks = decoded(source, encoding, changes)
-    if column is None and not lines:
+    blocks = decoded(source, config, changes, archives)
+    if config.corpus.column:
+        for value in column_values(blocks, config.corpus, str(source), source.suffixes, changes):
+            yield iter((value,))
+    elif config.corpus.lines:
+        for line in split_lines(line_fed(blocks)):
+            yield iter((line.removesuffix("\n"),))
+    else:
+        if source.suffixes & set(TABLES):
+            changes["tables read as plain text, as dataset.corpus.column is null"] += 1
         yield blocks
-        return
-    rows = _rows(blocks, source, column, changes) if column else _split_lines(_line_fed(blocks))
-    for row in rows:
-        yield iter((row if column else row.removesuffix("\n"),))
 
 
-def decoded(source: Source, encoding: str, changes: Counter[str]) -> Iterator[str]:
+def decoded(source: Source, config: DatasetConfig, changes: Counter[str], archives: Archives) -> Iterator[str]:
     """The text of a source in blocks of at most about `BLOCK` characters. NUL characters are counted in `changes`."""
-    decoder = text_decoder(encoding)
+    encoding, byte = config.encoding, config.level == "byte"
+    raw = byte and codecs.lookup(encoding).name == "utf-8"  # bytes that are not UTF-8 come through unchanged
+    errors = "surrogateescape" if raw and config.encoding_errors == "strict" else config.encoding_errors
+    decoder = text_decoder(encoding, _counted(errors, changes))
     position = 0
-    for block in _blocks(source):
+    for block in _blocks(source, archives):
+        if not position and not byte:
+            _check_type(block, source)
         position += len(block)
         text = _decode(decoder, block, position, source, encoding)
         if 0 in block:
-            changes["NUL characters kept"] += _checked_nuls(text, source, encoding)
+            changes["NUL characters kept"] += text.count("\0") if byte else _checked_nuls(text, source, encoding)
         yield text
     yield _decode(decoder, b"", position, source, encoding)
 
 
-def text_decoder(encoding: str) -> codecs.IncrementalDecoder:
-    """Python's strict incremental decoder for `encoding`. Errors: `UserError` for an unknown encoding."""
+def _check_type(first: bytes, source: Source) -> None:
+    if found := not_text(first, source.name):
+        what, remedy = found
+        raise UserError(
+            f"{source}: {what}, not text: {f'make text of it ({remedy}), or ' if remedy else ''}"
+            "leave it out with dataset.corpus.exclude"
+        )
+
+
+def text_decoder(encoding: str, errors: str = "strict") -> codecs.IncrementalDecoder:
+    """Python's incremental decoder for `encoding`. Errors: `UserError` for an unknown encoding."""
     try:
         "".encode(encoding)  # refuses codecs that are not between bytes and text
-        return codecs.getincrementaldecoder(encoding)("strict")
+        return codecs.getincrementaldecoder(encoding)(errors)
     except LookupError:
         message = (
             f"dataset.encoding={encoding} is not a text encoding that Python knows: use utf-8, utf-16, cp1252, shift_jis, ..."
         )
         raise UserError(message) from None
+
+
+def check_encoding_errors(errors: str) -> None:
+    """Refuse what does not say what becomes of bytes that cannot be decoded."""
+    if errors not in ENCODING_ERRORS:
+        raise UserError(f"dataset.encoding_errors={errors}: use {', '.join(ENCODING_ERRORS)}")
+
+
+def _counted(errors: str, changes: Counter[str]) -> str:
+    """Python's name for a handler that does what `errors` says and counts the bytes that it is called for."""
+    handle = codecs.lookup_error(errors)
+
+    def count(error: UnicodeError) -> tuple[str | bytes, int]:
+        if isinstance(error, UnicodeDecodeError):
+            changes[f"bytes that are not {error.encoding} {COUNTED.get(errors, '')}"] += error.end - error.start
+        return handle(error)
+
+    if errors == "strict":
+        return errors
+    codecs.register_error("rnnscope", count)  # in place of the one for the source before: decoders find it by its name
+    return "rnnscope"
 
 
 def _decode(decoder: codecs.IncrementalDecoder, block: bytes, position: int, source: Source, encoding: str) -> str:
@@ -100,116 +150,44 @@ def _checked_nuls(text: str, source: Source, encoding: str) -> int:
     if nuls * 5 > len(text):
         hint = "utf-16-be" if text.startswith("\0") else "utf-16-le"
         raise UserError(
-            f"{source.path}: more than a fifth of it is NUL characters when read as {encoding}: "
+            f"{source}: more than a fifth of it is NUL characters when read as {encoding}: "
             f"set dataset.encoding={hint} if it is UTF-16, or leave it out with dataset.corpus.exclude if it is not text"
         )
     return nuls
 
 
 def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> WrongEncoding:
-    remedy = "set dataset.encoding to the one it is written in"
+    remedy = "set dataset.encoding_errors=replace, or dataset.encoding to the one it is written in"
     if not isinstance(error, UnicodeDecodeError):
-        return WrongEncoding(f"{source.path}: not {encoding} ({error})", remedy)
+        return WrongEncoding(f"{source}: not {encoding} ({error})", remedy)
     offset = position - len(error.object) + error.start
     found = error.object[error.start]
     start = error.object[:2] if position == len(error.object) else b""
     hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252, latin-1 or shift_jis, say"
-    what = f"{source.path}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason})"
+    what = f"{source}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason})"
     return WrongEncoding(what, f"{remedy} ({hint})")
 
 
-def _blocks(source: Source) -> Iterator[bytes]:
-    with _reading(source.path), _opened(source) as file:
+def _blocks(source: Source, archives: Archives) -> Iterator[bytes]:
+    with _reading(source), _opened(source, archives) as file:
         while block := file.read(BLOCK):
             yield block
 
 
-@contextmanager
-def _opened(source: Source) -> Iterator[IO[bytes]]:
-    if source.member is not None:
-        with zipfile.ZipFile(source.path) as archive, archive.open(source.member) as file:
-            yield file
-        return
-    with cast("IO[bytes]", OPENERS.get(source.path.suffix.lower(), open)(source.path, "rb")) as file:
-        yield file
+def _opened(source: Source, archives: Archives) -> IO[bytes]:
+    if source.member is None:
+        return open_file(source.path)
+    file = archives.get(source.path).open(source.member)
+    opener = OPENERS.get(Path(source.member).suffix.lower())
+    return cast("IO[bytes]", opener(file)) if opener else file
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(what: Path | Source) -> Iterator[None]:
     try:
         yield
     except (UserError, UnicodeError):
         raise
     except BROKEN as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{path}: cannot be read ({reason}): check the file and its permissions") from None
-
-
-def _rows(blocks: Iterable[str], source: Source, column: str, changes: Counter[str]) -> Iterator[str]:
-    """The values of one column; rows without a value are left out and counted."""
-    csv.field_size_limit(sys.maxsize)
-    lines = _Lines(blocks)
-    rows = csv.reader(lines, delimiter="\t" if ".tsv" in source.path.suffixes else ",", strict=True)
-    try:
-        index = _column_index(next(rows, []), source, column)
-        lines.open = False
-        for row in rows:
-            lines.open = False
-            if index < len(row) and row[index]:
-                yield row[index]
-            else:
-                changes[f"rows without a value in column {column!r} left out"] += 1
-    except csv.Error as error:
-        message = f"{source.path}: not CSV at line {rows.line_num} ({error}): correct the file or unset dataset.corpus.column"
-        raise UserError(message) from None
-    changes["rows cut off inside quotes at the end of a file kept"] += lines.closed
-
-
-def _column_index(header: list[str], source: Source, column: str) -> int:
-    names = [name.removeprefix("\ufeff") for name in header]
-    if column in names:
-        return names.index(column)
-    found = ", ".join(names[:20]) or "none"
-    raise UserError(f"{source.path}: no column {column!r}, only {found}: set dataset.corpus.column to one of them")
-
-
-class _Lines:
-    """The lines of a text, for a CSV reader. A row that is still open when the text ends was cut off inside quotes: one
-    more quote closes it, and `closed` is 1. `open`: whether lines were read since the last complete row."""
-
-    def __init__(self, blocks: Iterable[str]) -> None:
-        self.open, self.closed = False, 0
-        self._lines = _split_lines(blocks)
-
-    def __iter__(self) -> Self:
-        return self
-
-    def __next__(self) -> str:
-        line = next(self._lines, None)
-        if line is None and self.open:
-            self.open, self.closed = False, 1
-            return '"'
-        if line is None:
-            raise StopIteration
-        self.open = True
-        return line
-
-
-def _line_fed(blocks: Iterable[str]) -> Iterator[str]:
-    decoder = io.IncrementalNewlineDecoder(None, translate=True)
-    for block in blocks:
-        yield decoder.decode(block)
-    yield decoder.decode("", final=True)
-
-
-def _split_lines(blocks: Iterable[str]) -> Iterator[str]:
-    rest: list[str] = []  # of an unfinished line: joined only once, as the line may be as long as the text
-    for block in blocks:
-        *lines, last = block.split("\n")
-        if lines:
-            yield "".join([*rest, lines[0], "\n"])
-            yield from (line + "\n" for line in lines[1:])
-            rest = []
-        rest.append(last)
-    if any(rest):
-        yield "".join(rest)
+        raise UserError(f"{what}: cannot be read ({reason}): check the file and its permissions") from None

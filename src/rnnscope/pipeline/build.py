@@ -12,6 +12,7 @@ from rnnscope.config.compose import compose_all
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import check_config
 from rnnscope.data.batches import Windows
+from rnnscope.data.cleaning import clean
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
@@ -128,7 +129,7 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
         raise UserError(f"{error}; if the run's text lies elsewhere now: text=...") from None
     keep_freed_memory()  # after the text, whose pieces are better given back
     check_data(data.fingerprint, recorded.fingerprint, corpus)
-    if strange := data.vocabulary.unknown(config.monitor.sample_prompt):
+    if strange := data.vocabulary.unknown(clean(config.monitor.sample_prompt, vars(config.dataset))):
         raise UserError(strangers("monitor.sample_prompt", strange))
     return data
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from rnnscope.data.cleaning import clean
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
@@ -159,7 +160,7 @@ def make_sample_writer(training: Training, writers: Writers, console: Console) -
     least = monitor.sample_length if start_end == "document" else 0
     sampler = Sampler(
         monitor.sample_prompt,
-        [first_id(vocabulary, start_end), *prompt_ids(vocabulary, monitor.sample_prompt)],
+        [first_id(vocabulary, start_end), *prompt_ids(vocabulary, clean(monitor.sample_prompt, vars(config.dataset)))],
         monitor.sample_length,
         monitor.sample_temperatures,
         drawing(vocabulary, start_end, minimum_length=least),

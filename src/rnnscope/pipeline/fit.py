@@ -24,6 +24,8 @@ from rnnscope.runs.record import Record, now, parent_entry
 from rnnscope.runs.segments import differences, flatten
 from rnnscope.runs.snapshot import write_config, write_vocabulary
 
+MANY_PASSES = 20  # over a text: well before this most runs have their lowest val/loss behind them
+
 
 def fit_composed(composition: Composition, job: Job | None = None) -> Result:
     """Train what Hydra composed; `init_from` brings the model of another run.
@@ -112,6 +114,11 @@ def describe(training: Training, console: Console) -> None:
         )
     else:
         console.say(f"budget       {plural(steps, 'step')}, {steps / per_epoch:.2f} passes over the text")
+        if steps > MANY_PASSES * per_epoch and training.config.trainer.patience is None:
+            console.say(
+                f"warning: more than {MANY_PASSES} passes may learn the text by heart, which val/loss shows:"
+                " trainer.patience=5 ends the training after 5 validations without a lower one"
+            )
 
 
 def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) -> Record:

@@ -13,6 +13,8 @@ from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder
 from rnnscope.training.distributed.collectives import ProcessLost
 
+MANY_UNKNOWN = 0.01  # share of unknown words from which bits per character are too good to be true
+
 
 def summary(
     training: Training, run: RunFolder, status: str, seconds: float, best: float | None, best_step: int
@@ -45,6 +47,11 @@ def summary(
 def _best(training: Training, best: float | None, step: int) -> str:
     if best is None:
         return ""
+    val = training.data.splits["val"]
+    if training.words and val.unknown > MANY_UNKNOWN * val.tokens:
+        perplexity = math.exp(best) if best < 700 else math.inf
+        unknown = f"with {val.unknown / val.tokens:.1%} of the words unknown; compares only within one vocabulary"
+        return f"; best val/loss {best:.4f} (perplexity {perplexity:.1f}, {unknown}) at step {step}"
     bits = best / math.log(2) * training.tokens_per_character("val")
     return f"; best val/loss {best:.4f} ({bits:.4f} bits per character) at step {step}"
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
+from rnnscope.data.cleaning import clean
 from rnnscope.data.sample_windows import SampleWindows
 from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
@@ -85,10 +86,14 @@ class LoadedRun:
         start_end = value_at(self.config, "dataset.start_end")
         choice = drawing(self.vocabulary, start_end, top_k, top_p, minimum_length)
         check_temperature(temperature)
-        ids = [first_id(self.vocabulary, start_end), *prompt_ids(self.vocabulary, prompt, unknown)]
+        ids = [first_id(self.vocabulary, start_end), *prompt_ids(self.vocabulary, self._cleaned(prompt), unknown)]
         seed = secrets.randbits(32) if seed is None else seed
         rows = generate(self.model, ids, length, [temperature] * count, choice, seed % 2**63)
-        return pieces_of(rows, self.vocabulary, count, stop)
+        return pieces_of(rows, self.vocabulary, count, self._cleaned(stop or ""))
+
+    def _cleaned(self, text: str) -> str:
+        """Return `text` as the training text was cleaned."""
+        return clean(text, value_at(self.config, "dataset") or {})
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
@@ -113,6 +118,7 @@ class LoadedRun:
         """
         kind, windows = value_at(self.config, "dataset.start_end"), value_at(self.config, "dataset.windows") or "stream"
         check_kind(kind, self.vocabulary.level, windows)
+        text = self._cleaned(text)
         if not text or (kind is not None and not text.strip()):
             raise UserError("there is no text to score: it is empty")
         stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start

@@ -1,0 +1,232 @@
+"""One column of a table: of CSV as spreadsheets and databases write it, or of JSON lines."""
+
+import csv
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Self
+
+from rnnscope.data.config import CorpusConfig
+from rnnscope.data.lines import line_fed, split_lines
+from rnnscope.errors import UserError
+
+SAMPLE = 1 << 16  # characters from which the dialect is told
+DELIMITERS = (",", ";", "\t", "|")
+SEP_LINE = re.compile(r'"?sep=(.)"?\r?\n')  # how Excel is told the delimiter
+TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")  # suffixes
+
+
+def column_values(
+    blocks: Iterable[str], config: CorpusConfig, where: str, suffixes: Iterable[str], changes: Counter[str]
+) -> Iterator[str]:
+    """The values of one column, row by row; rows without a value are left out and counted in `changes`.
+
+    Where the keys of `config` leave it open, the dialect is told from the beginning of the table and said in `changes`.
+    `where`: the file, for messages. Errors: `UserError` for a column that is not there and for rows that cannot be read.
+    """
+    assert config.column is not None
+    blocks = iter(blocks)
+    sample, complete = _sample(blocks)
+    if sample.count("\r") - sample.count("\r\n") > sample.count("\n"):
+        sample, blocks = "".join(line_fed([sample])), line_fed(blocks)
+    if _is_json(sample):
+        yield from _json_values(chain([sample], blocks), config.column, where, changes)
+        return
+    dialect, sep = _dialect(sample, complete, config, where, suffixes), SEP_LINE.match(sample)
+    yield from _csv_values(chain([sample[sep.end() :] if sep else sample], blocks), config, where, dialect, changes)
+
+
+def check_delimiter(config: CorpusConfig) -> None:
+    """Refuse keys of a table that have no meaning, before anything is read."""
+    for key in ("delimiter", "escape"):
+        value = _typed(getattr(config, key))
+        if value is not None and (len(value) != 1 or value in '"\r\n'):
+            raise UserError(f"dataset.corpus.{key}={value!r}: give one character, or null to have it detected")
+    if config.column and not config.header and not config.column.isdecimal():
+        raise UserError(f"dataset.corpus.column={config.column}: with header=false give the number of the column, from 1")
+
+
+@dataclass(frozen=True)
+class _Dialect:
+    """How a table is written, and which column is wanted: `index`, from 0. `header`: whether the first row has the names."""
+
+    delimiter: str
+    escape: str | None
+    index: int
+    header: bool
+
+    def rows(self, lines: "_Lines") -> Iterator[list[str]]:
+        csv.field_size_limit(sys.maxsize)
+        for row in csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True):
+            lines.open = False
+            yield row
+
+
+def _typed(character: str | None) -> str | None:
+    """A character of a key: a tab is typed as backslash and t."""
+    return "\t" if character == "\\t" else character
+
+
+def _sample(blocks: Iterator[str]) -> tuple[str, bool]:
+    """The beginning of a text without its byte order mark, and whether that is all of it."""
+    sample = ""
+    for block in blocks:
+        sample += block
+        if len(sample) >= SAMPLE and ("\n" in sample or sample[0] != "{"):  # a line of JSON can be long
+            return sample.removeprefix("\ufeff"), False
+    return sample.removeprefix("\ufeff"), True
+
+
+def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suffixes: Iterable[str]) -> _Dialect:
+    """The dialect of a table: the plain one of its suffix where that fits, else the first one that does."""
+    assert config.column is not None
+    usual, delimiter = "\t" if ".tsv" in suffixes else ",", _typed(config.delimiter)
+    if not delimiter and (sep := SEP_LINE.match(sample)):
+        delimiter, sample = sep[1], sample[sep.end() :]
+    candidates = [delimiter] if delimiter else [usual, *DELIMITERS]
+    rows = {candidate: _first_row(sample, candidate) for candidate in candidates}
+    named = [candidate for candidate in candidates if config.header and config.column in rows[candidate]]
+    if named:
+        chosen, index = named[0], rows[named[0]].index(config.column)
+    else:
+        index = int(config.column) - 1 if config.column.isdecimal() else -1
+        sniffed = _sniffed(sample)
+        candidates.sort(key=lambda candidate: candidate != sniffed)
+        chosen = next((candidate for candidate in candidates if 0 <= index < len(rows[candidate])), None)
+        if chosen is None:
+            raise _no_column(config, where, max(rows.values(), key=len))
+    plain = _Dialect(chosen, _typed(config.escape), index, config.header)
+    escaped = _Dialect(chosen, "\\", index, config.header)
+    lines = sample if complete else sample[: sample.rfind("\n") + 1]
+    return escaped if config.escape is None and not _readable(lines, plain) and _readable(lines, escaped) else plain
+
+
+def _first_row(sample: str, delimiter: str) -> list[str]:
+    for escape in (None, "\\"):
+        with suppress(csv.Error):
+            return next(csv.reader(split_lines([sample]), delimiter=delimiter, escapechar=escape, strict=True), [])
+    return []
+
+
+def _sniffed(sample: str) -> str | None:
+    try:
+        return csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
+    except csv.Error:
+        return None
+
+
+def _readable(sample: str, dialect: _Dialect) -> bool:
+    try:
+        return all(True for _ in dialect.rows(_Lines([sample])))
+    except csv.Error:
+        return False
+
+
+def _no_column(config: CorpusConfig, where: str, names: list[str]) -> UserError:
+    if names and names[0].startswith(("[", "{")):
+        return UserError(f"{where}: JSON, but not one object a line: convert it first (jq -c '.[]' FILE > FILE.jsonl)")
+    found = f"only {', '.join(names[:20]) or 'an empty row'}" if config.header else f"only {len(names)} of them"
+    return UserError(
+        f"{where}: no column {config.column!r}, {found}: set dataset.corpus.column to one of them or to its number, from 1;"
+        " if they are wrong, dataset.corpus.delimiter"
+    )
+
+
+def _csv_values(
+    blocks: Iterable[str], config: CorpusConfig, where: str, dialect: _Dialect, changes: Counter[str]
+) -> Iterator[str]:
+    changes[_described(dialect, config)] += 1
+    lines, width, header = _Lines(blocks), 0, dialect.header
+    try:
+        for row in dialect.rows(lines):
+            width = width or len(row)
+            changes["rows with more fields than the first"] += len(row) > width
+            if header:
+                header = False
+            elif dialect.index < len(row) and row[dialect.index]:
+                yield row[dialect.index]
+            else:
+                changes[f"rows without a value in column {config.column!r} left out"] += 1
+    except csv.Error as error:
+        raise UserError(
+            f"{where}: not CSV at line {lines.number} ({error}): correct the file, set dataset.corpus.delimiter or escape, or"
+            " unset dataset.corpus.column"
+        ) from None
+    changes["rows cut off inside quotes at the end of a file kept"] += lines.closed
+
+
+def _described(dialect: _Dialect, config: CorpusConfig) -> str:
+    escape = f", {dialect.escape} before quotes" if dialect.escape else ""
+    first = "names in the first row" if dialect.header else "no header"
+    column = f"column {config.column!r}, number {dialect.index + 1}"
+    return f"files read as CSV (delimiter {dialect.delimiter!r}{escape}; {first}; {column})"
+
+
+class _Lines:
+    """The lines of a text, for a CSV reader; `number` of them so far. A row that is still open when the text ends was cut
+    off inside quotes: one more quote closes it, and `closed` is 1. `open`: whether lines were read since the last complete
+    row."""
+
+    def __init__(self, blocks: Iterable[str]) -> None:
+        self.open, self.closed, self.number = False, 0, 0
+        self._lines = split_lines(blocks)
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self._lines, None)
+        if line is None and self.open:
+            self.open, self.closed = False, 1
+            return '"'
+        if line is None:
+            raise StopIteration
+        self.open, self.number = True, self.number + 1
+        return line
+
+
+def _is_json(sample: str) -> bool:
+    """Whether the first line is an object of JSON."""
+    try:
+        return isinstance(json.loads(sample.lstrip().partition("\n")[0]), dict)
+    except ValueError:
+        return False
+
+
+def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counter[str]) -> Iterator[str]:
+    changes[f"files read as JSON lines (column {column})"] += 1
+    names: dict[str, None] = {}
+    for number, line in enumerate(split_lines(blocks), 1):
+        if not line.strip():
+            continue
+        row = _json_row(line, number, where)
+        value = row.get(column)
+        names.update(dict.fromkeys(row) if len(names) < 20 else {})
+        if isinstance(value, str) and value:
+            yield _encodable(value, changes)
+        else:
+            changes[f"rows without a text in column {column!r} left out"] += 1
+    if column not in names:
+        raise UserError(f"{where}: no column {column!r}, only {', '.join(names)}: set dataset.corpus.column to one of them")
+
+
+def _json_row(line: str, number: int, where: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise UserError(f"{where}: not JSON at line {number} ({error}): give one object in each line") from None
+    if not isinstance(row, dict):
+        raise UserError(f'{where}: line {number} is not an object of JSON: give one in each line, such as {{"text": ...}}')
+    return row
+
+
+def _encodable(text: str, changes: Counter[str]) -> str:
+    r"""`text` with U+FFFD for halves of surrogate pairs, which JSON can spell (\ud83d) and no encoding can write."""
+    whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    changes["halves of surrogate pairs replaced by U+FFFD"] += whole.count("\ufffd") - text.count("\ufffd")
+    return whole

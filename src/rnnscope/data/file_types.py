@@ -1,0 +1,26 @@
+"""What a file is that is not text, told from its first bytes, and how to make text of it."""
+
+OFFICE = (".docx", ".odt", ".epub", ".pptx", ".xlsx", ".ods", ".odp")
+IMAGE = ("an image", "tesseract FILE OUTPUT reads the text in it")
+SOUND = ("audio or video", "")
+UNPACK = ("compressed", "unpack it, or give it the suffix of its format: .gz, .bz2, .xz, .zip")
+TYPES = {
+    b"%PDF-": ("a PDF", "pdftotext FILE"),
+    b"PK\x03\x04": UNPACK,
+    b"\xd0\xcf\x11\xe0": ("an old Office document", "libreoffice --headless --convert-to txt:Text FILE"),
+    **dict.fromkeys((b"\x89PNG", b"\xff\xd8\xff", b"GIF87a", b"GIF89a", b"II*\0", b"MM\0*"), IMAGE),
+    **dict.fromkeys((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!\x1a", b"(\xb5/\xfd"), UNPACK),
+    **dict.fromkeys((b"ID3\x03", b"ID3\x04", b"OggS\0", b"fLaC\0"), SOUND),
+    b"\x7fELF": ("a program", ""),
+    b"SQLite format 3\0": ("a database", "export a table as CSV"),
+    b"PAR1\x15": ("a Parquet file", "export it as JSON lines"),
+}
+
+
+def not_text(first: bytes, name: str) -> tuple[str, str] | None:
+    """What a file is and what makes text of it (perhaps nothing), if its first bytes are known and cannot be text."""
+    if first.isascii() and 0 not in first:
+        return None
+    if first.startswith(b"PK\x03\x04") and name.lower().endswith(OFFICE):
+        return "an office document or e-book", "pandoc FILE -t plain -o FILE.txt"
+    return next((found for magic, found in TYPES.items() if first.startswith(magic)), None)

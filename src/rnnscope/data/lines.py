@@ -1,0 +1,26 @@
+"""Blocks of text as lines."""
+
+import io
+from collections.abc import Iterable, Iterator
+
+
+def line_fed(blocks: Iterable[str]) -> Iterator[str]:
+    """The same blocks with CR LF and single CR as LF."""
+    decoder = io.IncrementalNewlineDecoder(None, translate=True)
+    for block in blocks:
+        yield decoder.decode(block)
+    yield decoder.decode("", final=True)
+
+
+def split_lines(blocks: Iterable[str]) -> Iterator[str]:
+    """The lines, each with the line feed that ends it; the last may have none."""
+    rest: list[str] = []  # of an unfinished line: joined only once, as the line may be as long as the text
+    for block in blocks:
+        *lines, last = block.split("\n")
+        if lines:
+            yield "".join([*rest, lines[0], "\n"])
+            yield from (line + "\n" for line in lines[1:])
+            rest = []
+        rest.append(last)
+    if any(rest):
+        yield "".join(rest)

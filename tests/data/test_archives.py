@@ -1,0 +1,139 @@
+import gzip
+import io
+import struct
+import tarfile
+import time
+import zipfile
+import zlib
+from pathlib import Path
+
+import pytest
+from messages import user_error
+
+from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig, SplitConfig
+from rnnscope.data.corpus import Corpus
+from rnnscope.data.prepare import prepare
+
+FILES = {
+    "b.txt": b"second\n",
+    "a.txt": b"first\n",
+    "inner/c.txt.gz": gzip.compress(b"third\n"),
+    "__MACOSX/._a.txt": b"\0\5\x16\7",
+    "inner/.secret": b"hidden\n",
+    ".git/config": b"hidden\n",
+}
+
+
+def pack(path: Path, files: dict[str, bytes], prefix: str = "") -> Path:
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w") as archive:
+            for name, content in files.items():
+                archive.writestr(prefix + name, content)
+        return path
+    compression = {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
+    with tarfile.open(path, f"w:{compression}") as archive:  # type: ignore[call-overload]
+        for name, content in files.items():
+            info = tarfile.TarInfo(prefix + name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def read(path: Path | str, folder: Path, **corpus) -> str:
+    corpus = {"reader_version": READER_VERSION, "separator": ""} | corpus
+    config = DatasetConfig(corpus=CorpusConfig(path=str(path), **corpus), split=SplitConfig(1.0, 0.0, 0.0))
+    text = prepare(config, folder / "cache", None, print)
+    read.report = text.report
+    return text.vocabulary.decode(text.stream("train")[1:])
+
+
+SUFFIXES = [".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz"]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("prefix", ["", "./"])
+def test_members_in_order_of_their_names_without_hidden_ones(tmp_path, suffix, prefix):
+    path = pack(tmp_path / f"texts{suffix}", FILES, prefix)
+    assert read(path, tmp_path) == "first\nsecond\nthird\n"
+    assert any("hidden members" in line and line.endswith(" 3") for line in read.report)
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path.rename(folder / path.name)
+    assert read(folder, tmp_path) == "first\nsecond\nthird\n"
+    assert read(f"{folder / path.name}/{prefix}inner/*", tmp_path, lines=True) == "third"
+    with user_error(".secret", "dataset.corpus.include", "exclude"):
+        read(f"{folder / path.name}/*.secret", tmp_path)
+
+
+def test_an_older_run_reads_its_archive_as_it_did(tmp_path):
+    files = {name: content for name, content in FILES.items() if content.isascii() and b"\0" not in content}
+    path = pack(tmp_path / "texts.zip", files)
+    assert read(path, tmp_path, reader_version=1) == "hidden\nfirst\nsecond\nhidden\n"
+    sources = Corpus(CorpusConfig(str(pack(tmp_path / "a.tar", files))), tmp_path, print).find()["train"]
+    assert [source.member for source in sources] == [None]
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar.gz"])
+def test_messages_name_the_member(tmp_path, suffix):
+    path = pack(tmp_path / f"texts{suffix}", {"a.txt": b"text\n" * 9, "inner/b.txt": b"caf\xe9\n"})
+    with user_error(f"{path}/inner/b.txt", "utf-8", "0xE9", 3, "dataset.encoding"):
+        read(path, tmp_path)
+    path = pack(tmp_path / f"tables{suffix}", {"a.csv": b"text\nx\n", "b.csv": b"body\nx\n"})
+    with user_error(f"{path}/b.csv", "'text'", "body"):
+        read(path, tmp_path, column="text")
+    path = pack(tmp_path / f"images{suffix}", {"a.txt": b"text\n", "scan.png": png()})
+    with user_error(f"{path}/scan.png", "image", "dataset.corpus.exclude"):
+        read(path, tmp_path)
+
+
+def test_many_members_of_a_compressed_archive_are_read_in_one_go(tmp_path):
+    files = {f"{i * 7919 % 1000:03}.txt": f"text {i}\n".encode() * 300 for i in range(1000)}
+    path = pack(tmp_path / "texts.tar.xz", files)
+    begin = time.process_time()
+    assert read(path, tmp_path) == "".join(files[name].decode() for name in sorted(files))
+    assert time.process_time() - begin < 20  # unpacked again for each member it would be minutes
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_damaged_archive_is_named(tmp_path, suffix):
+    path = pack(tmp_path / f"texts{suffix}", {"a.txt": bytes(range(32, 127)) * 50})
+    path.write_bytes(path.read_bytes()[:90])
+    with user_error(path, "permissions"):
+        read(path, tmp_path)
+
+
+def png() -> bytes:
+    chunk = b"IHDR" + struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", zlib.crc32(chunk))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1"])
+@pytest.mark.parametrize(
+    ("name", "content", "parts"),
+    [
+        ("essay.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj", ["PDF", "pdftotext"]),
+        ("scan.png", png(), ["image", "tesseract"]),
+        ("photo.txt", b"\xff\xd8\xff\xe0\0\x10JFIF", ["image", "tesseract"]),
+        ("thesis.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["Office", "libreoffice"]),
+        ("text", gzip.compress(b"text"), ["compressed", ".gz"]),
+    ],
+)
+def test_files_that_are_not_text_say_what_they_are(tmp_path, name, content, parts, encoding):
+    path = tmp_path / name
+    path.write_bytes(content)
+    config = DatasetConfig(corpus=CorpusConfig(path=str(path)), encoding=encoding)
+    with user_error(path, *parts, "dataset.corpus.exclude"):
+        prepare(config, tmp_path / "cache", None, print)
+
+
+def test_an_office_document(tmp_path):
+    path = tmp_path / "essay.docx"
+    pack(tmp_path / "essay.zip", {"word/document.xml": b"<w:t>\xc3\xa9</w:t>" * 99}).rename(path)
+    with user_error(path, "office document", "pandoc", "dataset.corpus.exclude"):
+        read(path, tmp_path)
+
+
+def test_text_that_begins_like_such_a_file(tmp_path):
+    path = tmp_path / "text.txt"
+    path.write_text("%PDF-1.4 is how a PDF begins.\n" * 9)
+    assert read(path, tmp_path) == path.read_text()
