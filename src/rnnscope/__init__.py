@@ -2,7 +2,8 @@
 
 docs/architecture.md draws the way through. In Python:
 
-    run = rnnscope.load("latest")               # then run.sample(prompt="def ") and run.score("some text")
+    run = rnnscope.train(["model=gru"])           # then run.curve("val/loss"), run.resume("trainer.max_steps=4000"), ...
+    model = rnnscope.load("latest")               # then model.sample(prompt="def ") and model.score("some text")
     task, data = rnnscope.compose(["model=gru"])  # the LightningModule and its data, for a pl.Trainer of your own
 """
 
@@ -14,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rnnscope.config.extensions import register_callback, register_cell, register_optimizer, register_schedule
     from rnnscope.data.module import TextData
+    from rnnscope.pipeline.run import Run
     from rnnscope.runs.load import LoadedRun
     from rnnscope.training.task import LanguageModelTask
 
 __version__ = "0.1.0"
-__all__ = ["compose", "load", "register_callback", "register_cell", "register_optimizer", "register_schedule"]
+__all__ = ["compose", "find", "load", "register_callback", "register_cell", "register_optimizer", "register_schedule", "train"]
 
 
 def __getattr__(name: str) -> Any:
@@ -38,6 +40,28 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     from rnnscope.runs.load import load as load_run
 
     return load_run(run, checkpoint)
+
+
+def train(overrides: Sequence[str] = ()) -> Run:
+    """Train what `rnnscope train <overrides>` would, and return the run: `resume`, `reproduce`, `curve` and `load` are its own.
+
+    Raises:
+        UserError: for a key, value or text that cannot be trained on.
+    """
+    from rnnscope.pipeline.run import train as train_run
+
+    return train_run(overrides)
+
+
+def find(run: str = "latest") -> Run:
+    """Return a run by its folder, a unique prefix of its name, or `latest`, as `train` returned it.
+
+    Raises:
+        UserError: when it names no run, or more than one.
+    """
+    from rnnscope.pipeline.run import find as find_run
+
+    return find_run(run)
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[LanguageModelTask, TextData]:

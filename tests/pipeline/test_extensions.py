@@ -12,7 +12,7 @@ from conftest import TINY
 from messages import assert_says, error_line, user_error
 from pytorch_lightning.trainer.connectors.logger_connector import logger_connector
 
-from rnnscope.config.compose import compose_all
+from rnnscope.config.compose import compose_command
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.config.validate import recorded_config
 from rnnscope.pipeline.fit import fit
@@ -64,8 +64,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def trained(story: Path, *words: str) -> Any:
-    config, extensions = compose_all([*TINY, "dataset=text_files", f"dataset.corpus.path={story}", *words])
-    return fit(config, options=RunOptions(extensions=extensions))
+    composition = compose_command([*TINY, "dataset=text_files", f"dataset.corpus.path={story}", *words])
+    return fit(composition.config, options=RunOptions(extensions=composition.extensions))
 
 
 def line_with(what: str, text: str) -> str:
@@ -98,7 +98,7 @@ def test_a_run_in_lightnings_loop_is_the_same_to_the_bit(kind, story, folder):
 def test_every_hook_is_called_and_state_is_kept(story, folder):
     long = ["dataset.batch_size=16", "dataset.sequence_length=24", "callback_classes=[own_callbacks.Count]"]
     first = trained(story, *long, "trainer.max_steps=13")
-    _, extensions = compose_all([*TINY, *long])
+    extensions = compose_command([*TINY, *long]).extensions
     resumed = resume_run(first.run, {"trainer.max_steps": 30}, extensions=extensions)
     saved = torch.load(resumed.run.checkpoints / "last.ckpt", weights_only=True)["lightning"]
     calls = saved["callbacks"]["Count"]
@@ -153,8 +153,8 @@ def test_a_resumed_run_logs_each_step_once(story, folder):
     with user_error("seventeen"):
         trained(story, "callback_classes=[own_callbacks.Fails]", "monitor.scalars_every=1")
     (path,) = Path("outputs").glob("runs/*/*")
-    _, extensions = compose_all([*TINY, "logger=csv", "callbacks=[learning_rate_monitor]"])
-    _, ours = compose_all([*TINY, "callbacks=[learning_rate_monitor]"])
+    extensions = compose_command([*TINY, "logger=csv", "callbacks=[learning_rate_monitor]"]).extensions
+    ours = compose_command([*TINY, "callbacks=[learning_rate_monitor]"]).extensions
     from rnnscope.runs.folder import RunFolder
 
     resume_run(RunFolder(path), extensions=ours)
@@ -172,7 +172,7 @@ def test_what_a_run_records_of_code(story, folder, capsys):
     assert recorded["callbacks"] == ["pytorch_lightning.callbacks.Timer"]
     assert recorded["files"] == {"own_callbacks": digest}
     assert "callback" not in result.run.config.read_text()
-    _, extensions = compose_all([*TINY, "callback_classes=[own_callbacks.Noise]", "callbacks=[timer]"])
+    extensions = compose_command([*TINY, "callback_classes=[own_callbacks.Noise]", "callbacks=[timer]"]).extensions
     assert reproduce(result.run, extensions=extensions)[1].kind == "bit-identical"
     capsys.readouterr()
     _, verdict = reproduce(result.run)
@@ -184,7 +184,7 @@ def test_what_a_run_records_of_code(story, folder, capsys):
 def test_a_changed_file_is_noticed(story, folder):
     result = trained(story, "callback_classes=[own_callbacks.Count]")
     Path("own_callbacks.py").write_text(MODULE + "\n# changed\n")
-    _, extensions = compose_all([*TINY, "callback_classes=[own_callbacks.Count]"])
+    extensions = compose_command([*TINY, "callback_classes=[own_callbacks.Count]"]).extensions
     resume_run(result.run, {"trainer.max_steps": 40}, extensions=extensions)
     assert_says(line_with("SHA-256", result.run.log.read_text()), "own_callbacks")
 

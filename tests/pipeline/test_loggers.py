@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from conftest import TINY
 
-from rnnscope.config.compose import compose_all
+from rnnscope.config.compose import compose_command
 from rnnscope.pipeline.fit import fit
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.resume import resume_run
@@ -22,9 +22,9 @@ FILES = {"config.yaml", "vocabulary.json", "model.safetensors", "run.json", "met
 def trained_twice(logger: str, story: Path) -> Any:
     """Return the result of a run of 20 steps that was resumed up to step 30, with the logger both times."""
     words = [*TINY, *EVERY_STEP, "dataset=text_files", f"dataset.corpus.path={story}", f"logger={logger}"]
-    config, extensions = compose_all(words)
-    first = fit(config, options=RunOptions(extensions=extensions))
-    return resume_run(first.run, {"trainer.max_steps": 30}, extensions=extensions)
+    composition = compose_command(words)
+    first = fit(composition.config, options=RunOptions(extensions=composition.extensions))
+    return resume_run(first.run, {"trainer.max_steps": 30}, extensions=composition.extensions)
 
 
 def table(result: Any, column: str) -> dict[int, float]:

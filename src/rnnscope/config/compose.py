@@ -3,7 +3,7 @@
 import re
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from rnnscope.config import schema
 from rnnscope.config.extensions import import_plugins, plugins_in
@@ -130,37 +130,36 @@ def check_choices(overrides: list[str]) -> None:
 
 def composed(cfg: DictConfig) -> Composition:
     """Return what Hydra composed for `rnnscope train`, and how, while that command is at work."""
-    found = HydraConfig.get()
-    choices, words = dict(found.runtime.choices), found.overrides.task
+    return composition_of(cfg, HydraConfig.get())
+
+
+def composition_of(cfg: DictConfig, found: Any) -> Composition:
+    """Return that, where `found` is Hydra's own part of the config."""
+    from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
+
+    values, choices, words = plain(cfg), dict(found.runtime.choices), found.overrides.task
+    extensions = schema.ExtensionsConfig(**{key: values.pop(key) for key in EXTENSIONS})
+    import_plugins(extensions.plugins)  # in a worker of a sweep nobody has done so yet
     files = {"overrides.yaml": OmegaConf.to_yaml(words), "choices.yaml": OmegaConf.to_yaml(choices)}
     keys = [word.partition("=")[0].lstrip("+") for word in words]
-    return Composition(*train_configs(cfg), choices, keys, files)
+    return Composition(from_plain(values), extensions, choices, keys, files)
 
 
-def compose_train(overrides: list[str]) -> schema.TrainConfig:
-    """Return what `rnnscope train <overrides>` would train, for use from Python."""
-    return compose_all(overrides)[0]
-
-
-def compose_all(overrides: list[str]) -> tuple[schema.TrainConfig, schema.ExtensionsConfig]:
-    """Return that, and the code of others that goes with it."""
+def compose_command(overrides: list[str]) -> Composition:
+    """Return what Hydra composes for `rnnscope train <overrides>`, for use from Python."""
     overrides = replacing(overrides)
     import_plugins(plugins_in(overrides))
     schema.register()
-    if GlobalHydra.instance().is_initialized():  # inside a command: its search path is the same conf/
-        return train_configs(hydra.compose("train", overrides))
-    with hydra.initialize_config_dir(str(conf_folder())):
-        return train_configs(hydra.compose("train", overrides))
+    inside = GlobalHydra.instance().is_initialized()  # a command is at work: its search path is the same conf/
+    with nullcontext() if inside else hydra.initialize_config_dir(str(conf_folder())):
+        cfg = hydra.compose("train", overrides, return_hydra_config=True)
+    with open_dict(cfg):
+        return composition_of(cfg, cfg.pop("hydra"))
 
 
-def train_configs(cfg: DictConfig) -> tuple[schema.TrainConfig, schema.ExtensionsConfig]:
-    """Return what Hydra composed for `rnnscope train` as the config that a run records, and what it does not."""
-    from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
-
-    values = plain(cfg)
-    extensions = schema.ExtensionsConfig(**{key: values.pop(key) for key in EXTENSIONS})
-    import_plugins(extensions.plugins)  # in a worker of a sweep nobody has done so yet
-    return from_plain(values), extensions
+def compose_train(overrides: list[str]) -> schema.TrainConfig:
+    """Return the config of that."""
+    return compose_command(overrides).config
 
 
 def typed(command: str, cfg: DictConfig) -> Any:

@@ -12,6 +12,11 @@ from tqdm import tqdm
 from rnnscope.format import printable, visible
 
 
+def in_notebook() -> bool:
+    """Whether a Jupyter kernel runs this, which shows a bar though its output is not a terminal."""
+    return "ipykernel" in sys.modules and "IPython" in sys.modules
+
+
 class Console:
     """Prints to stdout unless `quiet`, and to train.log once there is one; lines from before it are kept for it.
 
@@ -76,7 +81,7 @@ class Console:
 
     def bar(self, step: int, total: int | None, text: str) -> None:
         """Move the bar; without a terminal there is none."""
-        if self._quiet or not sys.stderr.isatty():
+        if self._quiet or not (sys.stderr.isatty() or in_notebook()):
             return
         try:
             if self._bar is None:

@@ -180,3 +180,16 @@ def _step(head: list[str], cells: list[str]) -> int | None:
     text = cells[0] if len(cells) == len(head) and head[:1] == ["step"] else ""
     step = int(text) if text.isascii() and text.isdigit() and len(text) < 17 else LARGEST_STEP
     return step if step < LARGEST_STEP else None
+
+
+def read_curve(path: Path, tag: str) -> tuple[list[int], list[float]]:
+    """Return the steps and values of a column of a metrics.csv.
+
+    Raises:
+        UserError: when it has no such column, naming those it has.
+    """
+    rows = list(read_rows(path)) if path.exists() else []
+    if rows and tag not in rows[0]:
+        raise UserError(f"{path} has no column {tag}; it has {', '.join(rows[0])}")
+    points = [(int(row["step"]), float(row[tag])) for row in rows if row[tag]]
+    return [step for step, _ in points], [value for _, value in points]

@@ -26,7 +26,7 @@ from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.generation import drawing, first_id, pieces_of, prompt_ids
-from rnnscope.runs.journal import read_rows
+from rnnscope.runs.journal import read_curve
 from rnnscope.runs.record import Record, value_at
 from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
@@ -101,11 +101,7 @@ class LoadedRun:
         Raises:
             UserError: when the run has no such column, naming those it has.
         """
-        rows = list(read_rows(self.folder.metrics)) if self.folder.metrics.exists() else []
-        if rows and tag not in rows[0]:
-            raise UserError(f"{self.folder.metrics} has no column {tag}; it has {', '.join(rows[0])}")
-        points = [(int(row["step"]), float(row[tag])) for row in rows if row[tag]]
-        return [step for step, _ in points], [value for _, value in points]
+        return read_curve(self.folder.metrics, tag)
 
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.

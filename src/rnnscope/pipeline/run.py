@@ -1,0 +1,87 @@
+"""A run in Python: trained, gone on with, repeated and looked at, as the commands do it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rnnscope.config.changes import check_on_the_way, parse_changes
+from rnnscope.config.compose import compose_command, process_arguments
+from rnnscope.config.schema import ExtensionsConfig
+from rnnscope.pipeline.fit import fit_composed
+from rnnscope.pipeline.reproduce import reproduce
+from rnnscope.pipeline.resume import resume_run
+from rnnscope.runs.find import find_run
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import read_curve
+from rnnscope.runs.load import LoadedRun, load
+from rnnscope.runs.record import Record
+from rnnscope.runs.verdict import Verdict
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run in its folder, whatever has become of it."""
+
+    folder: RunFolder
+    extensions: ExtensionsConfig = field(default_factory=ExtensionsConfig)
+
+    @property
+    def path(self) -> Path:
+        return self.folder.path
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """What run.json says: `status`, `best`, `last`, `resolved` and more (see docs/runs.md)."""
+        return Record.read(self.folder.record).values
+
+    def resume(self, *changes: str) -> "Run":
+        """Go on with the run, with changes such as `trainer.max_steps=4000`, and return it.
+
+        Raises:
+            UserError: when it cannot go on, or a key cannot change.
+        """
+        parsed = parse_changes(list(changes))
+        check_on_the_way(parsed, str(self.path))
+        resume_run(self.folder, parsed, extensions=self.extensions)
+        return self
+
+    def reproduce(self, until: int | None = None) -> Verdict:
+        """Train the run again, up to step `until`, and say whether each step is the same.
+
+        Raises:
+            UserError: when its folder does not say how, or its text is not to be had.
+        """
+        return reproduce(self.folder, until, extensions=self.extensions)[1]
+
+    def curve(self, name: str = "val/loss") -> tuple[list[int], list[float]]:
+        """Return the steps and values of a column of metrics.csv.
+
+        Raises:
+            UserError: for a name that is not one, naming those that are.
+        """
+        return read_curve(self.folder.metrics, name)
+
+    def load(self, checkpoint: str = "best") -> LoadedRun:
+        """Open the run for sampling and scoring."""
+        return load(str(self.path), checkpoint)
+
+
+def train(overrides: Sequence[str]) -> Run:
+    """Train what `rnnscope train <overrides>` would, and return the run; a sweep needs the command line.
+
+    Raises:
+        UserError: for anything that cannot be trained on.
+    """
+    composition = compose_command(list(overrides))
+    with process_arguments(["rnnscope", "train", *overrides]):
+        return Run(fit_composed(composition).run, composition.extensions)
+
+
+def find(run: str) -> Run:
+    """Return a run by the name that `run=` takes.
+
+    Raises:
+        UserError: when it names no run, or more than one.
+    """
+    return Run(find_run(run))
