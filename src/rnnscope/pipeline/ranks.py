@@ -31,7 +31,7 @@ from rnnscope.training.distributed.collectives import ProcessLost
 from rnnscope.training.distributed.processes import cluster, rank_in
 from rnnscope.training.distributed.rendezvous import Rendezvous, leave_group, leave_with
 
-ENTRY = "from rnnscope.pipeline.ranks import main; main()"  # what rank 0 starts the others with
+ENTRY = "from rnnscope.pipeline.ranks import main; main({parent})"  # what rank 0 starts the others with
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def together(trainer: TrainerConfig, given: Rendezvous | None = None) -> Iterato
         return
     environment = cluster()
     if rank_in(environment):
-        train_along(environment)
+        train_along(environment, os.getppid())
     with Rendezvous(environment, ENTRY) as rendezvous:
         yield rendezvous
 
@@ -85,13 +85,13 @@ def assignment(training: Training) -> dict[str, Any]:
     }
 
 
-def main() -> NoReturn:
-    """What a process runs that rank 0 started."""
-    train_along(cluster())
+def main(parent: int) -> NoReturn:
+    """What a process runs that rank 0, the process `parent`, has started."""
+    train_along(cluster(), parent)
 
 
-def train_along(environment: ClusterEnvironment) -> NoReturn:
-    """Train along with rank 0 until that has nothing more to train, and leave.
+def train_along(environment: ClusterEnvironment, parent: int) -> NoReturn:
+    """Train along with rank 0 until that has nothing more to train, and leave; leave too when `parent` is gone.
 
     Raises:
         SystemExit: always; 1 when rank 0 is gone, or this process cannot train the same.
@@ -100,7 +100,7 @@ def train_along(environment: ClusterEnvironment) -> NoReturn:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # rank 0 says it all; errors still show
     for number in SIGNALS:  # rank 0 gets them too, and decides for all
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
     try:
         rendezvous = Rendezvous(environment)
         while told := rendezvous.hear():
