@@ -102,7 +102,8 @@ def test_several_processes_have_the_losses_of_one(kind, number, story, outputs):
         assert status == 0, errors
     line_with(said, "finished", "step 30")  # the other processes say nothing
     (folder,) = runs_in(outputs)
-    assert record_of(folder)["resolved"]["world_size"] == number
+    resolved = record_of(folder)["resolved"]
+    assert (resolved["world_size"], resolved["shared_validation"]) == (number, True)
     alone = train("dataset=text_files", f"dataset.corpus.path={story}", *words)
     tables = [csv.DictReader((run / "metrics.csv").read_text("utf-8").splitlines()) for run in (folder, alone.run.path)]
     rows = list(zip(*tables, strict=True))

@@ -144,6 +144,8 @@ def val_windows(training: Training) -> Iterator[Any]:
     """Return the windows that validation looks at, from the first token of the val split: this process's share of them."""
     dataset, limit = training.config.dataset, training.config.trainer.val_tokens
     rank, world_size = training.hardware.processes.rank, training.hardware.processes.world_size
+    if not training.hardware.shared_validation:  # rank 0 has all rows, and no other process has any
+        rank, world_size = (0, 1) if rank == 0 else (0, dataset.val_batch_size + 1)
     if dataset.windows != "stream" or limit is None:
         windows: Windows = training.data.windows("val", rank, world_size)
     else:

@@ -31,7 +31,7 @@ from rnnscope.training.distributed.collectives import LONGEST_WAIT, packed, unpa
 from rnnscope.training.distributed.processes import Processes, ThisMachine, rank_in
 
 CONNECTING = timedelta(minutes=5)
-GRACE = 10.0  # seconds that processes have to end by themselves
+GRACE = 4.0  # seconds that processes have to end by themselves
 POLL = 0.05  # seconds
 
 
@@ -143,7 +143,7 @@ class Rendezvous:
 
     def why_lost(self) -> str:
         """Return why another process is gone, waiting a moment for it to end."""
-        end = time.monotonic() + GRACE / 5
+        self._over, end = True, time.monotonic() + GRACE
         while (why := self._why()) is None and time.monotonic() < end and self._children:
             time.sleep(POLL)
         return why or "another process ended (killed, or for the reason that it gave)"
