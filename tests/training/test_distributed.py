@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -19,9 +21,11 @@ from recorded_names import NAMES, changes, names_of
 from torture import SAMPLES, what_differs
 
 from rnnscope.cli import main
+from rnnscope.config.compose import compose_train
+from rnnscope.pipeline.callbacks import synchronization_points
+from rnnscope.pipeline.options import RunOptions, StopAt
 from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.processes import count_devices, find_processes
-from rnnscope.training.distributed.synchronization import SynchronizationPoints
 from rnnscope.training.randomness import seed_of_process
 
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", *TINY[1:]]
@@ -228,6 +232,19 @@ def test_another_number_of_processes_cannot_go_on(whole, capsys):
     assert len(record_of(whole)["segments"]) == 1
 
 
+BROKEN = {"a state of another size": {"carried": [torch.zeros(2)]}, "no part at all": None}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_part_of_a_checkpoint_is_refused_in_one_line(how, whole, tmp_path, capsys):
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    saved = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    part = BROKEN[how] and {**saved["others"][0], **BROKEN[how]}
+    torch.save({**saved, "others": [part]}, run / "checkpoints/last.ckpt")
+    assert main(["resume", f"run={run}", "trainer.max_steps=500"]) == 1
+    assert_says(error_line(capsys.readouterr().err), run / "checkpoints/last.ckpt", "config.yaml")
+
+
 REFUSED = {
     "dataset.batch_size=5": ["dataset.batch_size", 5, "2 processes"],
     "trainer.devices=0": ["trainer.devices", 0, 1],
@@ -289,8 +306,10 @@ def test_one_process_that_adds_up_alone_on_a_gpu_is_the_usual_one(story, outputs
 
 
 def test_processes_synchronize_where_something_is_due():
-    points = SynchronizationPoints(every=(4, 6), last=(11,))
-    assert [step for step in range(1, 14) if points.at(step)] == [4, 6, 8, 11, 12]
+    config = compose_train([*DDP, "monitor.scalars_every=4", "trainer.val_every=6", "trainer.checkpoint_every=6"])
+    training: Any = SimpleNamespace(config=config, options=RunOptions(stop=StopAt(11, False)), total_steps=13)
+    at = synchronization_points(training)
+    assert [step for step in range(1, 16) if at(step)] == [4, 6, 8, 11, 12, 13]
 
 
 def test_every_process_has_random_numbers_of_its_own():

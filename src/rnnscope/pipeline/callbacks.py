@@ -21,7 +21,6 @@ from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.writers import Writers
 from rnnscope.runs.generation import drawing, first_id, prompt_ids
 from rnnscope.training.callback import Callback, CallbackList
-from rnnscope.training.distributed.synchronization import SynchronizationPoints
 from rnnscope.training.task import LanguageModelTask
 
 IN_EVERY_PROCESS = (Divergence, TrainingCurves, Validation, Recorder, Saving)
@@ -82,7 +81,7 @@ class TrainingCallbacks(CallbackList):
 
     def before_step(self, task: LanguageModelTask) -> None:
         if self.points:
-            task.synchronizes = self.points.at(task.step + 1)
+            task.synchronizes = self.points(task.step + 1)
         super().before_step(task)
 
     def progress(self) -> dict[str, Any]:
@@ -132,12 +131,12 @@ def agreement(training: Training) -> Callable[[Any], Any]:
     return collectives.broadcast if collectives else lambda value: value
 
 
-def synchronization_points(training: Training) -> SynchronizationPoints:
-    """Return when the processes of a training synchronize: for all that is logged, validated or saved, and where it may end."""
+def synchronization_points(training: Training) -> Callable[[int], bool]:
+    """Return whether processes synchronize after a step: where something is logged, validated or saved, or training may end."""
     monitor, trainer, stop = training.config.monitor, training.config.trainer, training.options.stop
     every = (monitor.scalars_every, monitor.samples_every, trainer.val_every, trainer.checkpoint_every, trainer.keep_every)
     last = (training.total_steps, stop.step if stop else None)
-    return SynchronizationPoints(tuple(filter(None, every)), tuple(filter(None, last)))
+    return lambda step: step in last or any(step % steps == 0 for steps in every if steps)
 
 
 def val_windows(training: Training) -> Iterator[Any]:

@@ -1,7 +1,14 @@
 """The processes that train one model together: rank 0 tells the others what, and then all run the same code.
 
 Rank 0 alone looks runs up, writes and prints. The others are told the resolved config and ask nothing again: what they would
-find could differ.
+find could differ. Each takes its share of the columns of every window:
+
+    every step               all sum their gradients and nats, so that each takes the very same optimizer step
+    validation               each scores its share of the rows, and all sum what they found
+    synchronization points   steps known beforehand. Rank 0 says what hangs on its clock, or on a signal that it got; all
+                             give it their part of a checkpoint: the state that their columns carry, their random numbers
+
+Whatever else decides something, such as patience or a loss that is not finite, does so everywhere from the same numbers.
 """
 
 import os

@@ -32,6 +32,7 @@ from rnnscope.training.distributed.processes import Processes, ThisMachine, rank
 
 CONNECTING = timedelta(minutes=5)
 GRACE = 4.0  # seconds that processes have to end by themselves
+STUCK = 15.0  # seconds after which a process that has not noticed never will
 POLL = 0.05  # seconds
 
 
@@ -43,6 +44,10 @@ class Child:
     process: subprocess.Popen
     errors: IO[bytes] = field(repr=False)
 
+    def said(self) -> str:
+        self.errors.seek(0)
+        return self.errors.read().decode("utf-8", "replace").strip()
+
     def why(self) -> str | None:
         """Return why it ended, None while it runs, and where it said nothing: then it ended because of another one."""
         status = self.process.poll()
@@ -50,14 +55,12 @@ class Child:
             return None
         if status < 0:
             return f"process {self.rank} was killed ({signal.Signals(-status).name})"
-        self.errors.seek(0)
-        lines = self.errors.read().decode("utf-8", "replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return f"process {self.rank} ended: {said[-1][:300]}" if said else None
+        said = self.said()
+        return f"process {self.rank} ended: {said.splitlines()[-1][:300]}" if said else None
 
 
 class Rendezvous:
-    """Where processes meet that train together; all of one training use it in the same order.
+    """Where processes that train together find each other; all use it in the same order.
 
     Args:
         entry: Python code that a process runs which rank 0 starts; it takes the `{parent}`.
@@ -77,6 +80,7 @@ class Rendezvous:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         """Send the other processes home; after an exception those that were started here are killed."""
         self._over = True
+        self._trainings += 1
         with suppress(RuntimeError):
             self._store.set(self._key("told"), b"")
         leave_group()
@@ -87,6 +91,8 @@ class Rendezvous:
                 child.process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 child.process.kill()
+            if kind is not None and os.environ.get("RNNSCOPE_TRACEBACK"):
+                print(child.said(), file=sys.stderr)
 
     def tell(self, what: dict[str, Any], processes: Processes) -> None:
         """Tell the others what to train, and return when all of them are prepared for it.
@@ -97,10 +103,11 @@ class Rendezvous:
         if self._starts and not self._children:
             self._children = [self._start(rank) for rank in range(1, processes.devices)]
             threading.Thread(target=self._watch, daemon=True).start()
+        self._trainings += 1
         self._store.set(self._key("told"), packed(what))
         ready = [self._key(f"ready/{rank}") for rank in range(1, processes.world_size)]
         while not self._store.check(ready):
-            why = self._why()
+            why = self._why() or ("a process ended without a word" if self._has_ended() else None)
             if why is not None:
                 raise UserError(f"{why} (before the first step)")
             time.sleep(POLL)
@@ -111,6 +118,7 @@ class Rendezvous:
         Raises:
             RuntimeError: when rank 0 is gone.
         """
+        self._trainings += 1
         told = self._store.get(self._key("told"))
         return unpacked(told) if told else None
 
@@ -121,14 +129,12 @@ class Rendezvous:
     def fail(self, reason: str) -> NoReturn:
         """Leave word why this process cannot train, and end when rank 0 has said so."""
         self._store.set("failed", f"process {self.rank}: {reason}".encode())
-        self._trainings += 1
         with suppress(RuntimeError):
             self.hear()
         raise SystemExit(1)
 
     def form_group(self, world_size: int, device: torch.device) -> None:
         """Form the group in which gradients are summed, as Lightning would. It stays for the trainings that follow."""
-        self._trainings += 1
         if torch.distributed.is_initialized():
             return
         cuda = device.type == "cuda"
@@ -153,6 +159,9 @@ class Rendezvous:
             return self._store.get("failed").decode()
         return next((why for child in self._children if (why := child.why())), None)
 
+    def _has_ended(self) -> bool:
+        return any(child.process.poll() is not None for child in self._children)
+
     def _key(self, name: str) -> str:
         return f"{self._trainings}/{name}"
 
@@ -168,9 +177,9 @@ class Rendezvous:
 
     def _watch(self) -> None:
         """End this process where another one has ended and it does not notice: on a GPU it would wait forever."""
-        while all(child.process.poll() is None for child in self._children):
+        while not self._has_ended():
             time.sleep(1)
-        time.sleep(GRACE)
+        time.sleep(STUCK)
         if not self._over:
             print(f"rnnscope: error: {self._why()}", file=sys.stderr, flush=True)
             os._exit(1)
