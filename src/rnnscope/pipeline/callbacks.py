@@ -23,14 +23,14 @@ from rnnscope.runs.generation import drawing, first_id, prompt_ids
 from rnnscope.training.callback import Callback, CallbackList
 from rnnscope.training.task import LanguageModelTask
 
-IN_EVERY_PROCESS = (Divergence, TrainingCurves, Validation, Recorder, Saving)
+IN_EVERY_PROCESS = (Divergence, TrainingCurves, Validation, Recorder, Saving)  # the rest only watches: rank 0 does
 
 
 class TrainingCallbacks(CallbackList):
     """First what ends a run, then what measures, then what writes, last what saves.
 
     Those with a name of their own are asked for their numbers at the end of a run. Of several processes, each has those that
-    decide something or send something, and only rank 0 has the rest.
+    decide or send something, and only rank 0 has the rest.
 
     Args:
         begin, save: what `Saving` calls.

@@ -66,9 +66,14 @@ def gather_ranks(training: Training) -> None:
     Raises:
         UserError: when one of them cannot, with its reason.
     """
-    if rendezvous := training.options.rendezvous:
-        rendezvous.tell(assignment(training), training.hardware.processes)
+    rendezvous = training.options.rendezvous
+    if rendezvous is None:
+        return
+    rendezvous.tell(assignment(training), training.hardware.processes)
+    try:
         join_group(training, rendezvous)
+    except ProcessLost as error:
+        raise UserError(f"{rendezvous.why_lost()} (before the first step)") from error
 
 
 def join_group(training: Training, rendezvous: Rendezvous) -> None:
@@ -112,9 +117,10 @@ def train_along(environment: ClusterEnvironment, parent: int) -> NoReturn:
         rendezvous = Rendezvous(environment)
         while told := rendezvous.hear():
             train_told(told, rendezvous)
-    except (ProcessLost, ConnectionError):
+    except ProcessLost:  # rank 0 says why
         raise SystemExit(1) from None
-    leave_group()
+    finally:
+        leave_group()
     raise SystemExit(0)
 
 

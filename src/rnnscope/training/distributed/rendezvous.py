@@ -27,7 +27,7 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from rnnscope.errors import UserError
-from rnnscope.training.distributed.collectives import LONGEST_WAIT, packed, unpacked
+from rnnscope.training.distributed.collectives import LONGEST_WAIT, packed, reaching, unpacked
 from rnnscope.training.distributed.processes import Processes, ThisMachine, rank_in
 
 CONNECTING = timedelta(minutes=5)
@@ -116,15 +116,17 @@ class Rendezvous:
         """Wait for what rank 0 tells; None when nothing more is trained.
 
         Raises:
-            RuntimeError: when rank 0 is gone.
+            ProcessLost: when rank 0 is gone.
         """
         self._trainings += 1
-        told = self._store.get(self._key("told"))
+        with reaching():
+            told = self._store.get(self._key("told"))
         return unpacked(told) if told else None
 
     def ready(self) -> None:
         """Say that this process is prepared."""
-        self._store.set(self._key(f"ready/{self.rank}"), b"")
+        with reaching():
+            self._store.set(self._key(f"ready/{self.rank}"), b"")
 
     def fail(self, reason: str) -> NoReturn:
         """Leave word why this process cannot train, and end when rank 0 has said so."""
@@ -138,14 +140,15 @@ class Rendezvous:
         if torch.distributed.is_initialized():
             return
         cuda = device.type == "cuda"
-        torch.distributed.init_process_group(
-            "nccl" if cuda else "gloo",
-            store=PrefixStore("group", self._store),
-            rank=self.rank,
-            world_size=world_size,
-            timeout=LONGEST_WAIT,
-            device_id=device if cuda else None,
-        )
+        with reaching():
+            torch.distributed.init_process_group(
+                "nccl" if cuda else "gloo",
+                store=PrefixStore("group", self._store),
+                rank=self.rank,
+                world_size=world_size,
+                timeout=LONGEST_WAIT,
+                device_id=device if cuda else None,
+            )
 
     def why_lost(self) -> str:
         """Return why another process is gone, waiting a moment for it to end."""
