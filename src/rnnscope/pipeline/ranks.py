@@ -14,6 +14,7 @@ Whatever else decides something, such as patience or a loss that is not finite, 
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -36,7 +37,7 @@ from rnnscope.pipeline.writers import nowhere
 from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.collectives import ProcessLost
 from rnnscope.training.distributed.processes import cluster, rank_in
-from rnnscope.training.distributed.rendezvous import Rendezvous, leave_group, leave_with
+from rnnscope.training.distributed.rendezvous import Rendezvous, leave_with
 
 ENTRY = "from rnnscope.pipeline.ranks import main; main({parent})"  # what rank 0 starts the others with
 
@@ -105,8 +106,7 @@ def main(parent: int) -> NoReturn:
 def train_along(environment: ClusterEnvironment, parent: int) -> NoReturn:
     """Train along with rank 0 until that has nothing more to train, and leave; leave too when `parent` is gone.
 
-    Raises:
-        SystemExit: always; 1 when rank 0 is gone, or this process cannot train the same.
+    The exit status is 1 when rank 0 is gone, or this process cannot train the same.
     """
     quiet_lightning()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # rank 0 says it all; errors still show
@@ -117,11 +117,12 @@ def train_along(environment: ClusterEnvironment, parent: int) -> NoReturn:
         rendezvous = Rendezvous(environment)
         while told := rendezvous.hear():
             train_told(told, rendezvous)
-    except ProcessLost:  # rank 0 says why
-        raise SystemExit(1) from None
-    finally:
-        leave_group()
-    raise SystemExit(0)
+        os._exit(0)  # at once: to take Python apart takes a second, and nothing is left to be written
+    except (ProcessLost, SystemExit):  # rank 0 says why
+        pass
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)
 
 
 def train_told(told: dict[str, Any], rendezvous: Rendezvous) -> None:
