@@ -182,7 +182,7 @@ def test_windows_come_from_a_memory_map(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "parts"),
     [
-        ((3, 3, False, 0, 2), [3, "2 processes"]),
+        ((3, 3, True, 0, 2), [3, "2 processes"]),
         ((0, 3), [0, 3, 1]),
     ],
 )

@@ -107,3 +107,17 @@ print(seen[1] - seen[0])
 def test_a_long_text_takes_no_more_memory_than_a_short_one():
     done = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
     assert int(done.stdout) < 50_000  # kB: 180 windows have logits of 2 MB each
+
+
+@pytest.mark.parametrize("world_size", [2, 3, 7])
+def test_shares_of_the_rows_sum_to_the_whole(world_size):
+    """Also where they are uneven, and where there are more processes than rows."""
+    torch.manual_seed(0)
+    model, stream = LanguageModel.from_config(ModelConfig("lstm", 8), 20), np.arange(150) % 20
+    whole = evaluate(model, StreamWindows(stream, 4, 10), "float32")
+    shares = [
+        evaluate(model, StreamWindows(stream, 4, 10, rank=rank, world_size=world_size), "float32") for rank in range(world_size)
+    ]
+    assert {share.tokens for share in shares} == {whole.tokens} == {149}
+    assert sum(share.nats for share in shares) == pytest.approx(whole.nats, rel=1e-6)
+    assert sum(share.correct for share in shares) == whole.correct

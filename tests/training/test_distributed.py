@@ -1,13 +1,17 @@
-"""Two processes that train one model, started by the real command: the losses of one process, and resumed bit by bit."""
+"""Several processes that train one model, started by the real command: the losses of one process, and resumed bit by bit."""
 
 import csv
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -17,9 +21,11 @@ from recorded_names import NAMES, changes, names_of
 from torture import SAMPLES, what_differs
 
 from rnnscope.cli import main
+from rnnscope.config.compose import compose_train
+from rnnscope.pipeline.callbacks import synchronization_points
+from rnnscope.pipeline.options import RunOptions, StopAt
 from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.processes import count_devices, find_processes
-from rnnscope.training.distributed.synchronization import SynchronizationPoints
 from rnnscope.training.randomness import seed_of_process
 
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", *TINY[1:]]
@@ -44,6 +50,13 @@ def words_of(text: Path) -> list[str]:
 def start(outputs: Path, *words: str) -> subprocess.Popen:
     environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs)}
     command = [str(SCRIPT)] if SCRIPT.exists() and words[0] == "train" else MODULE
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([*command, *words], env=environment, text=True, **pipes)
+
+
+def start_with_torchrun(outputs: Path, number: int, *words: str) -> subprocess.Popen:
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={number}", "-m", "rnnscope"]
+    environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     return subprocess.Popen([*command, *words], env=environment, text=True, **pipes)
 
@@ -74,29 +87,38 @@ def wait_for_step(process: subprocess.Popen, step: int) -> None:
     assert any(line.startswith(f"step {step}/") for line in process.stdout), process.communicate()
 
 
+VALIDATED = ("val/loss", "val/accuracy", "val/bits_per_character", "best/loss")
 WINDOWS = {
-    "stream": ["dataset.batch_size=10", "dataset.sequence_length=64"],
-    "samples": [*SAMPLES, "dataset.batch_size=10", "dataset.sequence_length=40"],
+    "stream": ["dataset.batch_size=12", "dataset.sequence_length=64", "dataset.val_batch_size=3"],
+    "samples": [*SAMPLES, "dataset.batch_size=12", "dataset.sequence_length=40"],  # two rows to validate: none for one of three
 }
 
 
-@pytest.mark.parametrize("words", WINDOWS.values(), ids=WINDOWS.keys())
-def test_two_processes_have_the_losses_of_one(words, story, outputs):
-    words = [*words, "optimizer.lr=0.01"]
-    said = run(outputs, *words_of(story), *words)
-    line_with(said, "finished", "step 30")  # the other process says nothing
+@pytest.mark.parametrize(("kind", "number"), [("stream", 2), ("samples", 3)])
+def test_several_processes_have_the_losses_of_one(kind, number, story, outputs):
+    """Two that rank 0 starts, and three that torchrun does."""
+    words = [*WINDOWS[kind], "optimizer.lr=0.01"]
+    if number == 2:
+        said = run(outputs, *words_of(story), *words)
+    else:
+        process = start_with_torchrun(outputs, number, *words_of(story), "trainer.devices=3", *words)
+        status, said, errors = end(process)
+        assert status == 0, errors
+    line_with(said, "finished", "step 30")  # the other processes say nothing
     (folder,) = runs_in(outputs)
-    assert record_of(folder)["resolved"]["world_size"] == 2
+    resolved = record_of(folder)["resolved"]
+    assert (resolved["world_size"], resolved["shared_validation"]) == (number, True)
     alone = train("dataset=text_files", f"dataset.corpus.path={story}", *words)
     tables = [csv.DictReader((run / "metrics.csv").read_text("utf-8").splitlines()) for run in (folder, alone.run.path)]
     rows = list(zip(*tables, strict=True))
     assert [int(row["step"]) for row, _ in rows][-1] == 30
     assert int(rows[-1][0]["epoch"]) >= 1
     for together, one in rows:
-        assert together["tokens"] == one["tokens"]  # padding is no token: this counts those of both
-        for key in ("train/loss", "train/accuracy", "gradient_norm/all", "gradient_norm/clipped_fraction", "val/loss"):
+        assert together["tokens"] == one["tokens"]  # padding is no token: this counts those of all
+        for key in ("train/loss", "train/accuracy", "gradient_norm/all", "gradient_norm/clipped_fraction", *VALIDATED):
             assert bool(together[key]) == bool(one[key])
-            assert float(together[key] or 0) == pytest.approx(float(one[key] or 0), abs=1e-5)
+            near = 1e-6 if key == "val/loss" else 1e-5
+            assert float(together[key] or 0) == pytest.approx(float(one[key] or 0), abs=near)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +129,12 @@ def whole(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs_in(outputs)[0]
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="/proc says which processes a process started")
+def children_of(process: subprocess.Popen) -> list[int]:
+    if not Path("/proc/self/task").exists():
+        pytest.skip("/proc says which processes a process started")
+    return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
+
+
 def test_interrupted_and_killed_and_resumed_is_bit_identical(story, whole, tmp_path):
     process = start(tmp_path, *words_of(story), *LONG)
     wait_for_step(process, 50)
@@ -115,15 +142,15 @@ def test_interrupted_and_killed_and_resumed_is_bit_identical(story, whole, tmp_p
     assert end(process)[0] == 130
     (folder,) = runs_in(tmp_path)
     assert record_of(folder)["status"] == "interrupted"
-    assert record_of(folder)["progress"]["step"] % 2 == 0  # they meet every other step
+    assert record_of(folder)["progress"]["step"] % 2 == 0  # they synchronize every other step
 
     process = start(tmp_path, "resume")
     wait_for_step(process, 150)
-    (other,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    os.kill(int(other), signal.SIGKILL)
+    (other,) = children_of(process)
+    os.kill(other, signal.SIGKILL)
     status, _, errors = end(process)
     assert status == 1
-    assert_says(error_line(errors), "2 processes")
+    assert_says(error_line(errors), "2 processes", "process 1", "SIGKILL", "rnnscope resume")
     assert record_of(folder)["status"] == "failed"
 
     run(tmp_path, "resume")
@@ -134,11 +161,65 @@ def test_interrupted_and_killed_and_resumed_is_bit_identical(story, whole, tmp_p
     assert not torch.equal(parts["others"][0]["random"]["torch"], parts["random"]["torch"])
 
 
-def test_a_run_of_two_processes_is_reproduced_by_two(whole, tmp_path):
-    said = run(tmp_path, "reproduce", f"run={whole}", "until=40")
+def test_a_run_is_reproduced_by_the_beginning_of_its_name(whole, tmp_path):
+    """Soon there are two runs that it fits: a second look finds more than the first."""
+    name = whole.parent.name
+    for folder in (whole.parent, whole.parent.with_name(f"earlier-{name}")):
+        shutil.copytree(whole, tmp_path / "runs" / folder.name / whole.name)
+    said = run(tmp_path, "reproduce", f"run={name}", "until=40")
     assert re.search(r"verdict: bit-identical\n  (\d+) of \1 rows ", said)
     line_with(said, "rows", "step 40")
     assert said.count("verdict") == 1
+
+
+AT_ITS_START = {
+    "killed": ("import os; os.kill(os.getpid(), 9)", "SIGKILL"),
+    "import": ("import sys; sys.modules['pytorch_lightning'] = None", "pytorch_lightning"),
+}
+
+
+@pytest.mark.parametrize("how", AT_ITS_START)
+def test_a_process_that_ends_early_ends_all_with_its_reason(how, story, tmp_path, monkeypatch):
+    does, reason = AT_ITS_START[how]
+    (tmp_path / "sitecustomize.py").write_text(f"import os\nif os.environ.get('LOCAL_RANK') == '1':\n    {does}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    process = start(tmp_path / "outputs", *words_of(story), "trainer.devices=2")
+    status, _, errors = end(process)
+    assert status == 1
+    assert_says(error_line(errors), "process 1", reason)
+    assert runs_in(tmp_path / "outputs") == []
+
+
+def test_a_process_that_would_train_something_else_says_so(story, tmp_path, monkeypatch):
+    """Its text changes after rank 0 has read it."""
+    text = tmp_path / "text.txt"
+    shutil.copy(story, text)
+    changes = f"open({str(text)!r}, 'a').write('more of it')"
+    (tmp_path / "sitecustomize.py").write_text(f"import os\nif os.environ.get('LOCAL_RANK') == '1':\n    {changes}\n")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    status, _, errors = end(start(tmp_path / "outputs", *words_of(text)))
+    assert status == 1
+    assert_says(error_line(errors), "process 1", "text", "process 0")
+
+
+def test_others_end_with_rank_0(story, tmp_path):
+    process = start(tmp_path, *words_of(story))
+    while not (others := children_of(process)):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    end(process)
+    limit = time.monotonic() + 60
+    while any(Path(f"/proc/{other}").exists() and "(zombie)" not in status_of(other) for other in others):
+        assert time.monotonic() < limit
+        time.sleep(0.1)
+
+
+def status_of(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return "(zombie)"
 
 
 def test_another_number_of_processes_cannot_go_on(whole, capsys):
@@ -149,6 +230,19 @@ def test_another_number_of_processes_cannot_go_on(whole, capsys):
     assert main(["resume", f"run={whole}", "trainer.strategy=single", "trainer.devices=null"]) == 1
     assert_says(error_line(capsys.readouterr().err), "trainer.strategy", "single", 1, 2)
     assert len(record_of(whole)["segments"]) == 1
+
+
+BROKEN = {"a state of another size": {"carried": [torch.zeros(2)]}, "no part at all": None}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_a_broken_part_of_a_checkpoint_is_refused_in_one_line(how, whole, tmp_path, capsys):
+    run = Path(shutil.copytree(whole, tmp_path / "run"))
+    saved = torch.load(run / "checkpoints/last.ckpt", weights_only=True)
+    part = BROKEN[how] and {**saved["others"][0], **BROKEN[how]}
+    torch.save({**saved, "others": [part]}, run / "checkpoints/last.ckpt")
+    assert main(["resume", f"run={run}", "trainer.max_steps=500"]) == 1
+    assert_says(error_line(capsys.readouterr().err), run / "checkpoints/last.ckpt", "config.yaml")
 
 
 REFUSED = {
@@ -211,9 +305,11 @@ def test_one_process_that_adds_up_alone_on_a_gpu_is_the_usual_one(story, outputs
     assert together["weights_sha256"] == train(*words, "trainer.accelerator=gpu").weights_hash
 
 
-def test_processes_meet_where_something_is_due():
-    points = SynchronizationPoints(look_every=4, every=(4, 6), last=(11,))
-    assert [step for step in range(1, 14) if points.at(step)] == [4, 6, 8, 11, 12]
+def test_processes_synchronize_where_something_is_due():
+    config = compose_train([*DDP, "monitor.scalars_every=4", "trainer.val_every=6", "trainer.checkpoint_every=6"])
+    training: Any = SimpleNamespace(config=config, options=RunOptions(stop=StopAt(11, False)), total_steps=13)
+    at = synchronization_points(training)
+    assert [step for step in range(1, 16) if at(step)] == [4, 6, 8, 11, 12, 13]
 
 
 def test_every_process_has_random_numbers_of_its_own():

@@ -21,17 +21,16 @@ from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.writers import Writers
 from rnnscope.runs.generation import drawing, first_id, prompt_ids
 from rnnscope.training.callback import Callback, CallbackList
-from rnnscope.training.distributed.synchronization import SynchronizationPoints
 from rnnscope.training.task import LanguageModelTask
 
-IN_EVERY_PROCESS = (Divergence, TrainingCurves, Validation, Recorder, Saving)
+IN_EVERY_PROCESS = (Divergence, TrainingCurves, Validation, Recorder, Saving)  # the rest only watches: rank 0 does
 
 
 class TrainingCallbacks(CallbackList):
     """First what ends a run, then what measures, then what writes, last what saves.
 
     Those with a name of their own are asked for their numbers at the end of a run. Of several processes, each has those that
-    decide something or send something, and only rank 0 has the rest.
+    decide or send something, and only rank 0 has the rest.
 
     Args:
         begin, save: what `Saving` calls.
@@ -82,7 +81,7 @@ class TrainingCallbacks(CallbackList):
 
     def before_step(self, task: LanguageModelTask) -> None:
         if self.points:
-            task.synchronizes = self.points.at(task.step + 1)
+            task.synchronizes = self.points(task.step + 1)
         super().before_step(task)
 
     def progress(self) -> dict[str, Any]:
@@ -132,18 +131,21 @@ def agreement(training: Training) -> Callable[[Any], Any]:
     return collectives.broadcast if collectives else lambda value: value
 
 
-def synchronization_points(training: Training) -> SynchronizationPoints:
-    """Return when the processes of a training synchronize: for all that is logged, validated or saved, and where it may end."""
+def synchronization_points(training: Training) -> Callable[[int], bool]:
+    """Return whether processes synchronize after a step: where something is logged, validated or saved, or training may end."""
     monitor, trainer, stop = training.config.monitor, training.config.trainer, training.options.stop
     every = (monitor.scalars_every, monitor.samples_every, trainer.val_every, trainer.checkpoint_every, trainer.keep_every)
     last = (training.total_steps, stop.step if stop else None)
-    return SynchronizationPoints(tuple(filter(None, every)), tuple(filter(None, last)))
+    return lambda step: step in last or any(step % steps == 0 for steps in every if steps)
 
 
 def val_windows(training: Training) -> Iterator[Any]:
     """Return the windows that validation looks at, from the first token of the val split: this process's share of them."""
-    processes, limit = training.hardware.processes, training.config.trainer.val_tokens
-    windows = training.data.windows("val", limit, processes.rank, processes.world_size)
+    config, processes = training.config, training.hardware.processes
+    rank, world_size = processes.rank, processes.world_size
+    if not training.hardware.shared_validation:  # rank 0 has all rows, and no other process has any
+        rank, world_size = (0, 1) if rank == 0 else (0, config.dataset.val_batch_size + 1)
+    windows = training.data.windows("val", config.trainer.val_tokens, rank, world_size)
     windows.device = training.hardware.device
     return iter(windows)
 

@@ -16,7 +16,7 @@ from rnnscope.training.optimizers import is_capturable
 MOST_THREADS = 4096
 STEP_VERSIONS = {"cpu": 1, "cuda": 2}  # how a step rounds; 2: the optimizer reads its learning rate on the GPU, in float32
 CUDA_GRAPH = ("auto", "always", "never")
-DECIDING = ("device", "precision", "threads", "world_size", "step_version")  # what of it decides bits
+DECIDING = ("device", "precision", "threads", "world_size", "step_version", "shared_validation")  # what of it decides bits
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,13 @@ class Hardware:
     threads: int
     precision: str
     step_version: int
+    shared_validation: bool  # by all processes; in runs of older versions rank 0 validates alone
 
     def as_record(self) -> dict[str, Any]:
         """Return what run.json says of it: all that decides bits."""
         values = (self.device.type, self.precision, self.threads, self.processes.world_size, self.step_version)
-        return dict(zip(DECIDING, values, strict=True))
+        shared = (True,) if self.shared_validation else ()  # recorded only where it is so
+        return dict(zip(DECIDING, values + shared, strict=False))
 
 
 def find_hardware(config: TrainConfig, recorded: dict[str, Any], say: Callable[[str], None]) -> Hardware:
@@ -53,7 +55,8 @@ def find_hardware(config: TrainConfig, recorded: dict[str, Any], say: Callable[[
     threads = processes.threads(threads) if trainer.threads is None else threads
     precision = resolve_precision(trainer.precision, device, find_cell(config.model.cell), config.model.hidden_size)
     prepare_torch(threads, trainer.deterministic)
-    return Hardware(device, processes, threads, precision, resolve_step_version(recorded, device))
+    shared = processes.world_size > 1 and (not recorded or bool(recorded.get("shared_validation")))
+    return Hardware(device, processes, threads, precision, resolve_step_version(recorded, device), shared)
 
 
 def recorded_keys(resolved: dict[str, Any], say: Callable[[str], None]) -> dict[str, Any]:

@@ -1,12 +1,20 @@
 """The processes that train one model together: rank 0 tells the others what, and then all run the same code.
 
 Rank 0 alone looks runs up, writes and prints. The others are told the resolved config and ask nothing again: what they would
-find could differ.
+find could differ. Each takes its share of the columns of every window:
+
+    every step               all sum their gradients and nats, so that each takes the very same optimizer step
+    validation               each scores its share of the rows, and all sum what they found
+    synchronization points   steps known beforehand. Rank 0 says what hangs on its clock, or on a signal that it got; all
+                             give it their part of a checkpoint: the state that their columns carry, their random numbers
+
+Whatever else decides something, such as patience or a loss that is not finite, does so everywhere from the same numbers.
 """
 
 import os
 import signal
 import threading
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -31,9 +39,9 @@ from rnnscope.pipeline.writers import nowhere
 from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.collectives import ProcessLost
 from rnnscope.training.distributed.processes import cluster, rank_in
-from rnnscope.training.distributed.rendezvous import Rendezvous, leave_group, leave_with
+from rnnscope.training.distributed.rendezvous import Rendezvous, leave_with
 
-ENTRY = "from rnnscope.pipeline.ranks import main; main()"  # what rank 0 starts the others with
+ENTRY = "from rnnscope.pipeline.ranks import main; main({parent})"  # what rank 0 starts the others with
 
 
 @contextmanager
@@ -50,7 +58,7 @@ def together(trainer: TrainerConfig, given: Rendezvous | None = None) -> Iterato
         return
     environment = cluster()
     if rank_in(environment):
-        train_along(environment)
+        train_along(environment, os.getppid())
     with Rendezvous(environment, ENTRY) as rendezvous:
         yield rendezvous
 
@@ -61,9 +69,14 @@ def gather_ranks(training: Training) -> None:
     Raises:
         UserError: when one of them cannot, with its reason.
     """
-    if rendezvous := training.options.rendezvous:
-        rendezvous.tell(assignment(training), training.hardware.processes)
+    rendezvous = training.options.rendezvous
+    if rendezvous is None:
+        return
+    rendezvous.tell(assignment(training), training.hardware.processes)
+    try:
         join_group(training, rendezvous)
+    except ProcessLost as error:
+        raise UserError(f"{rendezvous.why_lost()} (before the first step)") from error
 
 
 def join_group(training: Training, rendezvous: Rendezvous) -> None:
@@ -88,30 +101,31 @@ def assignment(training: Training) -> dict[str, Any]:
     }
 
 
-def main() -> NoReturn:
-    """What a process runs that rank 0 started."""
-    train_along(cluster())
+def main(parent: int) -> NoReturn:
+    """What a process runs that rank 0, the process `parent`, has started."""
+    train_along(cluster(), parent)
 
 
-def train_along(environment: ClusterEnvironment) -> NoReturn:
-    """Train along with rank 0 until that has nothing more to train, and leave.
+def train_along(environment: ClusterEnvironment, parent: int) -> NoReturn:
+    """Train along with rank 0 until that has nothing more to train, and leave; leave too when `parent` is gone.
 
-    Raises:
-        SystemExit: always; 1 when rank 0 is gone, or this process cannot train the same.
+    The exit status is 1 when rank 0 is gone, or this process cannot train the same.
     """
     quiet_lightning()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # rank 0 says it all; errors still show
     for number in SIGNALS:  # rank 0 gets them too, and decides for all
         signal.signal(number, signal.SIG_IGN)
-    threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
     try:
         rendezvous = Rendezvous(environment)
         while told := rendezvous.hear():
             train_told(told, rendezvous)
-    except (ProcessLost, ConnectionError):
-        raise SystemExit(1) from None
-    leave_group()
-    raise SystemExit(0)
+        os._exit(0)  # at once: to take Python apart takes a second, and nothing is left to be written
+    except (ProcessLost, SystemExit):  # rank 0 says why
+        pass
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)
 
 
 def train_told(told: dict[str, Any], rendezvous: Rendezvous) -> None:

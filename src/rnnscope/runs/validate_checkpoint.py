@@ -70,7 +70,9 @@ def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, sour
     states = task["optimizer"].get("state")
     fits = isinstance(states, dict) and set(states) <= set(range(len(parameters)))
     fits = fits and all(_fits_parameter(state, parameters[index]) for index, state in states.items())
-    if not fits or not _fits_cells(task.get("carried"), model, batch_size):
+    others = saved.get("others", [])  # the parts of the other processes that trained along
+    fits = fits and isinstance(others, list) and all(isinstance(part, dict) and "random" in part for part in others)
+    if not fits or not all(_fits_cells(part.get("carried"), model, batch_size) for part in (task, *others)):
         raise UserError(f"{source} does not fit config.yaml: its optimizer or its carried state is another model's")
 
 

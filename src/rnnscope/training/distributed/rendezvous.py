@@ -15,7 +15,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -28,11 +27,12 @@ from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvir
 from torch.distributed import PrefixStore, TCPStore  # type: ignore[attr-defined]
 
 from rnnscope.errors import UserError
-from rnnscope.training.distributed.collectives import LONGEST_WAIT, packed, unpacked
+from rnnscope.training.distributed.collectives import LONGEST_WAIT, packed, reaching, unpacked
 from rnnscope.training.distributed.processes import Processes, ThisMachine, rank_in
 
 CONNECTING = timedelta(minutes=5)
-GRACE = 10.0  # seconds that processes have to end by themselves
+GRACE = 4.0  # seconds that processes have to end by themselves
+STUCK = 15.0  # seconds after which a process that has not noticed never will
 POLL = 0.05  # seconds
 
 
@@ -44,6 +44,10 @@ class Child:
     process: subprocess.Popen
     errors: IO[bytes] = field(repr=False)
 
+    def said(self) -> str:
+        self.errors.seek(0)
+        return self.errors.read().decode("utf-8", "replace").strip()
+
     def why(self) -> str | None:
         """Return why it ended, None while it runs, and where it said nothing: then it ended because of another one."""
         status = self.process.poll()
@@ -51,17 +55,15 @@ class Child:
             return None
         if status < 0:
             return f"process {self.rank} was killed ({signal.Signals(-status).name})"
-        self.errors.seek(0)
-        lines = self.errors.read().decode("utf-8", "replace").split("\n")
-        said = [line.strip() for line in lines if line.strip()]
-        return f"process {self.rank} ended: {said[-1][:300]}" if said else None
+        said = self.said()
+        return f"process {self.rank} ended: {said.splitlines()[-1][:300]}" if said else None
 
 
 class Rendezvous:
-    """Where processes meet that train together; all of one training use it in the same order.
+    """Where processes that train together find each other; all use it in the same order.
 
     Args:
-        entry: Python code that a process runs which rank 0 starts.
+        entry: Python code that a process runs which rank 0 starts; it takes the `{parent}`.
     """
 
     def __init__(self, environment: ClusterEnvironment, entry: str = "") -> None:
@@ -78,6 +80,7 @@ class Rendezvous:
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         """Send the other processes home; after an exception those that were started here are killed."""
         self._over = True
+        self._trainings += 1
         with suppress(RuntimeError):
             self._store.set(self._key("told"), b"")
         leave_group()
@@ -88,6 +91,8 @@ class Rendezvous:
                 child.process.wait(GRACE)
             except subprocess.TimeoutExpired:
                 child.process.kill()
+            if kind is not None and os.environ.get("RNNSCOPE_TRACEBACK"):
+                print(child.said(), file=sys.stderr)
 
     def tell(self, what: dict[str, Any], processes: Processes) -> None:
         """Tell the others what to train, and return when all of them are prepared for it.
@@ -98,10 +103,11 @@ class Rendezvous:
         if self._starts and not self._children:
             self._children = [self._start(rank) for rank in range(1, processes.devices)]
             threading.Thread(target=self._watch, daemon=True).start()
+        self._trainings += 1
         self._store.set(self._key("told"), packed(what))
         ready = [self._key(f"ready/{rank}") for rank in range(1, processes.world_size)]
         while not self._store.check(ready):
-            why = self._why()
+            why = self._why() or ("a process ended without a word" if self._has_ended() else None)
             if why is not None:
                 raise UserError(f"{why} (before the first step)")
             time.sleep(POLL)
@@ -110,41 +116,43 @@ class Rendezvous:
         """Wait for what rank 0 tells; None when nothing more is trained.
 
         Raises:
-            RuntimeError: when rank 0 is gone.
+            ProcessLost: when rank 0 is gone.
         """
-        told = self._store.get(self._key("told"))
+        self._trainings += 1
+        with reaching():
+            told = self._store.get(self._key("told"))
         return unpacked(told) if told else None
 
     def ready(self) -> None:
         """Say that this process is prepared."""
-        self._store.set(self._key(f"ready/{self.rank}"), b"")
+        with reaching():
+            self._store.set(self._key(f"ready/{self.rank}"), b"")
 
     def fail(self, reason: str) -> NoReturn:
         """Leave word why this process cannot train, and end when rank 0 has said so."""
         self._store.set("failed", f"process {self.rank}: {reason}".encode())
-        self._trainings += 1
         with suppress(RuntimeError):
             self.hear()
         raise SystemExit(1)
 
     def form_group(self, world_size: int, device: torch.device) -> None:
         """Form the group in which gradients are summed, as Lightning would. It stays for the trainings that follow."""
-        self._trainings += 1
         if torch.distributed.is_initialized():
             return
         cuda = device.type == "cuda"
-        torch.distributed.init_process_group(
-            "nccl" if cuda else "gloo",
-            store=PrefixStore("group", self._store),
-            rank=self.rank,
-            world_size=world_size,
-            timeout=LONGEST_WAIT,
-            device_id=device if cuda else None,
-        )
+        with reaching():
+            torch.distributed.init_process_group(
+                "nccl" if cuda else "gloo",
+                store=PrefixStore("group", self._store),
+                rank=self.rank,
+                world_size=world_size,
+                timeout=LONGEST_WAIT,
+                device_id=device if cuda else None,
+            )
 
     def why_lost(self) -> str:
         """Return why another process is gone, waiting a moment for it to end."""
-        end = time.monotonic() + GRACE / 5
+        self._over, end = True, time.monotonic() + GRACE
         while (why := self._why()) is None and time.monotonic() < end and self._children:
             time.sleep(POLL)
         return why or "another process ended (killed, or for the reason that it gave)"
@@ -154,12 +162,15 @@ class Rendezvous:
             return self._store.get("failed").decode()
         return next((why for child in self._children if (why := child.why())), None)
 
+    def _has_ended(self) -> bool:
+        return any(child.process.poll() is not None for child in self._children)
+
     def _key(self, name: str) -> str:
         return f"{self._trainings}/{name}"
 
     def _start(self, rank: int) -> Child:
         place = {"LOCAL_RANK": str(rank), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(self._port)}
-        code = f"import sys; sys.path[:] = {sys.path!r}; {self.entry}"
+        code = f"import sys; sys.path[:] = {sys.path!r}; {self.entry.format(parent=os.getpid())}"
         errors = tempfile.TemporaryFile()  # noqa: SIM115 - it lives as long as the process
         null = subprocess.DEVNULL
         process = subprocess.Popen(
@@ -169,9 +180,9 @@ class Rendezvous:
 
     def _watch(self) -> None:
         """End this process where another one has ended and it does not notice: on a GPU it would wait forever."""
-        while all(child.process.poll() is None for child in self._children):
+        while not self._has_ended():
             time.sleep(1)
-        time.sleep(GRACE)
+        time.sleep(STUCK)
         if not self._over:
             print(f"rnnscope: error: {self._why()}", file=sys.stderr, flush=True)
             os._exit(1)
@@ -195,8 +206,8 @@ def leave_group() -> None:
             torch.distributed.destroy_process_group()
 
 
-def leave_with(parent: int, leave: Callable[[int], Any] = os._exit) -> None:
+def leave_with(parent: int) -> None:
     """End this process when the one that started it is gone: it could wait for it forever."""
     while os.getppid() == parent:
         time.sleep(1)
-    leave(1)
+    os._exit(1)
