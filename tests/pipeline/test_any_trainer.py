@@ -103,7 +103,7 @@ def test_what_is_logged_at_each_step(story, tmp_path):
     assert [row["learning_rate"] for row in rows] == pytest.approx(cosine, rel=1e-5)
     assert seen.rates == pytest.approx([row["learning_rate"] for row in rows])  # already set when callbacks look
     assert [row["lr-AdamW"] for row in logged if "lr-AdamW" in row] == pytest.approx(seen.rates)
-    assert [row["step"] for row in logged if "val/loss" in row] == [9, 19, 29]  # Lightning counts steps from 0
+    assert [row["step"] for row in logged if "val/loss" in row] == [10, 20, 30]
     assert all(row["gradient_norm/all"] > 0 for row in rows)
 
 
