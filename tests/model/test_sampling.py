@@ -89,6 +89,24 @@ def test_generating_carries_the_state(model):
     assert [row[0] for row in generate(model, [1, 4, 2], 30, [1.0], SamplingOptions(), seed=5)] == text[3:]
 
 
+def test_texts_that_begin_again_know_nothing_of_the_one_before(model):
+    """Each token of each text from one forward pass over that text alone."""
+    generator, prompt = torch.Generator().manual_seed(5), [1, 4]
+    rows = list(generate(model, prompt, 60, [1.0, 0.7], SamplingOptions(end=2, again=True), seed=5))
+    model.eval()
+    for column in range(2):
+        assert 2 in [row[column] for row in rows[:-1]], "a text ended and the next began"
+    texts = [prompt, prompt]
+    for row in rows:
+        uniform = torch.rand(2, 1, generator=generator, dtype=torch.float64)
+        for column, heat in enumerate((1.0, 0.7)):
+            with torch.no_grad():
+                logits = model(torch.tensor([texts[column]]))[0][:, -1]
+            id = int(draw(logits, torch.tensor([[heat]]), SamplingOptions(), uniform[column : column + 1]))
+            assert row[column] == id
+            texts[column] = prompt if id == 2 else [*texts[column], id]
+
+
 def test_generating_leaves_training_and_its_random_numbers_alone(model):
     model.train()
     before = torch.get_rng_state()

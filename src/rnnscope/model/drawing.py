@@ -18,6 +18,7 @@ class SamplingOptions:
         never: ids that are never drawn (UNK and START).
         end: the id that ends a text, None without one.
         minimum_length: tokens before `end` may be drawn.
+        again: whether a text that has ended begins again where it began.
 
     Raises:
         UserError: for a value outside its range.
@@ -28,6 +29,7 @@ class SamplingOptions:
     never: tuple[int, ...] = ()
     end: int | None = None
     minimum_length: int = 0
+    again: bool = False
 
     def __post_init__(self) -> None:
         if self.top_k is not None and self.top_k < 1:

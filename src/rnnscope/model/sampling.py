@@ -17,8 +17,8 @@ def generate(
 ) -> Iterator[list[int | None]]:
     """Yield the next id of each text, `length` times; None for a text that has drawn `options.end`.
 
-    There is one text for each of `temperatures`. All start from `prompt` (at least one id) and advance together. The
-    draws come from a generator of their own on the CPU, so that generating never disturbs training and a seed means the
+    There is one text for each of `temperatures`. All start from `prompt` (at least one id) and advance together. With
+    `options.again` a text that has drawn `options.end`, which is yielded then, begins again after `prompt`. The draws come from a generator of their own on the CPU, so that generating never disturbs training and a seed means the
     same on every device.
 
     Raises:
@@ -28,10 +28,14 @@ def generate(
     for temperature in temperatures:
         check_temperature(temperature)
     count = len(temperatures)
-    stepper = Stepper(model, _read(model, prompt[:-1], count), count)
+    again = (options.end, prompt[-1]) if options.again and options.end is not None else None
+    stepper = Stepper(model, _read(model, prompt[:-1], count), count, again)
     first, heat = torch.full((count,), prompt[-1]), torch.tensor(temperatures).unsqueeze(-1)  # (count,), (count, 1)
     ended = [False] * count
     for ids in _drawn(stepper, first, heat, options, length, torch.Generator().manual_seed(seed)):
+        if again:
+            yield list(ids)
+            continue
         ended = [over or id == options.end for over, id in zip(ended, ids, strict=True)]
         yield [None if over else id for id, over in zip(ids, ended, strict=True)]
         if all(ended):

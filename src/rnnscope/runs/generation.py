@@ -1,12 +1,17 @@
-"""Generating text from a trained model: where a prompt becomes ids, what may be drawn, and how ids become text as they come."""
+"""Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import chain
 
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import SamplingOptions
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.sampling import generate
 
 UNKNOWN = ("refuse", "skip", "replace")
+TEXTS = 10  # on a card of a dataset of samples, at least
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
@@ -32,26 +37,95 @@ def strangers(where: str, tokens: list[str]) -> str:
     return f"{where} has {len(tokens)} token(s) the run's vocabulary lacks: {listed}; leave them out"
 
 
-def first_id(vocabulary: Vocabulary, start_end: str | None) -> int:
-    """Return what a text begins after: START where texts were trained between START and END, else a line end.
+@dataclass(frozen=True)
+class TextGenerator:
+    """Generates as a run was trained, for whoever asks: `sample` one text, a callback those of a card.
 
-    Without START in the text the model met it once an epoch and has hardly learnt what follows it.
+    Args:
+        vocabulary: of the run.
+        start_end: what START and END surround in its dataset, None for nothing.
+        windows: `samples` where each text was trained from a zero state, else `stream`.
     """
-    return vocabulary.start if start_end is not None or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
+
+    vocabulary: Vocabulary
+    start_end: str | None
+    windows: str = "stream"
+
+    def stream(
+        self,
+        model: LanguageModel,
+        prompt: str,
+        length: int,
+        temperatures: list[float],
+        seed: int,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        minimum_length: int = 0,
+        stop: str | None = None,
+        unknown: str = "refuse",
+    ) -> Iterator[list[str]]:
+        """Return an iterator over the next piece of a text for each of `temperatures`; `LoadedRun.stream` says the rest."""
+        ids = self._begin(prompt, unknown)
+        rows = generate(model, ids, length, temperatures, self._options(top_k, top_p, minimum_length), seed)
+        return pieces_of(rows, self.vocabulary, len(temperatures), stop)
+
+    def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
+        """Return texts to judge a training by, without the prompt: for each of `temperatures` about `length` tokens.
+
+        That is one text where windows are cut from a stream. Where each text is a sample of its own, it is as many whole
+        ones as `length` has room for: at least `TEXTS`, each at most `length` long. At temperature 0, where all are the
+        same, it is one.
+        """
+        if self.windows != "samples":
+            # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
+            least = length if self.start_end == "document" else 0
+            pieces = self.stream(model, prompt, length, temperatures, seed, minimum_length=least)
+            return [["".join(column)] for column in zip(*pieces, strict=True)]
+        options = replace(self._options(), again=True)
+        columns = [temperature for temperature in temperatures for _ in range(TEXTS)]
+        rows = generate(model, self._begin(prompt), length, columns, options, seed)
+        texts = [[self.vocabulary.decode(ids) for ids in column] for column in _texts(rows, options.end, -(-length // TEXTS))]
+        cards = [texts[at : at + TEXTS] for at in range(0, len(texts), TEXTS)]
+        return [list(chain(*card)) if heat else card[0][:1] for card, heat in zip(cards, temperatures, strict=True)]
+
+    def _begin(self, prompt: str, unknown: str = "refuse") -> list[int]:
+        """Return the ids of a prompt, after what a text begins after.
+
+        That is START where texts were trained between START and END, else a line end: without START in the text the model
+        met it once an epoch and has hardly learnt what follows it.
+        """
+        vocabulary = self.vocabulary
+        start = self.start_end is not None or vocabulary.unknown("\n")
+        first = vocabulary.start if start else int(vocabulary.encode("\n")[0])
+        return [first, *prompt_ids(vocabulary, prompt, unknown)]
+
+    def _options(self, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> SamplingOptions:
+        """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
+        vocabulary = self.vocabulary
+        start = None if vocabulary.level == "byte" else vocabulary.start
+        end = vocabulary.end if self.start_end is not None else None
+        never = {vocabulary.unk, start, vocabulary.end} - {end, None}
+        return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
 
 
-def drawing(
-    vocabulary: Vocabulary,
-    start_end: str | None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    minimum_length: int = 0,
-) -> SamplingOptions:
-    """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
-    start = None if vocabulary.level == "byte" else vocabulary.start
-    end = vocabulary.end if start_end is not None else None
-    never = {vocabulary.unk, start, vocabulary.end} - {end, None}
-    return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
+def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> list[list[list[int]]]:
+    """Return the texts of each column of `rows`, one after the other; the one that ends after `enough` rows is the last."""
+    first = next(rows)
+    columns: list[list[list[int]]] = [[[]] for _ in first]
+    going = set(range(len(first)))
+    for number, ids in enumerate(chain([first], rows), 1):
+        for column in sorted(going):
+            id = ids[column]
+            if id is not None and id != end:
+                columns[column][-1].append(id)
+            elif number < enough:
+                columns[column].append([])
+            else:
+                going.discard(column)
+        if not going:
+            break
+    return columns
 
 
 def pieces_of(rows: Iterator[list[int | None]], vocabulary: Vocabulary, count: int, stop: str | None) -> Iterator[list[str]]:

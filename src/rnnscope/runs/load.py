@@ -19,12 +19,11 @@ from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import generate
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.generation import drawing, first_id, pieces_of, prompt_ids
+from rnnscope.runs.generation import TextGenerator
 from rnnscope.runs.journal import read_rows
 from rnnscope.runs.record import Record, value_at
 from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
@@ -82,13 +81,21 @@ class LoadedRun:
         for key, value, least in (("length", length, 0), ("count", count, 1)):
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
-        start_end = value_at(self.config, "dataset.start_end")
-        choice = drawing(self.vocabulary, start_end, top_k, top_p, minimum_length)
         check_temperature(temperature)
-        ids = [first_id(self.vocabulary, start_end), *prompt_ids(self.vocabulary, prompt, unknown)]
         seed = secrets.randbits(32) if seed is None else seed
-        rows = generate(self.model, ids, length, [temperature] * count, choice, seed % 2**63)
-        return pieces_of(rows, self.vocabulary, count, stop)
+        generator = TextGenerator(self.vocabulary, value_at(self.config, "dataset.start_end"))
+        return generator.stream(
+            self.model,
+            prompt,
+            length,
+            [temperature] * count,
+            seed % 2**63,
+            top_k=top_k,
+            top_p=top_p,
+            minimum_length=minimum_length,
+            stop=stop,
+            unknown=unknown,
+        )
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
