@@ -10,7 +10,6 @@ import numpy as np
 
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
-from rnnscope.data.batches import StreamWindows, ZeroStateWindows
 from rnnscope.data.config import CorpusConfig, SplitConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, WrongEncoding
@@ -18,10 +17,10 @@ from rnnscope.format import table_lines
 from rnnscope.model.precision import resolve_device, resolve_precision
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.paths import cache_folder
-from rnnscope.runs.load import LoadedRun, load
+from rnnscope.runs.load import LoadedRun, carried_windows, load, zero_state_windows
 from rnnscope.runs.record import Record
 
-BATCH = 32  # independent windows scored at a time
+BLOCK = 1 << 22  # ids counted at a time
 
 
 @dataclass
@@ -50,11 +49,11 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     model = loaded.model.to(device)
     asked = recorded.trainer.precision if config.precision == "auto" else config.precision
     precision = resolve_precision(asked, device, model.cell, model.hidden_size)
-    counts = np.bincount(stream[1:], minlength=len(loaded.vocabulary))
+    counts = count_ids(stream[1:], len(loaded.vocabulary))
     if data.given is not None:
         counts[data.given] = 0
     unk = loaded.vocabulary.unk
-    protocols = _protocols(data, split, config.window)
+    protocols = _protocols(data, split, config.window, len(loaded.vocabulary))
     return loaded, Report(
         source,
         {name: evaluate(model, windows, precision, characters) for name, windows in protocols.items()},
@@ -64,6 +63,12 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     )
 
 
+def count_ids(stream: np.ndarray, size: int) -> np.ndarray:
+    """Return how often each of `size` ids is in a stream, (size,): in blocks, as counting widens every id to 8 bytes."""
+    blocks = (stream[at : at + BLOCK] for at in range(0, len(stream), BLOCK))
+    return sum((np.bincount(block, minlength=size) for block in blocks), np.zeros(size, dtype=np.int64))
+
+
 def entropy(counts: Iterable[int]) -> float:
     """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
     found = [count for count in counts if count]
@@ -71,16 +76,15 @@ def entropy(counts: Iterable[int]) -> float:
     return sum(count / total * math.log(total / count) for count in found) if total else math.nan
 
 
-def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
+def _protocols(data: TextData, split: str, window: int, size: int) -> dict[str, Any]:
     """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
     if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
     stream, given = data.stream(split), data.given
     window = min(window, len(stream) - 1)
-    rows = min(BATCH, -(-(len(stream) - 1) // window))
     return {
-        "state carried over all of it": StreamWindows(stream, 1, min(1024, len(stream) - 1), given=given),
-        f"windows of {window} from a zero state": ZeroStateWindows(stream, rows, window, given=given),
+        "state carried over all of it": carried_windows(stream, size, given),
+        f"windows of {window} from a zero state": zero_state_windows(stream, window, size, given),
     }
 
 

@@ -24,7 +24,7 @@ class Stepper:
 
     Args:
         model: its weights are copied as they are now.
-        state: what `model.forward` returned for the texts so far; None starts from zero.
+        state: what `model.forward` returned for the texts so far, or for one text that all begin with; None is zero.
         count: number of texts.
         again: the id that ends a text, and the id that it then begins again with, from `state`; None lets it go on.
     """
@@ -33,7 +33,7 @@ class Stepper:
         self.model, self._again = model, again
         self._layers = [Layer(layer, model.cell) for layer in model.cells]
         self._table = self._make_table() if model.vocabulary_size <= SMALL else None
-        self.state = [_flat(part) for part in state] if state is not None else self._zero_state(count)
+        self.state = [_flat(part, count) for part in state] if state is not None else self._zero_state(count)
         self._begin = list(self.state)
 
     @property
@@ -103,6 +103,7 @@ class Layer:
         return F.linear(hidden, self._weight, self.bias)
 
 
-def _flat(part: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return one layer's state (1, count, hidden) as a tuple of (count, hidden)."""
-    return tuple(tensor[0] for tensor in part) if isinstance(part, tuple) else (part[0],)
+def _flat(part: Tensor | tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+    """Return one layer's state, (1, count, hidden) or (1, 1, hidden), as a tuple of (count, hidden)."""
+    tensors = part if isinstance(part, tuple) else (part,)
+    return tuple(tensor[0].expand(count, -1) for tensor in tensors)

@@ -4,6 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnscope.data.stream import encode_blocks
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import SamplingOptions
@@ -14,21 +19,20 @@ UNKNOWN = ("refuse", "skip", "replace")
 TEXTS = 10  # on a card of a dataset of samples, at least
 
 
-def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
-    """Return the prompt's ids; `unknown` says what becomes of tokens that the vocabulary lacks.
+def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> np.ndarray:
+    """Return the prompt's ids, (tokens,) int32; `unknown` says what becomes of tokens that the vocabulary lacks.
 
     Raises:
         UserError: under the policy `refuse`, naming what is not in the vocabulary.
     """
     if unknown not in UNKNOWN:
         raise UserError(f"unknown={unknown} is not a policy: choose one of {', '.join(UNKNOWN)}")
-    strange = vocabulary.unknown(prompt)
-    if strange and unknown == "refuse":
-        raise UserError(f"{strangers('the prompt', strange)}, or set unknown=skip or unknown=replace")
-    ids = [int(id) for id in vocabulary.encode(prompt)]
-    if strange and unknown == "skip":
-        ids = [id for id in ids if id != vocabulary.unk]
-    return ids
+    ids = encode_blocks(vocabulary, prompt).astype(np.int32)
+    if vocabulary.unk is None or not (ids == vocabulary.unk).any():
+        return ids
+    if unknown == "refuse":
+        raise UserError(f"{strangers('the prompt', vocabulary.unknown(prompt))}, or set unknown=skip or unknown=replace")
+    return ids[ids != vocabulary.unk] if unknown == "skip" else ids
 
 
 def strangers(where: str, tokens: list[str]) -> str:
@@ -89,8 +93,8 @@ class TextGenerator:
         cards = [texts[at : at + TEXTS] for at in range(0, len(texts), TEXTS)]
         return [list(chain(*card)) if heat else card[0][:1] for card, heat in zip(cards, temperatures, strict=True)]
 
-    def _begin(self, prompt: str, unknown: str = "refuse") -> list[int]:
-        """Return the ids of a prompt, after what a text begins after.
+    def _begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
+        """Return the ids of a prompt, (tokens,) int32, after what a text begins after.
 
         That is START where texts were trained between START and END, else a line end: without START in the text the model
         met it once an epoch and has hardly learnt what follows it.
@@ -98,7 +102,7 @@ class TextGenerator:
         vocabulary = self.vocabulary
         start = self.start_end is not None or vocabulary.unknown("\n")
         first = vocabulary.start if start else int(vocabulary.encode("\n")[0])
-        return [first, *prompt_ids(vocabulary, prompt, unknown)]
+        return torch.from_numpy(np.insert(prompt_ids(vocabulary, prompt, unknown), 0, first))
 
     def _options(self, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> SamplingOptions:
         """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""

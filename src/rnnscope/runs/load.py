@@ -29,7 +29,9 @@ from rnnscope.runs.record import Record, value_at
 from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 
-LONGEST = 1024  # tokens scored at once
+LONGEST = 1024  # tokens of a text scored at once
+LOGITS = 1 << 24  # scored at once, 64 MB: fewer tokens where the vocabulary is large
+ROWS = 32  # independent windows scored at once
 
 
 @dataclass(repr=False)
@@ -103,11 +105,15 @@ class LoadedRun:
         Raises:
             UserError: when the run has no such column, naming those it has.
         """
-        rows = list(read_rows(self.folder.metrics)) if self.folder.metrics.exists() else []
-        if rows and tag not in rows[0]:
-            raise UserError(f"{self.folder.metrics} has no column {tag}; it has {', '.join(rows[0])}")
-        points = [(int(row["step"]), float(row[tag])) for row in rows if row[tag]]
-        return [step for step, _ in points], [value for _, value in points]
+        steps: list[int] = []
+        values: list[float] = []
+        for row in read_rows(self.folder.metrics) if self.folder.metrics.exists() else ():
+            if tag not in row:
+                raise UserError(f"{self.folder.metrics} has no column {tag}; it has {', '.join(row)}")
+            if row[tag]:
+                steps.append(int(row["step"]))
+                values.append(float(row[tag]))
+        return steps, values
 
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.
@@ -117,23 +123,42 @@ class LoadedRun:
         Args:
             carried: carry the state through the whole text; False scores independent windows from a zero state.
             window: tokens of those windows.
+
+        Raises:
+            UserError: for an empty text, or a window without a token.
         """
+        if window < 1:
+            raise UserError(f"window={window} must be at least 1")
         kind, windows = value_at(self.config, "dataset.start_end"), value_at(self.config, "dataset.windows") or "stream"
         check_kind(kind, self.vocabulary.level, windows)
-        if not text or (kind is not None and not text.strip()):
+        if not text or (kind is not None and text.isspace()):
             raise UserError("there is no text to score: it is empty")
         stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start
-        return evaluate(self.model, _windows(stream, start, kind, windows, carried, window), precision, characters=len(text))
+        size, given = len(self.vocabulary), None if kind is None else start
+        if windows == "samples":
+            source: Windows = SampleWindows(stream, ROWS, longest(size, ROWS), start, seed=None)
+        elif carried:
+            source = carried_windows(stream, size, given)
+        else:
+            source = zero_state_windows(stream, window, size, given)
+        return evaluate(self.model, source, precision, characters=len(text))
 
 
-def _windows(stream: np.ndarray, start: int, kind: str | None, windows: str, carried: bool, window: int) -> Windows:
-    """Return the windows that `LoadedRun.score` looks at; with a `kind` of text between START and END, START is given."""
-    if windows == "samples":
-        return SampleWindows(stream, 32, LONGEST, start, seed=None)
-    given = None if kind is None else start
-    if carried:
-        return StreamWindows(stream, 1, min(LONGEST, len(stream) - 1), given=given)
-    return ZeroStateWindows(stream, 32, window, given=given)
+def carried_windows(stream: np.ndarray, size: int, given: int | None) -> StreamWindows:
+    """Return the windows that score a stream as one text, with a vocabulary of `size`; `given` is START where it is in it."""
+    return StreamWindows(stream, 1, min(longest(size, 1), len(stream) - 1), given=given)
+
+
+def zero_state_windows(stream: np.ndarray, window: int, size: int, given: int | None) -> ZeroStateWindows:
+    """Return the windows that score each `window` tokens of a stream by themselves."""
+    window = min(window, len(stream) - 1)
+    rows = min(ROWS, -(-(len(stream) - 1) // window))
+    return ZeroStateWindows(stream, rows, window, given, longest(size, rows))
+
+
+def longest(size: int, rows: int) -> int:
+    """Return how many tokens of each of `rows` texts are scored at once: with a larger vocabulary fewer, or memory ends."""
+    return max(1, min(LONGEST, LOGITS // (rows * size)))
 
 
 def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
