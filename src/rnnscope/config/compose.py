@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from rnnscope.config import schema
 from rnnscope.config.overrides import replacing
 from rnnscope.errors import UserError
+from rnnscope.text_io import check_argument
 
 
 @dataclass(frozen=True)
@@ -128,6 +129,8 @@ def composition() -> Composition:
 def compose_train(overrides: list[str]) -> schema.TrainConfig:
     """Return what `rnnscope train <overrides>` would train, for use from Python."""
     schema.register()
+    for override in overrides:
+        check_argument(override)
     overrides = replacing(overrides)
     if GlobalHydra.instance().is_initialized():  # inside a command: its search path is the same conf/
         return typed("train", hydra.compose("train", overrides))

@@ -28,6 +28,7 @@ from rnnscope.runs.journal import read_rows
 from rnnscope.runs.record import Record, value_at
 from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
+from rnnscope.text_io import check_text
 
 LONGEST = 1024  # tokens of a text scored at once
 LOGITS = 1 << 24  # scored at once, 64 MB: fewer tokens where the vocabulary is large
@@ -84,6 +85,8 @@ class LoadedRun:
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
         check_temperature(temperature)
+        check_text(prompt, "prompt")
+        check_text(stop or "", "stop")
         seed = secrets.randbits(32) if seed is None else seed
         generator = TextGenerator(self.vocabulary, value_at(self.config, "dataset.start_end"))
         return generator.stream(
@@ -129,6 +132,7 @@ class LoadedRun:
         """
         if window < 1:
             raise UserError(f"window={window} must be at least 1")
+        check_text(text, "text")
         kind, windows = value_at(self.config, "dataset.start_end"), value_at(self.config, "dataset.windows") or "stream"
         check_kind(kind, self.vocabulary.level, windows)
         if not text or (kind is not None and text.isspace()):
