@@ -85,6 +85,8 @@ def test_nothing_scored_is_no_number():
     assert math.isnan(Score().accuracy)
     assert math.isnan(Score(1.0, 1).bits_per_character)
     assert Score(10_000.0, 1).perplexity == math.inf
+    assert Score(709.0, 1).perplexity == pytest.approx(math.e**709)
+    assert math.isnan(Score(math.nan, 1).perplexity)
 
 
 GROWTH = """

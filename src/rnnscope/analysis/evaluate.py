@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,12 +13,13 @@ from rnnscope.config.validate import from_plain
 from rnnscope.data.config import CorpusConfig, SplitConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, WrongEncoding
-from rnnscope.format import table_lines
+from rnnscope.format import plain, table_lines
 from rnnscope.model.precision import resolve_device, resolve_precision
-from rnnscope.model.scoring import Score, evaluate
+from rnnscope.model.scoring import Score, evaluate, perplexity
 from rnnscope.paths import cache_folder
 from rnnscope.runs.load import LoadedRun, carried_windows, load, zero_state_windows
-from rnnscope.runs.record import Record
+from rnnscope.runs.record import Record, value_at
+from rnnscope.text_io import stdin_lines
 
 BLOCK = 1 << 22  # ids counted at a time
 
@@ -48,7 +49,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     device = resolve_device("auto")
     model = loaded.model.to(device)
     asked = recorded.trainer.precision if config.precision == "auto" else config.precision
-    precision = resolve_precision(asked, device, model.cell, model.hidden_size)
+    precision = resolve_precision(asked, device, model.cell, model.hidden_size, "precision")
     counts = count_ids(stream[1:], len(loaded.vocabulary))
     if data.given is not None:
         counts[data.given] = 0
@@ -61,6 +62,25 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         len(loaded.vocabulary),
         0.0 if unk is None else float(counts[unk] / counts.sum()),
     )
+
+
+def score_lines(config: EvaluateConfig) -> Iterator[str]:
+    """Yield a row for each line of stdin as it comes: nats, tokens, bits per character and the line, with tabs between.
+
+    A line knows nothing of the lines before it. One without a token has 0 nats, and `nan` bits per character.
+
+    Raises:
+        UserError: for keys that have no meaning here, and for a line that is not UTF-8.
+    """
+    if config.text != "-":
+        raise UserError(f"lines=true scores the lines of stdin: set text=-, which is now {plain(config.text)}")
+    loaded = load(config.run, config.checkpoint)
+    recorded = value_at(loaded.config, "trainer.precision") or "auto"
+    precision = recorded if config.precision == "auto" else config.precision
+    for line in stdin_lines("text"):
+        text = line.rstrip("\r\n")
+        score = Score() if loaded.is_blank(text) else loaded.score(text, precision=precision)
+        yield f"{score.nats:.6f}\t{score.tokens}\t{score.bits_per_character:.6f}\t{text}"
 
 
 def count_ids(stream: np.ndarray, size: int) -> np.ndarray:
@@ -139,5 +159,5 @@ def table(report: Report, words: bool) -> list[str]:
     cells = [["", "nats/token", "bits/character", "accuracy", *(["perplexity"] if words else [])]]
     for name, nats, accuracy in rows:
         share = "" if accuracy is None else f"{100 * accuracy:.1f} %"
-        cells.append([name, f"{nats:.4f}", f"{nats * scale:.4f}", share, *([f"{math.exp(nats):.1f}"] if words else [])])
+        cells.append([name, f"{nats:.4f}", f"{nats * scale:.4f}", share, *([f"{perplexity(nats):.1f}"] if words else [])])
     return table_lines(cells)

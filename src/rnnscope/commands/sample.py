@@ -11,6 +11,7 @@ from rnnscope.config.schema import SampleConfig
 
 def run(config: SampleConfig) -> None:
     """Generate what `config` asks for and write it as it comes."""
+    from rnnscope.runs.generation import spaced
     from rnnscope.runs.load import load
     from rnnscope.text_io import read_stdin
 
@@ -21,6 +22,10 @@ def run(config: SampleConfig) -> None:
     if how["seed"] is None:
         how["seed"] = secrets.randbits(31)
         print(f"run={loaded.folder.path} seed={how['seed']}", file=sys.stderr)
+    if how["top_k"] is not None and how["top_k"] >= len(loaded.vocabulary):
+        print(f"top_k={how['top_k']} draws from all: the vocabulary has {len(loaded.vocabulary)} tokens", file=sys.stderr)
+    if spaced(loaded.vocabulary, how["prompt"]) != how["prompt"]:
+        print("the prompt is read with a space in front: its first word is known only after one", file=sys.stderr)
     pieces = loaded.stream(**how)
     if how["count"] == 1:
         _write(how["prompt"])

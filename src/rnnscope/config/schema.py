@@ -93,6 +93,7 @@ class EvaluateConfig:
     checkpoint: str = "best"
     split: str = "val"
     text: str | None = None
+    lines: bool = False
     precision: str = "auto"
     window: int = 256
 

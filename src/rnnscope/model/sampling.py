@@ -39,7 +39,8 @@ def generate(
     last = int(ids[-1])
     again = (options.end, last) if options.again and options.end is not None else None
     stepper = Stepper(model, _read(model, ids[:-1]), count, again)
-    first, heat = torch.full((count,), last), torch.tensor(temperatures).unsqueeze(-1)  # (count,), (count, 1)
+    first = torch.full((count,), last)
+    heat = torch.tensor(temperatures, dtype=torch.float32).unsqueeze(-1)  # (count, 1)
     ended = [False] * count
     for ids in _drawn(stepper, first, heat, options, length, torch.Generator().manual_seed(seed)):
         if again:

@@ -27,12 +27,25 @@ def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> 
     """
     if unknown not in UNKNOWN:
         raise UserError(f"unknown={unknown} is not a policy: choose one of {', '.join(UNKNOWN)}")
+    prompt = spaced(vocabulary, prompt)
     ids = encode_blocks(vocabulary, prompt).astype(np.int32)
     if vocabulary.unk is None or not (ids == vocabulary.unk).any():
         return ids
     if unknown == "refuse":
         raise UserError(f"{strangers('the prompt', vocabulary.unknown(prompt))}, or set unknown=skip or unknown=replace")
     return ids[ids != vocabulary.unk] if unknown == "skip" else ids
+
+
+def spaced(vocabulary: Vocabulary, prompt: str) -> str:
+    """Return the prompt as it is read: with a space in front where its first word is known only after one.
+
+    Words that keep their spaces are two, ` king` and `king`, of which a text has the second at the start of a line.
+    """
+    if vocabulary.level != "word" or vocabulary.words != "lossless" or not prompt or prompt[0].isspace():
+        return prompt
+    word = prompt.split(maxsplit=1)[0]
+    alone, after = (vocabulary.encode(text)[0] == vocabulary.unk for text in (word, f" {word}"))
+    return f" {prompt}" if alone and not after else prompt
 
 
 def strangers(where: str, tokens: list[str]) -> str:

@@ -19,6 +19,7 @@ from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.precision import resolve_precision
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
@@ -32,6 +33,7 @@ from rnnscope.text_io import check_text
 
 LONGEST = 1024  # tokens of a text scored at once
 LOGITS = 1 << 24  # scored at once, 64 MB: fewer tokens where the vocabulary is large
+TOGETHER = 1 << 26  # logits of texts that are generated at once: drawing takes 2 GB
 ROWS = 32  # independent windows scored at once
 
 
@@ -84,6 +86,10 @@ class LoadedRun:
         for key, value, least in (("length", length, 0), ("count", count, 1)):
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
+        if count > (most := max(1, TOGETHER // len(self.vocabulary))):
+            raise UserError(f"count={count}: with {len(self.vocabulary)} tokens in the vocabulary at most {most} at once")
+        if seed is not None and not 0 <= seed < 2**63:
+            raise UserError(f"seed={seed} must not be negative, nor beyond 2^63")
         check_temperature(temperature)
         check_text(prompt, "prompt")
         check_text(stop or "", "stop")
@@ -94,7 +100,7 @@ class LoadedRun:
             prompt,
             length,
             [temperature] * count,
-            seed % 2**63,
+            seed,
             top_k=top_k,
             top_p=top_p,
             minimum_length=minimum_length,
@@ -118,6 +124,10 @@ class LoadedRun:
                 values.append(float(row[tag]))
         return steps, values
 
+    def is_blank(self, text: str) -> bool:
+        """Whether there is nothing to score in a text: it is empty, or only white space where START and END surround texts."""
+        return not text or (value_at(self.config, "dataset.start_end") is not None and text.isspace())
+
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.
 
@@ -135,7 +145,7 @@ class LoadedRun:
         check_text(text, "text")
         kind, windows = value_at(self.config, "dataset.start_end"), value_at(self.config, "dataset.windows") or "stream"
         check_kind(kind, self.vocabulary.level, windows)
-        if not text or (kind is not None and text.isspace()):
+        if self.is_blank(text):
             raise UserError("there is no text to score: it is empty")
         stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start
         size, given = len(self.vocabulary), None if kind is None else start
@@ -145,6 +155,8 @@ class LoadedRun:
             source = carried_windows(stream, size, given)
         else:
             source = zero_state_windows(stream, window, size, given)
+        model, device = self.model, self.model.head.weight.device
+        precision = resolve_precision(precision, device, model.cell, model.hidden_size, "precision")
         return evaluate(self.model, source, precision, characters=len(text))
 
 
