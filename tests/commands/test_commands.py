@@ -1,5 +1,6 @@
 """Whole commands, as people type them."""
 
+import io
 import json
 import math
 import os
@@ -302,6 +303,18 @@ def test_lines_of_stdin_are_scored_as_they_come(trained):
 def test_lines_are_those_of_stdin(words, trained, capsys):
     assert main(["evaluate", *words]) == 1
     assert_says(error_line(capsys.readouterr().err), "lines=true", "text=-")
+
+
+def test_a_line_without_a_token_has_a_row(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
+    (text := tmp_path / "words.txt").write_text("so it is and so it was\n" * 60, encoding="utf-8")
+    words = ["dataset.level=word", "dataset.words=space", "trainer.max_steps=5"]
+    assert main(["train", f"text={text}", *TINY, *words]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"so it\n \t \n\nit")))
+    assert main(["evaluate", "text=-", "lines=true"]) == 0
+    rows = [line.split("\t", 3) for line in capsys.readouterr().out.splitlines()]
+    assert [(row[1], row[3]) for row in rows] == [("2", "so it"), ("0", " \t "), ("0", ""), ("1", "it")]
 
 
 def test_a_perplexity_beyond_a_float_is_infinite():

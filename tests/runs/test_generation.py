@@ -2,12 +2,14 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 from conftest import TINY, train
 from messages import assert_says, error_line, user_error
+from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import rnnscope
@@ -87,6 +89,15 @@ def test_the_ends_of_the_ranges_draw(verses, how):
     assert len(run.vocabulary.encode(text[3:])) >= 7
     if how.get("temperature", 1) < 1 or "top_p" in how:  # which leave the likeliest alone
         assert text == run.sample("the", 8, temperature=0, minimum_length=8)
+
+
+def test_weights_that_are_lost_are_said(verses, tmp_path, capsys):
+    folder = tmp_path / "lost"
+    shutil.copytree(verses.run.path, folder)
+    weights = load_file(folder / "model.safetensors")
+    save_file({name: value * math.nan for name, value in weights.items()}, folder / "model.safetensors")
+    assert main(["sample", f"run={folder}", "length=3", "seed=3"]) == 0
+    assert_says(capsys.readouterr().err.strip(), "warning", "diverged")
 
 
 def test_a_top_k_without_effect_is_said(verses, capsys):

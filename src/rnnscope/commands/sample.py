@@ -22,6 +22,8 @@ def run(config: SampleConfig) -> None:
     if how["seed"] is None:
         how["seed"] = secrets.randbits(31)
         print(f"run={loaded.folder.path} seed={how['seed']}", file=sys.stderr)
+    if not all(parameter.isfinite().all() for parameter in loaded.model.parameters()):
+        print("warning: these weights are not finite: the run diverged, and what it writes means nothing", file=sys.stderr)
     if how["top_k"] is not None and how["top_k"] >= len(loaded.vocabulary):
         print(f"top_k={how['top_k']} draws from all: the vocabulary has {len(loaded.vocabulary)} tokens", file=sys.stderr)
     if spaced(loaded.vocabulary, how["prompt"]) != how["prompt"]:

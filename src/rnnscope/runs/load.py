@@ -100,7 +100,7 @@ class LoadedRun:
             prompt,
             length,
             [temperature] * count,
-            seed,
+            int(seed),
             top_k=top_k,
             top_p=top_p,
             minimum_length=minimum_length,
@@ -125,8 +125,9 @@ class LoadedRun:
         return steps, values
 
     def is_blank(self, text: str) -> bool:
-        """Whether there is nothing to score in a text: it is empty, or only white space where START and END surround texts."""
-        return not text or (value_at(self.config, "dataset.start_end") is not None and text.isspace())
+        """Whether there is nothing to score in a text: it is empty, or white space that makes no token."""
+        between = value_at(self.config, "dataset.start_end") is not None
+        return (not text or text.isspace()) and (between or not len(self.vocabulary.encode(text)))
 
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.
@@ -177,7 +178,7 @@ def longest(size: int, rows: int) -> int:
     return max(1, min(LONGEST, LOGITS // (rows * size)))
 
 
-def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
+def load(run: str = "latest", checkpoint: str | int = "best") -> LoadedRun:
     """Open the run that `run` names, with the weights of `checkpoint`: best, last, or a kept step.
 
     Raises:
@@ -189,7 +190,7 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     if checkpoint == "best" and folder.weights.exists():
         load_weights(model, folder.weights)
     else:
-        fill_from_checkpoint(model, folder, checkpoint)
+        fill_from_checkpoint(model, folder, str(checkpoint))
     model.eval()
     return LoadedRun(folder, config, vocabulary, model)
 
