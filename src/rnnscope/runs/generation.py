@@ -109,12 +109,13 @@ class TextGenerator:
     def _begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
         """Return the ids of a prompt, (tokens,) int32, after what a text begins after.
 
-        That is START where texts were trained between START and END, else a line end: without START in the text the model
-        met it once an epoch and has hardly learnt what follows it.
+        That is a line end where it is a token and no START and END are in the text: the model then met START once an epoch
+        and has hardly learnt what follows it. Elsewhere it is START.
         """
         vocabulary = self.vocabulary
-        start = self.start_end is not None or vocabulary.unknown("\n")
-        first = vocabulary.start if start else int(vocabulary.encode("\n")[0])
+        line_end = vocabulary.encode("\n")  # nothing where words are split at white space
+        known = self.start_end is None and len(line_end) and line_end[0] != vocabulary.unk
+        first = int(line_end[0]) if known else vocabulary.start
         return torch.from_numpy(np.insert(prompt_ids(vocabulary, prompt, unknown), 0, first))
 
     def _options(self, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> SamplingOptions:
