@@ -146,9 +146,9 @@ def _in_validation(due: Callable[[], bool]) -> None:
 
 
 def _in_sampling(due: Callable[[], bool]) -> None:
-    from rnnscope.monitor import sample_writer as samples
+    from rnnscope.runs import generation
 
-    generate = samples.generate
+    generate = generation.generate
 
     def generate_some(*arguments: Any, **named: Any) -> Iterator[Any]:
         for index, row in enumerate(generate(*arguments, **named)):
@@ -156,7 +156,7 @@ def _in_sampling(due: Callable[[], bool]) -> None:
                 _die()
             yield row
 
-    samples.generate = generate_some  # type: ignore[assignment]
+    generation.generate = generate_some  # type: ignore[assignment]
 
 
 def _in_checkpoint_file(due: Callable[[], bool]) -> None:

@@ -12,6 +12,7 @@ import sys
 
 from rnnscope.config.overrides import EXTENSIONS, SWEEP, VERBATIM, as_typed, protect, quote, verbatim_of
 from rnnscope.errors import UserError
+from rnnscope.text_io import check_argument, check_text, prepare_output
 
 COMMANDS = {
     "train": "train a model and leave a run folder       rnnscope train text=my_book.txt",
@@ -40,6 +41,7 @@ eval "$(rnnscope -sc install=bash)"  completes commands, keys and choices (zsh: 
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 1 for the user's mistakes, 130 after Ctrl-C."""
+    prepare_output()
     arguments = sys.argv[1:] if argv is None else argv
     if sys.platform == "win32":
         return complain("rnnscope runs on Linux and macOS: on Windows, use it inside WSL (https://aka.ms/wsl)")
@@ -95,6 +97,10 @@ def hand_over(command: str, arguments: list[str]) -> int:
     """Import `command` and give it `arguments` as Hydra is to read them."""
     from rnnscope.config.compose import help_page
 
+    for argument in arguments:
+        check_argument(argument)
+    for name in ("RNNSCOPE_OUTPUTS", "RNNSCOPE_DATA"):
+        check_text(os.environ.get(name, ""), name)
     check_arguments(arguments)
     if command != "train" and {"-h", "--help"} & set(arguments):
         print(help_page(command))

@@ -1,5 +1,6 @@
 """Whole commands, as people type them."""
 
+import io
 import json
 import math
 import os
@@ -17,10 +18,12 @@ from hypothesis import strategies as st
 from messages import assert_says, error_line, line_with, user_error
 
 import rnnscope
+from rnnscope.analysis.evaluate import Report, table
 from rnnscope.cli import COMMANDS, main
 from rnnscope.config import schema
 from rnnscope.config.hydra_errors import keys_of
 from rnnscope.config.overrides import protect, quote
+from rnnscope.model.scoring import Score
 
 
 def run_command(*words: str, **options) -> subprocess.CompletedProcess:
@@ -277,6 +280,46 @@ def test_a_score_is_a_sum_by_hand(trained):
     assert score.tokens == len(text)
     assert score.nats == pytest.approx(nats.item(), rel=1e-5)
     assert score.bits_per_character == pytest.approx(nats.item() / math.log(2) / len(text), rel=1e-5)
+
+
+def test_lines_of_stdin_are_scored_as_they_come(trained):
+    lines, run = ["a (b)", "", "x\ty = 1", "日本"], rnnscope.load(trained)
+    words = [sys.executable, "-m", "rnnscope", "evaluate", f"run={trained}", "text=-", "lines=true"]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        for line, end in zip(lines, ("\n", "\n", "\r\n", ""), strict=True):
+            process.stdin.write((line + end).encode())
+            process.stdin.flush() if end else process.stdin.close()
+            nats, tokens, bits, text = process.stdout.readline().decode().rstrip("\n").split("\t", 3)  # before the next
+            assert (text, int(tokens)) == (line, len(line))
+            if line:
+                score = run.score(line)
+                assert (float(nats), float(bits)) == pytest.approx((score.nats, score.bits_per_character), abs=2e-6)
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize("words", [["lines=true"], ["lines=true", "text=a.txt"]])
+def test_lines_are_those_of_stdin(words, trained, capsys):
+    assert main(["evaluate", *words]) == 1
+    assert_says(error_line(capsys.readouterr().err), "lines=true", "text=-")
+
+
+def test_a_line_without_a_token_has_a_row(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
+    (text := tmp_path / "words.txt").write_text("so it is and so it was\n" * 60, encoding="utf-8")
+    words = ["dataset.level=word", "dataset.words=space", "trainer.max_steps=5"]
+    assert main(["train", f"text={text}", *TINY, *words]) == 0
+    capsys.readouterr()
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"so it\n \t \n\nit")))
+    assert main(["evaluate", "text=-", "lines=true"]) == 0
+    rows = [line.split("\t", 3) for line in capsys.readouterr().out.splitlines()]
+    assert [(row[1], row[3]) for row in rows] == [("2", "so it"), ("0", " \t "), ("0", ""), ("1", "it")]
+
+
+def test_a_perplexity_beyond_a_float_is_infinite():
+    report = Report("a text", {"carried": Score(2000.0, 2, 0, 9)}, 800.0, 5, 0.0)
+    assert [line.split()[-1] for line in table(report, words=True)[1:]] == ["inf", "inf", "5.0"]
 
 
 def test_ctrl_c_ends_cleanly(story, outputs):

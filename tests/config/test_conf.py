@@ -131,7 +131,7 @@ def test_help_offers_every_choice_and_no_schema(capsys):
         ("rnnscope train hy", []),
         ("rnnscope sample t", ["temperature=", "top_k=", "top_p="]),
         ("rnnscope sample m", ["minimum_length="]),
-        ("rnnscope evaluate ", ["checkpoint=", "precision=", "run=", "split=", "text=", "window="]),
+        ("rnnscope evaluate ", ["checkpoint=", "lines=", "precision=", "run=", "split=", "text=", "window="]),
         ("rnnscope compare w", ["with="]),
         ("rnnscope compare o", ["output="]),
         ("rnnscope resume ", ["monitor.", "optimizer.", "run=", "schedule.", "text=", "trainer."]),

@@ -4,6 +4,7 @@ from collections import Counter
 import pytest
 from clean_texts import clean_text
 
+from rnnscope.data import cleaning
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.stream import SplitInfo, encode_split, encode_text, open_stream
 from rnnscope.data.vocabulary import Vocabulary, token_counts
@@ -82,3 +83,24 @@ def test_the_map_cannot_be_written_to(tmp_path):
     info = SplitInfo(2, 2, 0, 3, 1, "")
     with pytest.raises(ValueError, match="read-only"):
         open_stream(tmp_path / "train.ids", info, VOCABULARY.dtype)[0] = 1
+
+
+@pytest.mark.parametrize("kind", [None, "document", "line"])
+@pytest.mark.parametrize("level", ["char", "word", "byte"])
+def test_a_long_text_in_memory_is_encoded_block_by_block(tmp_path, monkeypatch, level, kind):
+    """Blocks of a few characters give the ids of the text in a file, which is one block."""
+    if level == "byte" and kind:
+        pytest.skip("bytes have no START and END")
+    content = "Odysseus, ὈΔΥΣΣΕΎΣ, came\nhome  at last.\n" * 20
+    config = DatasetConfig(level=level, lower_case=True)
+    counts = token_counts(level)
+    counts.add([content.lower()])
+    vocabulary, longest = Vocabulary.build(counts.counts(), config), []
+    expected = encoded(tmp_path, content, kind, vocabulary)[0]
+    monkeypatch.setattr(cleaning, "BLOCK", 50)
+    monkeypatch.setattr(cleaning.cut_blocks, "__defaults__", (50,))
+    encode = vocabulary._codec.batch, vocabulary._codec.ids
+    vocabulary._codec.batch = lambda texts: longest.extend(map(len, texts)) or encode[0](texts)
+    vocabulary._codec.ids = lambda text: longest.append(len(text)) or encode[1](text)
+    assert encode_text(vocabulary, content, kind).tolist() == expected
+    assert max(longest) < 200

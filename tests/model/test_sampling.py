@@ -89,6 +89,39 @@ def test_generating_carries_the_state(model):
     assert [row[0] for row in generate(model, [1, 4, 2], 30, [1.0], SamplingOptions(), seed=5)] == text[3:]
 
 
+def test_a_prompt_as_long_as_a_book_is_read_once_and_in_parts(model):
+    prompt, seen = torch.randint(0, 11, (5000,)), []
+    model.eval()
+    with torch.no_grad():
+        whole = model(prompt[None])[0][0, -1]
+    model.cells[0].register_forward_hook(lambda _, inputs, __: seen.append(inputs[0].shape))
+    model.head.register_forward_hook(lambda _, inputs, logits: seen.append(logits.shape))
+    (row,) = generate(model, prompt, 1, [0.0] * 3, SamplingOptions(), seed=1)
+    assert row == [int(whole.argmax())] * 3
+    logits = seen.pop()
+    assert logits == (3, 11), "the head scores the last token only"
+    assert sum(shape[0] * shape[1] for shape in seen) == 4999
+    assert max(shape[0] * shape[1] for shape in seen) <= 1024
+
+
+def test_texts_that_begin_again_know_nothing_of_the_one_before(model):
+    """Each token of each text from one forward pass over that text alone."""
+    generator, prompt = torch.Generator().manual_seed(5), [1, 4]
+    rows = list(generate(model, prompt, 60, [1.0, 0.7], SamplingOptions(end=2, again=True), seed=5))
+    model.eval()
+    for column in range(2):
+        assert 2 in [row[column] for row in rows[:-1]], "a text ended and the next began"
+    texts = [prompt, prompt]
+    for row in rows:
+        uniform = torch.rand(2, 1, generator=generator, dtype=torch.float64)
+        for column, heat in enumerate((1.0, 0.7)):
+            with torch.no_grad():
+                logits = model(torch.tensor([texts[column]]))[0][:, -1]
+            id = int(draw(logits, torch.tensor([[heat]]), SamplingOptions(), uniform[column : column + 1]))
+            assert row[column] == id
+            texts[column] = prompt if id == 2 else [*texts[column], id]
+
+
 def test_generating_leaves_training_and_its_random_numbers_alone(model):
     model.train()
     before = torch.get_rng_state()

@@ -58,6 +58,18 @@ def test_independent_windows_each_start_from_nothing(model, stream):
     assert score.tokens == 61
 
 
+@pytest.mark.parametrize(("length", "most"), [(25, 10), (25, 25), (61, 7), (10, 100)])
+def test_long_windows_are_scored_part_by_part(model, stream, length, most):
+    parts = [by_hand(model, stream[begin : begin + length + 1]) for begin in range(0, 61, length)]
+    read = []
+    hook = model.head.register_forward_hook(lambda _, inputs, __: read.append(inputs[0].shape[0]))
+    score = evaluate(model, ZeroStateWindows(stream, 2, length, most=most), "float32")
+    hook.remove()
+    assert max(read) == min(length, most)
+    assert score.nats == pytest.approx(sum(nats for nats, _ in parts), rel=1e-5)
+    assert (score.tokens, score.correct) == (61, sum(correct for _, correct in parts))
+
+
 def test_scoring_leaves_training_and_random_numbers_alone(model, stream):
     model.train()
     before = torch.get_rng_state()
@@ -73,6 +85,8 @@ def test_nothing_scored_is_no_number():
     assert math.isnan(Score().accuracy)
     assert math.isnan(Score(1.0, 1).bits_per_character)
     assert Score(10_000.0, 1).perplexity == math.inf
+    assert Score(709.0, 1).perplexity == pytest.approx(math.e**709)
+    assert math.isnan(Score(math.nan, 1).perplexity)
 
 
 GROWTH = """

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -11,18 +11,18 @@ import numpy as np
 
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
-from rnnscope.data.batches import StreamWindows, ZeroStateWindows
 from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, WrongEncoding
-from rnnscope.format import table_lines
+from rnnscope.format import plain, table_lines
 from rnnscope.model.precision import resolve_device, resolve_precision
-from rnnscope.model.scoring import Score, evaluate
+from rnnscope.model.scoring import Score, evaluate, perplexity
 from rnnscope.paths import cache_folder
-from rnnscope.runs.load import LoadedRun, load
-from rnnscope.runs.record import Record
+from rnnscope.runs.load import LoadedRun, carried_windows, load, zero_state_windows
+from rnnscope.runs.record import Record, value_at
+from rnnscope.text_io import stdin_lines
 
-BATCH = 32  # independent windows scored at a time
+BLOCK = 1 << 22  # ids counted at a time
 
 
 @dataclass
@@ -50,12 +50,12 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     device = resolve_device("auto")
     model = loaded.model.to(device)
     asked = recorded.trainer.precision if config.precision == "auto" else config.precision
-    precision = resolve_precision(asked, device, model.cell, model.hidden_size)
-    counts = np.bincount(stream[1:], minlength=len(loaded.vocabulary))
+    precision = resolve_precision(asked, device, model.cell, model.hidden_size, "precision")
+    counts = count_ids(stream[1:], len(loaded.vocabulary))
     if data.given is not None:
         counts[data.given] = 0
     unk = loaded.vocabulary.unk
-    protocols = _protocols(data, split, config.window)
+    protocols = _protocols(data, split, config.window, len(loaded.vocabulary))
     return loaded, Report(
         source,
         {name: evaluate(model, windows, precision, characters) for name, windows in protocols.items()},
@@ -65,6 +65,31 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     )
 
 
+def score_lines(config: EvaluateConfig) -> Iterator[str]:
+    """Yield a row for each line of stdin as it comes: nats, tokens, bits per character and the line, with tabs between.
+
+    A line knows nothing of the lines before it. One without a token has 0 nats, and `nan` bits per character.
+
+    Raises:
+        UserError: for keys that have no meaning here, and for a line that is not UTF-8.
+    """
+    if config.text != "-":
+        raise UserError(f"lines=true scores the lines of stdin: set text=-, which is now {plain(config.text)}")
+    loaded = load(config.run, config.checkpoint)
+    recorded = value_at(loaded.config, "trainer.precision") or "auto"
+    precision = recorded if config.precision == "auto" else config.precision
+    for line in stdin_lines("text"):
+        text = line.rstrip("\r\n")
+        score = Score() if loaded.is_blank(text) else loaded.score(text, precision=precision)
+        yield f"{score.nats:.6f}\t{score.tokens}\t{score.bits_per_character:.6f}\t{text}"
+
+
+def count_ids(stream: np.ndarray, size: int) -> np.ndarray:
+    """Return how often each of `size` ids is in a stream, (size,): in blocks, as counting widens every id to 8 bytes."""
+    blocks = (stream[at : at + BLOCK] for at in range(0, len(stream), BLOCK))
+    return sum((np.bincount(block, minlength=size) for block in blocks), np.zeros(size, dtype=np.int64))
+
+
 def entropy(counts: Iterable[int]) -> float:
     """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
     found = [count for count in counts if count]
@@ -72,16 +97,15 @@ def entropy(counts: Iterable[int]) -> float:
     return sum(count / total * math.log(total / count) for count in found) if total else math.nan
 
 
-def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
+def _protocols(data: TextData, split: str, window: int, size: int) -> dict[str, Any]:
     """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
     if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
     stream, given = data.stream(split), data.given
     window = min(window, len(stream) - 1)
-    rows = min(BATCH, -(-(len(stream) - 1) // window))
     return {
-        "state carried over all of it": StreamWindows(stream, 1, min(1024, len(stream) - 1), given=given),
-        f"windows of {window} from a zero state": ZeroStateWindows(stream, rows, window, given=given),
+        "state carried over all of it": carried_windows(stream, size, given),
+        f"windows of {window} from a zero state": zero_state_windows(stream, window, size, given),
     }
 
 
@@ -140,5 +164,5 @@ def table(report: Report, words: bool) -> list[str]:
     cells = [["", "nats/token", "bits/character", "accuracy", *(["perplexity"] if words else [])]]
     for name, nats, accuracy in rows:
         share = "" if accuracy is None else f"{100 * accuracy:.1f} %"
-        cells.append([name, f"{nats:.4f}", f"{nats * scale:.4f}", share, *([f"{math.exp(nats):.1f}"] if words else [])])
+        cells.append([name, f"{nats:.4f}", f"{nats * scale:.4f}", share, *([f"{perplexity(nats):.1f}"] if words else [])])
     return table_lines(cells)

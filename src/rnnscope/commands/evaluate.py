@@ -4,13 +4,17 @@ from rnnscope.config.schema import EvaluateConfig
 
 
 def run(config: EvaluateConfig) -> None:
-    """Print the report."""
-    from rnnscope.analysis.evaluate import evaluate_run, table
+    """Print the report, or a score for each line of stdin."""
+    from rnnscope.analysis.evaluate import evaluate_run, score_lines, table
     from rnnscope.format import printable
 
+    if config.lines:
+        for row in score_lines(config):
+            print(printable(row), flush=True)
+        return
     loaded, report = evaluate_run(config)
     score = next(iter(report.scores.values()))
-    print(f"run      {loaded.folder.path}, checkpoint {config.checkpoint}")
+    print(f"run      {printable(str(loaded.folder.path))}, checkpoint {config.checkpoint}")
     unknown = f"{100 * report.unknown:.2f} % unknown"
     print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
     print("\n".join(table(report, loaded.vocabulary.level == "word")))

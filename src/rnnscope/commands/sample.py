@@ -1,45 +1,56 @@
 """`rnnscope sample`: text from a run, streamed to stdout; nothing else goes there."""
 
+import io
 import secrets
 import sys
+from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 from rnnscope.config.schema import SampleConfig
 
 
 def run(config: SampleConfig) -> None:
     """Generate what `config` asks for and write it as it comes."""
-    from rnnscope.format import printable
+    from rnnscope.runs.generation import spaced
     from rnnscope.runs.load import load
+    from rnnscope.text_io import read_stdin
 
     how = asdict(config)
     del how["plugins"]  # imported already
     loaded = load(how.pop("run"), how.pop("checkpoint"))
     if how["prompt"] == "-":
-        how["prompt"] = sys.stdin.read()
+        how["prompt"] = read_stdin("prompt")
     if how["seed"] is None:
         how["seed"] = secrets.randbits(31)
         print(f"run={loaded.folder.path} seed={how['seed']}", file=sys.stderr)
-    clean = printable if sys.stdout.isatty() else str  # a terminal obeys control characters, a file does not
+    if not all(parameter.isfinite().all() for parameter in loaded.model.parameters()):
+        print("warning: these weights are not finite: the run diverged, and what it writes means nothing", file=sys.stderr)
+    if how["top_k"] is not None and how["top_k"] >= len(loaded.vocabulary):
+        print(f"top_k={how['top_k']} draws from all: the vocabulary has {len(loaded.vocabulary)} tokens", file=sys.stderr)
+    if spaced(loaded.vocabulary, how["prompt"]) != how["prompt"]:
+        print("the prompt is read with a space in front: its first word is known only after one", file=sys.stderr)
     pieces = loaded.stream(**how)
     if how["count"] == 1:
-        _stream(how["prompt"], (row[0] for row in pieces), clean)
+        _write(how["prompt"])
+        for row in pieces:
+            _write(row[0])
     else:
-        _together(how["prompt"], pieces, how["count"], clean)
+        _write("\n---\n".join(_whole(how["prompt"], pieces, how["count"])))
+    _write("\n")
 
 
-def _stream(prompt: str, pieces: Any, clean: Any) -> None:
-    sys.stdout.write(clean(prompt))
-    for piece in pieces:
-        sys.stdout.write(clean(piece))
-        sys.stdout.flush()
-    sys.stdout.write("\n")
+def _write(text: str) -> None:
+    """Write text at once, as it is; only a terminal would obey control characters."""
+    from rnnscope.format import printable
+
+    sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()
 
 
-def _together(prompt: str, rows: Any, count: int, clean: Any) -> None:
-    """Texts that advance together cannot stream to one place: they are written whole, a line of dashes between."""
-    texts = [prompt] * count
+def _whole(prompt: str, rows: Iterator[list[str]], count: int) -> Iterator[str]:
+    """Return whole texts: those that advance together cannot stream to one place."""
+    texts = [io.StringIO() for _ in range(count)]
     for row in rows:
-        texts = [text + piece for text, piece in zip(texts, row, strict=True)]
-    sys.stdout.write(clean("\n---\n".join(texts) + "\n"))
+        for text, piece in zip(texts, row, strict=True):
+            text.write(piece)
+    return (prompt + text.getvalue() for text in texts)

@@ -17,6 +17,7 @@ from rnnscope.config import schema
 from rnnscope.config.extensions import import_plugins, plugins_in
 from rnnscope.config.overrides import EXTENSIONS, replacing
 from rnnscope.errors import UserError
+from rnnscope.text_io import check_argument
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,8 @@ def composition_of(cfg: DictConfig, found: Any) -> Composition:
 
 def compose_command(overrides: list[str]) -> Composition:
     """Return what Hydra composes for `rnnscope train <overrides>`, for use from Python."""
+    for override in overrides:
+        check_argument(override)
     overrides = replacing(overrides)
     import_plugins(plugins_in(overrides))
     schema.register()

@@ -120,6 +120,7 @@ class EvaluateConfig:
     checkpoint: str = "best"
     split: str = "val"
     text: str | None = None
+    lines: bool = False
     precision: str = "auto"
     window: int = 256
     plugins: list[str] = field(default_factory=list[str])

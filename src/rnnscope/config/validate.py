@@ -41,6 +41,7 @@ AT_LEAST_ONE = {
     "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
     "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
 }
+FLOAT32 = 1e-38, 1e38  # what training computes with holds no smaller or larger sizes
 ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "clip_value")
 
 
@@ -146,6 +147,7 @@ def check_config(config: TrainConfig) -> None:
         UserError: for the first of them.
     """
     trainer = config.trainer
+    check_floats(config)
     for group, keys in AT_LEAST_ONE.items():
         for key in keys:
             value = getattr(getattr(config, group), key)
@@ -164,4 +166,19 @@ def check_config(config: TrainConfig) -> None:
     if not 0 <= config.seed < 2**63:
         raise UserError(f"seed={config.seed} must not be negative, nor beyond 2^63")
     for temperature in config.monitor.sample_temperatures:
-        check_temperature(temperature)
+        check_temperature(temperature, "monitor.sample_temperatures")
+    if config.monitor.sample_length < 0:
+        raise UserError(f"monitor.sample_length={config.monitor.sample_length} must be at least 1, or 0 for no samples")
+
+
+def check_floats(config: TrainConfig) -> None:
+    """Refuse numbers that are finite and above 0 as they are typed, but not in the float32 that they are used in.
+
+    Raises:
+        UserError: for the first of them, naming the key.
+    """
+    least, most = FLOAT32
+    for key, value in flatten(asdict(config)).items():
+        for number in cast(list[Any], value if isinstance(value, list) else [value]):
+            if isinstance(number, float) and number and not least <= abs(number) <= most:
+                raise UserError(f"{key}={number} is beyond what training computes with: at least {least}, at most {most}, or 0")

@@ -193,21 +193,28 @@ class StreamWindows(Windows):
 class ZeroStateWindows(Windows):
     """Independent windows from a zero state that tile a stream: `sequence_length` targets each, `batch_size` at a time.
 
-    Each token is a target exactly once; only the last window is padded. `stream`, `given`: see `StreamWindows`.
+    Each token is a target exactly once; only the last window is padded. `stream`, `given`: see `StreamWindows`. Windows
+    longer than `most` come in parts of that length, between which the state is carried.
     """
 
-    def __init__(self, stream: np.ndarray, batch_size: int, sequence_length: int, given: int | None = None) -> None:
+    def __init__(
+        self, stream: np.ndarray, batch_size: int, sequence_length: int, given: int | None = None, most: int | None = None
+    ) -> None:
         super().__init__(batch_size, sequence_length)
         self._stream, self._given = np.asarray(stream), given
         self._tokens = len(stream) - 1
-        self.windows_per_epoch = -(-self._tokens // (batch_size * sequence_length))
+        self._time = min(most or sequence_length, sequence_length)
+        self._parts = -(-sequence_length // self._time)
+        self.windows_per_epoch = -(-self._tokens // (batch_size * sequence_length)) * self._parts
         self.tokens_per_epoch = self._tokens - count_given(stream, given)
 
     def window(self, epoch: int, number: int) -> Window:
-        first = (number * self.batch_size + np.arange(self.batch_size)) * self.sequence_length
-        length = np.clip(self._tokens - first, 0, self.sequence_length)
-        inputs, targets, counts = cut(self._stream, first, length, self.sequence_length, self._given)
-        return Window(inputs, targets, int(counts.sum()), True, epoch)
+        group, part = divmod(number, self._parts)
+        begin = part * self._time
+        first = (group * self.batch_size + np.arange(self.batch_size)) * self.sequence_length + begin
+        length = np.clip(self._tokens - first, 0, min(self._time, self.sequence_length - begin))
+        inputs, targets, counts = cut(self._stream, first, length, self._time, self._given)
+        return Window(inputs, targets, int(counts.sum()), part == 0, epoch)
 
 
 def count_given(stream: np.ndarray, given: int | None) -> int:

@@ -44,6 +44,11 @@ def safe_cut(text: str) -> int:
     return 0
 
 
+def slices(text: str) -> Iterator[str]:
+    """A text that is in memory, block by block."""
+    return (text[at : at + BLOCK] for at in range(0, len(text), BLOCK))
+
+
 def cut_blocks(texts: Iterable[str], size: int = BLOCK) -> Iterator[str]:
     """`texts` in blocks of about `size` characters, cut at safe places, or anywhere once a block has 4 x `size`."""
     rest = ""

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnscope.data.clean_text import CleanText
+from rnnscope.data.cleaning import cut_blocks, slices
 from rnnscope.data.hashing_writer import HashingWriter
 from rnnscope.data.units import Units, units, units_of
 from rnnscope.data.vocabulary import Vocabulary
@@ -34,12 +35,18 @@ class SplitInfo:
 def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None) -> np.ndarray:
     """The ids of any text with START in front: (tokens + 1,), as windows need them. At byte level START is a line feed.
 
-    With `start_end`, START and END surround each document, paragraph, line or sentence, as in a dataset.
+    With `start_end`, START and END surround each document, paragraph, line or sentence, as in a dataset. Besides the ids no
+    more than a block of the text is in memory.
     """
     if start_end is not None:
         return np.concatenate([_between(some, vocabulary)[0] for some in units_of(text, start_end)])
-    start = np.array([vocabulary.start], dtype=vocabulary.dtype)
-    return np.concatenate([start, vocabulary.encode_block(text)])
+    return np.insert(encode_blocks(vocabulary, text), 0, vocabulary.start)
+
+
+def encode_blocks(vocabulary: Vocabulary, text: str) -> np.ndarray:
+    """The ids of any text, (tokens,) in the smallest integer type, encoded block by block."""
+    blocks = [vocabulary.encode_block(block) for block in cut_blocks(slices(text))]
+    return np.concatenate([np.zeros(0, vocabulary.dtype), *blocks])
 
 
 def encode_split(text: CleanText, start: int, end: int, kind: str | None, vocabulary: Vocabulary, path: Path) -> SplitInfo:

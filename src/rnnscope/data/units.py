@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import chain
 from typing import NamedTuple
 
 from rnnscope.data.clean_text import CleanText
-from rnnscope.data.cleaning import BLOCK, cut_blocks
+from rnnscope.data.cleaning import BLOCK, cut_blocks, slices
 from rnnscope.errors import UserError
 
 KINDS = ("document", "paragraph", "line", "sentence")
@@ -54,10 +55,8 @@ def units(text: CleanText, start: int, end: int, kind: str | None, *, words: boo
 
 def units_of(text: str, kind: str) -> Iterator[Units]:
     """The units of a text that is in memory: see `units`. The whole is one document."""
-    if kind == "document":
-        yield Units([text], True, True)
-    else:
-        yield from _divided(cut_blocks([text]), SPLITTERS[kind])
+    blocks = cut_blocks(slices(text))
+    yield from _long_document(blocks) if kind == "document" else _divided(blocks, SPLITTERS[kind])
 
 
 def _whole_documents(text: CleanText, start: int, end: int) -> Iterator[Units]:
@@ -74,17 +73,18 @@ def _whole_documents(text: CleanText, start: int, end: int) -> Iterator[Units]:
             yield Units(small, True, True)
         small, size = ([first], len(first)) if second is None else ([], 0)
         if second is not None:
-            yield from _long_document(first, second, document)
+            yield from _long_document(chain([first, second], document))
     if small:
         yield Units(small, True, True)
 
 
-def _long_document(first: str, second: str, others: Iterator[str]) -> Iterator[Units]:
-    yield Units([first], True, False)
-    for block in others:
-        yield Units([second], False, False)
-        second = block
-    yield Units([second], False, True)
+def _long_document(blocks: Iterator[str]) -> Iterator[Units]:
+    """The one document that the blocks make."""
+    block, opens = next(blocks, ""), True
+    for after in blocks:
+        yield Units([block], opens, False)
+        block, opens = after, False
+    yield Units([block], opens, True)
 
 
 def _divided(blocks: Iterator[str], split: Callable[[str], tuple[list[str], bool]]) -> Iterator[Units]:

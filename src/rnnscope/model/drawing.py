@@ -7,6 +7,8 @@ from torch import Tensor
 
 from rnnscope.errors import UserError
 
+HOTTEST = torch.finfo(torch.float32).max  # temperature
+
 
 @dataclass(frozen=True)
 class SamplingOptions:
@@ -18,6 +20,7 @@ class SamplingOptions:
         never: ids that are never drawn (UNK and START).
         end: the id that ends a text, None without one.
         minimum_length: tokens before `end` may be drawn.
+        again: whether a text that has ended begins again where it began.
 
     Raises:
         UserError: for a value outside its range.
@@ -28,12 +31,15 @@ class SamplingOptions:
     never: tuple[int, ...] = ()
     end: int | None = None
     minimum_length: int = 0
+    again: bool = False
 
     def __post_init__(self) -> None:
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"top_k={self.top_k} must be at least 1, or null to draw among all tokens")
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise UserError(f"top_p={self.top_p} must lie in (0, 1], or null to draw among all tokens")
+        if self.minimum_length < 0:
+            raise UserError(f"minimum_length={self.minimum_length} must be at least 0")
 
     def forbidden(self, drawn: int, like: Tensor) -> Tensor:
         """Return what to add to logits (count, V): -inf at ids that may not come after `drawn` tokens."""
@@ -45,10 +51,10 @@ class SamplingOptions:
         return penalty
 
 
-def check_temperature(temperature: float) -> None:
-    """Refuse a temperature that means nothing."""
-    if not 0 <= temperature < float("inf"):
-        raise UserError(f"temperature={temperature} must be 0 or above; 0 always takes the likeliest token")
+def check_temperature(temperature: float, key: str = "temperature") -> None:
+    """Refuse a temperature that means nothing, or that the logits' precision does not hold."""
+    if not 0 <= temperature <= HOTTEST:
+        raise UserError(f"{key}={temperature} must lie between 0, which always takes the likeliest token, and {HOTTEST:.2g}")
 
 
 def draw(logits: Tensor, temperatures: Tensor, options: SamplingOptions, uniform: Tensor) -> Tensor:
@@ -82,6 +88,8 @@ def keep_top(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
     if top_p is not None and top_p < 1:
         ordered, order = logits.sort(-1, descending=True)
         before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # probability of all likelier tokens
-        ordered = ordered.masked_fill(before >= top_p, -torch.inf)  # the likeliest has 0 before it and always stays
+        beyond = before >= top_p
+        beyond[:, 0] = False  # float32 takes a top_p below 1e-45 for 0, which nothing lies before
+        ordered = ordered.masked_fill(beyond, -torch.inf)
         logits = torch.empty_like(logits).scatter_(-1, order, ordered)
     return logits

@@ -70,13 +70,18 @@ class LanguageModel(nn.Module):
 
     def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Do as `forward` with time first, as the kernels work: `tokens` (time, batch), logits (time, batch, V)."""
+        hidden, after = self.encode(tokens, state)
+        return self.head(hidden), after
+
+    def encode(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Return what the head reads (time, batch, hidden_size) for `tokens` (time, batch), and the state after the last."""
         hidden = self._drop(self.embed(tokens), self.input_dropout)  # (time, batch, features)
         after = []
         for index, layer in enumerate(self.cells):
             written, layer_state = layer(hidden, None if state is None else state[index])
             after.append(layer_state)
             hidden = self._drop(self.join(index, hidden, written), self.dropout)
-        return self.head(hidden), after
+        return hidden, after
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return what the first layer reads: (..., features) for ids of any shape."""

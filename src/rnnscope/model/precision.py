@@ -29,13 +29,15 @@ def resolve_device(accelerator: str) -> torch.device:
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 
-def resolve_precision(precision: str, device: torch.device, cell: Cell, hidden_size: int) -> str:
+def resolve_precision(
+    precision: str, device: torch.device, cell: Cell, hidden_size: int, key: str = "trainer.precision"
+) -> str:
     """Return `float32` or `bf16`; `auto` takes bf16 where matrix units make this cell faster with it.
 
     On a CPU that means AMX. Weights, gradients and optimizer stay float32 either way.
     """
     if precision not in PRECISIONS:
-        raise UserError(f"trainer.precision={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
+        raise UserError(f"{key}={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
     if precision != "auto":
         return precision
     if device.type == "cuda":

@@ -10,28 +10,42 @@ from rnnscope.model.graphed_sampling import GraphedDraws
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.stepping import Stepper
 
+BLOCK = 1024  # tokens of a prompt read at once
+
 
 @torch.inference_mode()
 def generate(
-    model: LanguageModel, prompt: list[int], length: int, temperatures: list[float], options: SamplingOptions, seed: int
+    model: LanguageModel,
+    prompt: list[int] | Tensor,
+    length: int,
+    temperatures: list[float],
+    options: SamplingOptions,
+    seed: int,
 ) -> Iterator[list[int | None]]:
     """Yield the next id of each text, `length` times; None for a text that has drawn `options.end`.
 
-    There is one text for each of `temperatures`. All start from `prompt` (at least one id) and advance together. The
-    draws come from a generator of their own on the CPU, so that generating never disturbs training and a seed means the
-    same on every device.
+    There is one text for each of `temperatures`. All start from `prompt` (at least one id) and advance together. With
+    `options.again` a text that has drawn `options.end`, which is yielded then, begins again after `prompt`. The draws
+    come from a generator of their own on the CPU, so that generating never disturbs training and a seed means the same
+    on every device.
 
     Raises:
         UserError: for a temperature below 0.
     """
-    assert prompt, "a prompt holds at least what comes before the first token"
+    assert len(prompt), "a prompt holds at least what comes before the first token"
     for temperature in temperatures:
         check_temperature(temperature)
-    count = len(temperatures)
-    stepper = Stepper(model, _read(model, prompt[:-1], count), count)
-    first, heat = torch.full((count,), prompt[-1]), torch.tensor(temperatures).unsqueeze(-1)  # (count,), (count, 1)
+    count, ids = len(temperatures), torch.as_tensor(prompt)
+    last = int(ids[-1])
+    again = (options.end, last) if options.again and options.end is not None else None
+    stepper = Stepper(model, _read(model, ids[:-1]), count, again)
+    first = torch.full((count,), last)
+    heat = torch.tensor(temperatures, dtype=torch.float32).unsqueeze(-1)  # (count, 1)
     ended = [False] * count
     for ids in _drawn(stepper, first, heat, options, length, torch.Generator().manual_seed(seed)):
+        if again:
+            yield list(ids)
+            continue
         ended = [over or id == options.end for over, id in zip(ended, ids, strict=True)]
         yield [None if over else id for id, over in zip(ids, ended, strict=True)]
         if all(ended):
@@ -55,12 +69,14 @@ def _drawn(
         yield ids.tolist()
 
 
-def _read(model: LanguageModel, prompt: list[int], count: int) -> State | None:
-    """Return the state after `prompt` for each of `count` texts, None for an empty one."""
-    if not prompt:
-        return None
-    was_training = model.training
+def _read(model: LanguageModel, prompt: Tensor) -> State | None:
+    """Return the state after `prompt` (tokens,) as that of one text, None for an empty one.
+
+    The prompt is read once, however many texts begin with it, and block by block: it may be as long as a book.
+    """
+    was_training, state = model.training, None
     model.eval()
-    _, state = model(torch.tensor([prompt] * count, device=model.head.weight.device))
+    for block in prompt.split(BLOCK) if len(prompt) else ():
+        _, state = model.encode(block.long().unsqueeze(-1).to(model.head.weight.device), state)
     model.train(was_training)
     return state

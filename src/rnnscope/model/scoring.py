@@ -71,7 +71,15 @@ class Score:
     @property
     def perplexity(self) -> float:
         """e to the loss: the number of equally likely tokens the model chooses among."""
-        return math.exp(self.loss) if self.loss < 700 else math.inf
+        return perplexity(self.loss)
+
+
+def perplexity(nats: float) -> float:
+    """Return e to a loss in nats per token, infinite where a float64 does not hold it."""
+    try:
+        return math.exp(nats)
+    except OverflowError:
+        return math.inf
 
 
 class Scorer:

@@ -24,15 +24,17 @@ class Stepper:
 
     Args:
         model: its weights are copied as they are now.
-        state: what `model.forward` returned for the texts so far; None starts from zero.
+        state: what `model.forward` returned for the texts so far, or for one text that all begin with; None is zero.
         count: number of texts.
+        again: the id that ends a text, and the id that it then begins again with, from `state`; None lets it go on.
     """
 
-    def __init__(self, model: LanguageModel, state: State | None, count: int) -> None:
-        self.model = model
+    def __init__(self, model: LanguageModel, state: State | None, count: int, again: tuple[int, int] | None = None) -> None:
+        self.model, self._again = model, again
         self._layers = [Layer(layer, model.cell) for layer in model.cells]
         self._table = self._make_table() if model.vocabulary_size <= SMALL else None
-        self.state = [_flat(part) for part in state] if state is not None else self._zero_state(count)
+        self.state = [_flat(part, count) for part in state] if state is not None else self._zero_state(count)
+        self._begin = list(self.state)
 
     @property
     def graphs(self) -> bool:
@@ -50,12 +52,23 @@ class Stepper:
 
     def step(self, ids: Tensor) -> Tensor:
         """Return logits (count, V) for the token after `ids` (count,), and move the state on."""
+        ids = self._begin_again(ids, *self._again) if self._again else ids
         hidden, step = ids, self.model.cell.step
         for index, layer in enumerate(self._layers):
             read = layer.read(hidden) if index else self._read_first(ids)
             self.state[index] = step(read, self.state[index], layer.recurrent, layer.recurrent_bias)
             hidden = self.model.join(index, hidden, self.state[index][0])
         return self.model.head(hidden)
+
+    def _begin_again(self, ids: Tensor, end: int, first: int) -> Tensor:
+        """Put the texts whose id is `end` back to where they began, and return `ids` with `first` for it."""
+        ended = ids == end
+        over = ended.unsqueeze(-1)
+        self.state = [
+            tuple(torch.where(over, old, part) for old, part in zip(begin, now, strict=True))
+            for begin, now in zip(self._begin, self.state, strict=True)
+        ]
+        return ids.masked_fill(ended, first)
 
     def _read_first(self, ids: Tensor) -> Tensor:
         return self._layers[0].read(self.model.embed(ids)) if self._table is None else self._table[ids]
@@ -90,6 +103,7 @@ class Layer:
         return F.linear(hidden, self._weight, self.bias)
 
 
-def _flat(part: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Return one layer's state (1, count, hidden) as a tuple of (count, hidden)."""
-    return tuple(tensor[0] for tensor in part) if isinstance(part, tuple) else (part[0],)
+def _flat(part: Tensor | tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+    """Return one layer's state, (1, count, hidden) or (1, 1, hidden), as a tuple of (count, hidden)."""
+    tensors = part if isinstance(part, tuple) else (part,)
+    return tuple(tensor[0].expand(count, -1) for tensor in tensors)

@@ -2,10 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
-from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import generate
 from rnnscope.monitor.recorder import Journal
 from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.monitor.validation import due
@@ -19,28 +18,30 @@ class Sampler:
 
     Args:
         prompt: text that samples begin with.
-        prompt_ids: its ids, after what stands before any text.
-        length: tokens generated after the prompt.
-        temperatures: one sample each.
-        options: among which tokens is drawn.
-        decode: ids to text.
+        length: tokens generated after the prompt; with 0 there are no samples.
+        temperatures: one card of texts each.
+        cards: those texts, from the model, all of the above and a seed.
         seed: of the run; together with the step it decides the draws.
+        alone: whether each text is a sample of its own, of which a card has several.
     """
 
     prompt: str
-    prompt_ids: list[int]
     length: int
     temperatures: list[float]
-    options: SamplingOptions
-    decode: Callable[[list[int]], str]
+    cards: Callable[[LanguageModel, str, int, list[float], int], list[list[str]]]
     seed: int
+    alone: bool
 
-    def texts(self, model: LanguageModel, step: int) -> list[str]:
-        """Return what `model` writes after the prompt, a text for each temperature."""
+    def samples(self, model: LanguageModel, step: int) -> list[dict[str, Any]]:
+        """Return what `model` writes after the prompt at each temperature, as samples.jsonl has it: a line for each text."""
         seed = (self.seed * 1_000_003 + step) % 2**63
-        rows = list(generate(model, self.prompt_ids, self.length, self.temperatures, self.options, seed))
-        columns = zip(*rows, strict=True)
-        return [self.decode([id for id in column if id is not None]) for column in columns]
+        cards = self.cards(model, self.prompt, self.length, self.temperatures, seed)
+        return [self._sample(step, heat, texts) for heat, texts in zip(self.temperatures, cards, strict=True)]
+
+    def _sample(self, step: int, temperature: float, texts: list[str]) -> dict[str, Any]:
+        between = "\n\n" if any("\n" in text for text in texts) else "\n"
+        sample = {"step": step, "prompt": self.prompt, "temperature": temperature}
+        return sample | {"text": (between + self.prompt).join(texts)} | ({"texts": len(texts)} if self.alone else {})
 
 
 class SampleWriter(Callback):
@@ -59,13 +60,12 @@ class SampleWriter(Callback):
         self.sampler, self.every, self.board, self.file, self.show = sampler, every, board, file, show
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if not due(task, self.every):
+        if not (self.sampler.length and due(task, self.every)):
             return
-        prompt, temperatures = self.sampler.prompt, self.sampler.temperatures
-        texts = self.sampler.texts(task.model, task.step)
-        for temperature, text in zip(temperatures, texts, strict=True):
-            self.file.append({"step": task.step, "prompt": prompt, "temperature": temperature, "text": text})
-            self.board.text(task.step, f"samples/temperature_{temperature}", prompt + text)
-        if texts:
-            middle = len(texts) // 2
-            self.show(task.step, temperatures[middle], prompt + texts[middle])
+        samples = self.sampler.samples(task.model, task.step)
+        for sample in samples:
+            self.file.append(sample)
+            self.board.text(task.step, f"samples/temperature_{sample['temperature']}", sample["prompt"] + sample["text"])
+        if samples:
+            middle = samples[len(samples) // 2]
+            self.show(task.step, middle["temperature"], middle["prompt"] + middle["text"])

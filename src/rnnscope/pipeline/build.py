@@ -22,7 +22,7 @@ from rnnscope.pipeline.extensions import Extensions
 from rnnscope.pipeline.hardware import Hardware, find_hardware, resolve_cuda_graph
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
-from rnnscope.runs.generation import strangers
+from rnnscope.runs.generation import spaced, strangers
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.config import TrainerConfig
@@ -129,7 +129,11 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
         raise UserError(f"{error}; if the run's text lies elsewhere now: text=...") from None
     keep_freed_memory()  # after the text, whose pieces are better given back
     check_data(data.fingerprint, recorded.fingerprint, corpus)
-    if strange := data.vocabulary.unknown(clean(config.monitor.sample_prompt, vars(config.dataset))):
+    typed = clean(config.monitor.sample_prompt, vars(config.dataset))
+    prompt = spaced(data.vocabulary, typed)
+    if prompt != typed:
+        say("monitor.sample_prompt is read with a space in front: its first word is known only after one")
+    if strange := data.vocabulary.unknown(prompt):
         raise UserError(strangers("monitor.sample_prompt", strange))
     return data
 

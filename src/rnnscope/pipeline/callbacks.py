@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
-from rnnscope.data.cleaning import clean
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.curves import TrainingCurves
@@ -19,7 +18,7 @@ from rnnscope.monitor.validation import Validation
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.writers import Writers
-from rnnscope.runs.generation import drawing, first_id, prompt_ids
+from rnnscope.runs.generation import TextGenerator
 from rnnscope.training.callback import Callback, CallbackList
 from rnnscope.training.task import LanguageModelTask
 
@@ -151,24 +150,12 @@ def val_windows(training: Training) -> Iterator[Any]:
 
 
 def make_sample_writer(training: Training, writers: Writers, console: Console) -> SampleWriter:
-    """Return the callback that generates text while training.
-
-    Raises:
-        UserError: when the prompt holds what the vocabulary lacks.
-    """
-    config, vocabulary, monitor = training.config, training.data.vocabulary, training.config.monitor
-    start_end = config.dataset.start_end
-    # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
-    least = monitor.sample_length if start_end == "document" else 0
-    sampler = Sampler(
-        monitor.sample_prompt,
-        [first_id(vocabulary, start_end), *prompt_ids(vocabulary, clean(monitor.sample_prompt, vars(config.dataset)))],
-        monitor.sample_length,
-        monitor.sample_temperatures,
-        drawing(vocabulary, start_end, minimum_length=least),
-        vocabulary.decode,
-        config.seed,
-    )
+    """Return the callback that generates text while training."""
+    config, monitor = training.config, training.config.monitor
+    alone = config.dataset.windows == "samples"
+    generator = TextGenerator(training.data.vocabulary, vars(config.dataset))
+    what = monitor.sample_prompt, monitor.sample_length, monitor.sample_temperatures
+    sampler = Sampler(*what, generator.cards, config.seed, alone)
 
     def show(step: int, temperature: float, text: str) -> None:
         console.say(f"\n--- sample at step {step}, temperature {temperature} ---\n{text}\n---\n")

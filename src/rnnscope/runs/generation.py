@@ -1,29 +1,53 @@
-"""Generating text from a trained model: where a prompt becomes ids, what may be drawn, and how ids become text as they come."""
+"""Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Any
 
+import numpy as np
+import torch
+from torch import Tensor
+
+from rnnscope.data.cleaning import clean
+from rnnscope.data.stream import encode_blocks
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import SamplingOptions
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.sampling import generate
 
 UNKNOWN = ("refuse", "skip", "replace")
+TEXTS = 10  # on a card of a dataset of samples, at least
 
 
-def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> list[int]:
-    """Return the prompt's ids; `unknown` says what becomes of tokens that the vocabulary lacks.
+def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> np.ndarray:
+    """Return the prompt's ids, (tokens,) int32; `unknown` says what becomes of tokens that the vocabulary lacks.
 
     Raises:
         UserError: under the policy `refuse`, naming what is not in the vocabulary.
     """
     if unknown not in UNKNOWN:
         raise UserError(f"unknown={unknown} is not a policy: choose one of {', '.join(UNKNOWN)}")
-    strange = vocabulary.unknown(prompt)
-    if strange and unknown == "refuse":
-        raise UserError(f"{strangers('the prompt', strange)}, or set unknown=skip or unknown=replace")
-    ids = [int(id) for id in vocabulary.encode(prompt)]
-    if strange and unknown == "skip":
-        ids = [id for id in ids if id != vocabulary.unk]
-    return ids
+    prompt = spaced(vocabulary, prompt)
+    ids = encode_blocks(vocabulary, prompt).astype(np.int32)
+    if vocabulary.unk is None or not (ids == vocabulary.unk).any():
+        return ids
+    if unknown == "refuse":
+        raise UserError(f"{strangers('the prompt', vocabulary.unknown(prompt))}, or set unknown=skip or unknown=replace")
+    return ids[ids != vocabulary.unk] if unknown == "skip" else ids
+
+
+def spaced(vocabulary: Vocabulary, prompt: str) -> str:
+    """Return the prompt as it is read: with a space in front where its first word is known only after one.
+
+    Words that keep their spaces are two, ` king` and `king`, of which a text has the second at the start of a line.
+    """
+    if vocabulary.level != "word" or vocabulary.words != "lossless" or not prompt or prompt[0].isspace():
+        return prompt
+    word = prompt.split(maxsplit=1)[0]
+    alone, after = (vocabulary.encode(text)[0] == vocabulary.unk for text in (word, f" {word}"))
+    return f" {prompt}" if alone and not after else prompt
 
 
 def strangers(where: str, tokens: list[str]) -> str:
@@ -32,26 +56,99 @@ def strangers(where: str, tokens: list[str]) -> str:
     return f"{where} has {len(tokens)} token(s) the run's vocabulary lacks: {listed}; leave them out"
 
 
-def first_id(vocabulary: Vocabulary, start_end: str | None) -> int:
-    """Return what a text begins after: START where texts were trained between START and END, else a line end.
+@dataclass(frozen=True)
+class TextGenerator:
+    """Generates as a run was trained, for whoever asks: `sample` one text, a callback those of a card.
 
-    Without START in the text the model met it once an epoch and has hardly learnt what follows it.
+    Args:
+        vocabulary: of the run.
+        dataset: the keys of its dataset: how a prompt is cleaned, what START and END surround, and whether each text was
+            trained from a zero state (`windows=samples`).
     """
-    return vocabulary.start if start_end is not None or vocabulary.unknown("\n") else int(vocabulary.encode("\n")[0])
+
+    vocabulary: Vocabulary
+    dataset: Mapping[str, Any]
+
+    @property
+    def start_end(self) -> str | None:
+        return self.dataset.get("start_end")
+
+    def stream(
+        self,
+        model: LanguageModel,
+        prompt: str,
+        length: int,
+        temperatures: list[float],
+        seed: int,
+        *,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        minimum_length: int = 0,
+        stop: str | None = None,
+        unknown: str = "refuse",
+    ) -> Iterator[list[str]]:
+        """Return an iterator over the next piece of a text for each of `temperatures`; `LoadedRun.stream` says the rest."""
+        ids = self._begin(prompt, unknown)
+        rows = generate(model, ids, length, temperatures, self._options(top_k, top_p, minimum_length), seed)
+        return pieces_of(rows, self.vocabulary, len(temperatures), clean(stop or "", self.dataset))
+
+    def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
+        """Return texts to judge a training by, without the prompt: for each of `temperatures` about `length` tokens.
+
+        That is one text where windows are cut from a stream. Where each text is a sample of its own, it is as many whole
+        ones as `length` has room for: at least `TEXTS`, each at most `length` long. At temperature 0, where all are the
+        same, it is one.
+        """
+        if self.dataset.get("windows") != "samples":
+            # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
+            least = length if self.start_end == "document" else 0
+            pieces = self.stream(model, prompt, length, temperatures, seed, minimum_length=least)
+            return [["".join(column)] for column in zip(*pieces, strict=True)]
+        options = replace(self._options(), again=True)
+        columns = [temperature for temperature in temperatures for _ in range(TEXTS)]
+        rows = generate(model, self._begin(prompt), length, columns, options, seed)
+        texts = [[self.vocabulary.decode(ids) for ids in column] for column in _texts(rows, options.end, -(-length // TEXTS))]
+        cards = [texts[at : at + TEXTS] for at in range(0, len(texts), TEXTS)]
+        return [list(chain(*card)) if heat else card[0][:1] for card, heat in zip(cards, temperatures, strict=True)]
+
+    def _begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
+        """Return the ids of a prompt, (tokens,) int32, after what a text begins after.
+
+        That is a line end where it is a token and no START and END are in the text: the model then met START once an epoch
+        and has hardly learnt what follows it. Elsewhere it is START.
+        """
+        vocabulary = self.vocabulary
+        line_end = vocabulary.encode("\n")  # nothing where words are split at white space
+        known = self.start_end is None and len(line_end) and line_end[0] != vocabulary.unk
+        first = int(line_end[0]) if known else vocabulary.start
+        return torch.from_numpy(np.insert(prompt_ids(vocabulary, clean(prompt, self.dataset), unknown), 0, first))
+
+    def _options(self, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> SamplingOptions:
+        """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
+        vocabulary = self.vocabulary
+        start = None if vocabulary.level == "byte" else vocabulary.start
+        end = vocabulary.end if self.start_end is not None else None
+        never = {vocabulary.unk, start, vocabulary.end} - {end, None}
+        return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
 
 
-def drawing(
-    vocabulary: Vocabulary,
-    start_end: str | None,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    minimum_length: int = 0,
-) -> SamplingOptions:
-    """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
-    start = None if vocabulary.level == "byte" else vocabulary.start
-    end = vocabulary.end if start_end is not None else None
-    never = {vocabulary.unk, start, vocabulary.end} - {end, None}
-    return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
+def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> list[list[list[int]]]:
+    """Return the texts of each column of `rows`, one after the other; the one that ends after `enough` rows is the last."""
+    first = next(rows)
+    columns: list[list[list[int]]] = [[[]] for _ in first]
+    going = set(range(len(first)))
+    for number, ids in enumerate(chain([first], rows), 1):
+        for column in sorted(going):
+            id = ids[column]
+            if id is not None and id != end:
+                columns[column][-1].append(id)
+            elif number < enough:
+                columns[column].append([])
+            else:
+                going.discard(column)
+        if not going:
+            break
+    return columns
 
 
 def pieces_of(rows: Iterator[list[int | None]], vocabulary: Vocabulary, count: int, stop: str | None) -> Iterator[list[str]]:

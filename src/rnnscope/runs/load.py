@@ -20,18 +20,22 @@ from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.sampling import generate
+from rnnscope.model.precision import resolve_precision
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.generation import drawing, first_id, pieces_of, prompt_ids
+from rnnscope.runs.generation import TextGenerator
 from rnnscope.runs.journal import read_curve
 from rnnscope.runs.record import Record, value_at
 from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
+from rnnscope.text_io import check_text
 
-LONGEST = 1024  # tokens scored at once
+LONGEST = 1024  # tokens of a text scored at once
+LOGITS = 1 << 24  # scored at once, 64 MB: fewer tokens where the vocabulary is large
+TOGETHER = 1 << 26  # logits of texts that are generated at once: drawing takes 2 GB
+ROWS = 32  # independent windows scored at once
 
 
 @dataclass(repr=False)
@@ -83,17 +87,27 @@ class LoadedRun:
         for key, value, least in (("length", length, 0), ("count", count, 1)):
             if value < least:
                 raise UserError(f"{key}={value} must be at least {least}")
-        start_end = value_at(self.config, "dataset.start_end")
-        choice = drawing(self.vocabulary, start_end, top_k, top_p, minimum_length)
+        if count > (most := max(1, TOGETHER // len(self.vocabulary))):
+            raise UserError(f"count={count}: with {len(self.vocabulary)} tokens in the vocabulary at most {most} at once")
+        if seed is not None and not 0 <= seed < 2**63:
+            raise UserError(f"seed={seed} must not be negative, nor beyond 2^63")
         check_temperature(temperature)
-        ids = [first_id(self.vocabulary, start_end), *prompt_ids(self.vocabulary, self._cleaned(prompt), unknown)]
+        check_text(prompt, "prompt")
+        check_text(stop or "", "stop")
         seed = secrets.randbits(32) if seed is None else seed
-        rows = generate(self.model, ids, length, [temperature] * count, choice, seed % 2**63)
-        return pieces_of(rows, self.vocabulary, count, self._cleaned(stop or ""))
-
-    def _cleaned(self, text: str) -> str:
-        """Return `text` as the training text was cleaned."""
-        return clean(text, value_at(self.config, "dataset") or {})
+        generator = TextGenerator(self.vocabulary, value_at(self.config, "dataset") or {})
+        return generator.stream(
+            self.model,
+            prompt,
+            length,
+            [temperature] * count,
+            int(seed),
+            top_k=top_k,
+            top_p=top_p,
+            minimum_length=minimum_length,
+            stop=stop,
+            unknown=unknown,
+        )
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
@@ -103,6 +117,11 @@ class LoadedRun:
         """
         return read_curve(self.folder.metrics, tag)
 
+    def is_blank(self, text: str) -> bool:
+        """Whether there is nothing to score in a text: it is empty, or white space that makes no token."""
+        between = value_at(self.config, "dataset.start_end") is not None
+        return (not text or text.isspace()) and (between or not len(self.vocabulary.encode(text)))
+
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.
 
@@ -111,27 +130,49 @@ class LoadedRun:
         Args:
             carried: carry the state through the whole text; False scores independent windows from a zero state.
             window: tokens of those windows.
+
+        Raises:
+            UserError: for an empty text, or a window without a token.
         """
+        if window < 1:
+            raise UserError(f"window={window} must be at least 1")
+        check_text(text, "text")
         kind, windows = value_at(self.config, "dataset.start_end"), value_at(self.config, "dataset.windows") or "stream"
         check_kind(kind, self.vocabulary.level, windows)
-        text = self._cleaned(text)
-        if not text or (kind is not None and not text.strip()):
+        text = clean(text, value_at(self.config, "dataset") or {})
+        if self.is_blank(text):
             raise UserError("there is no text to score: it is empty")
         stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start
-        return evaluate(self.model, _windows(stream, start, kind, windows, carried, window), precision, characters=len(text))
+        size, given = len(self.vocabulary), None if kind is None else start
+        if windows == "samples":
+            source: Windows = SampleWindows(stream, ROWS, longest(size, ROWS), start, seed=None)
+        elif carried:
+            source = carried_windows(stream, size, given)
+        else:
+            source = zero_state_windows(stream, window, size, given)
+        model, device = self.model, self.model.head.weight.device
+        precision = resolve_precision(precision, device, model.cell, model.hidden_size, "precision")
+        return evaluate(self.model, source, precision, characters=len(text))
 
 
-def _windows(stream: np.ndarray, start: int, kind: str | None, windows: str, carried: bool, window: int) -> Windows:
-    """Return the windows that `LoadedRun.score` looks at; with a `kind` of text between START and END, START is given."""
-    if windows == "samples":
-        return SampleWindows(stream, 32, LONGEST, start, seed=None)
-    given = None if kind is None else start
-    if carried:
-        return StreamWindows(stream, 1, min(LONGEST, len(stream) - 1), given=given)
-    return ZeroStateWindows(stream, 32, window, given=given)
+def carried_windows(stream: np.ndarray, size: int, given: int | None) -> StreamWindows:
+    """Return the windows that score a stream as one text, with a vocabulary of `size`; `given` is START where it is in it."""
+    return StreamWindows(stream, 1, min(longest(size, 1), len(stream) - 1), given=given)
 
 
-def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
+def zero_state_windows(stream: np.ndarray, window: int, size: int, given: int | None) -> ZeroStateWindows:
+    """Return the windows that score each `window` tokens of a stream by themselves."""
+    window = min(window, len(stream) - 1)
+    rows = min(ROWS, -(-(len(stream) - 1) // window))
+    return ZeroStateWindows(stream, rows, window, given, longest(size, rows))
+
+
+def longest(size: int, rows: int) -> int:
+    """Return how many tokens of each of `rows` texts are scored at once: with a larger vocabulary fewer, or memory ends."""
+    return max(1, min(LONGEST, LOGITS // (rows * size)))
+
+
+def load(run: str = "latest", checkpoint: str | int = "best") -> LoadedRun:
     """Open the run that `run` names, with the weights of `checkpoint`: best, last, or a kept step.
 
     Raises:
@@ -143,7 +184,7 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     if checkpoint == "best" and folder.weights.exists():
         load_weights(model, folder.weights)
     else:
-        fill_from_checkpoint(model, folder, checkpoint)
+        fill_from_checkpoint(model, folder, str(checkpoint))
     model.eval()
     return LoadedRun(folder, config, vocabulary, model)
 

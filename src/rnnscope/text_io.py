@@ -1,0 +1,61 @@
+"""Text that comes from a person and goes to one: Unicode on the way in, UTF-8 on the way out, whatever the locale is."""
+
+import io
+import os
+import sys
+from collections.abc import Iterator
+
+from rnnscope.errors import UserError
+
+
+def prepare_output() -> None:
+    """Let stdout and stderr take any text: files and pipes get UTF-8, a terminal gets `?` for what it cannot show."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed by who started this process
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 it stays open
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
+def check_text(text: str, key: str) -> None:
+    """Refuse text that no file can hold: it has surrogates, which the bytes of an argument become that are not UTF-8.
+
+    Raises:
+        UserError: naming the `key` that it was given for.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        code = ord(text[error.start])
+        found = f"the byte 0x{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else f"the surrogate U+{code:04X}"
+        remedy = "write text as UTF-8, and rename a file or folder that has such a name"
+        raise UserError(f"{key}: character {error.start + 1} is {found}, which is not UTF-8: {remedy}") from None
+
+
+def check_argument(argument: str) -> None:
+    """Do as `check_text` for a word of a command line, `key=value` or an option."""
+    key, _, value = argument.partition("=")
+    check_text(key, "a key")
+    check_text(value, key)
+
+
+def read_stdin(key: str) -> str:
+    """Return all of stdin, for `key`, with line feeds for line ends.
+
+    Raises:
+        UserError: where it is closed, or not UTF-8.
+    """
+    return "".join(stdin_lines(key)).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def stdin_lines(key: str) -> Iterator[str]:
+    """Yield the lines of stdin as they come, each with its line end; see `read_stdin`."""
+    if sys.stdin is None:
+        raise UserError(f"{key}=-: stdin is closed: pipe a text into it")
+    for number, line in enumerate(iter(sys.stdin.buffer.readline, b""), 1):
+        try:
+            yield line.decode("utf-8")
+        except UnicodeDecodeError as error:
+            where = f"line {number} of stdin has the byte 0x{line[error.start]:02X}, which is not UTF-8 ({error.reason})"
+            raise UserError(f"{key}=-: {where}: convert it, as in iconv -f latin1 -t utf-8") from None
