@@ -16,6 +16,7 @@ import torch
 
 from rnnscope.errors import UserError, shown
 from rnnscope.runs.files import remove_temporaries, replace_file, sha256_of, sync_folder
+from rnnscope.runs.plain_values import is_mapping
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 KEPT = re.compile(r"step_(\d{1,18})\.ckpt")
@@ -136,7 +137,7 @@ class Checkpoints:
 def step_of(state: dict[str, Any]) -> int:
     """Return the step that a checkpoint was written after, -1 where it does not say."""
     task = state.get("task")
-    step = task.get("step") if isinstance(task, dict) else None
+    step = task.get("step") if is_mapping(task) else None
     return step if type(step) is int else -1
 
 
@@ -160,7 +161,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if type(error).__name__ == "UnpicklingError":  # torch's words for it advise to open the file unsafely
             reason = "it is damaged, or holds something else"
         raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({reason})") from error
-    if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
+    if not is_mapping(loaded) or not is_mapping(loaded.get("state_dict")):
         raise UserError(f"{path} is not a checkpoint of rnnscope: it holds no state_dict")
     return loaded
 
