@@ -192,7 +192,7 @@ def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
         return ["dataset=text_files", *overrides]
     if "text" not in keys:
         return overrides
-    from rnnscope.config.changes import ONE_TEXT
+    from rnnscope.config.places import ONE_TEXT
 
     others = [f"dataset.corpus.{key}={'null' if value is None else value}" for key, value in ONE_TEXT.items()]
     return [*others, *overrides]

@@ -1,4 +1,4 @@
-"""Where rnnscope keeps what it makes."""
+"""Where rnnscope keeps what it makes, and which place a path means that somebody typed."""
 
 import os
 from pathlib import Path
@@ -6,9 +6,22 @@ from pathlib import Path
 
 def outputs_folder() -> Path:
     """Return where runs, sweeps and the cache live: `RNNSCOPE_OUTPUTS`, else outputs/ under the current folder."""
-    return Path(os.environ.get("RNNSCOPE_OUTPUTS") or "outputs")
+    return Path(os.path.expanduser(os.environ.get("RNNSCOPE_OUTPUTS") or "outputs"))
 
 
 def cache_folder() -> Path:
     """Return where downloaded and encoded texts live."""
     return outputs_folder() / "cache"
+
+
+def absolute_path(typed: str) -> str:
+    """Return the path of a text that was typed, as it is recorded: it means the same from any folder.
+
+    A name that is not here but under RNNSCOPE_DATA stays a name, as do nothing and `-`.
+    """
+    path = os.path.expanduser(typed)
+    if os.path.lexists(path):
+        return str(Path(path).absolute())
+    data = os.environ.get("RNNSCOPE_DATA")
+    named = path in ("", "-") or (data is not None and Path(data, path).exists())
+    return typed if named else str(Path(path).absolute())

@@ -48,10 +48,10 @@ def test_any_file_name_is_a_text(name, story, outputs, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert main(["train", f"text={name}", *TINY, "trainer.max_steps=2"]) == 0, capsys.readouterr().err
     run = only_run(outputs)
-    assert rnnscope.load(str(run)).config["dataset"]["corpus"]["path"] == name
+    assert rnnscope.load(str(run)).config["dataset"]["corpus"]["path"] == str(tmp_path / name)
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert record["status"] == "finished"
-    assert record["config"]["dataset.corpus.path"] == name
+    assert record["config"]["dataset.corpus.path"] == str(tmp_path / name)
 
 
 def test_a_new_user_trains_samples_and_scores(story, tmp_path):

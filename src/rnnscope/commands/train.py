@@ -24,7 +24,7 @@ def run_from(config: TrainFromConfig) -> int:
     from rnnscope.pipeline.fit import fit_changed
     from rnnscope.runs.find import find_run
 
-    return fit_changed(find_run(config.parent, "from"), parse_changes(config.changes, groups=True)).exit_status
+    return fit_changed(find_run(config.parent, "from"), parse_changes(config.changes, groups=True), config.data).exit_status
 
 
 def main(line: CommandLine) -> int:

@@ -140,6 +140,7 @@ def typed(command: str, cfg: DictConfig) -> Any:
     values: Any = OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
     if command != "train":
         return schema.COMMANDS[command](**values)
+    from rnnscope.config.places import with_absolute_places
     from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
 
-    return from_plain(values)
+    return from_plain(with_absolute_places(values))

@@ -8,11 +8,11 @@ from collections.abc import Iterable
 
 VERBATIM = {
     "train": {"text": "dataset.corpus.path", "init_from": "init_from", "monitor.sample_prompt": "monitor.sample_prompt"},
-    "train_from": {"from": "parent"},
-    "resume": {"run": "run"},
-    "reproduce": {"run": "run", "text": "text"},
+    "train_from": {"from": "parent", "data": "data"},
+    "resume": {"run": "run", "data": "data", "text": "data"},
+    "reproduce": {"run": "run", "data": "data", "text": "data"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
-    "evaluate": {"run": "run", "text": "text"},
+    "evaluate": {"run": "run", "data": "data", "text": "text"},
     "compare": {
         **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
         "with": "other",
@@ -48,12 +48,11 @@ def replacing(overrides: Iterable[str]) -> list[str]:
 
 
 def verbatim_of(command: str) -> dict[str, str]:
-    """Return the verbatim keys of all forms of a command, and what they set: `train from=` is one, `resume text=` another."""
-    found = VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
-    return found | {"text": VERBATIM["train"]["text"]} if command == "resume" else found
+    """Return the verbatim keys of all forms of a command, and what they set: `train from=` is one."""
+    return VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
 
 
 def as_typed(message: str, arguments: list[str]) -> str:
-    """Return `message` with the key of the text as it was typed: `text=` stands for a longer one."""
-    typed = any(argument.startswith("text=") for argument in arguments)
-    return message.replace(f"{VERBATIM['train']['text']}=", "text=") if typed else message
+    """Return `message` with the key of the text as it was typed: `text=` and `data=` stand for a longer one."""
+    typed = next((argument.partition("=")[0] for argument in arguments if argument.startswith(("text=", "data="))), None)
+    return message.replace(f"{VERBATIM['train']['text']}=", f"{typed}=") if typed else message

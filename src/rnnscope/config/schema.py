@@ -55,12 +55,14 @@ class SearchConfig:
 @dataclass
 class TrainFromConfig:
     parent: str = MISSING
+    data: str | None = None
     changes: list[str] = field(default_factory=list[str])
 
 
 @dataclass
 class ResumeConfig:
     run: str = "latest"
+    data: str | None = None
     changes: list[str] = field(default_factory=list[str])
 
 
@@ -68,7 +70,7 @@ class ResumeConfig:
 class ReproduceConfig:
     run: str = "latest"
     until: int | None = None
-    text: str | None = None
+    data: str | None = None
 
 
 @dataclass
@@ -92,6 +94,7 @@ class EvaluateConfig:
     run: str = "latest"
     checkpoint: str = "best"
     split: str = "val"
+    data: str | None = None
     text: str | None = None
     precision: str = "auto"
     window: int = 256

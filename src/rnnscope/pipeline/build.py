@@ -11,7 +11,6 @@ from rnnscope.allocator import keep_freed_memory
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import check_config
 from rnnscope.data.batches import Windows
-from rnnscope.data.config import CorpusConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
@@ -21,6 +20,7 @@ from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
 from rnnscope.runs.generation import strangers
 from rnnscope.runs.load import LoadedRun
+from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.snapshot import build_model
 from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.collectives import Collectives
@@ -98,36 +98,13 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
     vocabulary = recorded.vocabulary or (start.vocabulary if start else None)
     places = {"cache_dir": options.cache or cache_folder(), "say": say}
     data = TextData.from_config(config.dataset, seed=config.seed, vocabulary=vocabulary, **places)
-    try:
+    with finding(corpus, recorded.fingerprint):
         data.prepare()
-    except UserError as error:
-        if not recorded.fingerprint or corpus.path is None:
-            raise
-        raise UserError(f"{error}; if the run's text lies elsewhere now: text=...") from None
     keep_freed_memory()  # after the text, whose pieces are better given back
     check_data(data.fingerprint, recorded.fingerprint, corpus)
     if strange := data.vocabulary.unknown(config.monitor.sample_prompt):
         raise UserError(strangers("monitor.sample_prompt", strange))
     return data
-
-
-def check_data(found: dict[str, Any], recorded: dict[str, Any], corpus: CorpusConfig) -> None:
-    """Refuse data whose tokens are not the ones recorded: file names and settings may differ, ids may not.
-
-    Raises:
-        UserError: saying what changed.
-    """
-    if not recorded or all(found[key] == recorded.get(key) for key in ("vocabulary", "streams")):
-        return
-    parts = {"text": "the text itself", "settings": "how it is read (settings, or versions of libraries)"}
-    changed = [what for key, what in parts.items() if found[key] != recorded.get(key)]
-    old = recorded["streams"] if isinstance(recorded.get("streams"), dict) else {}
-    streams = [name for name, digest in found["streams"].items() if digest != old.get(name)]
-    where = corpus.path or f"packages {', '.join(corpus.packages)}"
-    raise UserError(
-        f"the data changed since the run was trained: {' and '.join(changed) or 'the vocabulary'} of {where} differs"
-        f" ({', '.join(streams)} split); put the text back, or start a new run with: rnnscope train"
-    )
 
 
 def make_model(

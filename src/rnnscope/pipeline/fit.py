@@ -5,14 +5,15 @@ from typing import Any
 
 from rnnscope.config.changes import complete, with_changes
 from rnnscope.config.compose import Composition
+from rnnscope.config.places import is_text, moved_to, with_absolute_places
 from rnnscope.config.schema import TrainConfig
-from rnnscope.config.validate import recorded_config
+from rnnscope.config.validate import from_plain, recorded_config
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.follow import follow
 from rnnscope.pipeline.lightning import quiet_lightning
-from rnnscope.pipeline.options import Job, RunOptions
+from rnnscope.pipeline.options import Job, Recorded, RunOptions
 from rnnscope.pipeline.session import Result, Session
 from rnnscope.pipeline.warm_start import adopt
 from rnnscope.runs.environment import environment, git_patch
@@ -36,15 +37,19 @@ def fit_composed(config: TrainConfig, composition: Composition, job: Job | None 
     return fit(config, name, composition.files, RunOptions(parent=parent, job=job))
 
 
-def fit_changed(parent: RunFolder, changes: dict[str, Any]) -> Result:
+def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None = None) -> Result:
     """Train what an earlier run trained, in a new run with values of dotted keys changed, and say what differs.
 
+    Args:
+        data: where the text lies now, if it has moved.
+
     Raises:
-        UserError: for a key or value that training does not take.
+        UserError: for a key or value that training does not take, and for a text that is neither the parent's nor named.
     """
     record = Record.read(parent.record)
     old = recorded_config(parent, record)
-    new = with_changes(old, complete(changes))
+    new = with_changes(old, moved_to(old.dataset.corpus, data) | complete(changes))
+    new = from_plain(with_absolute_places(asdict(new)))  # of an older version the parent may have relative ones
     if "init_from" in changes:
         new, _ = adopt(new, changes)
     changed = differences(asdict(old), asdict(new))
@@ -52,7 +57,9 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any]) -> Result:
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
-    return fit(new, options=RunOptions(parent=parent_entry(record, changed=changed)))
+    text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
+    recorded = Recorded(fingerprint={"text": text} if text else {})
+    return fit(new, new.name, options=RunOptions(recorded, parent=parent_entry(record, changed=changed)))
 
 
 def fit(
