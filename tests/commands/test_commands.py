@@ -189,7 +189,7 @@ def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, ca
     assert main(["evaluate", "precision=float32", "window=32", f"text={tmp_path / 'the val (1).txt'}"]) == 0
     assert table_of(capsys.readouterr().out) == rows
     assert main(["evaluate", "precision=float32", "split=test"]) == 0
-    line_with(capsys.readouterr().out, "test split", "text_files")
+    line_with(capsys.readouterr().out, "test split", "story")
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train"])

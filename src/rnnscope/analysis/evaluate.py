@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rnnscope.config.changes import with_changes
-from rnnscope.config.places import moved_to
+from rnnscope.config.places import moved_to, text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.batches import StreamWindows, ZeroStateWindows
@@ -96,7 +96,7 @@ def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) ->
     if config.split not in ("train", "val", "test"):
         raise UserError(f"split={config.split} is unknown: choose train, val or test")
     data = _own_data(loaded, recorded, config.split)
-    return data, config.split, f"{config.split} split of {data.config.name}"
+    return data, config.split, f"{config.split} split of {text_name(data.config)}"
 
 
 def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:

@@ -5,7 +5,7 @@ from typing import Any
 
 from rnnscope.config.changes import complete, with_changes
 from rnnscope.config.compose import Composition
-from rnnscope.config.places import is_text, moved_to, with_absolute_places
+from rnnscope.config.places import is_text, moved_to, text_name, with_absolute_places
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import from_plain, recorded_config
 from rnnscope.format import plural, printable
@@ -68,7 +68,7 @@ def fit(
     """Train what `config` describes in a new run folder and return how it ended.
 
     Args:
-        name: of the folder under outputs/runs; None takes dataset-model-optimizer. A job of a sweep has its own.
+        name: of the folder under outputs/runs; None takes text-model-optimizer. A job of a sweep has its own.
         command: Hydra's own record of the command line, kept under .hydra/.
 
     Raises:
@@ -94,7 +94,7 @@ def fit(
 
 def run_name(config: TrainConfig) -> str:
     """Return the default name of a run's folder."""
-    return f"{config.dataset.name}-{config.model.cell}-{config.optimizer.name}"
+    return f"{text_name(config.dataset)}-{config.model.cell}-{config.optimizer.name}"
 
 
 def describe(training: Training, console: Console) -> None:
