@@ -51,10 +51,10 @@ def text_name(dataset: DatasetConfig) -> str:
     if dataset.name != OWN or not dataset.corpus.path:
         return dataset.name
     path = re.split(r"(?<=\.zip)/|/[^/]*[*?\[]", dataset.corpus.path)[0].rstrip("/")  # without members and patterns
-    name = one_line(path.rpartition("/")[2])
+    name = one_line(path.rpartition("/")[2]).lstrip(".")
     if not os.path.isdir(path):
         name = re.sub(r"(\.[A-Za-z]\w{0,7})?(\.(gz|xz|lzma|bz2|zip))?$", "", name)
-    return name.lstrip(".").encode()[:NAME_LIMIT].decode(errors="ignore") or OWN
+    return name.encode()[:NAME_LIMIT].decode(errors="ignore") or OWN
 
 
 def moved_to(corpus: CorpusConfig, data: str | None) -> dict[str, Any]:
