@@ -10,7 +10,18 @@ import os
 import re
 import sys
 
-from rnnscope.config.overrides import SWEEP, VERBATIM, as_typed, protect, quote, verbatim_of
+from rnnscope.config.overrides import (
+    CHANGING,
+    SWEEP,
+    VERBATIM,
+    as_typed,
+    in_quotes,
+    literal,
+    protect,
+    quote,
+    verbatim_of,
+    written_out,
+)
 from rnnscope.errors import UserError
 
 COMMANDS = {
@@ -22,7 +33,6 @@ COMMANDS = {
     "compare": "runs side by side, the best first          rnnscope compare html=report.html",
     "bench": "how fast this machine trains and samples   rnnscope bench",
 }
-CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # options that a word of their own may follow
 CONFIGS = ("job", "hydra", "all")
@@ -116,14 +126,13 @@ def overrides_of(command: str, arguments: list[str]) -> list[str]:
     """Return what Hydra reads: each word as it was meant, whatever Hydra's grammar would make of it."""
     if command in CHANGING:
         arguments = collect_changes(command, arguments)
-    overrides = [protect(command, argument) for argument in arguments]
+    sweeps = any(argument in SWEEP or argument.startswith("sweep=") for argument in arguments)
+    overrides = [protect(command, argument, sweeps) for argument in arguments]
     return select_text_files(arguments, overrides) if command == "train" else overrides
 
 
 def collect_changes(command: str, arguments: list[str]) -> list[str]:
     """Return the arguments with all `key=value` that are not the command's own gathered under its one key `changes`."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
     own, changes = [], []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
@@ -132,9 +141,9 @@ def collect_changes(command: str, arguments: list[str]) -> list[str]:
         if argument.startswith("-") or before in TAKING or key in VERBATIM[command] or key.startswith("hydra"):
             own.append(argument)
         elif equals and key in VERBATIM["train"]:
-            changes.append(f"{VERBATIM['train'][key]}={QuotedString(text=value, quote=Quote.single).with_quotes()}")
+            changes.append(f"{VERBATIM['train'][key]}={literal(key, value, in_quotes)}")
         else:
-            changes.append(argument)
+            changes.append(written_out(command, argument))
     return [*own, f"changes=[{','.join(quote(change) for change in changes)}]"] if changes else own
 
 

@@ -12,6 +12,7 @@ from rnnscope.config.hydra_errors import keys_of, unknown_key
 from rnnscope.config.places import ONE_TEXT, is_place
 from rnnscope.config.schema import GROUPS, TrainConfig
 from rnnscope.errors import UserError
+from rnnscope.format import shell
 from rnnscope.paths import absolute_path
 from rnnscope.runs.segments import with_value
 
@@ -66,9 +67,8 @@ def check_on_the_way(changes: dict[str, Any], run: str) -> None:
             raise UserError(unknown_key(key, "train"))
         group, _, name = key.partition(".")
         if not is_place(key) and (group not in ON_THE_WAY or name in ("", "name")):
-            raise UserError(
-                f"{key} cannot change in the middle of a run; a new run with it: rnnscope train from={run} {key}=..."
-            )
+            again = shell("rnnscope", "train", f"from={run}", f"{key}=...")
+            raise UserError(f"{key} cannot change in the middle of a run; a new run with it: {again}")
 
 
 def with_changes(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:

@@ -1,8 +1,7 @@
 """Turning what Hydra and OmegaConf say, over several lines, into one that names the key and the closest right one."""
 
-import dataclasses
 import re
-import typing
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -151,12 +150,6 @@ def _first_lines(text: str) -> str:
     return "; ".join(line.strip() for line in text.splitlines()[:2] if line.strip() and "full_key" not in line)
 
 
-def keys_of(kind: Any, prefix: str = "") -> typing.Iterator[str]:
+def keys_of(kind: Any) -> Iterator[str]:
     """Yield every dotted key of a schema, those of all choices of a group included."""
-    for field in dataclasses.fields(kind):
-        key = f"{prefix}{field.name}"
-        yield key
-        hint = typing.get_type_hints(kind)[field.name]
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            for option in [hint, *type.__subclasses__(hint)]:
-                yield from keys_of(option, f"{key}.")
+    return (key for key, _ in schema.typed_keys(kind))

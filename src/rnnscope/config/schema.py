@@ -4,7 +4,9 @@ Plain dataclasses: importing this file imports neither torch nor Lightning, so h
 key means stands beside it in conf/; the defaults here are the ones that conf/ does not repeat.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
@@ -140,6 +142,17 @@ GROUPS = {
     "schedule": {name: kind.config for name, kind in SCHEDULES.items()},
     "trainer": {"trainer": TrainerConfig},
 }
+
+
+def typed_keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every dotted key of a schema and its type, those of all choices of a group included."""
+    hints = get_type_hints(kind)
+    for name in (found.name for found in fields(kind)):
+        key, hint = f"{prefix}{name}", hints[name]
+        yield key, hint
+        if isinstance(hint, type) and is_dataclass(hint):
+            for option in [hint, *type.__subclasses__(hint)]:
+                yield from typed_keys(option, f"{key}.")
 
 
 def register() -> None:

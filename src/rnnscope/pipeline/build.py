@@ -15,6 +15,7 @@ from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.paths import cache_folder
+from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.hardware import Hardware, find_hardware, resolve_cuda_graph
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
@@ -22,7 +23,6 @@ from rnnscope.runs.generation import strangers
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.snapshot import build_model
-from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.optimizers import make_optimizer
@@ -140,11 +140,3 @@ def make_task(
     take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives)
     resets = StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None
     return LanguageModelTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say))
-
-
-def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:
-    """Return the optimizer steps that the budgets in steps and epochs allow, None where only the clock limits them."""
-    limits = [trainer.max_steps] if trainer.max_steps is not None else []
-    if trainer.max_epochs is not None:
-        limits.append(math.ceil(trainer.max_epochs * windows_per_epoch))
-    return min(limits) if limits else None

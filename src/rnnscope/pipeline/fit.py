@@ -9,6 +9,7 @@ from rnnscope.config.places import is_text, moved_to, text_name, with_absolute_p
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import from_plain, recorded_config
 from rnnscope.format import plural, printable
+from rnnscope.pipeline.budgets import beyond_schedule
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.follow import follow
@@ -109,6 +110,8 @@ def describe(training: Training, console: Console) -> None:
         f" {tokens:,} training tokens; {hardware.precision} on {hardware.device.type}, {plural(hardware.threads, 'thread')}"
         f"{f' in each of {processes} processes' if processes > 1 else ''}"
     )
+    if line := beyond_schedule(training.config, training.horizon, steps):
+        console.say(line)
     per_epoch = training.windows.windows_per_epoch
     if steps is None:
         console.say(

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from rnnscope.errors import UserError, shown
+from rnnscope.format import shell
 from rnnscope.runs.files import remove_temporaries, replace_file, sha256_of, sync_folder
 from rnnscope.runs.plain_values import is_mapping
 
@@ -67,12 +68,12 @@ class Checkpoints:
             self._link(self.folder / name, self.folder / LAST)
 
     def path(self, which: str) -> Path:
-        """Return the file of `best`, `last`, `previous` or a kept step.
+        """Return the file of `best`, `last`, `previous` or a kept step; or of that file's name.
 
         Raises:
             UserError: when there is none, listing what there is.
         """
-        name = f"step_{which}.ckpt" if which.isdecimal() else f"{which}.ckpt"
+        name = f"step_{which}.ckpt" if which.isdecimal() else f"{which.removesuffix('.ckpt')}.ckpt"
         path = self.folder / name
         if not path.is_file() or path.parent != self.folder:
             found = sorted(file.stem.removeprefix("step_") for file in self.folder.glob("*.ckpt"))
@@ -112,7 +113,8 @@ class Checkpoints:
             if found is None or step_of(state) > step_of(found[1]):
                 found = path.name, state
         if damaged and found is None:
-            raise UserError(f"{self.folder}: no checkpoint is whole ({', '.join(damaged)}); rnnscope reproduce trains it again")
+            again = shell("rnnscope", "reproduce", f"run={self.folder.parent}")
+            raise UserError(f"{self.folder}: no checkpoint is whole ({', '.join(damaged)}); {again} trains it again")
         if damaged and found:
             say(f"going on from {found[0]} instead")
         return found

@@ -48,6 +48,20 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     raise UserError(f"{key}={run}: neither a run folder nor the name of one of the {len(runs)} runs under {root}")
 
 
+def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:
+    """Return the run and checkpoint that are meant: the path of a checkpoint names both.
+
+    Raises:
+        UserError: when there is no such run, or two checkpoints are named.
+    """
+    path = Path(os.path.expanduser(run))
+    if path.suffix != ".ckpt" or not path.is_file():
+        return find_run(run), checkpoint
+    if checkpoint not in ("best", path.stem, path.name):
+        raise UserError(f"run={run} is a checkpoint, and checkpoint={checkpoint} a different one: leave one of them out")
+    return find_run(str(path.parent.parent)), path.stem
+
+
 def _matches(run: str, runs: dict[RunFolder, str]) -> Iterator[list[RunFolder]]:
     """Yield the runs with this very name, then those whose name begins so; lr-0.1 is not lr-0.15."""
     named = {found: (name, found.path.name, _shared_name(found, name)) for found, name in runs.items()}

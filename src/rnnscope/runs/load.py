@@ -22,7 +22,7 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import generate
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
-from rnnscope.runs.find import find_run
+from rnnscope.runs.find import find_checkpoint
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.generation import drawing, first_id, pieces_of, prompt_ids
 from rnnscope.runs.journal import read_rows
@@ -37,13 +37,15 @@ LONGEST = 1024  # tokens scored at once
 class LoadedRun:
     """A trained model with the vocabulary it was trained on.
 
-    `folder.path` is where it lies; `config` is its snapshot as plain values; `model` is a `torch.nn.Module` on the CPU.
+    `folder.path` is where it lies; `config` is its snapshot as plain values; `model` is a `torch.nn.Module` on the CPU, with
+    the weights of `checkpoint`.
     """
 
     folder: RunFolder
     config: dict[str, Any]
     vocabulary: Vocabulary
     model: LanguageModel
+    checkpoint: str = "best"
 
     def __repr__(self) -> str:
         model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell.name}"
@@ -132,10 +134,12 @@ def _windows(stream: np.ndarray, start: int, kind: str | None, windows: str, car
 def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     """Open the run that `run` names, with the weights of `checkpoint`: best, last, or a kept step.
 
+    `run` may be the path of one of its checkpoints.
+
     Raises:
         UserError: when there is no such run or checkpoint, or its files do not fit together.
     """
-    folder = find_run(str(run))
+    folder, checkpoint = find_checkpoint(str(run), checkpoint)
     config, vocabulary = read_config(folder), read_vocabulary(folder)
     model = build_model(model_config(config, str(folder.config)), len(vocabulary), str(folder.config))
     if checkpoint == "best" and folder.weights.exists():
@@ -143,7 +147,7 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     else:
         fill_from_checkpoint(model, folder, checkpoint)
     model.eval()
-    return LoadedRun(folder, config, vocabulary, model)
+    return LoadedRun(folder, config, vocabulary, model, checkpoint)
 
 
 def fill_from_checkpoint(model: LanguageModel, folder: RunFolder, which: str) -> None:
