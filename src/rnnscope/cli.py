@@ -34,7 +34,9 @@ COMMANDS = {
     "bench": "how fast this machine trains and samples   rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
-TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # options that a word of their own may follow
+FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train
+TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i", *FOLDER)  # options that a word of their own may follow
+HYDRAS_OWN = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job", "hydra/job_logging", "hydra/hydra_logging")
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
@@ -82,6 +84,7 @@ def run_command(command: str, arguments: list[str]) -> int:
     if command == "train" and any(argument.startswith("from=") for argument in arguments):
         command = "train_from"
     try:
+        check_folder()
         return hand_over(command, arguments)
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
@@ -101,11 +104,24 @@ def run_command(command: str, arguments: list[str]) -> int:
         return complain(as_typed(message, arguments))
 
 
+def check_folder() -> None:
+    """Refuse to work in a folder that was deleted: whatever then fails would not name it.
+
+    Raises:
+        UserError: naming it.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        where = os.environ.get("PWD", "the current folder")
+        raise UserError(f"{where}: the folder you are in was deleted; change to one that exists") from None
+
+
 def hand_over(command: str, arguments: list[str]) -> int:
     """Import `command` and give it `arguments` as Hydra is to read them."""
     from rnnscope.config.compose import help_page
 
-    check_arguments(arguments)
+    check_arguments(command, arguments)
     if command != "train" and {"-h", "--help"} & set(arguments):
         print(help_page(command))
         return 0
@@ -147,7 +163,7 @@ def collect_changes(command: str, arguments: list[str]) -> list[str]:
     return [*own, f"changes=[{','.join(quote(change) for change in changes)}]"] if changes else own
 
 
-def check_arguments(arguments: list[str]) -> None:
+def check_arguments(command: str, arguments: list[str]) -> None:
     """Refuse what is neither `key=value` nor an option: Hydra's own words for it would be many lines.
 
     Raises:
@@ -157,7 +173,7 @@ def check_arguments(arguments: list[str]) -> None:
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
         if argument.startswith("-"):
-            if key not in (*OPTIONS, *SWEEP):
+            if key not in (*OPTIONS, *SWEEP, *(FOLDER if command.startswith("train") else ())):
                 plain = argument.lstrip("-") if equals else f"{key.lstrip('-')}=..."
                 raise UserError(f"there is no option {key}; keys are written key=value, as in {plain}")
         elif argument[:1] in ("+", "~"):
@@ -170,6 +186,8 @@ def check_arguments(arguments: list[str]) -> None:
             )
         elif equals and not re.fullmatch(r"[\w./@$:-]+", key):
             raise UserError(f"{argument}: {key!r} is not a key; write key=value")
+        elif key.startswith(HYDRAS_OWN):
+            raise UserError(f"{argument} has no effect: rnnscope makes its own folders and logs; set name= or RNNSCOPE_OUTPUTS")
 
 
 def check_options(arguments: list[str]) -> None:
@@ -185,6 +203,8 @@ def check_options(arguments: list[str]) -> None:
         alone = option in ("--info", "-i") and (not value or value.startswith("-"))
         if choices and value not in choices and not alone:
             raise UserError(f"{option} takes one of {', '.join(choices)}, not {value or 'nothing'}")
+        if option in FOLDER and not os.path.isdir(value):
+            raise UserError(f"{option}={value} is not a folder: give the one with your config files")
         if option in ("--package", "-p") and not value:
             raise UserError(f"{option} takes the name of a section, such as model")
 

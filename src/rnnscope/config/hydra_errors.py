@@ -8,6 +8,7 @@ from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from rnnscope.config import schema
 from rnnscope.config.overrides import verbatim_of
@@ -25,7 +26,7 @@ ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
 
 def advice(error: Exception, command: str) -> str | None:
     """Return the line that tells the user what to do about an error, None for a defect of rnnscope."""
-    if isinstance(error, (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError)):
+    if isinstance(error, (UserError, HydraException, OmegaConfBaseException, YAMLError, FileNotFoundError, PermissionError)):
         return one_line(error, command)
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or outputs_folder()
@@ -40,6 +41,8 @@ def one_line(error: BaseException, command: str) -> str:
     text = str(error)
     if isinstance(error, UserError):
         return " ".join(text.split("\n"))
+    if isinstance(error, YAMLError):
+        return f"a config file is not YAML: {' '.join(text.split())}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}{_outputs_hint(str(error.filename))}"
     if unknown := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is not in struct|not in)", text):

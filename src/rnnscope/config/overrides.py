@@ -6,6 +6,7 @@ Opened for every command line, `--help` too: it imports nothing heavy.
 import os
 import re
 from collections.abc import Callable, Iterable
+from decimal import Decimal
 
 TEXT = "dataset.corpus.path"
 PATHS = {"text": TEXT, **{key: key for key in (TEXT, "dataset.corpus.val_path", "dataset.corpus.test_path", "init_from")}}
@@ -70,7 +71,8 @@ def written_out(command: str, word: str) -> str:
 
 def plain_number(text: str) -> str:
     """Return a number without an exponent if it is whole."""
-    return f"{float(text):.0f}" if float(text).is_integer() else text
+    number = Decimal(text)
+    return f"{number:.0f}" if number == number.to_integral_value() else text
 
 
 def quote(text: str) -> str:

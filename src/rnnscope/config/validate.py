@@ -3,6 +3,7 @@
 Somebody else may have written them: they are checked against the schema, and nothing is resolved or built.
 """
 
+import math
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import reduce
 from typing import Any, cast
@@ -41,6 +42,7 @@ AT_LEAST_ONE = {
     "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
     "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
 }
+MAY_BE_INFINITE = ("trainer.max_minutes", "trainer.checkpoint_minutes", "trainer.clip_norm", "trainer.clip_value")
 ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "clip_value")
 
 
@@ -146,6 +148,9 @@ def check_config(config: TrainConfig) -> None:
         UserError: for the first of them.
     """
     trainer = config.trainer
+    for key, value in flatten(asdict(config)).items():
+        if isinstance(value, float) and (math.isnan(value) or (math.isinf(value) and key not in MAY_BE_INFINITE)):
+            raise UserError(f"{key}={value} must be a finite number")
     for group, keys in AT_LEAST_ONE.items():
         for key in keys:
             value = getattr(getattr(config, group), key)

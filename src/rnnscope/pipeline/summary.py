@@ -66,7 +66,8 @@ def larger_budget(training: Training, steps: int, seconds: float) -> list[str]:
     words = [f"trainer.{key}={value if key == 'max_steps' else f'{value:.4g}'}" for key, value in keys.items()]
     if isinstance(config.schedule, CosineConfig):
         end = config.schedule.horizon or training.horizon or steps
-        words.append(f"schedule.horizon={count_steps(replace(config.trainer, **keys), per_epoch) or 2 * max(end, steps)}")
+        total = count_steps(replace(config.trainer, **keys), per_epoch) or 2 * max(end, steps)
+        words += [f"schedule.horizon={total}"] if total > end else []
     return words
 
 
