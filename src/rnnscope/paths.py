@@ -14,6 +14,12 @@ def cache_folder() -> Path:
     return outputs_folder() / "cache"
 
 
+def data_folder() -> Path | None:
+    """Return where texts are looked for that are not where their path says: `RNNSCOPE_DATA`, None where it is not set."""
+    folder = os.environ.get("RNNSCOPE_DATA")
+    return Path(os.path.expanduser(folder)) if folder else None
+
+
 def absolute_path(typed: str) -> str:
     """Return the path of a text that was typed, as it is recorded: it means the same from any folder.
 
@@ -22,6 +28,6 @@ def absolute_path(typed: str) -> str:
     path = os.path.expanduser(typed)
     if os.path.lexists(path):
         return str(Path(path).absolute())
-    data = os.environ.get("RNNSCOPE_DATA")
-    named = path in ("", "-") or (data is not None and Path(data, path).exists())
+    data = data_folder()
+    named = path in ("", "-") or (data is not None and (data / path).exists())
     return typed if named else str(Path(path).absolute())

@@ -84,3 +84,17 @@ def test_a_name_under_the_data_folder_stays_a_name(
     assert main(["train", f"text={story.name}", *TINY, "trainer.max_steps=2"]) == 0
     (config,) = outputs.glob("runs/*/*/config.yaml")
     assert yaml.safe_load(config.read_text(encoding="utf-8"))["dataset"]["corpus"]["path"] == story.name
+
+
+def test_patterns_hold_in_a_glob_wherever_it_was_typed(
+    story: Path, outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("books/old/a.txt", "books/new/b.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        shutil.copy(story, tmp_path / name)
+    monkeypatch.chdir(tmp_path)
+    words = ["text=books/**/*.txt", "dataset.corpus.exclude=[books/old/*]", *TINY, "trainer.max_steps=2"]
+    assert main(["train", *words]) == 0
+    assert "text: 1 file," in capsys.readouterr().out
+    monkeypatch.chdir(outputs)
+    assert main(["evaluate"]) == 0

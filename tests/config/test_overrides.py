@@ -48,12 +48,15 @@ def test_paths_arrive_as_typed_and_know_the_home_folder(key: str, monkeypatch: p
     assert getattr(corpus, key.rpartition(".")[2].replace("text", "path")) == str(tmp_path / "val (1), b.txt")
 
 
-def test_outputs_know_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from rnnscope.paths import outputs_folder
+def test_folders_know_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    from rnnscope.paths import data_folder, outputs_folder
 
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("RNNSCOPE_OUTPUTS", "~/outs")
     assert outputs_folder() == tmp_path / "outs"
+    monkeypatch.setenv("RNNSCOPE_DATA", "~/texts")
+    assert data_folder() == tmp_path / "texts"
+    assert overrides_of("compare", ["folder=~/outs", "filter=~x"]) == [f"folder='{tmp_path}/outs'", "filter='~x'"]
 
 
 def test_whole_numbers_may_have_an_exponent() -> None:

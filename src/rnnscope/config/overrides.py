@@ -11,6 +11,7 @@ from decimal import Decimal
 TEXT = "dataset.corpus.path"
 PATHS = {"text": TEXT, **{key: key for key in (TEXT, "dataset.corpus.val_path", "dataset.corpus.test_path", "init_from")}}
 NAMES = ("name", "dataset.corpus.column", "dataset.name", "dataset.unk", "dataset.start", "dataset.end")
+FOLDERS = ("folder", "output", "html")  # of compare; other paths are taken apart where they are used
 VERBATIM = {
     "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt")}},
     "train_from": {"from": "parent", "data": "data"},
@@ -44,6 +45,7 @@ def protect(command: str, argument: str, sweeps: bool = False) -> str:
     target = VERBATIM[command].get(key)
     if target is None or not equals:
         return written_out(command, argument)
+    value = os.path.expanduser(value) if key in FOLDERS else value
     several = sweeps and key in PATHS and not os.path.lexists(os.path.expanduser(value))
     return f"{target}={','.join(literal(key, part, quote) for part in (value.split(',') if several else [value]))}"
 
