@@ -10,7 +10,19 @@ import os
 import re
 import sys
 
-from rnnscope.config.overrides import EXTENSIONS, SWEEP, VERBATIM, as_typed, protect, quote, verbatim_of
+from rnnscope.config.overrides import (
+    CHANGING,
+    EXTENSIONS,
+    SWEEP,
+    VERBATIM,
+    as_typed,
+    in_quotes,
+    literal,
+    protect,
+    quote,
+    verbatim_of,
+    written_out,
+)
 from rnnscope.errors import UserError
 from rnnscope.text_io import check_argument, check_text, prepare_output
 
@@ -23,9 +35,10 @@ COMMANDS = {
     "compare": "runs side by side, the best first          rnnscope compare html=report.html",
     "bench": "how fast this machine trains and samples   rnnscope bench",
 }
-CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
-TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i")  # options that a word of their own may follow
+FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train
+TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i", *FOLDER)  # options that a word of their own may follow
+HYDRAS_OWN = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job", "hydra/job_logging", "hydra/hydra_logging")
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
@@ -74,6 +87,7 @@ def run_command(command: str, arguments: list[str]) -> int:
     if command == "train" and any(argument.startswith("from=") for argument in arguments):
         command = "train_from"
     try:
+        check_folder()
         return hand_over(command, arguments)
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
@@ -93,6 +107,19 @@ def run_command(command: str, arguments: list[str]) -> int:
         return complain(as_typed(message, arguments))
 
 
+def check_folder() -> None:
+    """Refuse to work in a folder that was deleted: whatever then fails would not name it.
+
+    Raises:
+        UserError: naming it.
+    """
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        where = os.environ.get("PWD", "the current folder")
+        raise UserError(f"{where}: the folder you are in was deleted; change to one that exists") from None
+
+
 def hand_over(command: str, arguments: list[str]) -> int:
     """Import `command` and give it `arguments` as Hydra is to read them."""
     from rnnscope.config.compose import help_page
@@ -101,7 +128,7 @@ def hand_over(command: str, arguments: list[str]) -> int:
         check_argument(argument)
     for name in ("RNNSCOPE_OUTPUTS", "RNNSCOPE_DATA"):
         check_text(os.environ.get(name, ""), name)
-    check_arguments(arguments)
+    check_arguments(command, arguments)
     if command != "train" and {"-h", "--help"} & set(arguments):
         print(help_page(command))
         return 0
@@ -122,14 +149,13 @@ def overrides_of(command: str, arguments: list[str]) -> list[str]:
     """Return what Hydra reads: each word as it was meant, whatever Hydra's grammar would make of it."""
     if command in CHANGING:
         arguments = collect_changes(command, arguments)
-    overrides = [protect(command, argument) for argument in arguments]
+    sweeps = any(argument in SWEEP or argument.startswith("sweep=") for argument in arguments)
+    overrides = [protect(command, argument, sweeps) for argument in arguments]
     return select_text_files(arguments, overrides) if command == "train" else overrides
 
 
 def collect_changes(command: str, arguments: list[str]) -> list[str]:
     """Return the arguments with all `key=value` that are not the command's own gathered under its one key `changes`."""
-    from hydra.core.override_parser.types import Quote, QuotedString
-
     own, changes = [], []
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
@@ -139,13 +165,13 @@ def collect_changes(command: str, arguments: list[str]) -> list[str]:
         if argument.startswith("-") or before in TAKING or key in VERBATIM[command] or section in ("hydra", *EXTENSIONS):
             own.append(argument)
         elif equals and key in VERBATIM["train"]:
-            changes.append(f"{VERBATIM['train'][key]}={QuotedString(text=value, quote=Quote.single).with_quotes()}")
+            changes.append(f"{VERBATIM['train'][key]}={literal(key, value, in_quotes)}")
         else:
-            changes.append(argument)
+            changes.append(written_out(command, argument))
     return [*own, f"changes=[{','.join(quote(change) for change in changes)}]"] if changes else own
 
 
-def check_arguments(arguments: list[str]) -> None:
+def check_arguments(command: str, arguments: list[str]) -> None:
     """Refuse what is neither `key=value` nor an option: Hydra's own words for it would be many lines.
 
     Raises:
@@ -155,7 +181,7 @@ def check_arguments(arguments: list[str]) -> None:
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
         if argument.startswith("-"):
-            if key not in (*OPTIONS, *SWEEP):
+            if key not in (*OPTIONS, *SWEEP, *(FOLDER if command.startswith("train") else ())):
                 plain = argument.lstrip("-") if equals else f"{key.lstrip('-')}=..."
                 raise UserError(f"there is no option {key}; keys are written key=value, as in {plain}")
         elif argument[:1] in ("+", "~"):
@@ -168,6 +194,8 @@ def check_arguments(arguments: list[str]) -> None:
             )
         elif equals and not re.fullmatch(r"[\w./@$:-]+", key):
             raise UserError(f"{argument}: {key!r} is not a key; write key=value")
+        elif key.startswith(HYDRAS_OWN):
+            raise UserError(f"{argument} has no effect: rnnscope makes its own folders and logs; set name= or RNNSCOPE_OUTPUTS")
 
 
 def check_options(arguments: list[str]) -> None:
@@ -183,6 +211,8 @@ def check_options(arguments: list[str]) -> None:
         alone = option in ("--info", "-i") and (not value or value.startswith("-"))
         if choices and value not in choices and not alone:
             raise UserError(f"{option} takes one of {', '.join(choices)}, not {value or 'nothing'}")
+        if option in FOLDER and not os.path.isdir(value):
+            raise UserError(f"{option}={value} is not a folder: give the one with your config files")
         if option in ("--package", "-p") and not value:
             raise UserError(f"{option} takes the name of a section, such as model")
 
@@ -199,7 +229,7 @@ def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
         return ["dataset=text_files", *overrides]
     if "text" not in keys:
         return overrides
-    from rnnscope.config.changes import ONE_TEXT
+    from rnnscope.config.places import ONE_TEXT
 
     others = [f"dataset.corpus.{key}={'null' if value is None else value}" for key, value in ONE_TEXT.items()]
     return [*others, *overrides]

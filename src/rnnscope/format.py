@@ -1,8 +1,10 @@
 """How values, durations and tables are written for people, and text that is not ours without its commands to terminals."""
 
+import shlex
 import sys
 import unicodedata
 from collections.abc import Container, Sequence
+from pathlib import Path
 
 GAP = 2  # spaces between the columns of a table
 
@@ -22,6 +24,16 @@ def plural(count: int, noun: str) -> str:
 def number(value: float) -> str:
     """Return what was measured: 38,200 or 0.0314159, six digits of it."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
+
+
+def shell(*words: str) -> str:
+    """Return a command that can be pasted into a shell, whatever characters its words have."""
+    return shlex.join(words)
+
+
+def watching(folder: Path) -> str:
+    """Return the command that shows the runs in a folder in TensorBoard, with all their samples and points."""
+    return shell("tensorboard", "--logdir", str(folder), "--samples_per_plugin", "text=1000,scalars=10000")
 
 
 def plain(value: object) -> str:

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -51,10 +52,10 @@ def test_any_file_name_is_a_text(name, story, outputs, tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     assert main(["train", f"text={name}", *TINY, "trainer.max_steps=2"]) == 0, capsys.readouterr().err
     run = only_run(outputs)
-    assert rnnscope.load(str(run)).config["dataset"]["corpus"]["path"] == name
+    assert rnnscope.load(str(run)).config["dataset"]["corpus"]["path"] == str(tmp_path / name)
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     assert record["status"] == "finished"
-    assert record["config"]["dataset.corpus.path"] == name
+    assert record["config"]["dataset.corpus.path"] == str(tmp_path / name)
 
 
 def test_a_new_user_trains_samples_and_scores(story, tmp_path):
@@ -66,10 +67,10 @@ def test_a_new_user_trains_samples_and_scores(story, tmp_path):
     run = only_run(tmp_path / "outputs")
     said = done.stdout.decode()
     line_with(said, "finished", "step 30")
-    for part in (str(run.relative_to(tmp_path)), "rnnscope sample run=", "rnnscope resume run="):
+    for part in (str(run.relative_to(tmp_path)), "rnnscope sample 'run=", "rnnscope resume 'run="):
         assert part in said
     assert (run / "train.log").read_text(encoding="utf-8") == said
-    next_command = next(line.split()[1:] for line in said.splitlines() if line.startswith("  sample "))[1:]
+    next_command = next(shlex.split(line)[2:] for line in said.splitlines() if line.startswith("  sample "))
     prompt = "(a, 'b') ="
     done = run_command(*next_command, f"prompt={prompt}", "length=20", "seed=3", cwd=tmp_path, env=environment)
     assert done.returncode == 0
@@ -157,6 +158,24 @@ def test_checkpoints_by_name(trained, checkpoint, capsys):
     assert_says(error_line(capsys.readouterr().err), "checkpoint", 21, 20, "best", "last")
 
 
+def test_a_checkpoint_by_its_path(trained, capsys):
+    path = f"{trained}/checkpoints/step_20.ckpt"
+    wanted = rnnscope.load(trained, "20").model.head.weight
+    for words in ((path,), (trained, "step_20.ckpt"), (path, "step_20")):
+        assert torch.equal(rnnscope.load(*words).model.head.weight, wanted)
+    assert not torch.equal(rnnscope.load(trained).model.head.weight, wanted)
+    assert main(["evaluate", f"run={path}"]) == 0
+    line_with(capsys.readouterr().out, f"{trained},", "checkpoint", "step_20")
+
+
+def test_a_checkpoint_is_refused_where_a_run_is_wanted(trained, capsys):
+    path = f"{trained}/checkpoints/step_20.ckpt"
+    assert main(["resume", f"run={path}", "trainer.max_steps=50"]) == 1
+    assert_says(error_line(capsys.readouterr().err), f"run={path}", f"run={trained}")
+    assert main(["sample", f"run={path}", "checkpoint=last"]) == 1
+    assert_says(error_line(capsys.readouterr().err), f"run={path}", "checkpoint=last")
+
+
 def table_of(out: str) -> dict[str, float]:
     """Return the nats per token of each row that evaluate prints."""
     return {line[:38].strip(): float(line[38:].split()[0]) for line in out.splitlines() if re.search(r" \d+\.\d{4} ", line)}
@@ -192,7 +211,7 @@ def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, ca
     assert main(["evaluate", "precision=float32", "window=32", f"text={tmp_path / 'the val (1).txt'}"]) == 0
     assert table_of(capsys.readouterr().out) == rows
     assert main(["evaluate", "precision=float32", "split=test"]) == 0
-    line_with(capsys.readouterr().out, "test split", "text_files")
+    line_with(capsys.readouterr().out, "test split", "story")
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name != "train"])

@@ -279,7 +279,7 @@ def test_a_changed_text_is_refused(broken: Path, text: str, tmp_path: Path) -> N
         assert_says(last_line(tmp_path), "data", "changed", own, "train")
         own.rename(own.with_name("moved.txt"))
         assert rnnscope(tmp_path, "resume") == 1
-        assert_says(last_line(tmp_path), own, "text=...")
+        assert_says(last_line(tmp_path), own, "data=...")
     finally:
         own.write_bytes(contents)
     other.write_bytes(contents)

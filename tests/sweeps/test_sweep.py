@@ -3,6 +3,7 @@
 import signal
 
 import pytest
+from conftest import TINY
 from messages import assert_says, error_line, line_with
 from sweep_tools import JOBS, NAMES, contents, folder_of, manifest, records, statuses, sweep, weights
 
@@ -245,3 +246,23 @@ def test_paths_with_the_marks_of_interpolation_are_taken_as_they_are(story, tiny
         assert values["config"]["dataset.corpus.path"] == str(text)
         assert values["config"]["init_from"] == str(parent)
         assert values["parent"]["weights_sha256"] == tiny_run.weights_hash
+
+
+def test_a_sweep_means_its_text_by_place(story, outputs, tmp_path, monkeypatch, capsys):
+    """From another folder the same name is another text; a sweep that recorded the name alone goes on where it was."""
+    for folder, more in (("here", ""), ("there", "More of it. ")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "s.txt").write_text(story.read_text(encoding="utf-8") + more, encoding="utf-8")
+    words = ["train", "-m", "text=s.txt", *TINY, "trainer.max_steps=2", "seed=1,2"]
+    monkeypatch.chdir(tmp_path / "here")
+    assert main(words) == 0
+    sweep_file = folder_of(outputs) / "sweep.yaml"
+    assert manifest(folder_of(outputs))["fixed"]["dataset.corpus.path"] == str(tmp_path / "here" / "s.txt")
+    monkeypatch.chdir(tmp_path / "there")
+    capsys.readouterr()
+    assert main(words) == 1
+    assert_says(error(capsys), tmp_path / "here" / "s.txt", tmp_path / "there" / "s.txt", "name=...")
+    monkeypatch.chdir(tmp_path / "here")
+    absolute = sweep_file.read_text(encoding="utf-8")
+    sweep_file.write_text(absolute.replace(str(tmp_path / "here" / "s.txt"), "s.txt"), encoding="utf-8")
+    assert main(words) == 0

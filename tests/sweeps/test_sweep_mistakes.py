@@ -26,7 +26,6 @@ SEARCH = ["hydra/sweeper=optuna", "seed=1,2"]
         (["model=lstm,grux"], ["model", "grux", "gru", "gru", "lstm", "rnn"]),
         (["model.num_layers=big,small"], ["model.num_layers", "big", "number"]),
         (["+x=1,2"], ["+x=1,2", "x=1,2"]),
-        (["name=a,b", "seed=1,2"], ["name", "a,b", "sweep", "one"]),
         (["seed=1,2", "name=../x"], ["name", "../x", "run", "slashes"]),
         (
             ["sweep=learning_rate"],

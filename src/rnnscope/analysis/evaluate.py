@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rnnscope.config.changes import with_changes
+from rnnscope.config.places import moved_to, text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
@@ -19,6 +21,7 @@ from rnnscope.model.precision import resolve_device, resolve_precision
 from rnnscope.model.scoring import Score, evaluate, perplexity
 from rnnscope.paths import cache_folder
 from rnnscope.runs.load import LoadedRun, carried_windows, load, zero_state_windows
+from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.record import Record, value_at
 from rnnscope.text_io import stdin_lines
 
@@ -45,6 +48,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     """Score the run that `config` names; return it and the report."""
     loaded = load(config.run, config.checkpoint)
     recorded = from_plain(loaded.config, str(loaded.folder.config))
+    recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, config.data))
     data, split, source = _scored(loaded, recorded, config)
     stream, characters = data.stream(split), data.splits[split].characters
     device = resolve_device("auto")
@@ -118,16 +122,18 @@ def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) ->
     if config.split not in ("train", "val", "test"):
         raise UserError(f"split={config.split} is unknown: choose train, val or test")
     data = _own_data(loaded, recorded, config.split)
-    return data, config.split, f"{config.split} split of {data.config.name}"
+    return data, config.split, f"{config.split} split of {text_name(data.config)}"
 
 
 def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
-    data = _prepare(loaded, recorded)
+    record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
+    fingerprint = record.get("data.fingerprint", dict, {}) if record else {}
+    with finding(recorded.dataset.corpus, fingerprint):
+        data = _prepare(loaded, recorded)
+    known = {key: value for key, value in fingerprint.items() if key != "settings"}  # its vocabulary is given now
+    check_data(data.fingerprint, known, data.config.corpus)
     if not data.splits[split].tokens:
         raise UserError(f"split={split}: this run's data has no {split} split (dataset.split in {loaded.folder.config})")
-    record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
-    if record and record.get("data.fingerprint.text", str) != data.fingerprint["text"]:
-        print("warning: the text is not the one this run was trained on; it has changed since", file=sys.stderr)
     return data
 
 

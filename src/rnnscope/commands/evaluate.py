@@ -14,7 +14,7 @@ def run(config: EvaluateConfig) -> None:
         return
     loaded, report = evaluate_run(config)
     score = next(iter(report.scores.values()))
-    print(f"run      {printable(str(loaded.folder.path))}, checkpoint {config.checkpoint}")
+    print(f"run      {printable(str(loaded.folder.path))}, checkpoint {loaded.checkpoint}")
     unknown = f"{100 * report.unknown:.2f} % unknown"
     print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
     print("\n".join(table(report, loaded.vocabulary.level == "word")))

@@ -6,9 +6,14 @@ from rnnscope.config.schema import ResumeConfig
 def run(config: ResumeConfig) -> int:
     """Train on; the exit status is that of `rnnscope train`."""
     from rnnscope.config.changes import check_on_the_way, parse_changes
+    from rnnscope.config.places import moved_to
+    from rnnscope.config.validate import recorded_config
     from rnnscope.pipeline.resume import resume_run
     from rnnscope.runs.find import find_run
+    from rnnscope.runs.record import Record
 
     changes = parse_changes(config.changes)
     check_on_the_way(changes, config.run)
-    return resume_run(find_run(config.run), changes, extensions=config).exit_status
+    run = find_run(config.run)
+    recorded = recorded_config(run, Record.read(run.record))
+    return resume_run(run, moved_to(recorded.dataset.corpus, config.data) | changes, extensions=config).exit_status

@@ -24,7 +24,8 @@ def run_from(config: TrainFromConfig) -> int:
     from rnnscope.pipeline.fit import fit_changed
     from rnnscope.runs.find import find_run
 
-    return fit_changed(find_run(config.parent, "from"), parse_changes(config.changes, groups=True), config).exit_status
+    changes = parse_changes(config.changes, groups=True)
+    return fit_changed(find_run(config.parent, "from"), changes, config.data, config).exit_status
 
 
 def main(line: CommandLine) -> int:

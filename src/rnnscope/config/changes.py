@@ -9,16 +9,14 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from rnnscope.config.hydra_errors import keys_of, unknown_key
+from rnnscope.config.places import ONE_TEXT, is_place
 from rnnscope.config.schema import GROUPS, TrainConfig
 from rnnscope.errors import UserError
+from rnnscope.format import shell
+from rnnscope.paths import absolute_path
 from rnnscope.runs.segments import with_value
 
 ON_THE_WAY = ("trainer", "monitor", "optimizer", "schedule")  # sections that may change in the course of a run
-PLACES = tuple(f"dataset.corpus.{key}" for key in ("path", "val_path", "test_path"))  # the same text may lie elsewhere
-ONE_TEXT: dict[str, Any] = {  # of dataset.corpus, where another text is given: what else named the parent's
-    "packages": [],
-    **dict.fromkeys(("val_path", "test_path", "url", "sha256", "md5", "val_url", "val_sha256", "test_url", "test_sha256")),
-}
 
 
 def parse_changes(words: list[str], groups: bool = False) -> dict[str, Any]:
@@ -38,7 +36,7 @@ def parse_changes(words: list[str], groups: bool = False) -> dict[str, Any]:
         if key in GROUPS or key == "experiment":
             found |= section(key, word, groups)
         else:
-            found[key] = value
+            found[key] = absolute_path(str(value)) if is_place(key) and value is not None else value
     return found
 
 
@@ -68,10 +66,9 @@ def check_on_the_way(changes: dict[str, Any], run: str) -> None:
         if key not in known and not key.startswith("schedule.rates."):
             raise UserError(unknown_key(key, "train"))
         group, _, name = key.partition(".")
-        if key not in PLACES and (group not in ON_THE_WAY or name in ("", "name")):
-            raise UserError(
-                f"{key} cannot change in the middle of a run; a new run with it: rnnscope train from={run} {key}=..."
-            )
+        if not is_place(key) and (group not in ON_THE_WAY or name in ("", "name")):
+            again = shell("rnnscope", "train", f"from={run}", f"{key}=...")
+            raise UserError(f"{key} cannot change in the middle of a run; a new run with it: {again}")
 
 
 def with_changes(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:

@@ -136,6 +136,7 @@ def composed(cfg: DictConfig) -> Composition:
 
 def composition_of(cfg: DictConfig, found: Any) -> Composition:
     """Return that, where `found` is Hydra's own part of the config."""
+    from rnnscope.config.places import with_absolute_places
     from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
 
     values, choices, words = plain(cfg), dict(found.runtime.choices), found.overrides.task
@@ -143,7 +144,7 @@ def composition_of(cfg: DictConfig, found: Any) -> Composition:
     import_plugins(extensions.plugins)  # in a worker of a sweep nobody has done so yet
     files = {"overrides.yaml": OmegaConf.to_yaml(words), "choices.yaml": OmegaConf.to_yaml(choices)}
     keys = [word.partition("=")[0].lstrip("+") for word in words]
-    return Composition(from_plain(values), extensions, choices, keys, files)
+    return Composition(from_plain(with_absolute_places(values)), extensions, choices, keys, files)
 
 
 def compose_command(overrides: list[str]) -> Composition:

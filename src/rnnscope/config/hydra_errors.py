@@ -1,14 +1,14 @@
 """Turning what Hydra and OmegaConf say, over several lines, into one that names the key and the closest right one."""
 
-import dataclasses
 import re
-import typing
+from collections.abc import Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from rnnscope.config import schema
 from rnnscope.config.overrides import verbatim_of
@@ -26,7 +26,7 @@ ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
 
 def advice(error: Exception, command: str) -> str | None:
     """Return the line that tells the user what to do about an error, None for a defect of rnnscope."""
-    if isinstance(error, (UserError, HydraException, OmegaConfBaseException, FileNotFoundError, PermissionError)):
+    if isinstance(error, (UserError, HydraException, OmegaConfBaseException, YAMLError, FileNotFoundError, PermissionError)):
         return one_line(error, command)
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or outputs_folder()
@@ -41,6 +41,8 @@ def one_line(error: BaseException, command: str) -> str:
     text = str(error)
     if isinstance(error, UserError):
         return " ".join(text.split("\n"))
+    if isinstance(error, YAMLError):
+        return f"a config file is not YAML: {' '.join(text.split())}"
     if isinstance(error, OSError) and error.filename:
         return f"{error.filename}: {error.strerror}{_outputs_hint(str(error.filename))}"
     if unknown := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is not in struct|not in)", text):
@@ -151,12 +153,6 @@ def _first_lines(text: str) -> str:
     return "; ".join(line.strip() for line in text.splitlines()[:2] if line.strip() and "full_key" not in line)
 
 
-def keys_of(kind: Any, prefix: str = "") -> typing.Iterator[str]:
+def keys_of(kind: Any) -> Iterator[str]:
     """Yield every dotted key of a schema, those of all choices of a group included."""
-    for field in dataclasses.fields(kind):
-        key = f"{prefix}{field.name}"
-        yield key
-        hint = typing.get_type_hints(kind)[field.name]
-        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
-            for option in [hint, *type.__subclasses__(hint)]:
-                yield from keys_of(option, f"{key}.")
+    return (key for key, _ in schema.typed_keys(kind))

@@ -3,16 +3,22 @@
 Opened for every command line, `--help` too: it imports nothing heavy.
 """
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from decimal import Decimal
 
+TEXT = "dataset.corpus.path"
+PATHS = {"text": TEXT, **{key: key for key in (TEXT, "dataset.corpus.val_path", "dataset.corpus.test_path", "init_from")}}
+NAMES = ("name", "dataset.corpus.column", "dataset.name", "dataset.unk", "dataset.start", "dataset.end")
+FOLDERS = ("folder", "output", "html")  # of compare; other paths are taken apart where they are used
 VERBATIM = {
-    "train": {"text": "dataset.corpus.path", "init_from": "init_from", "monitor.sample_prompt": "monitor.sample_prompt"},
-    "train_from": {"from": "parent"},
-    "resume": {"run": "run"},
-    "reproduce": {"run": "run", "text": "text"},
+    "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt")}},
+    "train_from": {"from": "parent", "data": "data"},
+    "resume": {"run": "run", "data": "data", "text": "data"},
+    "reproduce": {"run": "run", "data": "data", "text": "data"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
-    "evaluate": {"run": "run", "text": "text"},
+    "evaluate": {"run": "run", "data": "data", "text": "text"},
     "compare": {
         **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
         "with": "other",
@@ -20,46 +26,94 @@ VERBATIM = {
     "bench": {},
 }
 EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that name code of others: never of a recorded config
+CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
 LISTS = ("plugins", "callback_classes")  # keys whose value is a list: a single name stands for a list of one
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
+MAY_BE_NULL = {"dataset.corpus.val_path", "dataset.corpus.test_path", "dataset.corpus.column", "name", "init_from", "data"}
+QUOTED_NULL = r"\1'null'"
+WHOLE = re.compile(r"(?<![\w.+-])\d+(?:\.\d+)?[eE]\+?\d{1,2}(?![\w.])")  # a number that may be whole: 1e6, 2.5e3
 
 
-def protect(command: str, argument: str) -> str:
-    """Return the Hydra override that sets a verbatim key to exactly the text after its first `=`; other words as they are."""
+def protect(command: str, argument: str, sweeps: bool = False) -> str:
+    """Return the Hydra override that sets a verbatim key to exactly the text after its first `=`.
+
+    In a whole number, 1e6 is written out; other words are as they are.
+
+    Args:
+        sweeps: paths are separated by commas, unless there is one of that whole name.
+    """
     key, equals, value = argument.partition("=")
     target = VERBATIM[command].get(key)
-    return f"{target}={quote(value)}" if equals and target is not None else argument
+    if target is None or not equals:
+        return written_out(command, argument)
+    value = os.path.expanduser(value) if key in FOLDERS else value
+    several = sweeps and key in PATHS and not os.path.lexists(os.path.expanduser(value))
+    return f"{target}={','.join(literal(key, part, quote) for part in (value.split(',') if several else [value]))}"
+
+
+def literal(key: str, value: str, put: Callable[[str], str]) -> str:
+    """Return what `put` makes of a text for Hydra; null, and what is in quotes already, mean what they mean to Hydra."""
+    if key in MAY_BE_NULL and value == "null":
+        return value
+    quoted = re.fullmatch(r"'[^']*'|\"[^\"]*\"", value)
+    return value if quoted and (key in NAMES or key in PATHS.values()) else put(value)
+
+
+def written_out(command: str, word: str) -> str:
+    """Return a word in which whole numbers such as 1e6, which Hydra takes for fractions, are written out."""
+    key, equals, value = word.partition("=")
+    if not equals or not WHOLE.search(value):
+        return word
+    from rnnscope.config.schema import COMMANDS, TrainConfig, typed_keys
+
+    kinds = (COMMANDS[command], *([TrainConfig] if command in CHANGING else []))
+    if not any((key, hint) in typed_keys(kind) for kind in kinds for hint in (int, int | None)):
+        return word
+    return f"{key}={WHOLE.sub(lambda found: plain_number(found[0]), value)}"
+
+
+def plain_number(text: str) -> str:
+    """Return a number without an exponent if it is whole."""
+    number = Decimal(text)
+    return f"{number:.0f}" if number == number.to_integral_value() else text
 
 
 def quote(text: str) -> str:
     """Return `text` as a quoted string of Hydra's grammar in which OmegaConf finds no `${...}` either."""
+    return in_quotes(re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text))
+
+
+def in_quotes(text: str) -> str:
+    """Return `text` as a quoted string of Hydra's grammar, for words that only the grammar reads."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
-    literal = re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text)
-    return QuotedString(text=literal, quote=Quote.single).with_quotes()
+    return QuotedString(text=text, quote=Quote.single).with_quotes()
 
 
 def replacing(overrides: Iterable[str]) -> list[str]:
-    """Return the overrides such that a map replaces the one in conf/ (Hydra would merge the keys of both, or refuse), and a
-    name alone is a list.
+    """Return the overrides as Hydra is to have them.
+
+    A map replaces the one in conf/, where Hydra would merge the keys of both, or refuse; a name alone is a list; and
+    `choice(null,1)` is one of these values, though Hydra reads null there only in quotes.
     """
     found: list[str] = []
     for override in overrides:
         key, _, value = override.partition("=")
         if key in LISTS and value and value[0] not in "['\"":
             override = f"{key}=[{value}]"
+        if re.fullmatch(r"choice\([^()\[\]{}]*\)", value):
+            override = f"{key}={re.sub(r'(?<=[(,])( *)null(?= *[,)])', QUOTED_NULL, value)}"
         found += [f"{key}=null", f"++{override}"] if key in MAPS else [override]
     return found
 
 
 def verbatim_of(command: str) -> dict[str, str]:
-    """Return the verbatim keys of all forms of a command, and what they set: `train from=` is one, `resume text=` another."""
-    found = VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
-    return found | {"text": VERBATIM["train"]["text"]} if command == "resume" else found
+    """Return the verbatim keys of all forms of a command, and what they set: `train from=` is one."""
+    return VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
 
 
 def as_typed(message: str, arguments: list[str]) -> str:
-    """Return `message` with the key of the text as it was typed: `text=` stands for a longer one."""
-    typed = any(argument.startswith("text=") for argument in arguments)
-    return message.replace(f"{VERBATIM['train']['text']}=", "text=") if typed else message
+    """Return `message` with the key of the text as it was typed: `text=` and `data=` stand for a longer one."""
+    typed = next((argument.partition("=")[0] for argument in arguments if argument.startswith(("text=", "data="))), None)
+    return message.replace(f"{TEXT}=", f"{typed}=") if typed else message

@@ -4,8 +4,9 @@ Plain dataclasses: importing this file imports neither torch nor Lightning, so h
 key means stands beside it in conf/; the defaults here are the ones that conf/ does not repeat.
 """
 
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
@@ -33,9 +34,9 @@ class ExtensionsConfig:
         return bool(self.callbacks or self.logger or self.callback_classes)
 
     def words(self) -> list[str]:
-        """Return the words of a command line that ask for the same, ready for a shell."""
+        """Return the words of a command line that ask for the same."""
         named = {key: list(getattr(self, key)) for key in ("callbacks", "logger", "callback_classes", "plugins")}
-        return [f"'{key}=[{','.join(names)}]'" for key, names in named.items() if names]
+        return [f"{key}=[{','.join(names)}]" for key, names in named.items() if names]
 
 
 @dataclass
@@ -81,12 +82,14 @@ class SearchConfig:
 @dataclass
 class TrainFromConfig(ExtensionsConfig):
     parent: str = MISSING
+    data: str | None = None
     changes: list[str] = field(default_factory=list[str])
 
 
 @dataclass
 class ResumeConfig(ExtensionsConfig):
     run: str = "latest"
+    data: str | None = None
     changes: list[str] = field(default_factory=list[str])
 
 
@@ -94,7 +97,7 @@ class ResumeConfig(ExtensionsConfig):
 class ReproduceConfig(ExtensionsConfig):
     run: str = "latest"
     until: int | None = None
-    text: str | None = None
+    data: str | None = None
 
 
 @dataclass
@@ -119,6 +122,7 @@ class EvaluateConfig:
     run: str = "latest"
     checkpoint: str = "best"
     split: str = "val"
+    data: str | None = None
     text: str | None = None
     lines: bool = False
     precision: str = "auto"
@@ -169,6 +173,17 @@ GROUPS = {
 
 
 PLUGGED: dict[tuple[str, str], Any] = {}  # (group, choice) -> its node: what plug-ins add to conf/
+
+
+def typed_keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield every dotted key of a schema and its type, those of all choices of a group included."""
+    hints = get_type_hints(kind)
+    for name in (found.name for found in fields(kind)):
+        key, hint = f"{prefix}{name}", hints[name]
+        yield key, hint
+        if isinstance(hint, type) and is_dataclass(hint):
+            for option in [hint, *type.__subclasses__(hint)]:
+                yield from typed_keys(option, f"{key}.")
 
 
 def register() -> None:

@@ -3,6 +3,7 @@
 Somebody else may have written them: they are checked against the schema, and nothing is resolved or built.
 """
 
+import math
 from dataclasses import asdict, fields, is_dataclass, replace
 from functools import reduce
 from typing import Any, cast
@@ -42,6 +43,7 @@ AT_LEAST_ONE = {
     "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
 }
 FLOAT32 = 1e-38, 1e38  # what training computes with holds no smaller or larger sizes
+MAY_BE_INFINITE = ("trainer.max_minutes", "trainer.checkpoint_minutes", "trainer.clip_norm", "trainer.clip_value")
 ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "clip_value")
 
 
@@ -148,6 +150,9 @@ def check_config(config: TrainConfig) -> None:
     """
     trainer = config.trainer
     check_floats(config)
+    for key, value in flatten(asdict(config)).items():
+        if isinstance(value, float) and (math.isnan(value) or (math.isinf(value) and key not in MAY_BE_INFINITE)):
+            raise UserError(f"{key}={value} must be a finite number")
     for group, keys in AT_LEAST_ONE.items():
         for key in keys:
             value = getattr(getattr(config, group), key)
@@ -180,5 +185,5 @@ def check_floats(config: TrainConfig) -> None:
     least, most = FLOAT32
     for key, value in flatten(asdict(config)).items():
         for number in cast(list[Any], value if isinstance(value, list) else [value]):
-            if isinstance(number, float) and number and not least <= abs(number) <= most:
+            if isinstance(number, float) and number and math.isfinite(number) and not least <= abs(number) <= most:
                 raise UserError(f"{key}={number} is beyond what training computes with: at least {least}, at most {most}, or 0")

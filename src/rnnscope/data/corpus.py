@@ -104,10 +104,15 @@ class Corpus:
         return self._ordered(sources)
 
     def _chosen(self, name: str, include: list[str]) -> bool:
-        """Whether a file's relative name, or its last part, matches one of `include` and none of exclude."""
+        """Whether a file's relative name, or its last part, matches one of `include` and none of exclude.
+
+        Of an absolute name, which a glob gives, any number of last parts may match: src/*.c was typed in some folder.
+        """
+        parts = name.split("/")
+        tails = ["/".join(parts[at:]) for at in range(len(parts))] if name.startswith("/") else [name, parts[-1]]
 
         def matches(pattern: str) -> bool:
-            return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name.rsplit("/", 1)[-1], pattern)
+            return any(fnmatch.fnmatchcase(tail, pattern) for tail in tails)
 
         return any(map(matches, include)) and not any(map(matches, self.config.exclude))
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rnnscope.errors import UserError
+from rnnscope.paths import data_folder
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,8 @@ def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[
 
 
 def _provided(path: str) -> Path | None:
-    folder = os.environ.get("RNNSCOPE_DATA")
-    place = Path(folder, path) if folder else None
+    folder = data_folder()
+    place = folder / path if folder else None
     return place if place and place.exists() else None
 
 

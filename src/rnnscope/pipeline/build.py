@@ -13,19 +13,19 @@ from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import check_config
 from rnnscope.data.batches import Windows
 from rnnscope.data.cleaning import clean
-from rnnscope.data.config import CorpusConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.paths import cache_folder
+from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.extensions import Extensions
 from rnnscope.pipeline.hardware import Hardware, find_hardware, resolve_cuda_graph
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.warm_start import copy_weights, starting_run
 from rnnscope.runs.generation import spaced, strangers
 from rnnscope.runs.load import LoadedRun
+from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.snapshot import build_model
-from rnnscope.training.config import TrainerConfig
 from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.optimizers import make_optimizer
@@ -121,12 +121,8 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
     places = {"cache_dir": options.cache or cache_folder(), "say": say}
     data = TextData.from_config(config.dataset, seed=config.seed, vocabulary=vocabulary, **places)
     data.val_tokens = config.trainer.val_tokens
-    try:
+    with finding(corpus, recorded.fingerprint):
         data.prepare()
-    except UserError as error:
-        if not recorded.fingerprint or corpus.path is None:
-            raise
-        raise UserError(f"{error}; if the run's text lies elsewhere now: text=...") from None
     keep_freed_memory()  # after the text, whose pieces are better given back
     check_data(data.fingerprint, recorded.fingerprint, corpus)
     typed = clean(config.monitor.sample_prompt, vars(config.dataset))
@@ -136,25 +132,6 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
     if strange := data.vocabulary.unknown(prompt):
         raise UserError(strangers("monitor.sample_prompt", strange))
     return data
-
-
-def check_data(found: dict[str, Any], recorded: dict[str, Any], corpus: CorpusConfig) -> None:
-    """Refuse data whose tokens are not the ones recorded: file names and settings may differ, ids may not.
-
-    Raises:
-        UserError: saying what changed.
-    """
-    if not recorded or all(found[key] == recorded.get(key) for key in ("vocabulary", "streams")):
-        return
-    parts = {"text": "the text itself", "settings": "how it is read (settings, or versions of libraries)"}
-    changed = [what for key, what in parts.items() if found[key] != recorded.get(key)]
-    old = recorded["streams"] if isinstance(recorded.get("streams"), dict) else {}
-    streams = [name for name, digest in found["streams"].items() if digest != old.get(name)]
-    where = corpus.path or f"packages {', '.join(corpus.packages)}"
-    raise UserError(
-        f"the data changed since the run was trained: {' and '.join(changed) or 'the vocabulary'} of {where} differs"
-        f" ({', '.join(streams)} split); put the text back, or start a new run with: rnnscope train"
-    )
 
 
 def make_model(
@@ -190,11 +167,3 @@ def make_task(
     take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives)
     resets = StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None
     return LanguageModelTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say))
-
-
-def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:
-    """Return the optimizer steps that the budgets in steps and epochs allow, None where only the clock limits them."""
-    limits = [trainer.max_steps] if trainer.max_steps is not None else []
-    if trainer.max_epochs is not None:
-        limits.append(math.ceil(trainer.max_epochs * windows_per_epoch))
-    return min(limits) if limits else None

@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Any
 
 from rnnscope.errors import UserError
+from rnnscope.format import shell
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.writers import Writers
@@ -199,7 +200,8 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
             saved["names"] = [*saved["names"], BEST]  # which follow when training begins
         return found
     if record.get("progress.step", int, 0) > 0 or has_rows(run):
-        raise UserError(f"{run.checkpoints} has no checkpoint any more; rnnscope reproduce run={run.path} trains it again")
+        again = shell("rnnscope", "reproduce", f"run={run.path}")
+        raise UserError(f"{run.checkpoints} has no checkpoint any more; {again} trains it again")
     say("there is no checkpoint yet: the run was stopped before its first step, and begins now")
     for path in (run.metrics, run.timings, run.samples):
         path.unlink(missing_ok=True)

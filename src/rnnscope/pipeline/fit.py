@@ -5,14 +5,16 @@ from typing import Any
 
 from rnnscope.config.changes import complete, with_changes
 from rnnscope.config.compose import Composition
+from rnnscope.config.places import is_text, moved_to, text_name, with_absolute_places
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
-from rnnscope.config.validate import recorded_config
+from rnnscope.config.validate import from_plain, recorded_config
 from rnnscope.format import plural, printable
+from rnnscope.pipeline.budgets import beyond_schedule
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extensions_entry
 from rnnscope.pipeline.lightning import quiet_lightning
-from rnnscope.pipeline.options import Job, RunOptions
+from rnnscope.pipeline.options import Job, Recorded, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
 from rnnscope.pipeline.warm_start import adopt
@@ -40,15 +42,21 @@ def fit_composed(composition: Composition, job: Job | None = None) -> Result:
         return fit(config, name, composition.files, options)
 
 
-def fit_changed(parent: RunFolder, changes: dict[str, Any], extensions: ExtensionsConfig | None = None) -> Result:
+def fit_changed(
+    parent: RunFolder, changes: dict[str, Any], data: str | None = None, extensions: ExtensionsConfig | None = None
+) -> Result:
     """Train what an earlier run trained, in a new run with values of dotted keys changed, and say what differs.
 
+    Args:
+        data: where the text lies now, if it has moved.
+
     Raises:
-        UserError: for a key or value that training does not take.
+        UserError: for a key or value that training does not take, and for a text that is neither the parent's nor named.
     """
     record = Record.read(parent.record)
     old = recorded_config(parent, record)
-    new = with_changes(old, complete(changes))
+    new = with_changes(old, moved_to(old.dataset.corpus, data) | complete(changes))
+    new = from_plain(with_absolute_places(asdict(new)))  # of an older version the parent may have relative ones
     with together(new.trainer) as rendezvous:
         if "init_from" in changes:
             new, _ = adopt(new, changes)
@@ -56,9 +64,10 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], extensions: Extensio
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
-        entry = parent_entry(record, changed=changed)
-        options = RunOptions(parent=entry, extensions=extensions or ExtensionsConfig(), rendezvous=rendezvous)
-        return fit(new, options=options)
+        text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
+        recorded, entry = Recorded(fingerprint={"text": text} if text else {}), parent_entry(record, changed=changed)
+        options = RunOptions(recorded, parent=entry, extensions=extensions or ExtensionsConfig(), rendezvous=rendezvous)
+        return fit(new, new.name, options=options)
 
 
 def fit(
@@ -67,7 +76,7 @@ def fit(
     """Train what `config` describes in a new run folder and return how it ended.
 
     Args:
-        name: of the folder under outputs/runs; None takes dataset-model-optimizer. A job of a sweep has its own.
+        name: of the folder under outputs/runs; None takes text-model-optimizer. A job of a sweep has its own.
         command: Hydra's own record of the command line, kept under .hydra/.
         options: with a `rendezvous` where several processes train (see ranks.py).
 
@@ -92,7 +101,7 @@ def fit(
 
 def run_name(config: TrainConfig) -> str:
     """Return the default name of a run's folder."""
-    return f"{config.dataset.name}-{config.model.cell}-{config.optimizer.name}"
+    return f"{text_name(config.dataset)}-{config.model.cell}-{config.optimizer.name}"
 
 
 def describe(training: Training, console: Console) -> None:
@@ -107,6 +116,8 @@ def describe(training: Training, console: Console) -> None:
         f" {tokens:,} training tokens; {hardware.precision} on {hardware.device.type}, {plural(hardware.threads, 'thread')}"
         f"{f' in each of {processes} processes' if processes > 1 else ''}"
     )
+    if line := beyond_schedule(training.config, training.horizon, steps):
+        console.say(line)
     per_epoch = training.windows.windows_per_epoch
     if steps is None:
         console.say(

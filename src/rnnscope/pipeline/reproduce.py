@@ -3,8 +3,9 @@
 import re
 import shlex
 from dataclasses import asdict, replace
-from pathlib import Path
 
+from rnnscope.config.changes import with_changes
+from rnnscope.config.places import moved_to
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import filled_in, from_plain, recorded_config
 from rnnscope.errors import UserError
@@ -23,9 +24,12 @@ from rnnscope.runs.verdict import Verdict, check_comparable, judge, read_rows
 
 
 def reproduce(
-    parent: RunFolder, until: int | None = None, text: str | None = None, extensions: ExtensionsConfig | None = None
+    parent: RunFolder, until: int | None = None, data: str | None = None, extensions: ExtensionsConfig | None = None
 ) -> tuple[RunFolder, Verdict]:
     """Train `parent` again, up to step `until`, and return the new run's folder and the verdict.
+
+    Args:
+        data: where its text lies now, if it has moved.
 
     Raises:
         UserError: when the folder does not say how, or its text is not to be had.
@@ -40,13 +44,15 @@ def reproduce(
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
         raise UserError(f"{parent.path} has no trained step to compare with")
-    configs = [(segment, at(from_plain(segment.config, str(parent.config)), text)) for segment in cut]
+    moved = moved_to(config.dataset.corpus, data)
+    configs = [with_changes(from_plain(segment.config, str(parent.config)), moved) for segment in cut]
     with together(config.trainer) as rendezvous:
         with Console() as console:
             changes = extension_changes(record, asked)
             for line in [*code_lines(parent, record), *filled_in(parent, record), *(f"warning: {line}" for line in changes)]:
                 console.say(line)
-        child = train_segments(parent, record, configs, RunOptions(extensions=asked, rendezvous=rendezvous))
+        told = RunOptions(extensions=asked, rendezvous=rendezvous)
+        child = train_segments(parent, record, list(zip(cut, configs, strict=True)), told)
     whole = cut == segments
     verdict = judge(parent, child, None if whole else cut[-1].stop, config.trainer.deterministic)
     told = Record.read(child.record)
@@ -59,22 +65,6 @@ def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:
     if record.values.get("status") in ("running", "failed"):  # it was killed: its rows go on after the last checkpoint
         return max((int(row["step"]) for row in read_rows(parent.metrics)), default=0), False
     return record.get("progress.step", int, 0), record.values.get("status") == "finished"
-
-
-def at(config: TrainConfig, text: str | None) -> TrainConfig:
-    """Return the config with its text at another path; files beside it are looked for beside it."""
-    if text is None:
-        return config
-    corpus = config.dataset.corpus
-    if corpus.packages:
-        raise UserError(f"text={text}: this run was trained on packages ({', '.join(corpus.packages)}), not on a file")
-    beside = {
-        key: str(Path(text).with_name(Path(path).name))
-        for key, path in {"val_path": corpus.val_path, "test_path": corpus.test_path}.items()
-        if path is not None
-    }
-    moved = replace(corpus, path=text, **beside, url=None, val_url=None, test_url=None)
-    return replace(config, dataset=replace(config.dataset, corpus=moved))
 
 
 def train_segments(

@@ -8,7 +8,9 @@ from rnnscope.config.compose import Composition
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import filled_in, recorded_config
 from rnnscope.errors import UserError
+from rnnscope.format import shell
 from rnnscope.monitor.throughput import saved_seconds
+from rnnscope.pipeline.budgets import beyond_schedule
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.checkpointing import find_start
 from rnnscope.pipeline.console import Console
@@ -19,6 +21,7 @@ from rnnscope.pipeline.lightning import quiet_lightning
 from rnnscope.pipeline.options import Job, Recorded, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
+from rnnscope.pipeline.summary import larger_budget
 from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch
 from rnnscope.runs.folder import RunFolder, refuse_links
 from rnnscope.runs.lock import RunLock
@@ -71,7 +74,8 @@ def go_on(run: RunFolder, changes: dict[str, Any], told: RunOptions, console: Co
         refuse_repetition(run, record, saved)
     ended = saved is not None and saved["ended"] and before == config
     if saved and ended and record.values.get("status") == "finished":
-        console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
+        longer = f"trainer.max_steps=...{' schedule.horizon=...' if config.schedule.name == 'cosine' else ''}"
+        console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: {longer}")
         return finished_result(run, record)
     for line in extension_changes(record, told.extensions):
         console.say(f"warning: {line}")
@@ -133,7 +137,7 @@ def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | No
         step = saved["task"]["step"] if saved else 0
         raise UserError(
             f"{run.path} diverged ({record.values.get('reason')}) and would again: it goes on from step {step} with a change,"
-            f" for example: rnnscope resume run={run.path} optimizer.lr=..."
+            f" for example: {shell('rnnscope', 'resume', f'run={run.path}', 'optimizer.lr=...')}"
         )
 
 
@@ -146,16 +150,12 @@ def refuse_spent_budget(training: Training, saved: dict[str, Any] | None, source
     if saved is None or training.options.stop is not None:
         return
     step, total, minutes = saved["task"]["step"], training.total_steps, training.config.trainer.max_minutes
-    if total is not None and step >= total:
-        raise UserError(
-            f"the budget of {total} steps is used up at step {step}; give more, such as trainer.max_steps={2 * step}"
-        )
     seconds = saved_seconds(saved["monitors"], source)
+    more = f"used up at step {step}; give more, such as {' '.join(larger_budget(training, step, seconds))}"
+    if total is not None and step >= total:
+        raise UserError(f"the budget of {total} steps is {more}")
     if minutes is not None and seconds >= 60 * minutes:
-        raise UserError(
-            f"the budget of {minutes:g} minutes is used up at step {step}; give more, such as"
-            f" trainer.max_minutes={seconds / 30:.3g}"
-        )
+        raise UserError(f"the budget of {minutes:g} minutes is {more}")
 
 
 def begin_segment(
@@ -186,6 +186,9 @@ def begin_segment(
     )
     if changed or flatten(read_config(run)).keys() != flatten(config).keys():  # or an older rnnscope's
         write_config(run, config)
+    line = beyond_schedule(training.config, training.horizon, training.total_steps, step)
+    if line and training.options.stop is None:
+        console.say(line)
     console.say(f"going on in {run.path} from step {step} ({name})")
     for what in (*(f"{key}: {old} -> {new}" for key, (old, new) in changed.items()), *other):
         console.say(f"  changed since: {what}")

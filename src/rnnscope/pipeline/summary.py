@@ -3,14 +3,17 @@
 import math
 import traceback
 from collections.abc import Iterator
+from dataclasses import replace
 
 import torch
 
 from rnnscope.errors import NO_SPACE
-from rnnscope.format import clock
+from rnnscope.format import clock, shell, watching
 from rnnscope.paths import outputs_folder
+from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder
+from rnnscope.training.config import CosineConfig
 from rnnscope.training.distributed.collectives import ProcessLost
 
 MANY_UNKNOWN = 0.01  # share of unknown words from which bits per character are too good to be true
@@ -35,13 +38,40 @@ def summary(
         yield what_to_try(training)
     name, has_checkpoint = typed_name(run), any(run.checkpoints.glob("*.ckpt"))
     yield f"  run folder   {run.path}"
-    yield f"  watch        tensorboard --logdir {outputs_folder()} --samples_per_plugin text=1000,scalars=10000"
+    yield f"  watch        {watching(outputs_folder())}"
     if has_checkpoint:
-        yield f"  sample       rnnscope sample run={name}"
-        yield f"  score        rnnscope evaluate run={name}"
+        yield f"  sample       {shell('rnnscope', 'sample', f'run={name}')}"
+        yield f"  score        {shell('rnnscope', 'evaluate', f'run={name}')}"
     if has_checkpoint and status != "diverged":
-        longer = [f"trainer.max_steps={2 * step}"] if status == "finished" else []
-        yield f"  go on        {' '.join(['rnnscope resume', f'run={name}', *longer, *training.options.extensions.words()])}"
+        more = to_go_on(training, step, seconds) if status == "finished" else []
+        yield f"  go on        {shell('rnnscope', 'resume', f'run={name}', *more, *training.options.extensions.words())}"
+
+
+def to_go_on(training: Training, steps: int, seconds: float) -> list[str]:
+    """Return the words that let a finished training go on: twice the patience that ended it, else a larger budget."""
+    trainer, total = training.config.trainer, training.total_steps
+    early = (total is None or steps < total) and (trainer.max_minutes is None or seconds < 60 * trainer.max_minutes)
+    if early and trainer.patience is not None:
+        return [f"trainer.patience={2 * trainer.patience}"]
+    return larger_budget(training, steps, seconds)
+
+
+def larger_budget(training: Training, steps: int, seconds: float) -> list[str]:
+    """Return the words that let a training go on which has used up its budget: twice of each, and a schedule as long.
+
+    Args:
+        steps, seconds: trained so far.
+    """
+    config, per_epoch = training.config, training.windows.windows_per_epoch
+    trained = {"max_steps": steps, "max_epochs": steps / per_epoch, "max_minutes": seconds / 60}
+    given = {key: value for key in trained if (value := getattr(config.trainer, key)) is not None}
+    keys = {key: 2 * max(value, trained[key]) for key, value in given.items()}
+    words = [f"trainer.{key}={value if key == 'max_steps' else f'{value:.4g}'}" for key, value in keys.items()]
+    if isinstance(config.schedule, CosineConfig):
+        end = config.schedule.horizon or training.horizon or steps
+        total = count_steps(replace(config.trainer, **keys), per_epoch) or 2 * max(end, steps)
+        words += [f"schedule.horizon={total}"] if total > end else []
+    return words
 
 
 def _best(training: Training, best: float | None, step: int) -> str:
@@ -75,8 +105,11 @@ def what_to_try(training: Training) -> str:
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
     """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
-    again = " ".join(["", *training.options.extensions.words()])
-    step, resume = training.task.step, f"go on from the last checkpoint with: rnnscope resume run={typed_name(run)}{again}"
+    step, resume = (
+        training.task.step,
+        shell("rnnscope", "resume", f"run={typed_name(run)}", *training.options.extensions.words()),
+    )
+    resume = f"go on from the last checkpoint with: {resume}"
     if isinstance(error, ProcessLost):
         assert training.options.rendezvous is not None
         why = f"one of {training.hardware.processes.world_size} processes is gone: {training.options.rendezvous.why_lost()}"

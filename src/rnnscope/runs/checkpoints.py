@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from rnnscope.errors import UserError, shown
+from rnnscope.format import shell
 from rnnscope.runs.files import remove_temporaries, replace_file, sha256_of, sync_folder
+from rnnscope.runs.plain_values import is_mapping
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 KEPT = re.compile(r"step_(\d{1,18})\.ckpt")
@@ -66,12 +68,12 @@ class Checkpoints:
             self._link(self.folder / name, self.folder / LAST)
 
     def path(self, which: str) -> Path:
-        """Return the file of `best`, `last`, `previous` or a kept step.
+        """Return the file of `best`, `last`, `previous` or a kept step; or of that file's name.
 
         Raises:
             UserError: when there is none, listing what there is.
         """
-        name = f"step_{which}.ckpt" if which.isdecimal() else f"{which}.ckpt"
+        name = f"step_{which}.ckpt" if which.isdecimal() else f"{which.removesuffix('.ckpt')}.ckpt"
         path = self.folder / name
         if not path.is_file() or path.parent != self.folder:
             found = sorted(file.stem.removeprefix("step_") for file in self.folder.glob("*.ckpt"))
@@ -111,7 +113,8 @@ class Checkpoints:
             if found is None or step_of(state) > step_of(found[1]):
                 found = path.name, state
         if damaged and found is None:
-            raise UserError(f"{self.folder}: no checkpoint is whole ({', '.join(damaged)}); rnnscope reproduce trains it again")
+            again = shell("rnnscope", "reproduce", f"run={self.folder.parent}")
+            raise UserError(f"{self.folder}: no checkpoint is whole ({', '.join(damaged)}); {again} trains it again")
         if damaged and found:
             say(f"going on from {found[0]} instead")
         return found
@@ -136,7 +139,7 @@ class Checkpoints:
 def step_of(state: dict[str, Any]) -> int:
     """Return the step that a checkpoint was written after, -1 where it does not say."""
     task = state.get("task")
-    step = task.get("step") if isinstance(task, dict) else None
+    step = task.get("step") if is_mapping(task) else None
     return step if type(step) is int else -1
 
 
@@ -160,7 +163,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         if type(error).__name__ == "UnpicklingError":  # torch's words for it advise to open the file unsafely
             reason = "it is damaged, or holds something else"
         raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({reason})") from error
-    if not isinstance(loaded, dict) or not isinstance(loaded.get("state_dict"), dict):
+    if not is_mapping(loaded) or not is_mapping(loaded.get("state_dict")):
         raise UserError(f"{path} is not a checkpoint of rnnscope: it holds no state_dict")
     return loaded
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from rnnscope.runs.plain_values import is_mapping
+
 PACKAGES = ("rnnscope", "torch", "pytorch-lightning", "hydra-core", "omegaconf", "tensorboard", "numpy", "tokenizers")
 PARTS = ("git_commit", "packages", "hardware", "python", "platform")  # of an environment, the most telling first
 SOURCE = Path(__file__).resolve().parents[3]  # the checkout, when rnnscope runs from one
@@ -32,7 +34,7 @@ def environment_differences(recorded: dict[str, Any], now: dict[str, Any], parts
     found: list[str] = []
     for part in parts:
         old, new = recorded.get(part), now.get(part)
-        if isinstance(old, dict) and isinstance(new, dict):
+        if is_mapping(old) and is_mapping(new):
             found += _differences(old, new, sorted(old.keys() | new.keys(), key=lambda name: (name != "torch", name)))
         else:
             found += _differences(recorded, now, [part])

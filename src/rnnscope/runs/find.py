@@ -1,5 +1,6 @@
-"""Finding runs: `latest`, a folder, or a unique prefix of a run's name."""
+"""Finding runs: `latest`, a folder, or the beginning of a run's name."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,39 +11,69 @@ from rnnscope.runs.record import Record
 
 
 def find_run(run: str, key: str = "run") -> RunFolder:
-    """Return the run that `run` names: a folder, `latest`, or a unique prefix of its name.
+    """Return the run that `run` names: a folder, `latest`, or a name, of which a unique beginning will do.
 
-    The latest is the newest with weights that is not a reproduction. A run's name is its path under outputs/runs or
-    outputs/sweeps; a prefix may leave out folders in front. A reproduction is meant only where no other run fits.
+    The latest is the newest with weights that is not a reproduction. Runs in one folder of outputs/runs have the name of
+    that folder, which means the newest of them; with the time behind it, it means one of them. The jobs of a sweep are
+    called <sweep>/<job>, or <job> alone. A reproduction is meant only where no other run fits.
 
     Args:
         key: what the name was given as, for messages.
 
     Raises:
-        UserError: when it names no run, or more than one.
+        UserError: when it names no run, or runs of different names.
     """
     root = outputs_folder()
     if run == "latest":
         return _latest(root, key)
-    folder = Path(run)
+    folder = Path(os.path.expanduser(run))
     if (folder / "config.yaml").is_file():
         return RunFolder(folder)
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{key}={run}: this folder is not a run (it has no config.yaml)")
-    runs = {found: (name_of(found, root), found.path.name) for found in iterate_runs(root)}
-    whole = [found for found, names in runs.items() if run in names]  # lr-0.1 is not lr-0.15
-    matches = whole or [found for found, names in runs.items() if any(name.startswith(run) for name in names)]
-    matches = [found for found in matches if not _repeats(found)] or matches
-    if len(matches) == 1:
-        return matches[0]
+    if folder.suffix == ".ckpt" and folder.is_file():
+        raise UserError(f"{key}={run} is a checkpoint, and {key}= takes a run here: {key}={folder.parent.parent}")
+    runs = {found: name_of(found, root) for found in iterate_runs(root)}
+    matches = next(filter(None, _matches(run, runs)), list[RunFolder]())
+    names = list(dict.fromkeys(_shared_name(found, runs[found]) for found in matches))
+    if len(names) == 1:
+        return max(matches, key=_newness)
     if matches:
-        names = ", ".join(runs[found][0] for found in matches[:3])
+        listed = ", ".join(names[:3])
         raise UserError(
-            f"{key}={run} fits {len(matches)} runs ({names}{', ...' if len(matches) > 3 else ''}): write more of the name"
+            f"{key}={run} fits {len(names)} runs ({listed}{', ...' if len(names) > 3 else ''}): write more of the name"
         )
     if not runs:
         raise UserError(f"{key}={run}: there are no runs under {root}; train one with: rnnscope train")
     raise UserError(f"{key}={run}: neither a run folder nor the name of one of the {len(runs)} runs under {root}")
+
+
+def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:
+    """Return the run and checkpoint that are meant: the path of a checkpoint names both.
+
+    Raises:
+        UserError: when there is no such run, or two checkpoints are named.
+    """
+    path = Path(os.path.expanduser(run))
+    if path.suffix != ".ckpt" or not path.is_file():
+        return find_run(run), checkpoint
+    if checkpoint not in ("best", path.stem, path.name):
+        raise UserError(f"run={run} is a checkpoint, and checkpoint={checkpoint} a different one: leave one of them out")
+    return find_run(str(path.parent.parent)), path.stem
+
+
+def _matches(run: str, runs: dict[RunFolder, str]) -> Iterator[list[RunFolder]]:
+    """Yield the runs with this very name, then those whose name begins so; lr-0.1 is not lr-0.15."""
+    named = {found: (name, found.path.name, _shared_name(found, name)) for found, name in runs.items()}
+    yield [found for found, names in named.items() if run in names]
+    begins = [found for found, names in named.items() if any(name.startswith(run) for name in names)]
+    yield [found for found in begins if not _repeats(found)]
+    yield begins
+
+
+def _shared_name(folder: RunFolder, name: str) -> str:
+    """Return the name that a run under outputs/runs shares with the others in its folder; a job of a sweep has its own."""
+    return name.partition("/")[0] if folder.path.parents[1].name == "runs" else name
 
 
 def iterate_runs(root: Path) -> Iterator[RunFolder]:

@@ -58,8 +58,10 @@ def check_run_name(name: str) -> None:
     Raises:
         UserError: saying so.
     """
-    if name in ("", ".", "..") or any(mark in name for mark in "/\\\0"):
-        raise UserError(f"name={name!r} cannot be the name of a run folder: leave out slashes and dots alone")
+    if name in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
+        raise UserError(
+            f"name={name!r} cannot be the name of a run folder: leave out slashes, control characters and dots alone"
+        )
 
 
 def create_run_folder(name: str) -> RunFolder:

@@ -121,7 +121,7 @@ class TextGenerator:
         line_end = vocabulary.encode("\n")  # nothing where words are split at white space
         known = self.start_end is None and len(line_end) and line_end[0] != vocabulary.unk
         first = int(line_end[0]) if known else vocabulary.start
-        return torch.from_numpy(np.insert(prompt_ids(vocabulary, clean(prompt, self.dataset), unknown), 0, first))
+        return torch.as_tensor(np.insert(prompt_ids(vocabulary, clean(prompt, self.dataset), unknown), 0, first))
 
     def _options(self, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> SamplingOptions:
         """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""

@@ -101,7 +101,7 @@ def csv_line(cells: list[str]) -> str:
 
 def _header_of(path: Path) -> list[str]:
     try:
-        columns = next(csv.reader(whole_lines(path)), [])
+        columns = next(csv.reader(whole_lines(path)), list[str]())
     except csv.Error:
         columns = []
     if "step" not in columns:
@@ -138,7 +138,7 @@ def read_rows(path: Path) -> Iterator[Row]:
     before = -1
     try:
         rows = csv.reader(whole_lines(path, ROW_LIMIT), strict=True)
-        head = next(rows, [])
+        head = next(rows, list[str]())
         for number, cells in enumerate(rows, 2):
             step = _step(head, cells)
             if step is None or step <= before:
@@ -157,7 +157,7 @@ def newest_rows(path: Path) -> tuple[Iterator[Row], bool]:
     """
     try:
         lines, whole = last_lines(path, TAIL, FILE_LIMIT)
-        head = next(csv.reader(islice(whole_lines(path, ROW_LIMIT), 1)), [])
+        head = next(csv.reader(islice(whole_lines(path, ROW_LIMIT), 1)), list[str]())
         size = path.stat().st_size
     except (OSError, csv.Error) as error:
         raise UserError(f"{path} cannot be read ({error})") from None
@@ -167,7 +167,7 @@ def newest_rows(path: Path) -> tuple[Iterator[Row], bool]:
 def _backwards(head: list[str], lines: list[str]) -> Iterator[Row]:
     for line in reversed(lines):
         try:
-            cells = next(csv.reader([line]), [])
+            cells = next(csv.reader([line]), list[str]())
         except csv.Error:
             return
         if _step(head, cells) is None:
@@ -188,8 +188,12 @@ def read_curve(path: Path, tag: str) -> tuple[list[int], list[float]]:
     Raises:
         UserError: when it has no such column, naming those it has.
     """
-    rows = list(read_rows(path)) if path.exists() else []
-    if rows and tag not in rows[0]:
-        raise UserError(f"{path} has no column {tag}; it has {', '.join(rows[0])}")
-    points = [(int(row["step"]), float(row[tag])) for row in rows if row[tag]]
-    return [step for step, _ in points], [value for _, value in points]
+    steps: list[int] = []
+    values: list[float] = []
+    for row in read_rows(path) if path.exists() else ():
+        if tag not in row:
+            raise UserError(f"{path} has no column {tag}; it has {', '.join(row)}")
+        if row[tag]:
+            steps.append(int(row["step"]))
+            values.append(float(row[tag]))
+    return steps, values

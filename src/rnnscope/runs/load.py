@@ -23,7 +23,7 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.precision import resolve_precision
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.runs.checkpoints import Checkpoints
-from rnnscope.runs.find import find_run
+from rnnscope.runs.find import find_checkpoint
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.generation import TextGenerator
 from rnnscope.runs.journal import read_curve
@@ -42,13 +42,15 @@ ROWS = 32  # independent windows scored at once
 class LoadedRun:
     """A trained model with the vocabulary it was trained on.
 
-    `folder.path` is where it lies; `config` is its snapshot as plain values; `model` is a `torch.nn.Module` on the CPU.
+    `folder.path` is where it lies; `config` is its snapshot as plain values; `model` is a `torch.nn.Module` on the CPU, with
+    the weights of `checkpoint`.
     """
 
     folder: RunFolder
     config: dict[str, Any]
     vocabulary: Vocabulary
     model: LanguageModel
+    checkpoint: str = "best"
 
     def __repr__(self) -> str:
         model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell.name}"
@@ -175,10 +177,12 @@ def longest(size: int, rows: int) -> int:
 def load(run: str = "latest", checkpoint: str | int = "best") -> LoadedRun:
     """Open the run that `run` names, with the weights of `checkpoint`: best, last, or a kept step.
 
+    `run` may be the path of one of its checkpoints.
+
     Raises:
         UserError: when there is no such run or checkpoint, or its files do not fit together.
     """
-    folder = find_run(str(run))
+    folder, checkpoint = find_checkpoint(str(run), str(checkpoint))
     config, vocabulary = read_config(folder), read_vocabulary(folder)
     model = build_model(model_config(config, str(folder.config)), len(vocabulary), str(folder.config))
     if checkpoint == "best" and folder.weights.exists():
@@ -186,7 +190,7 @@ def load(run: str = "latest", checkpoint: str | int = "best") -> LoadedRun:
     else:
         fill_from_checkpoint(model, folder, str(checkpoint))
     model.eval()
-    return LoadedRun(folder, config, vocabulary, model)
+    return LoadedRun(folder, config, vocabulary, model, checkpoint)
 
 
 def fill_from_checkpoint(model: LanguageModel, folder: RunFolder, which: str) -> None:

@@ -10,6 +10,7 @@ from rnnscope.errors import UserError
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
+from rnnscope.runs.plain_values import is_mapping
 from rnnscope.runs.safe_files import check_plain
 from rnnscope.runs.version import check_version
 
@@ -47,7 +48,7 @@ class Record:
             raise UserError(f"{path.parent} is not a run folder: it has no run.json") from None
         except (OSError, ValueError, RecursionError) as error:
             raise UserError(f"{path}: this run.json cannot be read ({error})") from error
-        check_version("schema", values.get("schema") if isinstance(values, dict) else None, SCHEMA, str(path))
+        check_version("schema", values.get("schema") if is_mapping(values) else None, SCHEMA, str(path))
         return cls(path, values)
 
     def get(self, key: str, kind: type, default: Any = None) -> Any:
@@ -97,7 +98,7 @@ def status_of(record: Record, alive: bool = False) -> str:
 def value_at(values: Any, key: str) -> Any:
     """Return the value at a dotted key of nested values, None where there is none."""
     for part in key.split("."):
-        values = values.get(part) if isinstance(values, dict) else None
+        values = values.get(part) if is_mapping(values) else None
     return values
 
 

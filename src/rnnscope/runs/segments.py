@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnscope.errors import UserError
+from rnnscope.runs.plain_values import is_list, is_mapping
 from rnnscope.runs.record import Record
 
 
@@ -24,21 +25,21 @@ class Segment:
 
 def segments_of(record: Record) -> list[dict[str, Any]]:
     """Return the record's segments, checked for what is read of them."""
-    segments = record.get("segments", list, [])
+    segments: list[Any] = record.get("segments", list, [])
     for segment in segments:
-        whole = isinstance(segment, dict) and isinstance(segment.get("from_step"), int)
+        whole = is_mapping(segment) and isinstance(segment.get("from_step"), int)
         whole = whole and isinstance(segment.get("environment", []), list)
         whole = whole and _are_extensions(segment.get("extensions", {}))
         if not whole or not all(isinstance(segment.get(key, {}), dict) for key in ("changed", "resolved")):
             raise UserError(f"{record.path}: its segments are not what rnnscope writes; this is not a record of rnnscope")
-        if not all(isinstance(pair, list) and len(pair) == 2 for pair in segment.get("changed", {}).values()):
+        if not all(is_list(pair) and len(pair) == 2 for pair in segment.get("changed", {}).values()):
             raise UserError(f"{record.path}: a change in its segments is not a pair of values: not a record of rnnscope")
     return segments
 
 
 def _are_extensions(value: Any) -> bool:
     """Whether this is what a segment says of the code of others: lists of names, and a map of files."""
-    return isinstance(value, dict) and all(isinstance(inner, dict if key == "files" else list) for key, inner in value.items())
+    return is_mapping(value) and all((is_mapping if key == "files" else is_list)(inner) for key, inner in value.items())
 
 
 def config_in_force(config: dict[str, Any], record: Record) -> dict[str, Any]:
@@ -88,7 +89,7 @@ def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
     first, _, rest = key.partition(".")
     inner = config.get(first)
     if rest:
-        value = with_value(inner if isinstance(inner, dict) else {}, rest, value)
+        value = with_value(inner if is_mapping(inner) else {}, rest, value)
     return {**config, first: value}
 
 
@@ -103,7 +104,7 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested keys joined by dots; a mapping from numbers stays a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, dict) and value and all(isinstance(inner, str) for inner in value):
+        if is_mapping(value) and value and all(isinstance(inner, str) for inner in value):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value

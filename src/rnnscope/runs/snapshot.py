@@ -4,7 +4,7 @@ import json
 import re
 from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 
@@ -14,6 +14,7 @@ from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.plain_values import is_list, is_mapping
 from rnnscope.runs.record import value_at
 
 CONFIG_LIMIT = 1_000_000  # bytes; a config is a page, and one that is not was not written by rnnscope
@@ -43,7 +44,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
         UserError: when it is missing, too large, no YAML mapping, or holds a tag that would build an object.
     """
     loaded = _read(folder.config, CONFIG_LIMIT, _parse_yaml)
-    if not isinstance(loaded, dict):
+    if not is_mapping(loaded):
         raise UserError(f"{folder.config} is not a config: it holds a {type(loaded).__name__}, not keys and values")
     check_keys(loaded, folder.config)
     check_places(loaded, folder.config)
@@ -52,8 +53,9 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
 
 def _parse_yaml(text: str) -> Any:
     """Parse plain YAML; an alias is refused, since a page of aliases of aliases unfolds to more than any memory holds."""
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.CSafeLoader):
+    depth, parser = 0, cast(Any, yaml.CSafeLoader(text))  # its stub has no event
+    while parser.check_event():
+        event = parser.get_event()
         depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
         if isinstance(event, yaml.AliasEvent) or depth > DEPTH_LIMIT:
             raise ValueError("it has an alias, or is nested too deeply: rnnscope writes neither")
@@ -66,7 +68,7 @@ def check_keys(value: Any, source: Path, name: str = "") -> None:
     Raises:
         UserError: naming the key.
     """
-    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    inner = value.items() if is_mapping(value) else enumerate(value) if is_list(value) else ()
     for key, found in inner:
         if isinstance(key, str) and key.startswith("_"):
             raise UserError(f"{source}: {name}{key} is not a key of rnnscope, which builds nothing that a config names")
@@ -126,8 +128,8 @@ def model_config(config: dict[str, Any], source: str) -> ModelConfig:
     """
     keys: Any = config.get("model")
     known = {field.name for field in fields(ModelConfig)}
-    if not isinstance(keys, dict) or not keys.keys() <= known:
-        strange = ", ".join(str(key) for key in keys.keys() - known) if isinstance(keys, dict) else "model"
+    if not is_mapping(keys) or not keys.keys() <= known:
+        strange = ", ".join(str(key) for key in keys.keys() - known) if is_mapping(keys) else "model"
         raise UserError(f"{source}: unknown key(s) under model: {strange}; known: {', '.join(sorted(known))}")
     return ModelConfig(**keys)
 

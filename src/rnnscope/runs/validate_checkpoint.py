@@ -9,6 +9,7 @@ from torch import Tensor
 
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
+from rnnscope.runs.plain_values import is_list, is_mapping
 from rnnscope.runs.version import check_version
 
 FORMAT = 1  # version of what a checkpoint holds; a newer one is refused
@@ -23,9 +24,9 @@ def check_whole(saved: dict[str, Any], source: str) -> None:
     """
     check_version("format", saved.get("format"), FORMAT, source)
     task, names = saved.get("task"), saved.get("names")
-    whole = isinstance(task, dict) and isinstance(saved.get("ended"), bool)
-    whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
-    whole = whole and all(isinstance(saved.get(key), dict) for key in ("monitors", "random", "offsets"))
+    whole = is_mapping(task) and isinstance(saved.get("ended"), bool)
+    whole = whole and is_list(names) and all(OWN_NAME.fullmatch(str(name)) for name in names)
+    whole = whole and all(is_mapping(saved.get(key)) for key in ("monitors", "random", "offsets"))
     if not whole or not _is_task(task):
         raise UserError(f"{source} is not a checkpoint that training can go on from: another version of rnnscope wrote it")
 
@@ -37,20 +38,20 @@ def _is_task(task: Any) -> bool:
         and _are_sums(task.get("tally"))
         and _are_sums(task.get("watched"))
         and all(type(value) in (int, float) and not math.isnan(value) for value in leaves(task.get("schedule")))
-        and isinstance(task.get("optimizer"), dict)
+        and is_mapping(task.get("optimizer"))
     )
 
 
 def _are_sums(value: Any) -> bool:
     """Whether this is what `RunningSums.state` gives: a sum, two counts, a sum; the sums None where nothing was summed."""
-    if not isinstance(value, list) or [type(count) for count in value[1:3]] != [int, int] or len(value) != 4:
+    if not is_list(value) or [type(count) for count in value[1:3]] != [int, int] or len(value) != 4:
         return False
     return all(sum is None or (isinstance(sum, Tensor) and sum.numel() == 1) for sum in (value[0], value[3]))
 
 
 def leaves(value: Any) -> Iterator[Any]:
     """Yield what nested mappings hold."""
-    if isinstance(value, dict):
+    if is_mapping(value):
         for inner in value.values():
             yield from leaves(inner)
     else:
@@ -66,19 +67,19 @@ def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, sour
     Raises:
         UserError: naming the file.
     """
-    task, parameters = saved["task"], list(model.parameters())
+    task, parameters = saved["task"], dict(enumerate(model.parameters()))
     states = task["optimizer"].get("state")
-    fits = isinstance(states, dict) and set(states) <= set(range(len(parameters)))
+    fits = is_mapping(states) and states.keys() <= parameters.keys()
     fits = fits and all(_fits_parameter(state, parameters[index]) for index, state in states.items())
     others = saved.get("others", [])  # the parts of the other processes that trained along
-    fits = fits and isinstance(others, list) and all(isinstance(part, dict) and "random" in part for part in others)
+    fits = fits and is_list(others) and all(is_mapping(part) and "random" in part for part in others)
     if not fits or not all(_fits_cells(part.get("carried"), model, batch_size) for part in (task, *others)):
         raise UserError(f"{source} does not fit config.yaml: its optimizer or its carried state is another model's")
 
 
 def _fits_parameter(state: Any, parameter: Tensor) -> bool:
     """Whether an optimizer can go on with this: counts, and values of the size of the parameter."""
-    if not isinstance(state, dict):
+    if not is_mapping(state):
         return False
     return all(
         value is None or (isinstance(value, Tensor) and (value.numel() == 1 or value.shape == parameter.shape))
@@ -89,9 +90,9 @@ def _fits_parameter(state: Any, parameter: Tensor) -> bool:
 def _fits_cells(carried: Any, model: LanguageModel, batch_size: int) -> bool:
     if carried is None:
         return True
-    if not isinstance(carried, list) or len(carried) != model.num_layers:
+    if not is_list(carried) or len(carried) != model.num_layers:
         return False
-    parts = [layer if isinstance(layer, (tuple, list)) else (layer,) for layer in carried]
+    parts: list[Any] = [layer if type(layer) in (tuple, list) else (layer,) for layer in carried]
     shape = (1, batch_size, model.hidden_size)
     return all(
         len(layer) == model.cell.state_parts and all(isinstance(part, Tensor) and part.shape == shape for part in layer)

@@ -30,10 +30,10 @@ class Comparison:
     rows: int = 0
     same_rows: int = 0
     samples: int = 0
-    differences: list[Difference] = field(default_factory=list)  # the first of each row
-    losses: list[Difference] = field(default_factory=list)  # of the first rows with a loss, and of the best loss
-    columns: list[str] = field(default_factory=list)  # that both have; of another version's metrics the rest is not compared
-    left_out: list[str] = field(default_factory=list)  # a line for each run with columns that the other does not have
+    differences: list[Difference] = field(default_factory=list[Difference])  # the first of each row
+    losses: list[Difference] = field(default_factory=list[Difference])  # of the first rows with a loss, and of the best loss
+    columns: list[str] = field(default_factory=list[str])  # that both have; the rest of another version's is not compared
+    left_out: list[str] = field(default_factory=list[str])  # a line for each run with columns that the other does not have
     rejoined: bool = False  # a row is the same after one that is not: numbers that drift apart never meet again
     same_weights: bool | None = None  # None where one of them has no final weights
 
@@ -206,7 +206,7 @@ def _diverged(found: Comparison, causes: list[str]) -> Verdict:
 def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
     """Return what is different between the two runs besides their numbers, one line each, the likeliest cause first."""
     old, new = Record.read(parent.record), Record.read(child.record)
-    causes = []
+    causes: list[str] = []
     if old.values.get("git_commit") == new.values.get("git_commit") and _patch_hash(parent) != _patch_hash(child):
         causes.append("the uncommitted changes of the code (code.patch)")
     if _extensions(old) != _extensions(new):

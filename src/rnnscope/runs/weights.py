@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save
+from safetensors.torch import load_file, save  # pyright: ignore[reportUnknownVariableType]: its PathLike is bare
 
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel

@@ -10,7 +10,7 @@ from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.comparison.select import BEST, default_columns, sort_runs
 from rnnscope.comparison.table import table
 from rnnscope.errors import UserError
-from rnnscope.format import clock
+from rnnscope.format import clock, shell, watching
 from rnnscope.runs.journal import newest_rows
 from rnnscope.sweeps.job_folder import JobFolder, JobState
 
@@ -148,9 +148,9 @@ def closing_lines(folder: Path, states: dict[str, JobState], width: int | None) 
         longest = max(map(len, unfinished))
         lines += ["", *(f"  {name:<{longest}}  {ending(state)}" for name, state in unfinished.items())]
     lines += ["", f"  sweep folder {folder}"]
-    lines += [f"  watch        tensorboard --logdir {folder} --samples_per_plugin text=1000,scalars=10000"]
+    lines += [f"  watch        {watching(folder)}"]
     best = [run.name for run in runs if run.value("status") == "finished" and run.value(BEST) is not None]
-    return [*lines, f"  sample       rnnscope sample run={best[0]}"] if best else lines
+    return [*lines, f"  sample       {shell('rnnscope', 'sample', f'run={best[0]}')}"] if best else lines
 
 
 def _summaries(folder: Path, jobs: Iterable[str]) -> Iterable[Summary]:

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from rnnscope.config.places import comparable
 from rnnscope.errors import UserError
 from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
@@ -117,7 +118,7 @@ class Manifest:
     def _shown(self, key: str) -> str | None:
         """Return the value of a key for people; None where the rnnscope that wrote this did not know the key."""
         if key in self.fixed:
-            return str(self.fixed[key])
+            return str(comparable(key, self.fixed[key]))
         return "swept" if _is_under(key, self.swept) else None
 
 

@@ -12,6 +12,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.config.overrides import quote, replacing
+from rnnscope.config.places import comparable, with_absolute_places
 from rnnscope.errors import UserError
 from rnnscope.runs.find import find_run
 from rnnscope.runs.record import value_at
@@ -136,7 +137,7 @@ class PlannedJob:
         Raises:
             UserError: naming the key and both values.
         """
-        recorded = json_like(state.get("config") or {})
+        recorded = {key: comparable(key, value) for key, value in json_like(state.get("config") or {}).items()}
         for key, value in self.config.items():
             free = key == "name" or (key == "trainer.threads" and value is None)  # the launcher sets the threads
             adopted = key.startswith("model.") and self.config["init_from"] is not None  # the model of another run
@@ -172,7 +173,7 @@ class Composer:
             raise UserError("trainer=ddp trains one run with several processes and cannot be swept: start such runs one by one")
         keys = [word.partition("=")[0].lstrip("+") for word in words]
         values = {key: choices[key] if key in choices else value_at(config, key) for key in keys}
-        return PlannedJob(job_name(values, self._plan.keys), words, typed, flatten(config), choices)
+        return PlannedJob(job_name(values, self._plan.keys), words, typed, flatten(with_absolute_places(config)), choices)
 
     def _compose(self, typed: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._config, typed)  # type: ignore[attr-defined]

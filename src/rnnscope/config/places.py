@@ -1,0 +1,76 @@
+"""Where the text of a config lies: absolute, so that it is the same text for whoever opens the run, and where it went."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from rnnscope.data.config import CorpusConfig, DatasetConfig
+from rnnscope.errors import UserError
+from rnnscope.format import one_line
+from rnnscope.paths import absolute_path
+from rnnscope.runs.segments import with_value
+
+PLACES = {"path": "url", "val_path": "val_url", "test_path": "test_url"}  # of dataset.corpus; a path beside a URL is a name
+ONE_TEXT: dict[str, Any] = {  # of dataset.corpus, where another text is given: what else named the one before
+    "packages": [],
+    **dict.fromkeys(("val_path", "test_path", "url", "sha256", "md5", "val_url", "val_sha256", "test_url", "test_sha256")),
+}
+OWN = "text_files"  # the dataset that reads a person's own text
+NAME_LIMIT = 120  # bytes; a folder's name may have 255, of which the run has some more
+SAME_FILES = ("column", "lines", "separator")  # keys of dataset.corpus that do not decide which files are read
+
+
+def with_absolute_places(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the nested values of a config in which each path of a text is absolute."""
+    corpus = config["dataset"]["corpus"]
+    for key, url in PLACES.items():
+        if corpus[key] is not None and corpus[url] is None:
+            config = with_value(config, f"dataset.corpus.{key}", absolute_path(corpus[key]))
+    return config
+
+
+def is_place(key: str) -> bool:
+    """Whether a dotted key says where a text lies."""
+    return key.startswith("dataset.corpus.") and key.rpartition(".")[2] in PLACES
+
+
+def comparable(key: str, value: Any) -> Any:
+    """Return a recorded value as it would be recorded today: older versions kept the path of a text as it was typed."""
+    return absolute_path(value) if is_place(key) and isinstance(value, str) else value
+
+
+def is_text(key: str) -> bool:
+    """Whether a dotted key decides which text is read."""
+    group, _, name = key.rpartition(".")
+    return key == "dataset" or (group == "dataset.corpus" and name not in SAME_FILES)
+
+
+def text_name(dataset: DatasetConfig) -> str:
+    """Return what a text is called: one's own after its file, folder or archive, any other by the name of its dataset."""
+    if dataset.name != OWN or not dataset.corpus.path:
+        return dataset.name
+    path = re.split(r"(?<=\.zip)/|/[^/]*[*?\[]", dataset.corpus.path)[0].rstrip("/")  # without members and patterns
+    name = one_line(path.rpartition("/")[2]).lstrip(".")
+    if not os.path.isdir(path):
+        name = re.sub(r"(\.[A-Za-z]\w{0,7})?(\.(gz|xz|lzma|bz2|zip))?$", "", name)
+    return name.encode()[:NAME_LIMIT].decode(errors="ignore") or OWN
+
+
+def moved_to(corpus: CorpusConfig, data: str | None) -> dict[str, Any]:
+    """Return the dotted keys of a text that lies at `data` now; files that lay beside it are taken from there if they exist.
+
+    Raises:
+        UserError: for a text that is not read from files.
+    """
+    if data is None:
+        return {}
+    if corpus.packages:
+        raise UserError(f"data={data}: this run was trained on packages ({', '.join(corpus.packages)}), not on a file")
+    path = Path(absolute_path(data))
+    moved: dict[str, Any] = {"path": str(path), "url": None}
+    for key in ("val_path", "test_path"):
+        before = getattr(corpus, key)
+        if before is not None and (beside := path.with_name(Path(before).name)).exists():
+            moved |= {key: str(beside), PLACES[key]: None}
+    return {f"dataset.corpus.{key}": value for key, value in moved.items()}

@@ -1,0 +1,35 @@
+"""How long a training may last: its budget in steps, and whether its schedule lasts as long."""
+
+import math
+
+from rnnscope.config.schema import TrainConfig
+from rnnscope.training.config import CosineConfig, TrainerConfig
+
+
+def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:
+    """Return the optimizer steps that the budgets in steps and epochs allow, None where only the clock limits them."""
+    limits = [trainer.max_steps] if trainer.max_steps is not None else []
+    if trainer.max_epochs is not None:
+        limits.append(math.ceil(trainer.max_epochs * windows_per_epoch))
+    return min(limits) if limits else None
+
+
+def beyond_schedule(config: TrainConfig, horizon: int | None, total_steps: int | None, step: int = 0) -> str | None:
+    """Return what happens when training lasts longer than the schedule, None where that is not to be expected.
+
+    Args:
+        horizon: the budget in steps that the schedule was made for.
+        step: where training goes on.
+    """
+    if not isinstance(config.schedule, CosineConfig):
+        return None
+    end = config.schedule.horizon or horizon
+    last = step + 1 if total_steps is None else total_steps
+    if end is None or last <= end:
+        return None
+    rate = config.optimizer.lr * config.schedule.final_fraction
+    nothing = " and nothing is learnt" if rate == 0 else ""
+    return (
+        f"warning: schedule=cosine ends at step {end}: from there on the rate is {rate:g}{nothing};"
+        f" to let it fall until the end: schedule.horizon={total_steps or 2 * step}"
+    )
