@@ -31,3 +31,12 @@ def absolute_path(typed: str) -> str:
     data = data_folder()
     named = path in ("", "-") or (data is not None and (data / path).exists())
     return typed if named else str(Path(path).absolute())
+
+
+def conf_folder() -> Path:
+    """Return the folder of configs: inside an installed package, or beside src/ in a checkout."""
+    package = Path(__file__).resolve().parent
+    for folder in (package / "conf", package.parents[1] / "conf"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise FileNotFoundError(f"conf/train.yaml is neither in {package} nor beside src/: reinstall rnnscope")

@@ -106,6 +106,8 @@ def test_nothing_in_the_source_builds_what_data_names(path: Path) -> None:
             continue
         called = ast.unparse(node.func)
         words = {word.arg: ast.unparse(word.value) for word in node.keywords}
+        if path.name == "extensions.py" and called == "instantiate":
+            continue  # what a command line names: test_extensions.py shows that no run folder gets there
         assert called not in RUNNING, ast.unparse(node)
         assert called.rpartition(".")[2] not in RUNNING - {"compile", "eval"}, ast.unparse(node)  # re's and a model's
         if called == "torch.load":

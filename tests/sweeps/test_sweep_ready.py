@@ -9,7 +9,7 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
 from rnnscope.cli import main
-from rnnscope.config.compose import conf_folder
+from rnnscope.paths import conf_folder
 
 SMALL = [word for word in TINY if not word.startswith("model.")]  # sizes are what some of them sweep over
 READY = {

@@ -10,7 +10,7 @@ def run(config: ReproduceConfig) -> int:
     from rnnscope.runs.find import find_run
 
     parent = find_run(config.run)
-    child, verdict = reproduce(parent, config.until, config.data, config)
+    child, verdict = reproduce(parent, config.until, config.data, config.alone())
     with Console() as console:
         for line in ["", *verdict.lines, f"  recorded     {parent.path}", f"  trained now  {child.path}"]:
             console.say(line)

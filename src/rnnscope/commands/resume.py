@@ -16,4 +16,4 @@ def run(config: ResumeConfig) -> int:
     check_on_the_way(changes, config.run)
     run = find_run(config.run)
     recorded = recorded_config(run, Record.read(run.record))
-    return resume_run(run, moved_to(recorded.dataset.corpus, config.data) | changes, extensions=config).exit_status
+    return resume_run(run, moved_to(recorded.dataset.corpus, config.data) | changes, extensions=config.alone()).exit_status

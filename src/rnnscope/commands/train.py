@@ -25,7 +25,7 @@ def run_from(config: TrainFromConfig) -> int:
     from rnnscope.runs.find import find_run
 
     changes = parse_changes(config.changes, groups=True)
-    return fit_changed(find_run(config.parent, "from"), changes, config.data, config).exit_status
+    return fit_changed(find_run(config.parent, "from"), changes, config.data, config.alone()).exit_status
 
 
 def main(line: CommandLine) -> int:

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import hydra
@@ -17,6 +16,7 @@ from rnnscope.config import schema
 from rnnscope.config.extensions import import_plugins, plugins_in
 from rnnscope.config.overrides import EXTENSIONS, replacing
 from rnnscope.errors import UserError
+from rnnscope.paths import conf_folder
 from rnnscope.text_io import check_argument
 
 
@@ -50,15 +50,6 @@ class Composition:
     choices: dict[str, Any]
     keys: list[str]
     files: dict[str, str]
-
-
-def conf_folder() -> Path:
-    """Return the folder of configs: inside an installed package, or beside src/ in a checkout."""
-    package = Path(__file__).resolve().parents[1]
-    for folder in (package / "conf", package.parents[1] / "conf"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise FileNotFoundError(f"conf/train.yaml is neither in {package} nor beside src/: reinstall rnnscope")
 
 
 def help_page(command: str) -> str:

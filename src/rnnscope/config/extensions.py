@@ -23,6 +23,7 @@ from rnnscope.config import schema
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.errors import UserError
 from rnnscope.model.config import ModelConfig
+from rnnscope.paths import conf_folder
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig
 from rnnscope.training.optimizers import OPTIMIZERS, OptimizerKind
 from rnnscope.training.schedules import SCHEDULES, Schedule, ScheduleKind
@@ -37,7 +38,6 @@ EXTRAS = {"mlflow": "rnnscope[mlflow]", "wandb": "rnnscope[wandb]", "psutil": "p
 
 def register_cell(cell: Cell) -> None:
     """Make a recurrence known: `model=<its name>` takes the sizes of conf/model/lstm.yaml with it."""
-    from rnnscope.config.compose import conf_folder
     from rnnscope.model.cells.registry import CELLS
 
     CELLS[cell.name] = cell

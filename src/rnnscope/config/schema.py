@@ -33,6 +33,10 @@ class ExtensionsConfig:
         """Whether a training with them needs Lightning's own loop, in which a batch is one window."""
         return bool(self.callbacks or self.logger or self.callback_classes)
 
+    def alone(self) -> "ExtensionsConfig":
+        """Return these keys without those of a command."""
+        return ExtensionsConfig(self.callbacks, self.logger, self.callback_classes, self.plugins)
+
     def words(self) -> list[str]:
         """Return the words of a command line that ask for the same."""
         named = {key: list(getattr(self, key)) for key in ("callbacks", "logger", "callback_classes", "plugins")}
