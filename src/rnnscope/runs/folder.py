@@ -20,7 +20,7 @@ class _Named:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run. See docs/run_folder.md for what each of them holds."""
+    """The files of one run. See docs/runs.md for what each of them holds."""
 
     path: Path
 
