@@ -7,6 +7,7 @@ Then a browser without a window opens TensorBoard with two of the runs, and the 
 import io
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -25,7 +26,6 @@ from selenium.webdriver.chrome.service import Service
 ROOT = Path(__file__).parents[1]
 PICTURES = ROOT / "docs" / "pictures"
 OUTPUTS = Path(os.environ.get("RNNSCOPE_OUTPUTS", ROOT / "outputs")) / "figures"
-BIN = Path(sys.executable).parent
 SWEEP = [
     "name=width_and_rate",
     "experiment=tiny_shakespeare_quick",
@@ -38,24 +38,25 @@ SWEEP = [
     "trainer.threads=1",
     "monitor.sample_length=400",
 ]
-TWO = {"128 units": "hidden_size-128_lr-0.006", "256 units": "hidden_size-256_lr-0.006"}  # shown in TensorBoard, by these names
-PINNED = ["train/loss", "val/loss", "update_size/cells.0.weight_hh_l0", "update_size/head.weight"]
+TWO = {"large-256": "hidden_size-256_lr-0.006", "small-128": "hidden_size-128_lr-0.006"}  # shown in TensorBoard, by these names
+PINNED = ["val/loss", "update_size/cells.0.weight_hh_l0", "update_size/head.weight"]
 SAMPLE = "samples/temperature_0.5"
-WIDTH = 1280
+WIDTH = 1360
 FLAGS = ("headless=new", "no-sandbox", "hide-scrollbars", "force-device-scale-factor=1", "disable-dev-shm-usage")
 
 
 def rnnscope(*words: str) -> None:
-    subprocess.run([BIN / "rnnscope", *words], check=True, env=os.environ | {"RNNSCOPE_OUTPUTS": str(OUTPUTS)})
+    subprocess.run([sys.executable, "-m", "rnnscope", *words], check=True, env=os.environ | {"RNNSCOPE_OUTPUTS": str(OUTPUTS)})
 
 
 @contextmanager
 def browser() -> Iterator[Any]:
     """A headless chromium."""
     options = webdriver.ChromeOptions()
+    options.binary_location = shutil.which("chromium") or ""
     for flag in FLAGS:
         options.add_argument(f"--{flag}")
-    driver = webdriver.Chrome(options=options, service=Service("chromedriver"))
+    driver = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
     driver.set_page_load_timeout(120)
     try:
         yield driver
@@ -78,13 +79,13 @@ def wait_for(driver: Any, script: str, what: str) -> None:
 
 
 @contextmanager
-def tensorboard(logdir: Path) -> Iterator[str]:
-    """TensorBoard on the runs under a folder; its address."""
+def tensorboard(folder: Path) -> Iterator[str]:
+    """TensorBoard on the runs under outputs/ in a folder; its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    words = ["--logdir", str(logdir), "--port", str(port), "--samples_per_plugin", "text=1000,scalars=10000"]
-    with subprocess.Popen([BIN / "tensorboard", *words], stderr=subprocess.DEVNULL) as process:
+    words = ["--logdir", "outputs", "--port", str(port), "--samples_per_plugin", "text=1000,scalars=10000"]
+    with subprocess.Popen([sys.executable, "-m", "tensorboard.main", *words], cwd=folder, stderr=subprocess.DEVNULL) as process:
         try:
             for _ in range(120):
                 with socket.socket() as probe:
@@ -99,21 +100,24 @@ def tensorboard(logdir: Path) -> Iterator[str]:
 def draw_tensorboard() -> None:
     """Curves and update sizes of two runs above, what one of them writes below."""
     with tempfile.TemporaryDirectory() as folder, browser() as driver:
+        (Path(folder) / "outputs").mkdir()
         for name, job in TWO.items():
-            (Path(folder) / name).symlink_to(OUTPUTS / "sweeps" / "width_and_rate" / job)
+            (Path(folder) / "outputs" / name).symlink_to(OUTPUTS / "sweeps" / "width_and_rate" / job)
         with tensorboard(Path(folder)) as address:
             time.sleep(10)  # it reads the runs
             cards = quote(json.dumps([{"plugin": "scalars", "tag": tag} for tag in PINNED]))
             driver.set_window_size(WIDTH, 1100)
             driver.get(f"{address}/?pinnedCards={cards}&smoothing=0#timeseries")
-            loaded = "document.querySelectorAll('scalar-card line-chart').length >= 4"
+            loaded = f"document.querySelectorAll('scalar-card line-chart').length >= {len(PINNED)}"
             wait_for(driver, f"{loaded} && !document.querySelector('mat-spinner')", "the charts")
-            above = picture(driver, 850)
+            driver.execute_script("document.querySelector('[aria-label=\"Close side pane\"]').click()")
+            time.sleep(3)
+            above = picture(driver, 560)
             driver.get(f"{address}/?tagFilter={quote(SAMPLE)}#text")
             driver.refresh()
             wait_for(driver, "document.body.innerText.length > 0", "the samples")
             time.sleep(5)
-            below = picture(driver, 700)
+            below = picture(driver, 640)
     save(stacked(above, below), "tensorboard.png")
 
 
