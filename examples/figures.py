@@ -39,9 +39,10 @@ SWEEP = [
     "monitor.sample_length=400",
 ]
 TWO = {"large-256": "hidden_size-256_lr-0.006", "small-128": "hidden_size-128_lr-0.006"}  # shown in TensorBoard, by these names
-PINNED = ["val/loss", "update_size/cells.0.weight_hh_l0", "update_size/head.weight"]
+PINNED = ["val/loss", "update_size/embedding.weight", "update_size/head.weight"]
 SAMPLE = "samples/temperature_0.5"
 WIDTH = 1360
+PAGE_WIDTH = 1140  # of compare's page: samples in two columns
 FLAGS = ("headless=new", "no-sandbox", "hide-scrollbars", "force-device-scale-factor=1", "disable-dev-shm-usage")
 
 
@@ -65,7 +66,9 @@ def browser() -> Iterator[Any]:
 
 
 def picture(driver: Any, height: int) -> Image.Image:
-    return Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB").crop((0, 0, WIDTH, height))
+    """The top of what the browser shows."""
+    shown = Image.open(io.BytesIO(driver.get_screenshot_as_png())).convert("RGB")
+    return shown.crop((0, 0, shown.width, min(height, shown.height)))
 
 
 def wait_for(driver: Any, script: str, what: str) -> None:
@@ -126,10 +129,10 @@ def draw_compare() -> None:
     with tempfile.TemporaryDirectory() as folder, browser() as driver:
         page = Path(folder) / "page.html"
         rnnscope("compare", f"folder={OUTPUTS / 'sweeps' / 'width_and_rate'}", f"html={page}")
-        driver.set_window_size(WIDTH, 1000)
+        driver.set_window_size(PAGE_WIDTH, 1000)
         driver.get(page.as_uri())
         height = driver.execute_script("return document.documentElement.scrollHeight")
-        driver.set_window_size(WIDTH, height + 200)
+        driver.set_window_size(PAGE_WIDTH, height + 200)
         wait_for(driver, "document.querySelectorAll('#loss path.curve').length >= 8", "the curves")
         save(picture(driver, height), "compare.png")
 
