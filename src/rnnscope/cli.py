@@ -152,12 +152,10 @@ def check_arguments(arguments: list[str]) -> None:
                 plain = argument.lstrip("-") if equals else f"{key.lstrip('-')}=..."
                 raise UserError(f"unknown option {key}; write keys as key=value, as in {plain}")
         elif argument[:1] in ("+", "~"):
-            raise UserError(
-                f"{argument}: keys cannot be added or removed, only set; write {key.lstrip('+~')}={value or '...'}"
-            )
+            raise UserError(f"{argument}: keys cannot be added or removed, only set; write {key.lstrip('+~')}={value or '...'}")
         elif not equals and before not in TAKING:
             raise UserError(
-                f"{argument!r} is not key=value; a text with spaces needs quotes: key='some words'"
+                f"{argument!r} is neither an option nor key=value; a text with spaces needs quotes: key='some words'"
             )
         elif equals and not re.fullmatch(r"[\w./@$:-]+", key):
             raise UserError(f"{argument}: {key!r} is not a key; write key=value")
