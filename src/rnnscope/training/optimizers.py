@@ -55,7 +55,7 @@ def make_optimizer(
     import torch
 
     if name not in OPTIMIZERS:
-        raise UserError(f"optimizer.name={name} is unknown: choose one of {', '.join(OPTIMIZERS)}")
+        raise UserError(f"optimizer.name={name} is unknown; choose from: {', '.join(OPTIMIZERS)}")
     if not lr > 0:
         raise UserError(f"optimizer.lr={lr} must be above 0")
     kind = OPTIMIZERS[name]
@@ -69,7 +69,7 @@ def make_optimizer(
     try:
         return getattr(torch.optim, kind.torch_class)(trained, lr=rate, **options, **kernels)
     except (ValueError, TypeError) as error:
-        raise UserError(f"optimizer={name} refuses its settings: {error}; see conf/optimizer/{name}.yaml") from error
+        raise UserError(f"optimizer={name} does not accept its settings: {error}; see conf/optimizer/{name}.yaml") from error
 
 
 def is_capturable(optimizer: torch.optim.Optimizer) -> bool:
