@@ -62,7 +62,7 @@ def go_on(run: RunFolder, changes: dict[str, Any], given: RunOptions | None, job
         refuse_repetition(run, record, saved)
     ended = saved is not None and saved["ended"] and before == config
     if saved and ended and record.values.get("status") == "finished":
-        console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: trainer.max_steps=...")
+        console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer, set trainer.max_steps=...")
         return finished_result(run, record)
     options = options_of(run, record, config, changes, given)
     training = assemble(config, console.say, replace(options, from_checkpoint=saved is not None, job=job))
@@ -187,7 +187,7 @@ def begin_segment(
     )
     if changed or flatten(read_config(run)).keys() != flatten(config).keys():  # or an older rnnscope's
         write_config(run, config)
-    console.say(f"going on in {run.path} from step {step} ({name})")
+    console.say(f"continuing {run.path} from step {step} ({name})")
     for what in (*(f"{key}: {old} -> {new}" for key, (old, new) in changed.items()), *other):
         console.say(f"  changed since: {what}")
 

@@ -1,4 +1,4 @@
-"""What is said when a training has ended: how, where everything is, and the exact next commands."""
+"""The last lines of a training: how it ended, where everything is, and the exact next commands."""
 
 import math
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def summary(
         yield f"  sample       rnnscope sample run={name}"
         yield f"  score        rnnscope evaluate run={name}"
     if has_checkpoint and status != "diverged":
-        yield f"  go on        rnnscope resume run={name}{f' trainer.max_steps={2 * step}' if status == 'finished' else ''}"
+        yield f"  continue     rnnscope resume run={name}{f' trainer.max_steps={2 * step}' if status == 'finished' else ''}"
 
 
 def _best(training: Training, best: float | None, step: int) -> str:
@@ -54,7 +54,7 @@ def typed_name(run: RunFolder) -> str:
 
 
 def what_to_try(training: Training) -> str:
-    """Return what may keep a run like this one from diverging."""
+    """Return what may keep such a run from diverging."""
     config = training.config
     tries = [f"a lower optimizer.lr (now {config.optimizer.lr:g})"]
     if config.trainer.clip_norm is None:
@@ -66,7 +66,7 @@ def what_to_try(training: Training) -> str:
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
     """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
-    step, resume = training.task.step, f"go on from the last checkpoint with: rnnscope resume run={typed_name(run)}"
+    step, resume = training.task.step, f"continue from the last checkpoint with: rnnscope resume run={typed_name(run)}"
     if isinstance(error, ProcessLost):
         ended = f"one of the {training.hardware.processes.world_size} processes ended (killed, or for the reason it gave above)"
         return f"another process is gone ({error})", f"at step {step} {ended}; {resume}"
