@@ -67,7 +67,7 @@ tensorboard: $(READY) ## watch runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir $${RNNSCOPE_OUTPUTS:-outputs} --samples_per_plugin text=1000,scalars=10000 $(ARGS)
 
 docs: $(VENV)/.docs ## build the site of docs/ into site/
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 $(VENV)/.docs: $(READY)
 	$(PIP) -c constraints.txt -e '.[docs]'
