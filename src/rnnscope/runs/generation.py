@@ -16,7 +16,7 @@ def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> 
         UserError: under the policy `refuse`, naming what is not in the vocabulary.
     """
     if unknown not in UNKNOWN:
-        raise UserError(f"unknown={unknown} is not a policy: choose one of {', '.join(UNKNOWN)}")
+        raise UserError(f"unknown={unknown} is unknown; choose from: {', '.join(UNKNOWN)}")
     strange = vocabulary.unknown(prompt)
     if strange and unknown == "refuse":
         raise UserError(f"{strangers('the prompt', strange)}, or set unknown=skip or unknown=replace")

@@ -114,7 +114,7 @@ class LoadedRun:
         kind, windows = value_at(self.config, "dataset.start_end"), value_at(self.config, "dataset.windows") or "stream"
         check_kind(kind, self.vocabulary.level, windows)
         if not text or (kind is not None and not text.strip()):
-            raise UserError("there is no text to score: it is empty")
+            raise UserError("the text to score is empty")
         stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start
         return evaluate(self.model, _windows(stream, start, kind, windows, carried, window), precision, characters=len(text))
 

@@ -27,7 +27,9 @@ def check_whole(saved: dict[str, Any], source: str) -> None:
     whole = whole and isinstance(names, list) and all(OWN_NAME.fullmatch(str(name)) for name in names)
     whole = whole and all(isinstance(saved.get(key), dict) for key in ("monitors", "random", "offsets"))
     if not whole or not _is_task(task):
-        raise UserError(f"{source} is not a checkpoint that training can go on from: another version of rnnscope wrote it")
+        raise UserError(
+            f"{source} is not a checkpoint that training can continue from: a different version of rnnscope wrote it"
+        )
 
 
 def _is_task(task: Any) -> bool:
@@ -71,7 +73,7 @@ def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, sour
     fits = isinstance(states, dict) and set(states) <= set(range(len(parameters)))
     fits = fits and all(_fits_parameter(state, parameters[index]) for index, state in states.items())
     if not fits or not _fits_cells(task.get("carried"), model, batch_size):
-        raise UserError(f"{source} does not fit config.yaml: its optimizer or its carried state is another model's")
+        raise UserError(f"{source} does not fit config.yaml: its optimizer or its carried state belongs to a different model")
 
 
 def _fits_parameter(state: Any, parameter: Tensor) -> bool:
