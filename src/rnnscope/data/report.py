@@ -119,7 +119,8 @@ def change_lines(changes: Counter[str], removed: Counter[str]) -> list[str]:
 
 def _change(name: str, count: int) -> str:
     """`empty documents left out` as `left out 3 empty documents` or `left out 1 empty document`."""
-    what, verb, rest = CHANGE.fullmatch(name).groups("") if CHANGE.fullmatch(name) else (name, "", "")
+    found = CHANGE.fullmatch(name)
+    what, verb, rest = found.groups("") if found else (name, "", "")
     verb = verb.replace("not followed", "did not follow")
     return f"{verb} {count:,} {PLURAL.sub('', what, count=1) if count == 1 else what}{rest}".strip()
 
