@@ -114,7 +114,7 @@ class Checkpoints:
                 found = path.name, state
         if damaged and found is None:
             raise UserError(
-                f"{self.folder}: all checkpoints are damaged ({', '.join(damaged)}); rnnscope reproduce trains the run again"
+                f"{self.folder}: every checkpoint is damaged ({', '.join(damaged)}); rnnscope reproduce trains the run again"
             )
         if damaged and found:
             say(f"continuing from {found[0]} instead")
