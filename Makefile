@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --tim
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate test test-loggers test-slurm torture hashes check bench gpu-check tensorboard clean
+.PHONY: help install train sample evaluate test test-loggers test-slurm torture hashes check bench gpu-check tensorboard docs figures clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,16 @@ gpu-check: $(READY) ## run the GPU tests and the benchmark (needs a GPU)
 tensorboard: $(READY) ## watch runs at http://localhost:6006
 	$(BIN)/tensorboard --logdir $${RNNSCOPE_OUTPUTS:-outputs} --samples_per_plugin text=1000,scalars=10000 $(ARGS)
 
+docs: $(VENV)/.docs ## build the site of docs/ into site/
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+$(VENV)/.docs: $(READY)
+	$(PIP) -c constraints.txt -e '.[docs]'
+	@touch $@
+
+figures: $(READY) ## make the pictures in docs/pictures/ from trainings of their own (ten minutes; needs chromium and chromedriver)
+	$(BIN)/python examples/figures.py
+
 clean: ## remove .venv and caches; outputs/ is kept
-	rm -rf $(VENV) build dist .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

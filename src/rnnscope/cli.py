@@ -28,12 +28,12 @@ from rnnscope.text_io import check_argument, check_text, prepare_output
 
 COMMANDS = {
     "train": "train a model and leave a run folder       rnnscope train text=my_book.txt",
-    "resume": "go on with a run that stopped              rnnscope resume run=latest trainer.max_steps=4000",
-    "reproduce": "train a run again and compare each step    rnnscope reproduce run=latest until=100",
+    "resume": "continue a run that stopped                rnnscope resume run=latest trainer.max_steps=4000",
+    "reproduce": "train a run again, compare each step       rnnscope reproduce run=latest until=100",
     "sample": "generate text from a run                   rnnscope sample prompt='def main(' temperature=0.7",
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
-    "compare": "runs side by side, the best first          rnnscope compare html=report.html",
-    "bench": "how fast this machine trains and samples   rnnscope bench",
+    "compare": "compare runs, the best first               rnnscope compare html=report.html",
+    "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train
@@ -46,9 +46,9 @@ USAGE = """usage: rnnscope <command> [key=value ...]
 
 {commands}
 
-rnnscope <command> --help          its keys and their values
-rnnscope <command> --cfg job       the config it would run with
-eval "$(rnnscope -sc install=bash)"  completes commands, keys and choices (zsh: the same; fish: install=fish)
+rnnscope <command> --help       list the keys of a command
+rnnscope <command> --cfg job    print the config of a command without running it
+rnnscope -sc install=bash       print the script for shell completion (bash, zsh or fish); see docs/getting_started.md
 """
 
 
@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def usage() -> str:
     """Return the page that `rnnscope --help` prints."""
-    return USAGE.format(commands="\n".join(f"  {name:<10}{what}" for name, what in COMMANDS.items()))
+    return USAGE.format(commands="\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items()))
 
 
 def run_command(command: str, arguments: list[str]) -> int:
@@ -160,7 +160,7 @@ def collect_changes(command: str, arguments: list[str]) -> list[str]:
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, value = argument.partition("=")
         if argument in SWEEP:
-            raise UserError(f"{argument}: a sweep starts from conf/, not from a run; leave {argument} out")
+            raise UserError(f"{argument}: a sweep cannot start from a run; leave out {argument}")
         section = key.partition(".")[0]
         if argument.startswith("-") or before in TAKING or key in VERBATIM[command] or section in ("hydra", *EXTENSIONS):
             own.append(argument)
@@ -172,7 +172,7 @@ def collect_changes(command: str, arguments: list[str]) -> list[str]:
 
 
 def check_arguments(command: str, arguments: list[str]) -> None:
-    """Refuse what is neither `key=value` nor an option: Hydra's own words for it would be many lines.
+    """Refuse what is neither `key=value` nor an option: Hydra's own message for it has many lines.
 
     Raises:
         UserError: for the first of them, saying how it is written.
@@ -183,11 +183,9 @@ def check_arguments(command: str, arguments: list[str]) -> None:
         if argument.startswith("-"):
             if key not in (*OPTIONS, *SWEEP, *(FOLDER if command.startswith("train") else ())):
                 plain = argument.lstrip("-") if equals else f"{key.lstrip('-')}=..."
-                raise UserError(f"there is no option {key}; keys are written key=value, as in {plain}")
+                raise UserError(f"unknown option {key}; write keys as key=value, as in {plain}")
         elif argument[:1] in ("+", "~"):
-            raise UserError(
-                f"{argument}: keys are neither added nor removed, only set; write {key.lstrip('+~')}={value or '...'}"
-            )
+            raise UserError(f"{argument}: keys cannot be added or removed, only set; write {key.lstrip('+~')}={value or '...'}")
         elif not equals and before not in TAKING:
             raise UserError(
                 f"{argument!r} is neither an option nor key=value; a text with spaces needs quotes: key='some words'"
@@ -199,7 +197,7 @@ def check_arguments(command: str, arguments: list[str]) -> None:
 
 
 def check_options(arguments: list[str]) -> None:
-    """Refuse an option of Hydra's whose value is missing or none that it takes: it would print its own usage.
+    """Refuse an option of Hydra's whose value is missing or wrong: it would print its own usage.
 
     Raises:
         UserError: naming the values.
@@ -218,9 +216,9 @@ def check_options(arguments: list[str]) -> None:
 
 
 def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
-    """Let `text=` choose the dataset that reads a person's own files, unless another one is named.
+    """Let `text=` choose the dataset that reads a person's own files, unless a dataset is named.
 
-    That one then reads this text and nothing else: its packages, downloads and further files are left out.
+    That dataset then reads this text and nothing else: its packages, downloads and further files are left out.
     """
     keys = {argument.partition("=")[0] for argument in arguments}
     if not keys & {"text", "dataset.corpus.path"}:

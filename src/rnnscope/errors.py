@@ -30,4 +30,4 @@ def shown(value: Any) -> str:
 
 def unknown_part(key: str, name: object, known: Iterable[str]) -> str:
     """Return what to say of a cell, optimizer or schedule that nobody has registered."""
-    return f"{key}={name} is unknown: choose one of {', '.join(known)}; a part of your own needs plugins=[its module]"
+    return f"{key}={name} is unknown; choose from: {', '.join(known)}; a part of your own needs plugins=[its module]"

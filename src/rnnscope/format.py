@@ -1,12 +1,14 @@
 """How values, durations and tables are written for people, and text that is not ours without its commands to terminals."""
 
 import shlex
+import shutil
 import sys
 import unicodedata
 from collections.abc import Container, Sequence
 from pathlib import Path
 
 GAP = 2  # spaces between the columns of a table
+PIPE_WIDTH = 120  # columns of a table in a pipe or a log
 
 
 def clock(seconds: float) -> str:
@@ -43,6 +45,11 @@ def plain(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(plain(item) for item in value)}]"
     return str(value)
+
+
+def output_width() -> int:
+    """Return how wide a table on stdout may be."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else PIPE_WIDTH
 
 
 def table_lines(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> list[str]:

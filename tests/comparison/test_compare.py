@@ -195,7 +195,7 @@ def test_conditions(sweep, said, fails, condition, names):
         ("format=html", ["table", "csv", "markdown", "json"]),
         ("limit=0", [1]),
         ("limit=many", ["number"]),
-        ("folder=/no/such", ["folder"]),
+        ("folder=/no/such", ["exist"]),
         ("output=/no/such/file.csv", ["No such file or directory"]),
         ("output=/tmp", ["folder"]),
         ("html=/no/such/file.html", ["No such file or directory"]),
@@ -291,6 +291,22 @@ def test_a_table_says_what_it_has_no_room_for(sweep):
     assert_says(lines[-1], "no room", "seed")
 
 
+def test_a_printed_table_is_for_people_and_a_csv_is_exact(sweep, trained_run, said, tmp_path):
+    """A pipe has no width of its own: a table there has 120 columns, and a learning rate that a search drew few digits."""
+    drawn = {"optimizer.lr": 0.0031622776601683794}
+    for index in range(2):
+        many = {f"optimizer.key_{key}_{'x' * 20}": index for key in range(9)}
+        put_run(trained_run.path, sweep / "sweeps" / "rates" / f"e{index}", **with_result(2.0, **drawn, **many))
+    lines = said().splitlines()
+    (best,) = [line for line in lines if line.startswith("*")]
+    assert best.split()[:4] == ["*", "e0", "2.0000", "0.003162"]
+    assert_says(lines.pop(), "no room", f"optimizer.key_8_{'x' * 20}")
+    assert max(map(len, lines[1:])) <= 120
+    assert float(rows_of(said("format=csv"))[0]["optimizer.lr"]) == drawn["optimizer.lr"]
+    said(f"output={tmp_path / 'all.txt'}")
+    assert "x" * 20 in (tmp_path / "all.txt").read_text()
+
+
 def test_jobs_of_a_sweep_go_by_their_own_names(sweep, said):
     lines = said().splitlines()
     assert_says(lines[0], "4 runs", sweep, "rates", "bits_per_character", "*")
@@ -301,8 +317,10 @@ def test_the_best_on_each_text(sweep, trained_run, said):
     fingerprint = {"text": "another"}
     put_run(trained_run.path, sweep / "sweeps" / "rates" / "e", data={"fingerprint": fingerprint}, **with_result(9.0))
     lines = said().splitlines()
-    assert_says(lines[0], "*", 2, "validation")
     assert [line.split()[1] for line in lines[3:] if line.startswith("*")] == ["b", "e"]
+    headings = [line for line in lines if line.startswith("validation text: ")]
+    for heading, parts in zip(headings, (["story", "4 runs"], ["story", "0 characters", "1 run"]), strict=True):
+        assert_says(heading, *parts)
 
 
 def test_a_run_that_did_not_end_well_is_not_the_best(sweep, trained_run, said):
@@ -319,7 +337,7 @@ def test_a_text_of_unknown_words_is_another_text(sweep, trained_run, said):
     put_run(trained_run.path, sweep / "sweeps" / "rates" / "e", data__splits=splits, **with_result(1.0))
     lines = said().splitlines()
     assert [line.split()[1] for line in lines if line.startswith("*")] == ["e", "b"]
-    assert_says(lines[0], "*", 2, "validation")
+    assert_says(lines[2], "validation text", "story", splits["val"]["unknown"], "unknown", "1 run")
 
 
 def test_a_broken_run_among_good_ones(sweep, trained_run, capsys):

@@ -41,7 +41,7 @@ def test_the_same_run_twice(pair):
         assert found[name] == ["the same"]
     (line,) = found["metrics.csv"]
     assert_says(line, "18 of 18 steps", "same")  # 15 of the losses, 3 odd ones of update sizes
-    assert "on the way" not in found
+    assert "on resuming" not in found
 
 
 def test_everything_that_went_in(pair):

@@ -13,6 +13,7 @@ from rnnscope.config import schema
 from rnnscope.config.compose import compose_train
 from rnnscope.config.hydra_errors import keys_of
 from rnnscope.config.validate import OPTIMIZERS, SCHEDULES, from_plain
+from rnnscope.paths import conf_folder
 
 CONF = conf_folder()
 GROUPS = [*schema.GROUPS, "experiment"]

@@ -131,7 +131,7 @@ def test_a_checkpoint_of_another_run_or_step_is_refused(tmp_path: Path) -> None:
     for checkpoints in (own, other):
         save(checkpoints, {**state(5), "run": checkpoints.run, "task": {"step": 5}})
     shutil.copy(other.path("last"), own.folder / "best.ckpt")
-    with user_error(own.path("best"), "another run", "b1"):
+    with user_error(own.path("best"), "different run", "b1"):
         own.read(own.path("best"))
     own.keep(["step_5.ckpt", "step_6.ckpt"])
     assert own.read(own.path("5"))["step"] == 5
@@ -144,7 +144,7 @@ def test_a_checkpoint_of_another_run_or_step_is_refused(tmp_path: Path) -> None:
     found = own.newest(lines.append)
     assert found is not None
     assert (found[0], found[1]["step"]) == ("previous.ckpt", 5)
-    assert_says(lines[0], "last.ckpt", "another run")
+    assert_says(lines[0], "last.ckpt", "different run")
 
 
 def put_checksums(checkpoints: Checkpoints) -> None:

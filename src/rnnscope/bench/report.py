@@ -48,7 +48,7 @@ SAMPLE_LENGTH = 2000  # tokens of each text whose sampling is timed
 
 
 def report(config: BenchConfig) -> Iterator[str]:
-    """Yield each line when it is measured: what trains, every case, sampling, encoding.
+    """Yield each line when it is measured, and before each part what comes next.
 
     Raises:
         UserError: for a case that is unknown.
@@ -56,10 +56,12 @@ def report(config: BenchConfig) -> Iterator[str]:
     """
     unknown = [case for case in config.cases if case not in CASES]
     if unknown:
-        raise UserError(f"cases={unknown[0]} is unknown: choose among {', '.join(CASES)}")
+        raise UserError(f"cases={unknown[0]} is unknown; choose from: {', '.join(CASES)}")
     yield machine()
     for case in config.cases:
+        yield f"training {case} and a bare loop in turns, at least {config.seconds:g} s each ..."
         yield from case_lines(case, config)
+    yield "sampling and encoding ..."
     yield from sampling_lines()
     yield from encoding_lines()
 
@@ -84,7 +86,7 @@ def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
 
 
 def sampling_lines() -> Iterator[str]:
-    """Yield how many characters a second one text, and sixteen at once, come at."""
+    """Yield the speed of generating one text, and sixteen at once."""
     for hidden, layers in ((512, 1), (128, 2)):
         model = LanguageModel.from_config(ModelConfig("lstm", hidden, layers), 100).eval()
         for count in (1, 16):

@@ -28,7 +28,7 @@ def encoding_lines(sizes: Mapping[str, float] = SIZES, sentences: float = SENTEN
     for level, size in sizes.items():
         with tempfile.TemporaryDirectory() as folder:
             yield line(f"encode {level}s", *timed_encoding(level, part(text, size), Path(folder)), "file to ids on disk")
-    yield line("sentences", *timed_sentences(part(text, sentences)), "found; comes on top of encoding where asked for")
+    yield line("sentences", *timed_sentences(part(text, sentences)), "found; added to encoding with start_end=sentence")
 
 
 def line(name: str, megabytes: float, seconds: float, what: str) -> str:

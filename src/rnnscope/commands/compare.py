@@ -1,20 +1,19 @@
-"""`rnnscope compare`: the runs under a folder side by side, what differs between them and which won; or two of them."""
+"""`rnnscope compare`: the runs under a folder side by side, how they differ and which is best; or two runs in detail."""
 
-import shutil
 import sys
 from pathlib import Path
 
-from rnnscope.comparison import formats, table
+from rnnscope.comparison import formats
 from rnnscope.comparison.collection import Found, read_runs
 from rnnscope.comparison.formats import format_for
 from rnnscope.comparison.page import page
 from rnnscope.comparison.pair import find_pair, pair_lines
 from rnnscope.comparison.run_summary import Summary
-from rnnscope.comparison.select import chosen_columns, default_columns, filter_runs, sort_runs, texts_of, winners
-from rnnscope.comparison.table import shared_folder
+from rnnscope.comparison.select import by_text, chosen_columns, default_columns, filter_runs, sort_runs, winners
+from rnnscope.comparison.table import shared_folder, tables
 from rnnscope.config.schema import CompareConfig
 from rnnscope.errors import UserError
-from rnnscope.format import plural, printable
+from rnnscope.format import output_width, plural, printable
 from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
 
@@ -51,15 +50,15 @@ def runs_under(typed: str | None) -> list[Summary]:
     """
     folder = outputs_folder() if typed is None else Path(typed)
     if typed is not None and not folder.is_dir():
-        raise UserError(f"folder={typed}: there is no such folder")
+        raise UserError(f"folder={typed} does not exist")
     found = read_runs(folder) if folder.is_dir() else Found()
     for complaint in found.complaints:
         warn(complaint)
     if found.runs:
         return found.runs
     if typed is None:
-        raise UserError(f"there is no run to compare under {folder}; train one with: rnnscope train")
-    raise UserError(f"folder={typed}: there is no run to compare in it")
+        raise UserError(f"there are no runs under {folder}; train one with: rnnscope train")
+    raise UserError(f"folder={typed} contains no runs")
 
 
 def warn(complaint: str) -> None:
@@ -69,26 +68,19 @@ def warn(complaint: str) -> None:
 
 
 def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: CompareConfig, total: int) -> list[str]:
-    """Return the runs as lines of one of the formats; only a table on a terminal has to fit one."""
-    keys = columns or default_columns(runs)
+    """Return the runs as lines of one of the formats; only a table that is printed is limited in width."""
     if kind in formats.LINES:
-        return formats.LINES[kind](runs, keys)
-    width = shutil.get_terminal_size().columns if config.output is None and sys.stdout.isatty() else None
-    named = keys if "run" in keys else ["run", *keys]  # a person reads it; the other formats go to a program
-    return [*headline(runs, config, total), "", *table.table(runs, named, width)]
+        return formats.LINES[kind](runs, columns or default_columns(runs))
+    return [headline(runs, config, total), *tables(runs, columns, output_width() if config.output is None else None)]
 
 
-def headline(runs: list[Summary], config: CompareConfig, total: int) -> list[str]:
-    """Return what the table is of."""
+def headline(runs: list[Summary], config: CompareConfig, total: int) -> str:
+    """Return a line on which runs are shown, in which order, and what the marks mean."""
     counted = plural(len(runs), "run") if len(runs) == total else f"{len(runs)} of {total} runs"
     shared = shared_folder(runs)
     where = f"{counted} under {config.folder or outputs_folder()}{f', in {shared}' if shared else ''}, by {config.sort}"
-    if texts_of(runs) < 2:
-        return [f"{where}; * the best on the validation text" if winners(runs) else where]
-    return [
-        f"{where}; * the best on each of {texts_of(runs)} validation texts (one with another share of UNK is another): "
-        "bits compare within one, not between them"
-    ]
+    best = "the best on each validation text" if len(by_text(runs)) > 1 else "the best"
+    return f"{where}; * {best}" if winners(runs) else where
 
 
 def deliver(lines: list[str], output: str | None, what: str) -> None:
@@ -131,7 +123,7 @@ def compare_two(config: CompareConfig) -> None:
     """Print how `run=` and `with=` differ; `html=` writes the page of the two."""
     for key in ("folder", "filter", "columns", "format", "output", "limit"):
         if getattr(config, key) is not None:
-            raise UserError(f"{key}= is for many runs: leave it out, or leave out run= and with=")
+            raise UserError(f"{key}= does not apply to two runs; leave it out, or leave out run= and with=")
     pair = find_pair(config.run, config.other)
     for summary in pair:
         if summary.complaint:

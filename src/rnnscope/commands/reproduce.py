@@ -1,4 +1,4 @@
-"""`rnnscope reproduce`: train a run again from its folder alone, and say whether it is the same."""
+"""`rnnscope reproduce`: train a run again from its folder alone, and say whether the result is the same."""
 
 from rnnscope.config.schema import ReproduceConfig
 

@@ -1,4 +1,4 @@
-"""`rnnscope resume`: go on with a run exactly where it was, in its own folder."""
+"""`rnnscope resume`: continue a run exactly where it stopped, in its own folder."""
 
 from rnnscope.config.schema import ResumeConfig
 

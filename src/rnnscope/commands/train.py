@@ -43,7 +43,7 @@ def main(line: CommandLine) -> int:
 
 
 def is_sweep(words: list[str]) -> bool:
-    """Whether a command line sweeps: it says -m, or names a ready sweep and asks for more than to be shown.
+    """Whether a command line sweeps: it has -m or names a ready sweep, and does not only ask to be shown something.
 
     Raises:
         UserError: when something is set that only a sweep has.
@@ -54,5 +54,5 @@ def is_sweep(words: list[str]) -> bool:
         return True
     for word in words:
         if word.startswith(FOR_SWEEPS):
-            raise UserError(f"{word} is for sweeps, and this is a single run: add -m, or leave it out")
+            raise UserError(f"{word} applies to sweeps only: add -m, or leave it out")
     return False

@@ -35,7 +35,7 @@ MEANINGS = {
     "time": "time trained, pauses left out (minutes:seconds)",
     "steps": "optimizer steps made, of the budget where it was not used up",
     "tokens_per_second": "training tokens per second of all the time trained, validation included",
-    "parameters": "trained numbers in the model",
+    "parameters": "trainable numbers in the model",
 }
 
 
@@ -115,10 +115,10 @@ def _summary(entries: list[Entry]) -> str:
     if len(won) == 1:
         return f"Best: <strong><bdi>{escaped(won[0].name)}</bdi></strong> with {cell(won[0], BEST)} bits per character."
     if not won:
-        return "None of them has been validated and come to an end yet."
+        return "No run has been validated and ended yet."
     return (
-        f"They were validated on {len(won)} texts. The best on each is marked:"
-        " bits per character compare within a text, not between texts."
+        f"The runs were validated on {len(won)} different texts. The best on each is marked."
+        " Compare bits per character only between runs of the same text."
     )
 
 

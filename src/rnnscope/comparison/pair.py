@@ -1,4 +1,4 @@
-"""Two runs in detail, `rnnscope compare run=A with=B`: what went in otherwise, then what came out otherwise."""
+"""Two runs in detail, `rnnscope compare run=A with=B`: the differences in what went in, then in what came out."""
 
 from collections.abc import Iterator
 
@@ -38,14 +38,14 @@ def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
         UserError: when one of them names no run, or both the same.
     """
     if other is None:
-        raise UserError(f"run={run}: compare it with which run? Add with=<run>, or leave out run= to compare all")
+        raise UserError(f"run={run} is only one run; add with=<run>, or leave out run= to compare all")
     first = find_run(run or "latest")
     try:
         second = find_run(other)
     except UserError as error:
         raise UserError(str(error).replace("run=", "with=", 1)) from None
     if first.path.resolve() == second.path.resolve():
-        raise UserError(f"run={run or 'latest'} and with={other} are one run, {first.path}: name another")
+        raise UserError(f"run={run or 'latest'} and with={other} are the same run, {first.path}; name two different runs")
     return summarize(first, str(first.path)), summarize(second, str(second.path))
 
 
@@ -61,18 +61,18 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
     lines = [f"{letter:<{MARGIN}}{_state(run)}" for letter, run in zip("AB", (first, second), strict=True)] + [""]
     for name, found in (
         ("config", _config(first, second)),
-        ("on the way", [line for letter, record in zip("AB", records, strict=True) for line in _changes(letter, record)]),
+        ("on resuming", [line for letter, record in zip("AB", records, strict=True) for line in _changes(letter, record)]),
         ("code", _code(first, second, *records)),
         ("packages", environment_differences(*(record.values for record in records), parts=("packages", "python"))),
         ("data", _data(*records)),
         ("hardware", hardware),
     ):
-        lines += section(name, found) if found or name != "on the way" else []
+        lines += section(name, found) if found or name != "on resuming" else []
     return [*lines, "", *results(first, second), "", *section("metrics.csv", [_rows(first, second)]), *_weights(*records)]
 
 
 def section(name: str, found: list[str]) -> list[str]:
-    """Return the lines under a section's name; none found means that nothing differs."""
+    """Return the lines of a section; where nothing was found, that both are the same."""
     more = [f"and {len(found) - MOST_LINES:,} more"] if len(found) > MOST_LINES else []
     shown = [one_line(line) for line in [*found[:MOST_LINES], *more]] or ["the same"]
     cut = [line if len(line) <= WIDEST else f"{line[:WIDEST]}…" for line in shown]
@@ -112,7 +112,7 @@ def _code(first: Summary, second: Summary, old: Record, new: Record) -> list[str
 
 
 def _patch(run: Summary) -> str:
-    """Return what tells a run's code.patch from another."""
+    """Return what identifies a run's code.patch."""
     path = run.folder.patch
     if not path.is_symlink() and not path.exists():
         return "none"
@@ -124,9 +124,9 @@ def _patch(run: Summary) -> str:
 
 
 def _data(old: Record, new: Record) -> list[str]:
-    names = {"text": "another text", "settings": "read or cut otherwise", "vocabulary": "another vocabulary"}
+    names = {"text": "text", "settings": "dataset settings", "vocabulary": "vocabulary"}
     found = differences(*(record.get("data.fingerprint", dict, {}) for record in (old, new)))
-    return [", ".join(dict.fromkeys(names.get(key, f"other ids ({key})") for key in found))] if found else []
+    return [f"different: {', '.join(names.get(key, f'encoded ids ({key})') for key in found)}"] if found else []
 
 
 def results(first: Summary, second: Summary) -> list[str]:
@@ -155,16 +155,16 @@ def _rows(first: Summary, second: Summary) -> str:
     except UserError as error:
         return f"not compared: {error}"
     if not found.steps:
-        return "the two have no step in common"
+        return "no step in common"
     same = f"{found.same:,} of {found.steps:,} steps in common are the same"
     if found.first is None:
         return same
     where = f"{found.first.what} {found.first.recorded} -> {found.first.now}, {found.first.size:.2g} apart"
-    return f"differs first at step {found.first.step:,}: {where}; {same}"
+    return f"first difference at step {found.first.step:,}: {where}; {same}"
 
 
 def _weights(old: Record, new: Record) -> list[str]:
     hashes = [record.get("weights_sha256", str) for record in (old, new)]
     if None in hashes:
         return []
-    return section("weights", [] if hashes[0] == hashes[1] else ["different at the end"])
+    return section("weights", [] if hashes[0] == hashes[1] else ["different final weights"])

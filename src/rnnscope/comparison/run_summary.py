@@ -44,7 +44,7 @@ class Summary:
     folder: RunFolder
     facts: dict[str, Value]
     config: dict[str, Value]
-    text: tuple[Value, ...] = ()
+    text: tuple[str, ...] = ()
     complaint: str | None = None
 
     @property
@@ -121,12 +121,14 @@ def _tame(value: Any) -> Value:
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:TEXT_LIMIT]
 
 
-def _validated_on(record: Record, config: dict[str, Value]) -> tuple[Value, ...]:
-    """Return what has to be the same for two validation losses to be about the same text, as far as it is not UNK."""
-    part = (config.get("trainer.val_tokens"), config.get("dataset.level")) if config.get("trainer.val_tokens") else ()
-    unknown, tokens = (_number(record, f"data.splits.val.{key}") or 0 for key in ("unknown", "tokens"))
-    part += (unknown, tokens) if unknown > MOST_UNKNOWN * tokens else ()
-    return (_text(record, "data.fingerprint.text"), _number(record, "data.splits.val.characters"), *part)
+def _validated_on(record: Record, config: dict[str, Value]) -> tuple[str, ...]:
+    """Return what must be equal for two validation losses to be comparable: the text's hash, then its size in words."""
+    first, level = config.get("trainer.val_tokens"), config.get("dataset.level")
+    sizes = ("characters", "unknown", "tokens")
+    characters, unknown, tokens = (_number(record, f"data.splits.val.{key}") or 0 for key in sizes)
+    parts = [f"{characters:,} characters", f"first {first} {level} tokens" if first else ""]
+    parts.append(f"{unknown:,} of {tokens:,} tokens unknown" if unknown > MOST_UNKNOWN * tokens else "")
+    return (_text(record, "data.fingerprint.text") or "", *filter(None, parts))
 
 
 def _newest(folder: RunFolder, facts: dict[str, Value], config: dict[str, Value]) -> tuple[dict[str, Value], str | None]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from rnnscope.comparison.run_summary import Summary, Value
 from rnnscope.errors import UserError
@@ -48,7 +49,7 @@ def default_columns(runs: list[Summary]) -> list[str]:
 
 
 def find_column(typed: str, runs: list[Summary], where: str) -> str:
-    """Return the column that was meant: its name, or what a narrow table calls it: a label, a group, the end of one key.
+    """Return the column that was meant, by its name or by what a narrow table calls it: a label, a group, the end of a key.
 
     Raises:
         UserError: when no run has it, naming the closest; `where` is what was typed.
@@ -63,10 +64,10 @@ def find_column(typed: str, runs: list[Summary], where: str) -> str:
     if len(ends) == 1:
         return ends[0]
     if ends:
-        raise UserError(f"{where}: {typed} is the end of {len(ends)} keys: write one of {', '.join(ends[:6])}")
+        raise UserError(f"{where}: {len(ends)} keys end in {typed}; write one of {', '.join(ends[:6])}")
     near = get_close_matches(typed, [*known, *(key.rpartition(".")[2] for key in known)], n=1, cutoff=0.5)
-    hint = f": did you mean {near[0]}?" if near else ""
-    raise UserError(f"{where}: no run has a column {typed}{hint}")
+    hint = f". Did you mean {near[0]!r}?" if near else ""
+    raise UserError(f"{where}: no run has a column {typed!r}{hint}")
 
 
 def chosen_columns(typed: str | None, runs: list[Summary]) -> list[str] | None:
@@ -75,7 +76,7 @@ def chosen_columns(typed: str | None, runs: list[Summary]) -> list[str] | None:
     names = [word.strip().strip("'\"") for word in words]
     columns = [find_column(name, runs, f"columns={typed}") for name in names if name]
     if typed is not None and not columns:
-        raise UserError(f"columns={typed} names no column: write columns=run,bits_per_character,optimizer.lr")
+        raise UserError(f"columns={typed} names no column; write, for example, columns=run,bits_per_character,optimizer.lr")
     return list(dict.fromkeys(columns)) or None
 
 
@@ -106,9 +107,24 @@ def winners(runs: Iterable[Summary]) -> set[str]:
     return {name for _, name in best.values()}
 
 
-def texts_of(runs: Iterable[Summary]) -> int:
-    """Return on how many texts the runs were validated: bits per character compare within one."""
-    return len({run.text for run in runs if run.facts[BEST] is not None})
+def by_text(runs: Iterable[Summary]) -> dict[str, list[Summary]]:
+    """Return the runs of each validation text, under a name that no two texts share: only within a text do bits compare."""
+    groups: dict[tuple[str, ...], list[Summary]] = {}
+    for run in runs:
+        groups.setdefault(run.text, []).append(run)
+    names = [text_name(same[0]) for same in groups.values()]
+    if len(set(names)) < len(names):
+        names = [", ".join([name, *text[1:]]) for name, text in zip(names, groups, strict=True)]
+    if len(set(names)) < len(names):
+        names = [f"{name}, SHA-256 {text[0][:8]}" for name, text in zip(names, groups, strict=True)]
+    return dict(zip(names, groups.values(), strict=True))
+
+
+def text_name(run: Summary) -> str:
+    """Return what a person calls the validation text of a run: its dataset, or the file where that is the person's own."""
+    own = run.config.get("dataset.corpus.val_path") or run.config.get("dataset.corpus.path")
+    name = run.config.get("dataset.name")
+    return Path(str(own)).stem if own and name == "text_files" else str(name)
 
 
 def filter_runs(runs: list[Summary], typed: str) -> list[Summary]:
@@ -123,14 +139,14 @@ def filter_runs(runs: list[Summary], typed: str) -> list[Summary]:
         if condition is None:
             rest = typed[position:].strip(" ,\t\n")
             raise UserError(
-                f"filter={typed}: {rest} is not a condition; write key=value, !=, <, <=, > or >= and spaces between"
+                f"filter={typed}: {rest!r} is not a condition; write key=value, or !=, <, <=, >, >=; spaces divide conditions"
             )
         key, sign, value = condition.groups()
         column = find_column(key, runs, f"filter={typed}")
         kept = [run for run in kept if _holds(run.value(column), sign, value.strip("'\""), f"filter={typed}")]
         position = condition.end()
     if not kept:
-        raise UserError(f"filter={typed}: none of the {len(runs)} runs fits")
+        raise UserError(f"filter={typed}: none of the {len(runs)} runs meets it")
     return kept
 
 

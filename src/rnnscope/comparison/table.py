@@ -3,11 +3,12 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from rnnscope.comparison.run_summary import Summary
-from rnnscope.comparison.select import BEST, FACTS, LABELS, winners
-from rnnscope.format import GAP, clock, columns_of, number, one_line, plain, table_lines
+from rnnscope.comparison.run_summary import Summary, Value
+from rnnscope.comparison.select import BEST, FACTS, LABELS, by_text, default_columns, winners
+from rnnscope.format import GAP, clock, columns_of, number, one_line, plain, plural, table_lines
 
 WIDEST = 40  # columns of a cell; longer text is cut, except a run's name, which one types
+DIGITS = 8  # characters of a setting at most; a longer number is rounded to four digits
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,9 @@ class Column:
         return max(map(columns_of, [self.label, *self.cells]))
 
 
-def make_columns(runs: list[Summary], keys: list[str]) -> list[Column]:
-    """Return the columns in full: every key as it is typed, every run by its name within the folder that holds them all."""
-    columns, shared = [], shared_folder(runs)
+def make_columns(runs: list[Summary], keys: list[str], shared: str) -> list[Column]:
+    """Return the columns in full: every key as it is typed, every run by its name within the folder `shared`."""
+    columns = []
     for key in keys:
         cells = [run.name.removeprefix(f"{shared}/") if key == "run" else cut(cell(run, key)) for run in runs]
         label = one_line(LABELS.get(key, key))
@@ -49,12 +50,20 @@ def cell(run: Summary, key: str) -> str:
     """Return what a person reads in a cell: 0.001, 4:46, 38,200, 250/400."""
     measured = run.number(key)
     if measured is None or key in run.config:
-        return plain(run.value(key)) if run.has(key) else ""
+        return setting(run.value(key)) if run.has(key) else ""
     if key in (BEST, "loss"):
         return f"{measured:.4f}"
     if key == "steps":
         return _steps(run, measured)
+    if key == "tokens_per_second":
+        return f"{measured:,.0f}"
     return clock(measured) if key == "time" else number(measured)
+
+
+def setting(value: Value) -> str:
+    """Return a value of a config: 0.003, gru, and 0.003162 for 0.0031622776601683794, which a search drew."""
+    text = plain(value)
+    return f"{value:.4g}" if isinstance(value, float) and len(text) > DIGITS else text
 
 
 def _steps(run: Summary, steps: float) -> str:
@@ -68,22 +77,33 @@ def cut(text: str) -> str:
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
-def table(runs: list[Summary], keys: list[str], width: int | None) -> list[str]:
-    """Return the lines of the table, no wider than `width` where there is a way.
+def tables(runs: list[Summary], columns: list[str] | None, width: int | None) -> list[str]:
+    """Return a table for each validation text, under its name where there are several; no `columns` means the usual ones."""
+    texts = by_text(runs)
+    lines: list[str] = []
+    for name, same in texts.items():
+        keys = columns or default_columns(same)
+        heading = ["", f"validation text: {one_line(name)} ({plural(len(same), 'run')})"] if len(texts) > 1 else []
+        lines += [*heading, "", *table(same, keys if "run" in keys else ["run", *keys], shared_folder(runs), width)]
+    return lines
 
-    What makes it narrower, one after the other: the last part of a key for the whole key; the last folder of a run's
-    name; a line above for what is alike in all runs; a line below for the columns that have no room.
+
+def table(runs: list[Summary], keys: list[str], shared: str, width: int | None) -> list[str]:
+    """Return the lines of a table of runs in the folder `shared`, no wider than `width` where possible.
+
+    What makes it narrower, in this order: the last part of a key for the whole key; the last folder of a run's name; a
+    line above for facts that are the same for all runs; a line below for the columns that are left out.
     """
-    columns, above, below = make_columns(runs, keys), [], []
+    columns, above, below = make_columns(runs, keys, shared), [], []
     for narrower in (_short_labels, _short_names):
         if _too_wide(columns, width):
             columns = narrower(columns)
     if _too_wide(columns, width) and len(runs) > 1:
-        columns, alike = _without_alike(columns)
-        above = [f"alike in all: {', '.join(alike)}", ""] if alike else []
+        columns, facts = _without_shared(columns)
+        above = [f"all runs: {', '.join(facts)}", ""] if facts else []
     if width is not None and _too_wide(columns, width):
         columns, left = _that_fit(columns, width)
-        below = ["", f"no room for {', '.join(left)}: a wider terminal, columns= or format=csv shows them"] if left else []
+        below = ["", f"no room for {', '.join(left)}; columns= or format=csv shows them"] if left else []
     return [*above, *_lines(runs, columns), *below]
 
 
@@ -113,14 +133,14 @@ def _ends(names: list[str]) -> list[str]:
     return [end if counts[end] == 1 else name for name, end in zip(names, ends, strict=True)]
 
 
-def _without_alike(columns: list[Column]) -> tuple[list[Column], list[str]]:
-    alike = [column for column in columns if column.key in FACTS and len(set(column.cells)) == 1]
-    words = [f"{column.cells[0]}" if column.key == "status" else f"{column.cells[0]} {column.label}" for column in alike]
-    return [column for column in columns if column not in alike], words
+def _without_shared(columns: list[Column]) -> tuple[list[Column], list[str]]:
+    shared = [column for column in columns if column.key in FACTS and len(set(column.cells)) == 1]
+    words = [f"{column.cells[0]}" if column.key == "status" else f"{column.cells[0]} {column.label}" for column in shared]
+    return [column for column in columns if column not in shared], words
 
 
 def _that_fit(columns: list[Column], width: int) -> tuple[list[Column], list[str]]:
-    """Return the columns that fit, the most telling first, and the keys of the others."""
+    """Return the columns that fit, chosen by how telling they are, and the keys of those left out."""
     config = [column for column in columns if column.key not in ("run", BEST, *FACTS)]
     first = [column for column in columns if column.key in ("run", BEST)]
     facts = [column for column in columns if column.key in FACTS]

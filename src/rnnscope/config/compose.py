@@ -57,7 +57,7 @@ def help_page(command: str) -> str:
     lines = (conf_folder() / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
     kept = [line.removeprefix("# ") for line in lines if not line.startswith("defaults:")]
     typed_as = command.partition("_")[0]  # train_from is typed train from=
-    return "\n".join([*kept, "", f"rnnscope {typed_as} key=value ...; --cfg job shows the config it would run with"])
+    return "\n".join([*kept, "", f"rnnscope {typed_as} key=value ...; --cfg job prints the config without running the command"])
 
 
 @contextmanager

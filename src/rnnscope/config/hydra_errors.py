@@ -20,7 +20,7 @@ PACKAGES = {  # choices that come with packages of their own -> the extra that i
     "hydra/launcher=submitit_slurm": "slurm",
     "hydra/launcher=submitit_local": "slurm",
 }
-SWEPT = "values of a sweep are 1,2 or range(1,5) or choice(a,b) or interval(0,1)"
+SWEPT = "a sweep takes 1,2 or range(1,5) or choice(a,b) or interval(0,1)"
 ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
 
 
@@ -30,9 +30,9 @@ def advice(error: Exception, command: str) -> str | None:
         return one_line(error, command)
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or outputs_folder()
-        return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to another place"
+        return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to a different place"
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
-        return f"out of GPU memory ({str(error).splitlines()[0]}); a smaller model needs less, or use the CPU"
+        return f"out of GPU memory ({str(error).splitlines()[0]}); use a smaller model, or the CPU"
     return None
 
 
@@ -48,15 +48,16 @@ def one_line(error: BaseException, command: str) -> str:
     if unknown := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is not in struct|not in)", text):
         return unknown_key(_full_key(text) or unknown[1] or unknown[2], command)
     if ambiguous := re.search(r"Ambiguous value for argument '([^']*)'", text):
-        return f"{ambiguous[1]}: a comma makes a sweep, which needs -m; a text with a comma needs quotes inside quotes"
+        return f"{ambiguous[1]}: a comma makes this a sweep, which needs -m; a text with a comma needs quotes inside quotes"
     if missing := re.search(r"Missing mandatory value: (\S+)|Structured config .*MISSING.*?'(\S+)'", text):
-        return f"{missing[1] or missing[2]} has no value: give it on the command line as {missing[1] or missing[2]}=..."
+        return f"{missing[1] or missing[2]} has no value; set it with {missing[1] or missing[2]}=..."
     if choice := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
         return _unknown_choice(choice[1], choice[2], text)
     if typed := re.match(r"Error merging override (.*)", text, re.DOTALL):
-        return f"{typed[1].removeprefix('++')}: {_wrong_value(str(error.__cause__))}"
+        key, _, value = typed[1].removeprefix("++").partition("=")
+        return _wrong_value(key, value, str(error.__cause__))
     if value := re.search(r"Value '(.*?)' of type '\w+' could not be converted to", text, re.DOTALL):
-        return f"{_full_key(text) or 'a key'}={value[1]}: {_wrong_value(text)}"
+        return _wrong_value(_full_key(text) or "a key", value[1], text)
     if unread := re.search(r"^Error when parsing index: \d+, string: (.*?) out of \[", text):
         return f"{unread[1]}: {_unreadable(unread[1].partition('=')[2], text)}"
     return _first_lines(text) or type(error).__name__
@@ -66,7 +67,7 @@ def _outputs_hint(path: str) -> str:
     """Return what to do about a path that outputs/ is at, under or above; nothing for any other."""
     outputs, place = outputs_folder().absolute(), Path(path).absolute()
     ours = outputs in (place, *place.parents) or place in outputs.parents
-    return f"; set RNNSCOPE_OUTPUTS to another place than {outputs}" if ours else ""
+    return f"; set RNNSCOPE_OUTPUTS to a place other than {outputs}" if ours else ""
 
 
 def _unreadable(value: str, text: str) -> str:
@@ -74,7 +75,7 @@ def _unreadable(value: str, text: str) -> str:
     if function := re.search(r"HydraException while evaluating .*?: (Unknown function '\w+')", text):
         return f"{function[1].lower()}; {SWEPT}"
     if re.match(r"\w+\(", value) or "," in value:
-        return f"this cannot be read; {SWEPT}"
+        return f"this value cannot be read; {SWEPT}"
     return "this value cannot be read; a text with such marks needs quotes inside quotes: key='\"some text\"'"
 
 
@@ -92,7 +93,7 @@ def unknown_key(key: str, command: str) -> str:
         group, _, leaf = key.partition(".")
         kinds = schema.GROUPS.get(group, {})
         owners = [f"{group}={name}" for name, kind in kinds.items() if leaf in kind.__dataclass_fields__]
-        return f"the {group} chosen here has no key {key}; it belongs to {' or '.join(owners)}"
+        return f"the chosen {group} has no key {key!r}; it belongs to {' or '.join(owners)}"
     near = _near(key, known)
     hint = f". Did you mean {near!r}?" if near else ""
     return f"unknown key {key!r}{hint} (rnnscope {command.partition('_')[0]} --cfg job lists them all)"
@@ -105,8 +106,8 @@ def _unknown_setting(key: str) -> str:
     owners = [f"hydra/sweeper={choice}" for choice, kind in kinds.items() if name in kind.__dataclass_fields__]
     known = sorted({field for kind in kinds.values() for field in kind.__dataclass_fields__})
     near = get_close_matches(name, known, n=1)
-    hint = f"; it belongs to {' or '.join(owners)}" if owners else f": did you mean hydra.{part}.{near[0]}?" if near else ""
-    return f"the {part} chosen here has no key {key}{hint} (rnnscope train --cfg hydra -p hydra.{part} lists them)"
+    hint = f"; it belongs to {' or '.join(owners)}" if owners else f". Did you mean 'hydra.{part}.{near[0]}'?" if near else ""
+    return f"the chosen {part} has no key {key!r}{hint} (rnnscope train --cfg hydra -p hydra.{part} lists them)"
 
 
 def _near(key: str, known: list[str]) -> str | None:
@@ -125,28 +126,28 @@ def _unknown_choice(group: str, choice: str, text: str) -> str:
     if (extra := PACKAGES.get(f"{group}={choice}")) is not None:
         return f"{group}={choice} needs a package that is not installed: pip install 'rnnscope[{extra}]'"
     near = get_close_matches(choice, names, n=1, cutoff=0.5)
-    hint = f": did you mean {near[0]}? There" if near else "; there"
-    return f"{group}={choice} is not a choice{hint} are: {', '.join(names)}"
+    hint = f". Did you mean {near[0]!r}? Choose" if near else "; choose"
+    return f"unknown {group} {choice!r}{hint} from: {', '.join(names)}"
 
 
 WRONG = {  # what OmegaConf says of a value -> what is said here
-    r"converted to Integer": "this is not a whole number",
-    r"converted to Float": "this is not a number",
-    r"not a valid bool": "this is neither true nor false",
-    r"not Optional": "it cannot be null",
-    r"not a ListConfig": "this is not a list: write [a, b]",
-    r"Cannot assign \w+ to Dict": "this is not a map: write {0: 0.1, 4000: 0.01}",
-    r"Key (\S+) \(\w+\) is incompatible with \(int\)": r"\1 is not a whole number",
-    r"not a subclass of \w+Config": "this is a section: set its keys one by one, each as section.key=value",
+    r"converted to Integer": "must be a whole number",
+    r"converted to Float": "must be a number",
+    r"not a valid bool": "must be true or false",
+    r"not Optional": "must have a value",
+    r"not a ListConfig": "must be a list, as in [a, b]",
+    r"Cannot assign \w+ to Dict": "must be a map, as in {0: 0.1, 4000: 0.01}",
+    r"Key (\S+) \(\w+\) is incompatible with \(int\)": "must have a whole number for each key",
+    r"not a subclass of \w+Config": "is a section, whose keys are set one by one (section.key=value)",
 }
 
 
-def _wrong_value(text: str) -> str:
+def _wrong_value(key: str, value: str, text: str) -> str:
     """Return what is wrong with a value, from OmegaConf's words."""
     for pattern, words in WRONG.items():
-        if found := re.search(pattern, text):
-            return found.expand(words)
-    return _first_lines(text)
+        if re.search(pattern, text):
+            return f"{key} {words}, not {value!r}"
+    return f"{key}={value}: {_first_lines(text)}"
 
 
 def _first_lines(text: str) -> str:

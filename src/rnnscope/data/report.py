@@ -1,5 +1,6 @@
 """The short report on a text at the start of a run, and the warnings that belong to it."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
@@ -13,6 +14,8 @@ MANY_WORDS = 50_000  # in a vocabulary: from here on the head takes most of the 
 FEW_SPACES = 0.02  # spaces per character; English has 0.18
 LONG_WORDS = 12  # characters per word; English has 5
 SHOWN = 60  # characters of the example
+CHANGE = re.compile(r"(.+) (left out|kept|stripped|cut|changed|not followed)( (?:to|by) .+)?")  # what, the verb, how
+PLURAL = re.compile(r"(?<=match)es\b|(?<=\w)s\b")
 LONG = 40  # characters of a token that are shown: a word can be as long as a text without spaces
 
 
@@ -110,8 +113,16 @@ def example_line(text: str, vocabulary: Vocabulary) -> str:
 
 def change_lines(changes: Counter[str], removed: Counter[str]) -> list[str]:
     """Everything that was changed or left out, with its count."""
-    lines = [f"changed: {name}: {count:,}" for name, count in changes.items() if count]
-    return lines + ([f"changed: characters cut most: {_listed(removed.most_common(8))}"] if removed else [])
+    lines = [_change(name, count) for name, count in changes.items() if count]
+    return lines + ([f"cut most often: {_listed(removed.most_common(8))}"] if removed else [])
+
+
+def _change(name: str, count: int) -> str:
+    """`empty documents left out` as `left out 3 empty documents` or `left out 1 empty document`."""
+    found = CHANGE.fullmatch(name)
+    what, verb, rest = found.groups("") if found else (name, "", "")
+    verb = verb.replace("not followed", "did not follow")
+    return f"{verb} {count:,} {PLURAL.sub('', what, count=1) if count == 1 else what}{rest}".strip()
 
 
 def gutenberg_line(found: Counter[str], val: int) -> Iterator[str]:

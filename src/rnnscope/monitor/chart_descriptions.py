@@ -1,30 +1,31 @@
-"""What each chart means and where its healthy range lies, in the words that TensorBoard shows beside it."""
+"""What each chart means and what its healthy range is: the text that TensorBoard shows with it."""
 
 CHARTS = {
-    "train/loss": "Nats per token, the mean since the last point. Starts at ln(vocabulary size); falls fast, then slowly. "
-    "Rising or jumping: lower optimizer.lr.",
-    "train/bits_per_character": "The training loss in bits per character of text: comparable across levels and vocabularies.",
-    "train/accuracy": "Share of tokens that were the model's first guess, on the window of this step.",
-    "val/loss": "Nats per token on text never trained on. Falling with train/loss: keep going. Rising while train/loss falls: "
-    "overfitting, so more model.dropout, a smaller model or more text. Equal to train/loss: a larger model may help.",
-    "val/bits_per_character": "The validation loss in bits per character of text: the number to compare runs by.",
-    "val/accuracy": "Share of validation tokens that were the model's first guess.",
-    "val/perplexity": "e to the validation loss: among how many equally likely words the model chooses.",
-    "best/loss": "The lowest validation loss so far; best.ckpt and model.safetensors hold its weights.",
-    "best/bits_per_character": "The same in bits per character.",
-    "learning_rate": "The rate of the last step, as optimizer.lr and the schedule set it.",
-    "gradient_norm/all": "Length of the gradient before clipping. Spikes are normal early; a steady climb is not.",
-    "gradient_norm/clipped_fraction": "Share of steps clipped since the last point (of elements, with clip_value). "
-    "Near 1 all the time: the clip sets the step size, not the gradient.",
-    "update_size/all": "log10 of RMS(update) / RMS(parameter), all parameters together. About -3 is healthy; above -2 the "
-    "steps are too large, below -4 hardly anything is learnt.",
-    "throughput/tokens_per_second": "Training tokens per second since the last point, callbacks included.",
-    "throughput/seconds": "Seconds since the run began, pauses between sessions left out.",
-    "throughput/memory_gigabytes": "Peak memory of the process, or of the GPU.",
+    "train/loss": "Nats per token, averaged since the last point. It starts near ln(vocabulary size) and falls fast, then "
+    "slowly. If it rises or jumps, lower optimizer.lr.",
+    "train/bits_per_character": "The training loss in bits per character: comparable across levels and vocabularies.",
+    "train/accuracy": "Share of tokens that the model ranked first, in the window of this step.",
+    "val/loss": "Nats per token on text that is never trained on. If it falls with train/loss, keep training. If it rises "
+    "while train/loss falls, the model overfits: try more model.dropout, a smaller model or more text. If both stay equal, a "
+    "larger model may help.",
+    "val/bits_per_character": "The validation loss in bits per character. Compare runs on the same text by this number.",
+    "val/accuracy": "Share of validation tokens that the model ranked first.",
+    "val/perplexity": "e to the power of val/loss: the number of equally likely words that the model chooses from.",
+    "best/loss": "The lowest validation loss so far. best.ckpt and model.safetensors hold the weights that reached it.",
+    "best/bits_per_character": "The lowest validation loss so far, in bits per character.",
+    "learning_rate": "The learning rate of this step, from optimizer.lr and the schedule.",
+    "gradient_norm/all": "Norm of the gradient before clipping. Spikes are normal at first; a steady rise is not.",
+    "gradient_norm/clipped_fraction": "Share of steps that were clipped since the last point (share of elements with "
+    "trainer.clip_value). If it stays near 1, clipping decides the step size instead of the gradient.",
+    "update_size/all": "log10 of RMS(update) / RMS(parameter) over all parameters. About -3 is healthy. Above -2 the steps are "
+    "too large; below -4 hardly anything is learned.",
+    "throughput/tokens_per_second": "Training tokens per second since the last point, including callbacks.",
+    "throughput/seconds": "Seconds of training since the run began, without the pauses between sessions.",
+    "throughput/memory_gigabytes": "Peak memory in GB, of the GPU if there is one, else of the process.",
 }
 UPDATE_SIZE = (
-    "log10 of RMS(update) / RMS(parameter) of this step. About -3 is healthy; above -2 too large, below -4 hardly learning. "
-    "Biases start near zero and read higher at first."
+    "log10 of RMS(update) / RMS(parameter) of this step. About -3 is healthy. Above -2 the steps are too large; below -4 "
+    "hardly anything is learned. Biases start near zero, so their values are higher at first."
 )
 
 

@@ -152,7 +152,7 @@ def make_model(
         return model.to(hardware.device), initial
     except torch.OutOfMemoryError as error:
         size = f"model.num_layers={config.model.num_layers} and model.hidden_size={config.model.hidden_size}"
-        raise UserError(f"the GPU has no room for the model: lower {size}, or use trainer=cpu") from error
+        raise UserError(f"the model does not fit on the GPU; lower {size}, or use trainer=cpu") from error
 
 
 def make_task(

@@ -196,13 +196,13 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
         check_whole(saved, str(run.checkpoints / name))
         if name != LAST and not checkpoints.is_whole(BEST):
             # the weights that were exported as the best may be of later steps, which the run has lost
-            say(f"best.ckpt is lost as well: until a better one comes, it is the checkpoint of step {saved['task']['step']}")
+            say(f"best.ckpt is lost as well; until a better one is found, it is the checkpoint of step {saved['task']['step']}")
             saved["names"] = [*saved["names"], BEST]  # which follow when training begins
         return found
     if record.get("progress.step", int, 0) > 0 or has_rows(run):
         again = shell("rnnscope", "reproduce", f"run={run.path}")
-        raise UserError(f"{run.checkpoints} has no checkpoint any more; {again} trains it again")
-    say("there is no checkpoint yet: the run was stopped before its first step, and begins now")
+        raise UserError(f"{run.checkpoints} has no checkpoint left; {again} trains it again")
+    say("no checkpoint yet: the run was stopped before its first step and starts now")
     for path in (run.metrics, run.timings, run.samples):
         path.unlink(missing_ok=True)
     return "none", None

@@ -63,9 +63,11 @@ def recorded_keys(resolved: dict[str, Any], say: Callable[[str], None]) -> dict[
     """Return the keys of `trainer` that make this process compute as the recorded one did, saying where it cannot."""
     keys = {key: resolved[key] for key in ("precision", "threads") if resolved.get(key) is not None}
     if type(keys.get("threads", 1)) is not int or not 0 < keys.get("threads", 1) <= MOST_THREADS:
-        raise UserError(f"run.json: resolved threads={keys['threads']!r} is not a number of threads; it was changed by hand")
+        raise UserError(
+            f"run.json: resolved threads={keys['threads']!r} is not a number of threads; the file was changed by hand"
+        )
     if resolved.get("device") == "cuda" and not torch.cuda.is_available():
-        say("warning: the run was trained on a GPU and there is none here: on the CPU its numbers will differ")
+        say("warning: the run was trained on a GPU, and there is none here; on the CPU its numbers will differ")
     if resolved.get("device") is not None:
         keys["accelerator"] = "gpu" if resolved["device"] == "cuda" and torch.cuda.is_available() else "cpu"
     return keys
@@ -93,7 +95,7 @@ def resolve_cuda_graph(wanted: str, optimizer: torch.optim.Optimizer, hardware: 
         UserError: where it must (`always`) and cannot.
     """
     if wanted not in CUDA_GRAPH:
-        raise UserError(f"trainer.cuda_graph={wanted} is unknown: choose one of {', '.join(CUDA_GRAPH)}")
+        raise UserError(f"trainer.cuda_graph={wanted} is unknown; choose from: {', '.join(CUDA_GRAPH)}")
     cuda = hardware.device.type == "cuda"
     if wanted == "never" or (wanted == "auto" and not cuda):
         return False
@@ -105,7 +107,7 @@ def resolve_cuda_graph(wanted: str, optimizer: torch.optim.Optimizer, hardware: 
     elif not is_capturable(optimizer):
         obstacle = f"torch's {type(optimizer).__name__} works out its rate on the host in every step"
     if obstacle and wanted == "always":
-        raise UserError(f"trainer.cuda_graph=always is impossible: {obstacle}; use trainer.cuda_graph=auto")
+        raise UserError(f"trainer.cuda_graph=always is not possible: {obstacle}; use trainer.cuda_graph=auto")
     if obstacle:
-        say(f"no CUDA graph: {obstacle}; steps are slower than they could be")
+        say(f"no CUDA graph: {obstacle}; steps are slower without")
     return not obstacle

@@ -102,6 +102,9 @@ def code_lines(parent: RunFolder, record: Record) -> list[str]:
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
         return ["warning: the run's git_commit is not a commit; its code is not known"]
     git = f"git -C {shlex.quote(str(SOURCE))}"
-    lines = ["this code is not the run's; to bring that back, keeping your own changes in git stash:", f"  {git} stash -u"]
+    lines = [
+        "the code differs from that of the run; to get it back, with your own changes kept in git stash:",
+        f"  {git} stash -u",
+    ]
     lines.append(f"  {git} checkout {commit}")
     return [*lines, *([f"  {git} apply {shlex.quote(str(parent.patch.resolve()))}"] if patch else [])]

@@ -75,7 +75,7 @@ def go_on(run: RunFolder, changes: dict[str, Any], told: RunOptions, console: Co
     ended = saved is not None and saved["ended"] and before == config
     if saved and ended and record.values.get("status") == "finished":
         longer = f"trainer.max_steps=...{' schedule.horizon=...' if config.schedule.name == 'cosine' else ''}"
-        console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer: {longer}")
+        console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer, set {longer}")
         return finished_result(run, record)
     for line in extension_changes(record, told.extensions):
         console.say(f"warning: {line}")
@@ -189,7 +189,7 @@ def begin_segment(
     line = beyond_schedule(training.config, training.horizon, training.total_steps, step)
     if line and training.options.stop is None:
         console.say(line)
-    console.say(f"going on in {run.path} from step {step} ({name})")
+    console.say(f"continuing {run.path} from step {step} ({name})")
     for what in (*(f"{key}: {old} -> {new}" for key, (old, new) in changed.items()), *other):
         console.say(f"  changed since: {what}")
 

@@ -131,7 +131,7 @@ class Session:
         try:
             self.record.update(**values)
         except OSError as error:
-            self.console.say(f"warning: {self.run.record} could not be brought up to date ({error.strerror})")
+            self.console.say(f"warning: {self.run.record} could not be updated ({error.strerror})")
         return Result(self.run, status, task.step, latest, digest)
 
     def _summarize(self, result: Result) -> None:

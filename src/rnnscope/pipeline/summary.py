@@ -1,4 +1,4 @@
-"""What is said when a training has ended: how, where everything is, and the exact next commands."""
+"""The last lines of a training: how it ended, where everything is, and the exact next commands."""
 
 import math
 import traceback
@@ -44,7 +44,7 @@ def summary(
         yield f"  score        {shell('rnnscope', 'evaluate', f'run={name}')}"
     if has_checkpoint and status != "diverged":
         more = to_go_on(training, step, seconds) if status == "finished" else []
-        yield f"  go on        {shell('rnnscope', 'resume', f'run={name}', *more, *training.options.extensions.words())}"
+        yield f"  continue     {shell('rnnscope', 'resume', f'run={name}', *more, *training.options.extensions.words())}"
 
 
 def to_go_on(training: Training, steps: int, seconds: float) -> list[str]:
@@ -93,7 +93,7 @@ def typed_name(run: RunFolder) -> str:
 
 
 def what_to_try(training: Training) -> str:
-    """Return what may keep a run like this one from diverging."""
+    """Return what may keep such a run from diverging."""
     config = training.config
     tries = [f"a lower optimizer.lr (now {config.optimizer.lr:g})"]
     if config.trainer.clip_norm is None:
@@ -105,11 +105,8 @@ def what_to_try(training: Training) -> str:
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
     """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
-    step, resume = (
-        training.task.step,
-        shell("rnnscope", "resume", f"run={typed_name(run)}", *training.options.extensions.words()),
-    )
-    resume = f"go on from the last checkpoint with: {resume}"
+    step, words = training.task.step, (f"run={typed_name(run)}", *training.options.extensions.words())
+    resume = f"continue from the last checkpoint with: {shell('rnnscope', 'resume', *words)}"
     if isinstance(error, ProcessLost):
         assert training.options.rendezvous is not None
         why = f"one of {training.hardware.processes.world_size} processes is gone: {training.options.rendezvous.why_lost()}"

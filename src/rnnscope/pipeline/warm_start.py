@@ -62,7 +62,9 @@ def starting_run(config: TrainConfig) -> LoadedRun | None:
     try:
         found = load(config.init_from)
     except UserError as error:
-        raise UserError(f"init_from={config.init_from}: the weights that this run starts from are gone ({error})") from None
+        raise UserError(
+            f"init_from={config.init_from}: the weights that this run starts from cannot be read ({error})"
+        ) from None
     refuse_other_model(asdict(config.model), found.config["model"], found.folder.path)
     return found
 

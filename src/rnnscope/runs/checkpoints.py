@@ -88,9 +88,11 @@ class Checkpoints:
         """
         state = load_checkpoint(path)
         if state.get("run") not in (None, self.run):
-            raise UserError(f"{path} is a checkpoint of another run ({shown(state['run'])}): remove it, or put back this run's")
+            raise UserError(
+                f"{path} is a checkpoint of a different run ({shown(state['run'])}); remove it, or restore that of this run"
+            )
         if step_of(state) not in (-1, _kept_step(path.name)) and KEPT.fullmatch(path.name):
-            raise UserError(f"{path} is a checkpoint of step {step_of(state)}: give it back the name that it was written under")
+            raise UserError(f"{path} is a checkpoint of step {step_of(state)}: rename it to the name that it was written under")
         return state
 
     def newest(self, say: Callable[[str], None]) -> tuple[str, dict[str, Any]] | None:
@@ -114,9 +116,9 @@ class Checkpoints:
                 found = path.name, state
         if damaged and found is None:
             again = shell("rnnscope", "reproduce", f"run={self.folder.parent}")
-            raise UserError(f"{self.folder}: no checkpoint is whole ({', '.join(damaged)}); {again} trains it again")
+            raise UserError(f"{self.folder}: every checkpoint is damaged ({', '.join(damaged)}); {again} trains it again")
         if damaged and found:
-            say(f"going on from {found[0]} instead")
+            say(f"continuing from {found[0]} instead")
         return found
 
     def is_whole(self, name: str) -> bool:
@@ -177,7 +179,7 @@ def check_sums(path: Path) -> None:
     checksum = _checksum_path(path)
     known = checksum.read_text(encoding="utf-8", errors="replace").split() if checksum.is_file() else []
     if known and sha256_of(path) not in known:  # several: one of them was about to come when an older version was killed
-        raise UserError(f"{path} is damaged: its checksum is not the one beside it")
+        raise UserError(f"{path} is damaged: its checksum differs from the one beside it")
     try:
         with zipfile.ZipFile(path) as file:
             whole = not any(part.compress_type for part in file.infolist()) and file.testzip() is None
@@ -186,7 +188,7 @@ def check_sums(path: Path) -> None:
     except Exception:  # whatever the bytes of a damaged zip lead to
         whole = False
     if not whole:
-        raise UserError(f"{path} is damaged, or not a checkpoint: a checksum in it does not match, or it breaks off")
+        raise UserError(f"{path} is damaged or not a checkpoint: a checksum does not match, or the file is cut off")
 
 
 def remove_checksum(path: Path) -> None:

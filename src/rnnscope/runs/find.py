@@ -45,7 +45,7 @@ def find_run(run: str, key: str = "run") -> RunFolder:
         )
     if not runs:
         raise UserError(f"{key}={run}: there are no runs under {root}; train one with: rnnscope train")
-    raise UserError(f"{key}={run}: neither a run folder nor the name of one of the {len(runs)} runs under {root}")
+    raise UserError(f"{key}={run}: neither a run folder nor the name of any of the {len(runs)} runs under {root}")
 
 
 def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:

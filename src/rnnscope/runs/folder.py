@@ -20,7 +20,7 @@ class _Named:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run. See docs/run_folder.md for what each of them holds."""
+    """The files of one run. See docs/runs.md for what each of them holds."""
 
     path: Path
 
@@ -49,7 +49,7 @@ def refuse_links(run: RunFolder) -> None:
         for path in (folder, *(folder.iterdir() if folder.is_dir() else ())):
             own = path == run.path or not path.is_symlink()
             if not own or (path.exists() and not (path.is_file() or path.is_dir())):
-                raise UserError(f"{path} is a link or no ordinary file: a run folder holds its own files; copy it first")
+                raise UserError(f"{path} is a link or not an ordinary file; a run folder contains its own files: copy the file")
 
 
 def check_run_name(name: str) -> None:

@@ -28,7 +28,7 @@ def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> 
         UserError: under the policy `refuse`, naming what is not in the vocabulary.
     """
     if unknown not in UNKNOWN:
-        raise UserError(f"unknown={unknown} is not a policy: choose one of {', '.join(UNKNOWN)}")
+        raise UserError(f"unknown={unknown} is unknown; choose from: {', '.join(UNKNOWN)}")
     prompt = spaced(vocabulary, prompt)
     ids = encode_blocks(vocabulary, prompt).astype(np.int32)
     if vocabulary.unk is None or not (ids == vocabulary.unk).any():

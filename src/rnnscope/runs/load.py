@@ -143,7 +143,7 @@ class LoadedRun:
         check_kind(kind, self.vocabulary.level, windows)
         text = clean(text, value_at(self.config, "dataset") or {})
         if self.is_blank(text):
-            raise UserError("there is no text to score: it is empty")
+            raise UserError("the text to score is empty")
         stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start
         size, given = len(self.vocabulary), None if kind is None else start
         if windows == "samples":

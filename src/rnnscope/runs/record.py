@@ -82,7 +82,7 @@ def status_of(record: Record, alive: bool = False) -> str:
     """
     status = record.get("status", str)
     if status not in STATUSES:
-        raise UserError(f"{record.path}: status is {str(status)[:40]!r}, none of {', '.join(STATUSES)}")
+        raise UserError(f"{record.path}: status is {str(status)[:40]!r}, not one of {', '.join(STATUSES)}")
     if status != "running" or alive:
         return status
     lock = RunFolder(record.path.parent).lock

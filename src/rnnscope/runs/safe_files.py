@@ -23,7 +23,7 @@ def check_plain(path: Path, limit: int) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise UserError(f"{path} is not an ordinary file")
     if found.st_size > limit:
-        raise UserError(f"{path} has {found.st_size:,} bytes, more than the {limit:,} that are read of it")
+        raise UserError(f"{path} has {found.st_size:,} bytes, more than the limit of {limit:,}")
     return found.st_size
 
 

@@ -45,7 +45,7 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     """
     loaded = _read(folder.config, CONFIG_LIMIT, _parse_yaml)
     if not is_mapping(loaded):
-        raise UserError(f"{folder.config} is not a config: it holds a {type(loaded).__name__}, not keys and values")
+        raise UserError(f"{folder.config} is not a config: it contains a {type(loaded).__name__}, not keys and values")
     check_keys(loaded, folder.config)
     check_places(loaded, folder.config)
     return loaded
@@ -71,7 +71,7 @@ def check_keys(value: Any, source: Path, name: str = "") -> None:
     inner = value.items() if is_mapping(value) else enumerate(value) if is_list(value) else ()
     for key, found in inner:
         if isinstance(key, str) and key.startswith("_"):
-            raise UserError(f"{source}: {name}{key} is not a key of rnnscope, which builds nothing that a config names")
+            raise UserError(f"{source}: {name}{key} is not a key of rnnscope, which never builds what a config names")
         check_keys(found, source, f"{name}{key}.")
 
 
@@ -113,11 +113,11 @@ def _read(path: Path, limit: int, parse: Any) -> Any:
         if size <= limit:
             return parse(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise UserError(f"{path} does not exist: {path.parent} is not a whole run folder") from None
+        raise UserError(f"{path} does not exist; {path.parent} is not a complete run folder") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise UserError(f"{path} cannot be read ({first})") from error
-    raise UserError(f"{path} has {size} bytes, more than a {path.name} may have ({limit}); not opened")
+    raise UserError(f"{path} has {size} bytes, more than a {path.name} may have ({limit})")
 
 
 def model_config(config: dict[str, Any], source: str) -> ModelConfig:
@@ -130,7 +130,7 @@ def model_config(config: dict[str, Any], source: str) -> ModelConfig:
     known = {field.name for field in fields(ModelConfig)}
     if not is_mapping(keys) or not keys.keys() <= known:
         strange = ", ".join(str(key) for key in keys.keys() - known) if is_mapping(keys) else "model"
-        raise UserError(f"{source}: unknown key(s) under model: {strange}; known: {', '.join(sorted(known))}")
+        raise UserError(f"{source}: unknown keys under model: {strange}; known: {', '.join(sorted(known))}")
     return ModelConfig(**keys)
 
 

@@ -28,7 +28,9 @@ def check_whole(saved: dict[str, Any], source: str) -> None:
     whole = whole and is_list(names) and all(OWN_NAME.fullmatch(str(name)) for name in names)
     whole = whole and all(is_mapping(saved.get(key)) for key in ("monitors", "random", "offsets"))
     if not whole or not _is_task(task):
-        raise UserError(f"{source} is not a checkpoint that training can go on from: another version of rnnscope wrote it")
+        raise UserError(
+            f"{source} is not a checkpoint that training can continue from: a different version of rnnscope wrote it"
+        )
 
 
 def _is_task(task: Any) -> bool:
@@ -74,7 +76,7 @@ def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, sour
     others = saved.get("others", [])  # the parts of the other processes that trained along
     fits = fits and is_list(others) and all(is_mapping(part) and "random" in part for part in others)
     if not fits or not all(_fits_cells(part.get("carried"), model, batch_size) for part in (task, *others)):
-        raise UserError(f"{source} does not fit config.yaml: its optimizer or its carried state is another model's")
+        raise UserError(f"{source} does not fit config.yaml: its optimizer or its carried state belongs to a different model")
 
 
 def _fits_parameter(state: Any, parameter: Tensor) -> bool:

@@ -42,7 +42,7 @@ def fill_model(model: LanguageModel, tensors: dict[str, torch.Tensor], source: P
     """Copy `tensors` into the model's parameters, all of them or none."""
     own = dict(model.named_parameters())
     if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
-        raise UserError(f"{source} holds the weights of another model than config.yaml and vocabulary.json describe")
+        raise UserError(f"{source} holds the weights of a different model from the one in config.yaml and vocabulary.json")
     with torch.no_grad():
         for name, parameter in own.items():
             parameter.copy_(tensors[name])

@@ -118,7 +118,7 @@ class JobFolder:
             return
         strange = sorted(file.name for file in path.iterdir() if file.name[0] != "." and file.name not in UNBEGUN)
         if strange:
-            raise UserError(f"{path} is in the way: it has no run.json, but {', '.join(strange)}; move it elsewhere")
+            raise UserError(f"{path} has no run.json but contains {', '.join(strange)}; move it elsewhere")
         shutil.rmtree(path)
 
     def move_aside(self, status: str) -> Path | None:

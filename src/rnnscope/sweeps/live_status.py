@@ -7,8 +7,8 @@ from pathlib import Path
 
 from rnnscope.comparison.curves import finite
 from rnnscope.comparison.run_summary import Summary, summarize
-from rnnscope.comparison.select import BEST, default_columns, sort_runs
-from rnnscope.comparison.table import table
+from rnnscope.comparison.select import BEST, sort_runs
+from rnnscope.comparison.table import tables
 from rnnscope.errors import UserError
 from rnnscope.format import clock, shell, watching
 from rnnscope.runs.journal import newest_rows
@@ -135,14 +135,10 @@ def shortened(text: str) -> str:
     return line if len(line) <= REASON else f"{line[: REASON - 3]}..."
 
 
-def closing_lines(folder: Path, states: dict[str, JobState], width: int | None) -> list[str]:
-    """Return the table of a sweep's runs as `compare` shows it, the jobs that did not finish, and what to do next.
-
-    Args:
-        width: of the terminal; None where the output is a file.
-    """
+def closing_lines(folder: Path, states: dict[str, JobState], width: int) -> list[str]:
+    """Return the table of a sweep's runs as `compare` shows it, the jobs that did not finish, and what to do next."""
     runs = sort_runs(list(_summaries(folder, states)), BEST) if states else []
-    lines = ["", *table(runs, default_columns(runs), width)] if runs else []
+    lines = tables(runs, None, width)
     unfinished = {name: state for name, state in states.items() if state.status != "finished"}
     if unfinished:
         longest = max(map(len, unfinished))

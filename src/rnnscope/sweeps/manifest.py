@@ -23,7 +23,7 @@ HEAD = """\
 """
 KEYS = ("name", "kind", "started", "swept", "jobs", "fixed")
 BY_JOB = "by job"
-REMEDY = "give a new sweep a name of its own, name=..."
+REMEDY = "give the new sweep a different name (name=...)"
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Manifest:
             return None
         except (OSError, ValueError, LookupError, TypeError, yaml.YAMLError) as error:
             reason = " ".join(str(error).split())
-            raise UserError(f"{path} cannot be read ({reason}); give another name=, or move that folder away") from error
+            raise UserError(f"{path} cannot be read ({reason}); choose a different name=, or move that folder") from error
 
     def write(self) -> None:
         """Write sweep.yaml anew, in one step."""
@@ -102,17 +102,17 @@ class Manifest:
             UserError: when it is a different one, naming the keys that differ, both values, and the remedy.
         """
         if old.kind != self.kind:
-            raise UserError(f"the sweep {self.name} exists as hydra/sweeper={old.kind}, and here it is {self.kind}: {REMEDY}")
+            raise UserError(f"the sweep {self.name} exists with hydra/sweeper={old.kind}, not {self.kind}; {REMEDY}")
         if self.kind == "optuna" and old.swept != self.swept:
             before, here = (", ".join(f"{key}={value}" for key, value in found.swept.items()) for found in (old, self))
-            raise UserError(f"the search {self.name} exists over {before}, and here it is over {here}: {REMEDY}")
+            raise UserError(f"the search {self.name} exists over {before}, not over {here}; {REMEDY}")
         keys = [key for key in (old.fixed | self.fixed) if key != "name"]  # two ways to the same name
         pairs = [(key, old._shown(key), self._shown(key)) for key in keys]
         differing = [f"{key} was {was} and is {now}" for key, was, now in pairs if was != now and None not in (was, now)]
         if differing:
             more = f", and {len(differing) - 4} more" if len(differing) > 4 else ""
             changes = "; ".join(differing[:4])
-            raise UserError(f"the sweep {self.name} exists with other settings: {changes}{more}; put them back, or {REMEDY}")
+            raise UserError(f"the sweep {self.name} exists with different settings: {changes}{more}; undo that, or {REMEDY}")
         self.jobs, self.started = old.jobs, old.started
 
     def _shown(self, key: str) -> str | None:

@@ -90,9 +90,9 @@ def _check_jobs(together: list[list[Override]], words: Iterable[Override]) -> No
     typed = {word.key_or_group: word for word in words}
     for word in itertools.chain(*together):
         if word.is_sweep_override():
-            raise UserError(f"{_text(word)}: a job of hydra.sweeper.jobs has one value for each key; several go in params")
+            raise UserError(f"{_text(word)}: a job in hydra.sweeper.jobs has one value for each key; several go in params")
         if word.key_or_group in typed:
-            raise UserError(f"{_text(typed[word.key_or_group])}: the jobs of this sweep set {word.key_or_group}: leave it out")
+            raise UserError(f"{_text(typed[word.key_or_group])}: the jobs of this sweep set {word.key_or_group}; leave it out")
 
 
 def _check_swept(words: Iterable[Override]) -> None:
@@ -107,10 +107,10 @@ def _text(word: Override) -> str:
 
 def _values(word: Override) -> list[str]:
     if not word.is_discrete_sweep():
-        raise UserError(f"{_text(word)}: an interval is searched, not gone through: add hydra/sweeper=optuna")
+        raise UserError(f"{_text(word)}: an interval needs a search: add hydra/sweeper=optuna")
     values = [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
     if not values:
-        raise UserError(f"{_text(word)}: this gives no value at all")
+        raise UserError(f"{_text(word)}: has no value to train")
     return values
 
 
@@ -143,8 +143,8 @@ class PlannedJob:
             adopted = key.startswith("model.") and self.config["init_from"] is not None  # the model of another run
             if key in recorded and recorded[key] != value and not free and not adopted:
                 raise UserError(
-                    f"the job {self.name} exists with {key}={recorded[key]}, and here it is {value}:"
-                    " give a new sweep a name of its own, name=..., or put that back"
+                    f"the job {self.name} exists with {key}={recorded[key]}, not {value};"
+                    " undo that, or give the new sweep a different name (name=...)"
                 )
 
 
@@ -170,7 +170,7 @@ class Composer:
             typed.append(f"init_from={quote(str(find_run(config['init_from']).path.resolve()))}")
             config, choices = self._compose(typed)
         if config["trainer"]["strategy"] == "ddp":
-            raise UserError("trainer=ddp trains one run with several processes and cannot be swept: start such runs one by one")
+            raise UserError("trainer=ddp trains one run with several processes and cannot be swept; start such runs one by one")
         keys = [word.partition("=")[0].lstrip("+") for word in words]
         values = {key: choices[key] if key in choices else value_at(config, key) for key in keys}
         return PlannedJob(job_name(values, self._plan.keys), words, typed, flatten(with_absolute_places(config)), choices)

@@ -2,7 +2,6 @@
 
 import shutil
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from types import FrameType
 from typing import Any, Self
 
 from rnnscope.errors import UserError
+from rnnscope.format import output_width
 from rnnscope.lock import Lock
 from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.job_folder import LOST, JobFolder, JobState, held, service_folder
@@ -106,7 +106,7 @@ class RunningSweep:
     def __exit__(self, *exception: object) -> None:
         self._live_status.close()
         if exception[0] is not None and self._made and not any(path.is_dir() for path in self.folder.glob("[!.]*")):
-            shutil.rmtree(self.folder)  # nothing was begun: the next try may be another sweep
+            shutil.rmtree(self.folder)  # no job was started: the next try may be a different sweep
         self._open.close()
 
     def _take_over(self) -> None:
@@ -115,7 +115,9 @@ class RunningSweep:
 
     def _on_signal(self, name: str) -> None:
         self.stop.mark.write_text(f"{name}\n", encoding="utf-8")
-        self._live_status.say(f"{name}: running jobs save and end, and no other begins (Ctrl-C again leaves at once)")
+        self._live_status.say(
+            f"{name}: running jobs save and stop, and no more are started (press Ctrl-C again to leave at once)"
+        )
 
     def _changed(self, job: JobFolder, state: JobState) -> None:
         with self._writing:
@@ -167,7 +169,7 @@ class RunningSweep:
         if state.status == "finished" or (lost and not self._retry_failed):
             return False
         if lost and (aside := job.move_aside(state.status)):
-            self._live_status.say(f"{job.name} {state.status} before: its folder is {aside.name} now")
+            self._live_status.say(f"{job.name} {state.status} before; its folder is now {aside.name}")
         job.make_ready()
         return True
 
@@ -184,20 +186,19 @@ class RunningSweep:
             self.manifest.show(name, state)
         self.manifest.write()
         if self._made and states and all(state.status == "failed" and state.record is None for state in states.values()):
-            raise UserError(f"no job could begin: {next(iter(states.values())).reason}")
-        width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        for line in closing_lines(self.folder, states, width):
+            raise UserError(f"no job could start: {next(iter(states.values())).reason}")
+        for line in closing_lines(self.folder, states, output_width()):
             self._live_status.say(line)
         if self.stop.asked():
-            self._live_status.say("stopped; the same command goes on from here")
+            self._live_status.say("stopped; the same command continues the sweep")
             raise KeyboardInterrupt
         _raise_for({name: states[name] for name in self._wanted})
 
 
 def _raise_for(states: dict[str, JobState]) -> None:
     kinds = (
-        (LOST, "failed or diverged", "hydra.sweeper.retry_failed=true does them again"),
-        (("interrupted", "killed", "waiting"), "did not get to their end", "the same command goes on with them"),
+        (LOST, "failed or diverged", "hydra.sweeper.retry_failed=true repeats them"),
+        (("interrupted", "killed", "waiting"), "have not finished", "the same command continues them"),
     )
     for statuses, words, remedy in kinds:
         names = [name for name, state in states.items() if state.status in statuses]

@@ -65,7 +65,7 @@ class SearchSweeper(GridSweeper):
         if self.n_trials < 1:
             raise UserError(f"hydra.sweeper.n_trials={self.n_trials} must be at least 1")
         if self.at_once is not None and self.at_once < 1:
-            raise UserError(f"hydra.sweeper.at_once={self.at_once} must be at least 1, or null for what the launcher does")
+            raise UserError(f"hydra.sweeper.at_once={self.at_once} must be at least 1, or null to let the launcher decide")
         if self.pruner is not None:
             choice("pruner", self.pruner, PRUNERS)
 

@@ -31,7 +31,7 @@ def choice(key: str, name: str, known: dict[str, str]) -> str:
         UserError: when it is unknown.
     """
     if name not in known:
-        raise UserError(f"hydra.sweeper.{key}={name} is unknown: choose one of {', '.join(known)}")
+        raise UserError(f"hydra.sweeper.{key}={name} is unknown; choose from: {', '.join(known)}")
     return known[name]
 
 

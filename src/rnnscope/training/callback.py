@@ -98,8 +98,8 @@ class CallbackList(Callback):
             if name in saved:
                 callback.restore(SavedState(source, name, saved[name]))
             else:
-                say(f"{source} has no state of the callback {name}: it starts from its default")
+                say(f"{source} has no state for the callback {name}, which starts from its default")
         strange = [shown(name) for name, state in saved.items() if name not in remembering and state != {}]
         if strange:
             listed = ", ".join(strange[:MOST_NAMED]) + (", ..." if len(strange) > MOST_NAMED else "")
-            say(f"{source} has the state of callbacks that this rnnscope does not have, and ignores it: {listed}")
+            say(f"{source} has state for callbacks that this version of rnnscope does not have; it is ignored: {listed}")

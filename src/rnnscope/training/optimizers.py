@@ -70,7 +70,7 @@ def make_optimizer(
         make: Any = getattr(torch.optim, kind.torch_class) if isinstance(kind.torch_class, str) else kind.torch_class
         return make(trained, lr=rate, **options, **kernels)
     except (ValueError, TypeError) as error:
-        raise UserError(f"optimizer={name} refuses its settings: {error}; see conf/optimizer/{name}.yaml") from error
+        raise UserError(f"optimizer={name} does not accept its settings: {error}; see conf/optimizer/{name}.yaml") from error
 
 
 def is_capturable(optimizer: torch.optim.Optimizer) -> bool:

@@ -120,8 +120,8 @@ def _make_cosine(lr: float, total_steps: int | None, horizon: int | None = None,
     end = horizon or total_steps
     if end is None:
         raise UserError(
-            "schedule=cosine needs to know where it ends: set trainer.max_steps, trainer.max_epochs or schedule.horizon"
-            " (trainer.max_minutes alone does not say), or use schedule=constant"
+            "schedule=cosine needs an end: set trainer.max_steps, trainer.max_epochs or schedule.horizon"
+            " (trainer.max_minutes alone is not enough), or use schedule=constant"
         )
     for key, least in {"horizon": 1, "warmup_steps": 0, "final_fraction": 0}.items():
         value = options.get(key, end)
@@ -132,7 +132,7 @@ def _make_cosine(lr: float, total_steps: int | None, horizon: int | None = None,
 
 def _make_step_map(lr: float, total_steps: int | None, rates: dict[int, float] | None = None) -> StepMap:
     if not rates or 0 not in rates:
-        raise UserError(f"schedule.rates={rates} says no rate for step 0: begin with {{0: ...}}")
+        raise UserError(f"schedule.rates={rates} has no rate for step 0; start with {{0: ...}}")
     for step, rate in rates.items():
         if step < 0 or not rate > 0:
             raise UserError(f"schedule.rates has {step}: {rate}; steps must not be negative and rates must be above 0")
@@ -141,7 +141,7 @@ def _make_step_map(lr: float, total_steps: int | None, rates: dict[int, float] |
 
 def _make_plateau(lr: float, total_steps: int | None, **options: Any) -> Plateau:
     if options.get("watch", "val/loss") not in ("val/loss", "train/loss"):
-        raise UserError(f"schedule.watch={options['watch']} is unknown: choose val/loss or train/loss")
+        raise UserError(f"schedule.watch={options['watch']} is unknown; choose val/loss or train/loss")
     return Plateau(lr, **options)
 
 
