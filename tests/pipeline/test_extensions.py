@@ -77,7 +77,7 @@ def rows(result: Any) -> bytes:
 
 
 SAMPLES = ["dataset.windows=samples", "dataset.start_end=line"]
-READY = "callbacks=[learning_rate_monitor,timer,model_summary,model_checkpoint,early_stopping]"
+READY = "callbacks=[learning_rate_monitor,device_stats,timer,model_summary,model_checkpoint,early_stopping]"
 
 
 @pytest.mark.parametrize(

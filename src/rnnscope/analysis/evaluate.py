@@ -133,7 +133,8 @@ def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
     known = {key: value for key, value in fingerprint.items() if key != "settings"}  # its vocabulary is given now
     check_data(data.fingerprint, known, data.config.corpus)
     if not data.splits[split].tokens:
-        raise UserError(f"split={split}: this run's data has no {split} split (dataset.split in {loaded.folder.config})")
+        where = f"dataset.split in {loaded.folder.config}"
+        raise UserError(f"split={split}: this run's data has no {split} split ({where}); split=train is always there")
     return data
 
 

@@ -23,7 +23,7 @@ class Validation(Callback):
 
     Args:
         every: optimizer steps between validations.
-        score: scores the model of a task on the val split.
+        score: scores the model of a task on the val split; None where that is empty: then the newest weights are the best.
         tokens_per_character: of the val split.
         words: whether perplexity is worth a curve.
         patience: stop after so many validations without a new best; None never does.
@@ -36,7 +36,7 @@ class Validation(Callback):
         self,
         recorder: Recorder,
         every: int,
-        score: Callable[[LanguageModelTask], Score],
+        score: Callable[[LanguageModelTask], Score] | None,
         tokens_per_character: float,
         words: bool,
         patience: int | None,
@@ -52,19 +52,26 @@ class Validation(Callback):
         self.is_best = False
         if not due(task, self.every):
             return
+        if self.score is None:
+            self.is_best, self.best_step = True, task.step
+            self._observe(task)
+            return
         score = self.score(task)
         self._record(score)
         if not math.isfinite(score.loss):
             stop_diverged(task, f"val/loss is {score.loss}")
             return
         self._compare(score.loss, task.step)
-        if isinstance(task.schedule, Plateau):
-            task.schedule.observe({"val/loss": score.loss, "train/loss": task.watched.take()})
+        self._observe(task, score.loss)
         if self.report is not None and not task.ending:
             self.reason = self.report(task.step, score.loss)
         if self.reason or (self.patience is not None and self.bad_looks >= self.patience):
             self.stopped_early = task.ending = True
             task.interrupted = False  # whatever signal came in this step: the run has come to its end
+
+    def _observe(self, task: LanguageModelTask, loss: float = math.nan) -> None:
+        if isinstance(task.schedule, Plateau):
+            task.schedule.observe({"val/loss": loss, "train/loss": task.watched.take()})
 
     def _record(self, score: Score) -> None:
         bits = score.loss / math.log(2) * self.tokens_per_character

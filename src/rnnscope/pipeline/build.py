@@ -26,6 +26,7 @@ from rnnscope.runs.generation import spaced, strangers
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.snapshot import build_model
+from rnnscope.training.config import PlateauConfig
 from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.optimizers import make_optimizer
@@ -125,6 +126,8 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
         data.prepare()
     keep_freed_memory()  # after the text, whose pieces are better given back
     check_data(data.fingerprint, recorded.fingerprint, corpus)
+    if not data.splits["val"].tokens:
+        check_without_validation(config, say)
     typed = clean(config.monitor.sample_prompt, vars(config.dataset))
     prompt = spaced(data.vocabulary, typed)
     if prompt != typed:
@@ -132,6 +135,22 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
     if strange := data.vocabulary.unknown(prompt):
         raise UserError(strangers("monitor.sample_prompt", strange))
     return data
+
+
+def check_without_validation(config: TrainConfig, say: Callable[[str], None]) -> None:
+    """Say what an empty val split means, and refuse what cannot do without one.
+
+    Raises:
+        UserError: naming the key.
+    """
+    remedy = "the val split is empty: give dataset.split.val a share"
+    if config.trainer.patience is not None:
+        raise UserError(
+            f"trainer.patience={config.trainer.patience} needs validation, and {remedy}, or set trainer.patience=null"
+        )
+    if isinstance(config.schedule, PlateauConfig) and config.schedule.watch == "val/loss":
+        raise UserError(f"schedule.watch=val/loss needs validation, and {remedy}, or set schedule.watch=train/loss")
+    say("the val split is empty: nothing is validated, and the newest weights count as the best")
 
 
 def make_model(

@@ -93,10 +93,11 @@ class TrainingCallbacks(CallbackList):
 def make_validation(training: Training, recorder: Recorder) -> Validation:
     """Return the callback that validates, and ends the run where that no longer improves."""
     trainer, job = training.config.trainer, training.options.job
+    scorer = training.extensions.validate if training.extensions else lambda task: score(task, val_windows(training))
     return Validation(
         recorder,
         trainer.val_every,
-        training.extensions.validate if training.extensions else lambda task: score(task, val_windows(training)),
+        scorer if training.data.splits["val"].tokens else None,
         training.tokens_per_character("val"),
         training.words,
         trainer.patience,

@@ -41,7 +41,8 @@ def summary(
     yield f"  watch        {watching(outputs_folder())}"
     if has_checkpoint:
         yield f"  sample       {shell('rnnscope', 'sample', f'run={name}')}"
-        yield f"  score        {shell('rnnscope', 'evaluate', f'run={name}')}"
+        split = [] if training.data.splits["val"].tokens else ["split=train"]
+        yield f"  score        {shell('rnnscope', 'evaluate', f'run={name}', *split)}"
     if has_checkpoint and status != "diverged":
         more = to_go_on(training, step, seconds) if status == "finished" else []
         yield f"  continue     {shell('rnnscope', 'resume', f'run={name}', *more, *training.options.extensions.words())}"

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 
+from rnnscope.errors import UserError
 from rnnscope.sweeps.job_folder import JobState
 from rnnscope.sweeps.space import SAMPLERS, choice, distribution_of, optuna_package
 
@@ -76,7 +77,9 @@ class Study:
         pruned = state.get("stopped_early") and str(state.reason).startswith(PRUNED)
         if state.status == "diverged":
             self._study.tell(number, BAD)
-        elif state.status == "failed" or (state.status == "finished" and loss is None):
+        elif state.status == "finished" and loss is None:
+            raise UserError("a search goes by val/loss, and its runs have none: give dataset.split.val a share")
+        elif state.status == "failed":
             self._study.tell(number, state=states.FAIL)
         elif state.status == "finished" and pruned and self._study.trials[number].intermediate_values:
             self._study.tell(number, state=states.PRUNED)
