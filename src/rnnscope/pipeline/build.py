@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rnnscope.allocator import keep_freed_memory
-from rnnscope.config.compose import compose_train
+from rnnscope.config.compose import compose_command
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import check_config
 from rnnscope.data.batches import Windows
@@ -101,12 +101,12 @@ def compose(overrides: list[str]) -> tuple[LanguageModelTask, TextData]:
     Raises:
         UserError: for anything in the overrides or the text that cannot be trained on.
     """
-    config = compose_train(overrides)
-    if config.trainer.strategy != "single":
-        raise UserError(
-            "trainer=ddp: leave it out, and give the processes to the Trainer: pl.Trainer(strategy='ddp', devices=2)"
-        )
-    training = assemble(config, print)
+    composition = compose_command(overrides)
+    if composition.config.trainer.strategy != "single":
+        raise UserError("trainer=ddp: give the processes to the Trainer instead: pl.Trainer(strategy='ddp', devices=2)")
+    if composition.extensions.in_lightning:
+        raise UserError("callbacks and loggers: give them to the Trainer instead: pl.Trainer(callbacks=[...], logger=...)")
+    training = assemble(composition.config, print)
     return training.task, training.data
 
 
