@@ -84,7 +84,8 @@ def check_word(word: str) -> None:
 
 def collect_changes(command: str, words: list[str]) -> list[str]:
     """Return the words with all `key=value` that are not the command's own gathered under its one key `changes`."""
-    own, changes = [], []
+    own: list[str] = []
+    changes: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         if word in SWEEP:
             raise UserError(f"{word}: a sweep cannot start from a run; leave out {word}")

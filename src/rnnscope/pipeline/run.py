@@ -10,6 +10,7 @@ from rnnscope.config.compose import compose_command, process_arguments
 from rnnscope.config.overrides import change
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.pipeline.fit import fit_composed
+from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.find import find_run
@@ -44,7 +45,7 @@ class Run:
         """
         parsed = parse_changes([change("resume", word) for word in changes])
         check_on_the_way(parsed, str(self.path))
-        resume_run(self.folder, parsed, extensions=self.extensions)
+        resume_run(self.folder, parsed, RunOptions(extensions=self.extensions))
         return self
 
     def reproduce(self, until: int | None = None) -> Verdict:
