@@ -95,6 +95,8 @@ def test_python_reads_words_as_the_command_line_does(story: Path, tmp_path: Path
     assert data.splits["train"].characters
     run = rnnscope.train([*TINY, f"text={book}", "name=日本", "trainer.max_steps=0.2e1"])
     assert run.path.parent.name == "日本"
+    task, _ = rnnscope.compose([f"init_from={run.path}", f"text={book}"])  # its model comes along
+    assert task.model.head.bias.shape == run.load().model.head.bias.shape
     assert run.resume("trainer.max_steps=0.4e1").record["progress"]["step"] == 4
 
 

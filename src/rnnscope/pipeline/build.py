@@ -21,7 +21,7 @@ from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.extensions import Extensions
 from rnnscope.pipeline.hardware import Hardware, find_hardware, resolve_cuda_graph
 from rnnscope.pipeline.options import RunOptions
-from rnnscope.pipeline.warm_start import copy_weights, starting_run
+from rnnscope.pipeline.warm_start import adopt, copy_weights, starting_run
 from rnnscope.runs.generation import spaced, strangers
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
@@ -106,7 +106,8 @@ def compose(overrides: list[str]) -> tuple[LanguageModelTask, TextData]:
         raise UserError("trainer=ddp: give the processes to the Trainer instead: pl.Trainer(strategy='ddp', devices=2)")
     if composition.extensions.in_lightning:
         raise UserError("callbacks and loggers: give them to the Trainer instead: pl.Trainer(callbacks=[...], logger=...)")
-    training = assemble(composition.config, print)
+    config, _ = adopt(composition.config, composition.keys)
+    training = assemble(config, print)
     return training.task, training.data
 
 
