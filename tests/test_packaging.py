@@ -46,9 +46,10 @@ def names_of(requirements: list[str]) -> set[str]:
 
 def test_what_is_imported_is_declared_and_nothing_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    needed, optional = names_of(project["dependencies"]), names_of(project["optional-dependencies"]["sweep"])
+    extras = project["optional-dependencies"]
+    needed, optional = names_of(project["dependencies"]), names_of([*extras["sweep"], *extras["mlflow"], *extras["wandb"]])
     owners = packages_distributions()
-    found = {package: {owner.lower() for owner in owners.get(package, [])} for package in imported()}
+    found = {package: {owner.lower() for owner in owners.get(package, [package])} for package in imported()}
     assert {package: owned for package, owned in found.items() if not owned & (needed | optional)} == {}
     assert needed - set().union(*found.values()) == set()
 

@@ -7,22 +7,9 @@ import contextlib
 import importlib
 import io
 import os
-import re
 import sys
 
-from rnnscope.config.overrides import (
-    CHANGING,
-    EXTENSIONS,
-    SWEEP,
-    VERBATIM,
-    as_typed,
-    in_quotes,
-    literal,
-    protect,
-    quote,
-    verbatim_of,
-    written_out,
-)
+from rnnscope.config.overrides import FOLDER, SWEEP, TAKING, as_typed, check_word, overrides_of, verbatim_of
 from rnnscope.errors import UserError
 from rnnscope.text_io import check_argument, check_text, prepare_output
 
@@ -36,9 +23,6 @@ COMMANDS = {
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
-FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train
-TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i", *FOLDER)  # options that a word of their own may follow
-HYDRAS_OWN = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job", "hydra/job_logging", "hydra/hydra_logging")
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
@@ -145,32 +129,6 @@ def start(command: str, overrides: list[str], arguments: list[str]) -> int:
     return module.main(line) if name == "train" else hydra_main(line, module.run)
 
 
-def overrides_of(command: str, arguments: list[str]) -> list[str]:
-    """Return what Hydra reads: each word as it was meant, whatever Hydra's grammar would make of it."""
-    if command in CHANGING:
-        arguments = collect_changes(command, arguments)
-    sweeps = any(argument in SWEEP or argument.startswith("sweep=") for argument in arguments)
-    overrides = [protect(command, argument, sweeps) for argument in arguments]
-    return select_text_files(arguments, overrides) if command == "train" else overrides
-
-
-def collect_changes(command: str, arguments: list[str]) -> list[str]:
-    """Return the arguments with all `key=value` that are not the command's own gathered under its one key `changes`."""
-    own, changes = [], []
-    for before, argument in zip(["", *arguments], arguments, strict=False):
-        key, equals, value = argument.partition("=")
-        if argument in SWEEP:
-            raise UserError(f"{argument}: a sweep cannot start from a run; leave out {argument}")
-        section = key.partition(".")[0]
-        if argument.startswith("-") or before in TAKING or key in VERBATIM[command] or section in ("hydra", *EXTENSIONS):
-            own.append(argument)
-        elif equals and key in VERBATIM["train"]:
-            changes.append(f"{VERBATIM['train'][key]}={literal(key, value, in_quotes)}")
-        else:
-            changes.append(written_out(command, argument))
-    return [*own, f"changes=[{','.join(quote(change) for change in changes)}]"] if changes else own
-
-
 def check_arguments(command: str, arguments: list[str]) -> None:
     """Refuse what is neither `key=value` nor an option: Hydra's own message for it has many lines.
 
@@ -179,21 +137,13 @@ def check_arguments(command: str, arguments: list[str]) -> None:
     """
     check_options(arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
-        key, equals, value = argument.partition("=")
-        if argument.startswith("-"):
-            if key not in (*OPTIONS, *SWEEP, *(FOLDER if command.startswith("train") else ())):
-                plain = argument.lstrip("-") if equals else f"{key.lstrip('-')}=..."
-                raise UserError(f"unknown option {key}; write keys as key=value, as in {plain}")
-        elif argument[:1] in ("+", "~"):
-            raise UserError(f"{argument}: keys cannot be added or removed, only set; write {key.lstrip('+~')}={value or '...'}")
-        elif not equals and before not in TAKING:
-            raise UserError(
-                f"{argument!r} is neither an option nor key=value; a text with spaces needs quotes: key='some words'"
-            )
-        elif equals and not re.fullmatch(r"[\w./@$:-]+", key):
-            raise UserError(f"{argument}: {key!r} is not a key; write key=value")
-        elif key.startswith(HYDRAS_OWN):
-            raise UserError(f"{argument} has no effect: rnnscope makes its own folders and logs; set name= or RNNSCOPE_OUTPUTS")
+        key, equals, _ = argument.partition("=")
+        if not argument.startswith("-"):
+            if equals or before not in TAKING:
+                check_word(argument)
+        elif key not in (*OPTIONS, *SWEEP, *(FOLDER if command.startswith("train") else ())):
+            plain = argument.lstrip("-") if equals else f"{key.lstrip('-')}=..."
+            raise UserError(f"unknown option {key}; write keys as key=value, as in {plain}")
 
 
 def check_options(arguments: list[str]) -> None:
@@ -213,24 +163,6 @@ def check_options(arguments: list[str]) -> None:
             raise UserError(f"{option}={value} is not a folder: give the one with your config files")
         if option in ("--package", "-p") and not value:
             raise UserError(f"{option} takes the name of a section, such as model")
-
-
-def select_text_files(arguments: list[str], overrides: list[str]) -> list[str]:
-    """Let `text=` choose the dataset that reads a person's own files, unless a dataset is named.
-
-    That dataset then reads this text and nothing else: its packages, downloads and further files are left out.
-    """
-    keys = {argument.partition("=")[0] for argument in arguments}
-    if not keys & {"text", "dataset.corpus.path"}:
-        return overrides
-    if "dataset" not in keys:
-        return ["dataset=text_files", *overrides]
-    if "text" not in keys:
-        return overrides
-    from rnnscope.config.places import ONE_TEXT
-
-    others = [f"dataset.corpus.{key}={'null' if value is None else value}" for key, value in ONE_TEXT.items()]
-    return [*others, *overrides]
 
 
 def complete(arguments: list[str]) -> int:

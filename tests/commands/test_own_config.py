@@ -52,7 +52,7 @@ def test_mistakes_in_one_s_own_files(conf: Path, story: Path, outputs: Path, cap
     for model, parts in {
         "broken": ["YAML", conf / "model" / "broken.yaml", "line 2"],
         "mistyped": ["model.hiden_size", "model.hidden_size"],
-        "smal": ["model=smal", "small", "small"],
+        "smal": ["model", "smal", "small", "small"],
     }.items():
         assert main(["train", "--config-dir", str(conf), f"model={model}", f"text={story}"]) == 1
         assert_says(error_line(capsys.readouterr().err), *parts)

@@ -4,12 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
-from messages import assert_says, error_line
+from messages import assert_says, error_line, user_error
 
-from rnnscope.cli import main, overrides_of
+import rnnscope
+from rnnscope.cli import main
 from rnnscope.config.changes import parse_changes
 from rnnscope.config.compose import compose_train
-from rnnscope.config.overrides import protect
+from rnnscope.config.overrides import overrides_of, protect
 
 
 @pytest.mark.parametrize(
@@ -19,7 +20,7 @@ from rnnscope.config.overrides import protect
 def test_texts_and_names_arrive_as_typed(key: str, value: str) -> None:
     *groups, last = key.split(".")
     typed = [f"{key}={value}"]
-    config = compose_train(overrides_of("train", typed))
+    config = compose_train(typed)
     for group in groups:
         config = getattr(config, group)
     assert getattr(config, last) == value
@@ -36,7 +37,7 @@ def changed(overrides: list[str]) -> list[str]:
 
 
 def test_null_and_quotes_of_hydra_keep_their_meaning() -> None:
-    config = compose_train(overrides_of("train", ["name=null", "dataset.corpus.column=null", "dataset.unk='a, b'"]))
+    config = compose_train(["name=null", "dataset.corpus.column=null", "dataset.unk='a, b'"])
     assert (config.name, config.dataset.corpus.column, config.dataset.unk) == (None, None, "a, b")
 
 
@@ -44,7 +45,7 @@ def test_null_and_quotes_of_hydra_keep_their_meaning() -> None:
 def test_paths_arrive_as_typed_and_know_the_home_folder(key: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     words = ["text=x"] if key.startswith("dataset") and not key.endswith(".path") else []
-    corpus = compose_train(overrides_of("train", [*words, f"{key}=~/val (1), b.txt"])).dataset.corpus
+    corpus = compose_train([*words, f"{key}=~/val (1), b.txt"]).dataset.corpus
     assert getattr(corpus, key.rpartition(".")[2].replace("text", "path")) == str(tmp_path / "val (1), b.txt")
 
 
@@ -61,7 +62,7 @@ def test_folders_know_the_home_folder(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 def test_whole_numbers_may_have_an_exponent() -> None:
     typed = ["trainer.max_steps=1e2", "dataset.vocabulary_size=2.5e1", "optimizer.lr=1e2", "seed=3E0"]
-    config = compose_train(overrides_of("train", typed))
+    config = compose_train(typed)
     assert (config.trainer.max_steps, config.dataset.vocabulary_size, config.seed) == (100, 25, 3)
     assert config.optimizer.lr == 100.0
     assert overrides_of("sample", ["length=1e3", "temperature=1e0"]) == ["length=1000", "temperature=1e0"]
@@ -83,6 +84,41 @@ def test_a_sweep_over_texts_is_split_unless_there_is_one_of_that_name(tmp_path: 
     (tmp_path / "a.txt,b.txt").touch()
     assert overrides_of("train", ["-m", "text=a.txt,b.txt"])[-1] == f"{key}='a.txt,b.txt'"
     assert overrides_of("train", ["-m", "name=a,b"])[-1] == "name='a,b'"
+
+
+def test_python_reads_words_as_the_command_line_does(story: Path, tmp_path: Path, outputs: Path) -> None:
+    from conftest import TINY
+
+    book = tmp_path / "my (first) book, a.txt"
+    os.link(story, book)
+    _, data = rnnscope.compose([*TINY, f"text={book}"])
+    assert data.splits["train"].characters
+    run = rnnscope.train([*TINY, f"text={book}", "name=日本", "trainer.max_steps=0.2e1"])
+    assert run.path.parent.name == "日本"
+    task, _ = rnnscope.compose([f"init_from={run.path}", f"text={book}"])  # its model comes along
+    assert task.model.head.bias.shape == run.load().model.head.bias.shape
+    assert run.resume("trainer.max_steps=0.4e1").record["progress"]["step"] == 4
+
+
+@pytest.mark.parametrize(
+    ("word", "parts"),
+    [
+        ("model.hiden_size=3", ["model.hiden_size", "model.hidden_size"]),
+        ("model=gruu", ["gruu", "gru"]),
+        ("trainer.max_steps=abc", ["trainer.max_steps", "abc", "whole number"]),
+        ("+seed=3", ["seed=3"]),
+        ("seed", ["key=value"]),
+        ("hydra.run.dir=x", ["hydra.run.dir", "name="]),
+        ("hydra.sweeper.seconds=3", ["hydra.sweeper.seconds", "-m"]),
+        ("-m", ["-m", "command line"]),
+        ("sweep=dropout", ["sweep=dropout", "command line"]),
+        ("from=latest", ["from=latest", "command line"]),
+        ("callbacks=[timer]", ["callbacks", "Trainer"]),
+    ],
+)
+def test_python_refuses_in_one_line_what_the_command_refuses(word: str, parts: list[str]) -> None:
+    with user_error(*parts):
+        rnnscope.compose([word])
 
 
 def test_a_sweep_over_texts_and_null(story: Path, outputs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

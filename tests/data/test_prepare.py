@@ -264,7 +264,7 @@ def test_bytes_that_cannot_be_decoded(tmp_path, monkeypatch, errors, expected, e
     content = b"caf\xff ol\xfe\n" * 30
     text = prepared(tmp_path, content, encoding=encoding, encoding_errors=errors)
     assert "".join(texts(text)) == expected * 30
-    line_with("\n".join(text.report), "changed", "bytes", encoding, 60)
+    line_with("\n".join(text.report), "bytes", encoding, 60)
     with user_error("text.txt", encoding, "0xFF", 3, "dataset.encoding", "dataset.encoding_errors=replace"):
         prepared(tmp_path, content, encoding=encoding)
     with user_error("dataset.encoding_errors", "strict", "replace", "ignore"):

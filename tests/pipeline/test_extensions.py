@@ -12,6 +12,7 @@ from conftest import TINY
 from messages import assert_says, error_line, user_error
 from pytorch_lightning.trainer.connectors.logger_connector import logger_connector
 
+import rnnscope
 from rnnscope.config.compose import compose_command
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.config.validate import recorded_config
@@ -99,7 +100,7 @@ def test_every_hook_is_called_and_state_is_kept(story, folder):
     long = ["dataset.batch_size=16", "dataset.sequence_length=24", "callback_classes=[own_callbacks.Count]"]
     first = trained(story, *long, "trainer.max_steps=13")
     extensions = compose_command([*TINY, *long]).extensions
-    resumed = resume_run(first.run, {"trainer.max_steps": 30}, extensions=extensions)
+    resumed = resume_run(first.run, {"trainer.max_steps": 30}, options=RunOptions(extensions=extensions))
     saved = torch.load(resumed.run.checkpoints / "last.ckpt", weights_only=True)["lightning"]
     calls = saved["callbacks"]["Count"]
     per_epoch = saved["fit_loop"]["epoch_loop.batch_progress"]["current"]["ready"]
@@ -109,13 +110,16 @@ def test_every_hook_is_called_and_state_is_kept(story, folder):
     assert (30 - per_epoch) % calls["epoch_end"] == 0  # epochs of equal length, and the begun one
 
 
-def test_a_callback_that_raises_leaves_a_run_that_goes_on(story, folder):
+def test_a_callback_that_raises_leaves_a_run_that_goes_on(story, folder, monkeypatch):
+    ends = []
+    monkeypatch.setattr("rnnscope.pipeline.loggers.Loggers.finish", lambda self, run, status, say: ends.append(status))
     kind = ["model.num_layers=2", "model.dropout=0.3", "schedule=constant"]
     with user_error(17, "RuntimeError: seventeen", "own_callbacks.py", "train.log", "rnnscope resume"):
         trained(story, *kind, "callback_classes=[own_callbacks.Fails]")
     (path,) = Path("outputs").glob("runs/*/*")
     run = Record.read(path / "run.json")
     assert run.values["status"] == "failed"
+    assert ends == ["failed"]
     log = (path / "train.log").read_text()
     assert "Traceback" in log
     assert 'raise RuntimeError("seventeen")' in log
@@ -132,9 +136,22 @@ def test_lightning_may_end_a_run(story, folder):
     result = trained(story, *stop, *patience, "callbacks.early_stopping.patience=2")
     assert (result.status, result.step) == ("finished", 30)  # the first validation, and two without an improvement
     assert result.metrics["val/loss"] > 0
+    record = Record.read(result.run.record).values
+    assert record["stopped_early"] is True
+    assert "Lightning" in record["reason"]
+    assert f"({record['reason']})" in result.run.log.read_text()
     again = trained(story, "callbacks=[timer]", "callbacks.timer.duration=00:00:00:01", "trainer.max_steps=100000")
     assert again.status == "finished"
     assert 0 < again.step < 100_000
+
+
+def test_two_processes_with_a_callback_train_the_same_and_resume_exactly(story, folder):
+    ddp = ["trainer.strategy=ddp", "trainer.devices=2", "trainer.max_steps=20", "schedule=constant", f"text={story}"]
+    plain = rnnscope.train([*TINY, *ddp])
+    watched = rnnscope.train([*TINY, *ddp, "callbacks=[timer]"])
+    half = rnnscope.train([*TINY, *ddp, "callbacks=[timer]", "trainer.max_steps=10"])
+    hashes = [run.record["weights_sha256"] for run in (plain, watched, half.resume("trainer.max_steps=20"))]
+    assert hashes == hashes[:1] * 3
 
 
 def test_what_is_logged_where_no_logger_is_asked_for(story, folder):
@@ -157,10 +174,10 @@ def test_a_resumed_run_logs_each_step_once(story, folder):
     ours = compose_command([*TINY, "callbacks=[learning_rate_monitor]"]).extensions
     from rnnscope.runs.folder import RunFolder
 
-    resume_run(RunFolder(path), extensions=ours)
+    resume_run(RunFolder(path), options=RunOptions(extensions=ours))
     steps = [json.loads(line)["step"] for line in (path / "logged.jsonl").read_text().splitlines() if "train/loss" in line]
     assert steps == list(range(1, 31))
-    resume_run(RunFolder(path), {"trainer.max_steps": 40}, extensions=extensions)
+    resume_run(RunFolder(path), {"trainer.max_steps": 40}, options=RunOptions(extensions=extensions))
     assert list(path.glob("csv_logger/from_step_31/metrics.csv"))
 
 
@@ -185,7 +202,7 @@ def test_a_changed_file_is_noticed(story, folder):
     result = trained(story, "callback_classes=[own_callbacks.Count]")
     Path("own_callbacks.py").write_text(MODULE + "\n# changed\n")
     extensions = compose_command([*TINY, "callback_classes=[own_callbacks.Count]"]).extensions
-    resume_run(result.run, {"trainer.max_steps": 40}, extensions=extensions)
+    resume_run(result.run, {"trainer.max_steps": 40}, options=RunOptions(extensions=extensions))
     assert_says(line_with("SHA-256", result.run.log.read_text()), "own_callbacks")
 
 

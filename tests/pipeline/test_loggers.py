@@ -24,7 +24,7 @@ def trained_twice(logger: str, story: Path) -> Any:
     words = [*TINY, *EVERY_STEP, "dataset=text_files", f"dataset.corpus.path={story}", f"logger={logger}"]
     composition = compose_command(words)
     first = fit(composition.config, options=RunOptions(extensions=composition.extensions))
-    return resume_run(first.run, {"trainer.max_steps": 30}, extensions=composition.extensions)
+    return resume_run(first.run, {"trainer.max_steps": 30}, options=RunOptions(extensions=composition.extensions))
 
 
 def table(result: Any, column: str) -> dict[int, float]:

@@ -8,6 +8,7 @@ def run(config: ResumeConfig) -> int:
     from rnnscope.config.changes import check_on_the_way, parse_changes
     from rnnscope.config.places import moved_to
     from rnnscope.config.validate import recorded_config
+    from rnnscope.pipeline.options import RunOptions
     from rnnscope.pipeline.resume import resume_run
     from rnnscope.runs.find import find_run
     from rnnscope.runs.record import Record
@@ -16,4 +17,5 @@ def run(config: ResumeConfig) -> int:
     check_on_the_way(changes, config.run)
     run = find_run(config.run)
     recorded = recorded_config(run, Record.read(run.record))
-    return resume_run(run, moved_to(recorded.dataset.corpus, config.data) | changes, extensions=config.alone()).exit_status
+    changes = moved_to(recorded.dataset.corpus, config.data) | changes
+    return resume_run(run, changes, RunOptions(extensions=config.alone())).exit_status

@@ -3,12 +3,10 @@
 from dataclasses import replace
 
 from rnnscope.config.compose import CommandLine, Composition, hydra_main
-from rnnscope.config.overrides import SWEEP
+from rnnscope.config.overrides import SWEEP, is_sweep, refuse_settings_of_sweeps
 from rnnscope.config.schema import TrainFromConfig
-from rnnscope.errors import UserError
 
 SHOWING = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--info", "-i", "--shell-completion")
-FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.")
 
 
 def run(composition: Composition) -> int:
@@ -32,7 +30,10 @@ def main(line: CommandLine) -> int:
     if line.command == "train_from":
         return hydra_main(line, run_from)
     words = line.overrides
+    if any(word.partition("=")[0] in SHOWING for word in words):
+        return hydra_main(line, run)
     if not is_sweep(words):
+        refuse_settings_of_sweeps(words)
         return hydra_main(line, run)
     from rnnscope.sweeps.job import job
     from rnnscope.sweeps.search import register
@@ -40,19 +41,3 @@ def main(line: CommandLine) -> int:
     register()
     sweeping = [*words, *(() if set(words) & set(SWEEP) else SWEEP[:1])]
     return hydra_main(replace(line, overrides=sweeping), run, job)
-
-
-def is_sweep(words: list[str]) -> bool:
-    """Whether a command line sweeps: it has -m or names a ready sweep, and does not only ask to be shown something.
-
-    Raises:
-        UserError: when something is set that only a sweep has.
-    """
-    if any(word.partition("=")[0] in SHOWING for word in words):
-        return False
-    if set(words) & set(SWEEP) or any(word.startswith("sweep=") for word in words):
-        return True
-    for word in words:
-        if word.startswith(FOR_SWEEPS):
-            raise UserError(f"{word} applies to sweeps only: add -m, or leave it out")
-    return False

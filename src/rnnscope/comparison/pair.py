@@ -39,11 +39,7 @@ def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
     """
     if other is None:
         raise UserError(f"run={run} is only one run; add with=<run>, or leave out run= to compare all")
-    first = find_run(run or "latest")
-    try:
-        second = find_run(other)
-    except UserError as error:
-        raise UserError(str(error).replace("run=", "with=", 1)) from None
+    first, second = find_run(run or "latest"), find_run(other, "with")
     if first.path.resolve() == second.path.resolve():
         raise UserError(f"run={run or 'latest'} and with={other} are the same run, {first.path}; name two different runs")
     return summarize(first, str(first.path)), summarize(second, str(second.path))

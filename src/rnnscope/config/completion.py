@@ -3,11 +3,12 @@
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
+from typing import get_origin
 
 from rnnscope.config import schema
 from rnnscope.config.changes import ON_THE_WAY
 
-GROUPS_OF_TRAIN = {"experiment", "sweep"}  # groups that are no key of the composed config
+GROUPS_OF_TRAIN = {"experiment", "sweep"}  # groups that are not keys of the composed config
 
 
 def offers(command: str, word: str, found: Iterable[str], verbatim: Mapping[str, str]) -> list[str]:
@@ -17,7 +18,9 @@ def offers(command: str, word: str, found: Iterable[str], verbatim: Mapping[str,
         found: what Hydra offers, which for any command are the groups in conf/ too; for resume, what it offers to train.
         verbatim: keys that are read before Hydra, and the ones that it knows them by.
     """
-    kept = [offer for offer in found if _has_key(command, offer, verbatim)]
+    lists = {key for key, hint in schema.typed_keys(schema.COMMANDS[command]) if get_origin(hint) is list}
+    whole = (f"{offer[:-1]}=" if offer[:-1] in lists else offer for offer in found)  # Hydra offers `plugins.` for a list
+    kept = [offer for offer in whole if _has_key(command, offer, verbatim)]
     typed = [f"{key}=" for key in verbatim if f"{key}=".startswith(word) and ("." in word or "." not in key)]
     return sorted({*kept, *typed})
 

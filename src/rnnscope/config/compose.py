@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -10,11 +10,21 @@ from typing import Any
 import hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from rnnscope.config import schema
 from rnnscope.config.extensions import import_plugins, plugins_in
-from rnnscope.config.overrides import EXTENSIONS, replacing
+from rnnscope.config.overrides import (
+    EXTENSIONS,
+    as_typed,
+    check_word,
+    is_sweep,
+    overrides_of,
+    refuse_settings_of_sweeps,
+    replacing,
+)
 from rnnscope.errors import UserError
 from rnnscope.paths import conf_folder
 from rnnscope.text_io import check_argument
@@ -81,9 +91,7 @@ def hydra_main(line: CommandLine, run: Callable[[Any], Any], job: Callable[[Dict
     Returns the exit status that `run` returned, 0 where it returned none. What `run` raises is raised again outside
     of Hydra, which would print lines of its own about it.
     """
-    overrides = replacing(line.overrides)
-    import_plugins(plugins_in(overrides))
-    schema.register()
+    overrides = prepared(line.overrides)
     results: list[int] = []
     failures: list[BaseException] = []
 
@@ -95,7 +103,6 @@ def hydra_main(line: CommandLine, run: Callable[[Any], Any], job: Callable[[Dict
         except Exception as error:
             failures.append(error)
 
-    check_choices(overrides)
     with process_arguments([line.typed[0], *overrides]):
         hydra.main(config_path=str(conf_folder()), config_name=line.command)(job or task)()
     if failures:
@@ -138,18 +145,39 @@ def composition_of(cfg: DictConfig, found: Any) -> Composition:
     return Composition(from_plain(with_absolute_places(values)), extensions, choices, keys, files)
 
 
-def compose_command(overrides: list[str]) -> Composition:
-    """Return what Hydra composes for `rnnscope train <overrides>`, for use from Python."""
-    for override in overrides:
-        check_argument(override)
+def compose_command(words: Iterable[str]) -> Composition:
+    """Return what Hydra composes for `rnnscope train <words>`, for use from Python.
+
+    Raises:
+        UserError: for a word that the command would refuse, and for those of a sweep or `from=`.
+    """
+    from rnnscope.config.hydra_errors import one_line
+
+    words = list(words)
+    for word in words:
+        if is_sweep([word]) or word.startswith("from="):
+            raise UserError(f"{word}: only the command line takes this: rnnscope train {word}")
+        check_argument(word)
+        check_word(word)
+    refuse_settings_of_sweeps(words)
+    overrides = prepared(overrides_of("train", words))
+    inside = GlobalHydra.instance().is_initialized()  # a command is at work: its search path is the same conf/
+    try:
+        with nullcontext() if inside else hydra.initialize_config_dir(str(conf_folder())):
+            cfg = hydra.compose("train", overrides, return_hydra_config=True)
+        with open_dict(cfg):
+            return composition_of(cfg, cfg.pop("hydra"))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise UserError(as_typed(one_line(error, "train"), words)) from error
+
+
+def prepared(overrides: list[str]) -> list[str]:
+    """Return the overrides as Hydra is to have them, once it knows all schemas and plug-ins."""
     overrides = replacing(overrides)
     import_plugins(plugins_in(overrides))
     schema.register()
-    inside = GlobalHydra.instance().is_initialized()  # a command is at work: its search path is the same conf/
-    with nullcontext() if inside else hydra.initialize_config_dir(str(conf_folder())):
-        cfg = hydra.compose("train", overrides, return_hydra_config=True)
-    with open_dict(cfg):
-        return composition_of(cfg, cfg.pop("hydra"))
+    check_choices(overrides)
+    return overrides
 
 
 def compose_train(overrides: list[str]) -> schema.TrainConfig:

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
 
+from rnnscope.errors import UserError
+
 TEXT = "dataset.corpus.path"
 PATHS = {"text": TEXT, **{key: key for key in (TEXT, "dataset.corpus.val_path", "dataset.corpus.test_path", "init_from")}}
 NAMES = ("name", "dataset.corpus.column", "dataset.name", "dataset.unk", "dataset.start", "dataset.end")
@@ -28,11 +30,97 @@ VERBATIM = {
 EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that name code of others: never of a recorded config
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
+FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train
+TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i", *FOLDER)  # options that a word of their own may follow
+FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.")
+HYDRAS_OWN = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job", "hydra/job_logging", "hydra/hydra_logging")
 LISTS = ("plugins", "callback_classes")  # keys whose value is a list: a single name stands for a list of one
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
 MAY_BE_NULL = {"dataset.corpus.val_path", "dataset.corpus.test_path", "dataset.corpus.column", "name", "init_from", "data"}
 QUOTED_NULL = r"\1'null'"
 WHOLE = re.compile(r"(?<![\w.+-])\d+(?:\.\d+)?[eE]\+?\d{1,2}(?![\w.])")  # a number that may be whole: 1e6, 2.5e3
+
+
+def overrides_of(command: str, words: list[str]) -> list[str]:
+    """Return what Hydra reads: each word as it was meant, whatever Hydra's grammar would make of it."""
+    if command in CHANGING:
+        words = collect_changes(command, words)
+    overrides = [protect(command, word, is_sweep(words)) for word in words]
+    return select_text_files(words, overrides) if command == "train" else overrides
+
+
+def is_sweep(words: Iterable[str]) -> bool:
+    """Whether these words make a sweep: -m does, and so does the name of a ready one."""
+    return any(word in SWEEP or word.startswith("sweep=") for word in words)
+
+
+def refuse_settings_of_sweeps(words: Iterable[str]) -> None:
+    """Refuse what only a sweep has.
+
+    Raises:
+        UserError: naming it.
+    """
+    for word in words:
+        if word.startswith(FOR_SWEEPS):
+            raise UserError(f"{word} applies to sweeps only: add -m, or leave it out")
+
+
+def check_word(word: str) -> None:
+    """Refuse what is not `key=value`: Hydra's own message for it has many lines.
+
+    Raises:
+        UserError: saying how it is written.
+    """
+    key, equals, value = word.partition("=")
+    if word[:1] in ("+", "~"):
+        raise UserError(f"{word}: keys cannot be added or removed, only set; write {key.lstrip('+~')}={value or '...'}")
+    if not equals:
+        raise UserError(f"{word!r} is neither an option nor key=value; a text with spaces needs quotes: key='some words'")
+    if not re.fullmatch(r"[\w./@$:-]+", key):
+        raise UserError(f"{word}: {key!r} is not a key; write key=value")
+    if key.startswith(HYDRAS_OWN):
+        raise UserError(f"{word} has no effect: rnnscope makes its own folders and logs; set name= or RNNSCOPE_OUTPUTS")
+
+
+def collect_changes(command: str, words: list[str]) -> list[str]:
+    """Return the words with all `key=value` that are not the command's own gathered under its one key `changes`."""
+    own: list[str] = []
+    changes: list[str] = []
+    for before, word in zip(["", *words], words, strict=False):
+        if word in SWEEP:
+            raise UserError(f"{word}: a sweep cannot start from a run; leave out {word}")
+        key = word.partition("=")[0]
+        if word.startswith("-") or before in TAKING or key in VERBATIM[command] or key.split(".")[0] in ("hydra", *EXTENSIONS):
+            own.append(word)
+        else:
+            changes.append(change(command, word))
+    return [*own, f"changes=[{','.join(map(quote, changes))}]"] if changes else own
+
+
+def change(command: str, word: str) -> str:
+    """Return a word that changes a recorded config, as Hydra's grammar is to read it."""
+    key, equals, value = word.partition("=")
+    if equals and key in VERBATIM["train"]:
+        return f"{VERBATIM['train'][key]}={literal(key, value, in_quotes)}"
+    return written_out(command, word)
+
+
+def select_text_files(words: list[str], overrides: list[str]) -> list[str]:
+    """Let `text=` choose the dataset that reads a person's own files, unless a dataset is named.
+
+    That dataset then reads this text and nothing else: its packages, downloads and further files are left out.
+    """
+    keys = {word.partition("=")[0] for word in words}
+    if not keys & {"text", TEXT}:
+        return overrides
+    if "dataset" not in keys:
+        return ["dataset=text_files", *overrides]
+    if "text" not in keys:
+        return overrides
+    from rnnscope.config.places import ONE_TEXT
+
+    others = [f"dataset.corpus.{key}={'null' if value is None else value}" for key, value in ONE_TEXT.items()]
+    return [*others, *overrides]
 
 
 def protect(command: str, argument: str, sweeps: bool = False) -> str:

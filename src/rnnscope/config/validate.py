@@ -150,9 +150,6 @@ def check_config(config: TrainConfig) -> None:
     """
     trainer = config.trainer
     check_floats(config)
-    for key, value in flatten(asdict(config)).items():
-        if isinstance(value, float) and (math.isnan(value) or (math.isinf(value) and key not in MAY_BE_INFINITE)):
-            raise UserError(f"{key}={value} must be a finite number")
     for group, keys in AT_LEAST_ONE.items():
         for key in keys:
             value = getattr(getattr(config, group), key)
@@ -177,7 +174,7 @@ def check_config(config: TrainConfig) -> None:
 
 
 def check_floats(config: TrainConfig) -> None:
-    """Refuse numbers that are finite and above 0 as they are typed, but not in the float32 that they are used in.
+    """Refuse numbers that are not finite, or that are so as they are typed but not in the float32 that they are used in.
 
     Raises:
         UserError: for the first of them, naming the key.
@@ -185,5 +182,9 @@ def check_floats(config: TrainConfig) -> None:
     least, most = FLOAT32
     for key, value in flatten(asdict(config)).items():
         for number in cast(list[Any], value if isinstance(value, list) else [value]):
-            if isinstance(number, float) and number and math.isfinite(number) and not least <= abs(number) <= most:
+            if not isinstance(number, float) or not number or (math.isinf(number) and key in MAY_BE_INFINITE):
+                continue
+            if not math.isfinite(number):
+                raise UserError(f"{key}={number} must be a finite number")
+            if not least <= abs(number) <= most:
                 raise UserError(f"{key}={number} is beyond what training computes with: at least {least}, at most {most}, or 0")

@@ -3,6 +3,7 @@
 import signal
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
@@ -12,6 +13,7 @@ from rnnscope.training.task import LanguageModelTask
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
+@dataclass(eq=False)
 class Budget(Callback):
     """Stops at step `total_steps`, after `max_minutes` of training, or at the end of the step in which a signal came.
 
@@ -31,18 +33,14 @@ class Budget(Callback):
     """
 
     name = "Budget"
+    total_steps: int | None
+    max_minutes: float | None
+    seconds: Callable[[], float]
+    pause_at: int | None = None
+    asked: Callable[[], str | None] = lambda: None
+    agree: Callable[[Any], Any] = lambda value: value
 
-    def __init__(
-        self,
-        total_steps: int | None,
-        max_minutes: float | None,
-        seconds: Callable[[], float],
-        pause_at: int | None = None,
-        asked: Callable[[], str | None] = lambda: None,
-        agree: Callable[[Any], Any] = lambda value: value,
-    ) -> None:
-        self.asked, self.agree = asked, agree
-        self.total_steps, self.max_minutes, self.seconds, self.pause_at = total_steps, max_minutes, seconds, pause_at
+    def __post_init__(self) -> None:
         self.signal: str | None = None
         self._handlers: dict[int, Any] = {}
 

@@ -1,5 +1,6 @@
 """What the terminal shows while a run trains: a bar on a terminal, and a line every so often."""
 
+from dataclasses import dataclass
 from typing import Protocol
 
 from rnnscope.format import clock
@@ -17,23 +18,17 @@ class Console(Protocol):
     def bar(self, step: int, total: int | None, text: str) -> None: ...
 
 
+@dataclass(eq=False)
 class Progress(Callback):
     """The bar moves every `every` steps; a line is written every `lines_every` and at each validation."""
 
     name = "Progress"
-
-    def __init__(
-        self,
-        console: Console,
-        recorder: Recorder,
-        throughput: Throughput,
-        every: int,
-        lines_every: int,
-        total_steps: int | None,
-    ) -> None:
-        self.console, self.recorder, self.throughput = console, recorder, throughput
-        self.every, self.lines_every, self.total_steps = every, lines_every, total_steps
-        self._first_step, self._first_seconds = 0, 0.0
+    console: Console
+    recorder: Recorder
+    throughput: Throughput
+    every: int
+    lines_every: int
+    total_steps: int | None
 
     def start(self, task: LanguageModelTask) -> None:
         self._first_step, self._first_seconds = task.step, self.throughput.seconds

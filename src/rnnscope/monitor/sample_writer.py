@@ -44,20 +44,16 @@ class Sampler:
         return sample | {"text": (between + self.prompt).join(texts)} | ({"texts": len(texts)} if self.alone else {})
 
 
+@dataclass(eq=False)
 class SampleWriter(Callback):
     """Every `every` steps and at the end, writes the texts of `sampler`; `show` puts one of them on the terminal."""
 
     name = "Samples"
-
-    def __init__(
-        self,
-        sampler: Sampler,
-        every: int,
-        board: TensorBoardWriter,
-        file: Journal,
-        show: Callable[[int, float, str], None],
-    ) -> None:
-        self.sampler, self.every, self.board, self.file, self.show = sampler, every, board, file, show
+    sampler: Sampler
+    every: int
+    board: TensorBoardWriter
+    file: Journal
+    show: Callable[[int, float, str], None]
 
     def after_step(self, task: LanguageModelTask) -> None:
         if not (self.sampler.length and due(task, self.every)):

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rnnscope.monitor.recorder import Recorder
@@ -11,6 +12,7 @@ from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 
+@dataclass(eq=False)
 class Saving(Callback):
     """Stands last, so that a checkpoint holds everything its step has done and written.
 
@@ -25,23 +27,14 @@ class Saving(Callback):
     """
 
     name = "Saving"
-
-    def __init__(
-        self,
-        recorder: Recorder,
-        validation: Validation,
-        every: int,
-        minutes: float | None,
-        keep_every: int | None,
-        begin: Callable[[], None],
-        save: Callable[[bool, int | None], None],
-        agree: Callable[[Any], Any] = lambda value: value,
-    ) -> None:
-        self.recorder = recorder
-        self.validation, self.every, self.keep_every = validation, every, keep_every
-        self.seconds = math.inf if minutes is None else 60 * minutes
-        self.begin, self.save, self.agree = begin, save, agree
-        self._saved = time.monotonic()
+    recorder: Recorder
+    validation: Validation
+    every: int
+    minutes: float | None
+    keep_every: int | None
+    begin: Callable[[], None]
+    save: Callable[[bool, int | None], None]
+    agree: Callable[[Any], Any] = lambda value: value
 
     def start(self, task: LanguageModelTask) -> None:
         self.begin()
@@ -58,7 +51,9 @@ class Saving(Callback):
 
     def _overdue(self, task: LanguageModelTask) -> bool:
         """Whether the clock asks for a checkpoint, and the sums since the last look are numbers worth one."""
-        if not task.synchronizes or math.isinf(self.seconds) or not self.agree(time.monotonic() - self._saved >= self.seconds):
+        if not task.synchronizes or self.minutes is None or math.isinf(self.minutes):
+            return False
+        if not self.agree(time.monotonic() - self._saved >= 60 * self.minutes):
             return False
         self.recorder.settle()
         return math.isfinite(self.recorder.latest.get("train/loss", 0.0)) and math.isfinite(task.sums.nats)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rnnscope.model.scoring import Score
@@ -18,6 +19,7 @@ def due(task: LanguageModelTask, every: int) -> bool:
     return not task.diverged and (task.step % every == 0 or (task.ending and not task.interrupted))
 
 
+@dataclass(eq=False)
 class Validation(Callback):
     """Every `every` steps and at the end: the loss of the val split, the best so far, early stopping, plateau schedules.
 
@@ -31,22 +33,18 @@ class Validation(Callback):
     """
 
     name = "Validation"
+    recorder: Recorder
+    every: int
+    score: Callable[[LanguageModelTask], Score] | None
+    tokens_per_character: float
+    words: bool
+    patience: int | None
+    report: Callable[[int, float], str | None] | None = None
 
-    def __init__(
-        self,
-        recorder: Recorder,
-        every: int,
-        score: Callable[[LanguageModelTask], Score] | None,
-        tokens_per_character: float,
-        words: bool,
-        patience: int | None,
-        report: Callable[[int, float], str | None] | None = None,
-    ) -> None:
-        self.report, self.reason = report, None
-        self.recorder, self.every, self.score = recorder, every, score
-        self.tokens_per_character, self.words, self.patience = tokens_per_character, words, patience
+    def __post_init__(self) -> None:
         self.best, self.best_step, self.bad_looks = math.inf, 0, 0
         self.is_best = self.stopped_early = False
+        self.reason: str | None = None
 
     def after_step(self, task: LanguageModelTask) -> None:
         self.is_best = False

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from rnnscope.allocator import keep_freed_memory
-from rnnscope.config.compose import compose_train
+from rnnscope.config.compose import compose_command
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import check_config
 from rnnscope.data.batches import Windows
@@ -21,7 +21,7 @@ from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.extensions import Extensions
 from rnnscope.pipeline.hardware import Hardware, find_hardware, resolve_cuda_graph
 from rnnscope.pipeline.options import RunOptions
-from rnnscope.pipeline.warm_start import copy_weights, starting_run
+from rnnscope.pipeline.warm_start import adopt, copy_weights, starting_run
 from rnnscope.runs.generation import spaced, strangers
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
@@ -102,11 +102,12 @@ def compose(overrides: list[str]) -> tuple[LanguageModelTask, TextData]:
     Raises:
         UserError: for anything in the overrides or the text that cannot be trained on.
     """
-    config = compose_train(overrides)
-    if config.trainer.strategy != "single":
-        raise UserError(
-            "trainer=ddp: leave it out, and give the processes to the Trainer: pl.Trainer(strategy='ddp', devices=2)"
-        )
+    composition = compose_command(overrides)
+    if composition.config.trainer.strategy != "single":
+        raise UserError("trainer=ddp: give the processes to the Trainer instead: pl.Trainer(strategy='ddp', devices=2)")
+    if composition.extensions.in_lightning:
+        raise UserError("callbacks and loggers: give them to the Trainer instead: pl.Trainer(callbacks=[...], logger=...)")
+    config, _ = adopt(composition.config, composition.keys)
     training = assemble(config, print)
     return training.task, training.data
 

@@ -49,6 +49,7 @@ class TrainingCallbacks(CallbackList):
         throughput = self.throughput = Throughput(recorder, scalars)
         self.budget = make_budget(training, lambda: throughput.seconds)
         self.validation = make_validation(training, recorder)
+        saved = trainer.checkpoint_every, trainer.checkpoint_minutes, trainer.keep_every
         collectives = training.task.collectives
         self.points = synchronization_points(training) if collectives else None
         callbacks: list[Callback] = [
@@ -60,16 +61,7 @@ class TrainingCallbacks(CallbackList):
             recorder,
             Progress(console, recorder, throughput, scalars, lines, total),
             make_sample_writer(training, writers, console),
-            Saving(
-                recorder,
-                self.validation,
-                trainer.checkpoint_every,
-                trainer.checkpoint_minutes,
-                trainer.keep_every,
-                begin,
-                save,
-                agreement(training),
-            ),
+            Saving(recorder, self.validation, *saved, begin, save, agreement(training)),
         ]
         if collectives and collectives.rank:
             callbacks = [callback for callback in callbacks if isinstance(callback, IN_EVERY_PROCESS)]

@@ -27,7 +27,7 @@ from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
 NEVER = 2**62  # batches until Lightning validates by itself: rnnscope's own callback says when
-ASKED = "a callback of Lightning's asked to stop"
+STOPPED = "a Lightning callback stopped the training"
 
 
 class Extensions:
@@ -44,6 +44,7 @@ class Extensions:
         self.callbacks: list[pl.Callback] = make_callbacks(asked)
         self.loggers = Loggers(asked.logger)
         self.trainer: pl.Trainer
+        self.reason: str | None = None  # why Lightning's side ended the training, where it did
         self._saved: dict[str, Any] = {}
 
     def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int, say: Callable[[str], None]) -> None:
@@ -72,13 +73,20 @@ class Extensions:
     def fit(self, trainer: pl.Trainer, task: LanguageModelTask, data: TextData, callback: Callback) -> None:
         """Train in Lightning's loop until rnnscope's `callback`, or one of Lightning's, ends it."""
         self.trainer = trainer
-        task.callbacks = InLightning(callback, trainer)
+        task.callbacks = InLightning(callback, self)
         if self._saved:
             trainer.fit_loop.load_state_dict(self._saved["fit_loop"])
             for one in self.callbacks:
                 if one.state_key in self._saved["callbacks"]:
                     one.load_state_dict(self._saved["callbacks"][one.state_key])
         trainer.fit(task, datamodule=data)
+        if not task.ending:  # before the first step
+            self.reason = STOPPED
+
+    def heed(self, task: LanguageModelTask) -> None:
+        """Make this step the last where a callback of Lightning's asked for that."""
+        if self.trainer.should_stop:
+            task.ending, self.reason = True, STOPPED
 
     def validate(self, task: LanguageModelTask) -> Score:
         """Run Lightning's validation loop in the middle of a step's hooks, as Lightning does after them."""
@@ -89,8 +97,7 @@ class Extensions:
         trainer.fit_loop.epoch_loop.val_loop.run()
         trainer.training = True
         connector._first_loop_iter = first
-        if trainer.should_stop:
-            task.ending = True
+        self.heed(task)
         return task.score
 
     def state(self) -> dict[str, Any]:
@@ -109,8 +116,8 @@ class InLightning(Callback):
 
     name = "InLightning"
 
-    def __init__(self, callbacks: Callback, trainer: pl.Trainer) -> None:
-        self.callbacks, self.trainer = callbacks, trainer
+    def __init__(self, callbacks: Callback, extensions: Extensions) -> None:
+        self.callbacks, self.extensions = callbacks, extensions
 
     def start(self, task: LanguageModelTask) -> None:
         self.callbacks.start(task)
@@ -119,12 +126,12 @@ class InLightning(Callback):
         self.callbacks.before_step(task)
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if self.trainer.should_stop:
-            task.ending = True
+        self.extensions.heed(task)
         self.callbacks.after_step(task)
         if task.ending:  # by the count of steps: at `should_stop` Lightning would validate once more
-            self.trainer.should_stop = False
-            self.trainer.fit_loop.epoch_loop.max_steps = self.trainer.global_step
+            trainer = self.extensions.trainer
+            trainer.should_stop = False
+            trainer.fit_loop.epoch_loop.max_steps = trainer.global_step
 
 
 def is_plain(value: Any) -> bool:

@@ -42,9 +42,7 @@ def fit_composed(composition: Composition, job: Job | None = None) -> Result:
         return fit(config, name, composition.files, options)
 
 
-def fit_changed(
-    parent: RunFolder, changes: dict[str, Any], data: str | None = None, extensions: ExtensionsConfig | None = None
-) -> Result:
+def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, extensions: ExtensionsConfig) -> Result:
     """Train what an earlier run trained, in a new run with values of dotted keys changed, and say what differs.
 
     Args:
@@ -66,7 +64,7 @@ def fit_changed(
             print(printable(f"  {key}: {before} -> {after}"))
         text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
         recorded, entry = Recorded(fingerprint={"text": text} if text else {}), parent_entry(record, changed=changed)
-        options = RunOptions(recorded, parent=entry, extensions=extensions or ExtensionsConfig(), rendezvous=rendezvous)
+        options = RunOptions(recorded, parent=entry, extensions=extensions, rendezvous=rendezvous)
         return fit(new, new.name, options=options)
 
 

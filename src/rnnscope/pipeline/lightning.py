@@ -92,4 +92,5 @@ def quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     hints = "GPU available but not used|does not have many workers|isinstance.treespec|The `srun` command is available"
     hints += "|across ranks is zero"  # a val split that is empty
+    hints += "|recommended to use .self.log.*sync_dist=True"  # what the task logs is the same in all processes already
     warnings.filterwarnings("ignore", message=f".*({hints}).*")

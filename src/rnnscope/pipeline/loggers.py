@@ -138,7 +138,7 @@ class RunLogger(Logger):
         super().__init__()
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
         replace_text(path, "".join(line for line in lines if step_of(line) < first_step))
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8", buffering=1)  # a killed process loses no line
 
     @property
     def name(self) -> str:
@@ -153,9 +153,6 @@ class RunLogger(Logger):
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Nothing: config.yaml lies beside the file."""
-
-    def save(self) -> None:
-        self._file.flush()
 
     def finalize(self, status: str) -> None:
         self._file.close()
@@ -175,7 +172,9 @@ LOGGED = ("train/loss", "learning_rate", "gradient_norm/all", "val/loss", "val/a
 class BoardAndLoggers(TensorBoardWriter):
     """TensorBoard, and whatever loggers there are: they get the curves that the task does not log itself, and the samples."""
 
-    loggers: Loggers
+    def __init__(self, folder: Path, first_step: int, loggers: Loggers) -> None:
+        super().__init__(folder, first_step)
+        self.loggers = loggers
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         super().scalars(step, values)

@@ -5,7 +5,7 @@ from typing import Any
 
 from rnnscope.config.changes import with_changes
 from rnnscope.config.compose import Composition
-from rnnscope.config.schema import ExtensionsConfig, TrainConfig
+from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import filled_in, recorded_config
 from rnnscope.errors import UserError
 from rnnscope.format import shell
@@ -31,35 +31,27 @@ from rnnscope.runs.snapshot import read_config, read_vocabulary, write_config
 from rnnscope.runs.validate_checkpoint import check_fit
 
 
-def resume_run(
-    run: RunFolder,
-    changes: dict[str, Any] | None = None,
-    options: RunOptions | None = None,
-    job: Job | None = None,
-    extensions: ExtensionsConfig | None = None,
-) -> Result:
+def resume_run(run: RunFolder, changes: dict[str, Any] | None = None, options: RunOptions | None = None) -> Result:
     """Train on in `run`, exactly from where its newest whole checkpoint stands, and return how it ended.
 
     Args:
         changes: new values of dotted keys from here on.
-        options: of the run that is done again; None takes them from the run's own record.
-        job: of the sweep that the run is a part of, while that does it.
-        extensions: code of others, as the command line names it.
+        options: what is recorded of the run is taken from its own record, unless they say where to stop.
 
     Raises:
         UserError: when it is being trained elsewhere, has ended, or its text or checkpoints are not what they were.
     """
     quiet_lightning()
     refuse_links(run)
+    told = options or RunOptions()
     trainer = with_changes(recorded_config(run, Record.read(run.record)), changes or {}).trainer
     with (
-        together(trainer, options and options.rendezvous) as rendezvous,
+        together(trainer, told.rendezvous) as rendezvous,
         RunLock(run.lock),
-        Console(quiet=job is not None) as console,
+        Console(quiet=told.job is not None) as console,
     ):
         console.log_to(run.log)
-        told = replace(options or RunOptions(extensions=extensions or ExtensionsConfig()), job=job, rendezvous=rendezvous)
-        return go_on(run, changes or {}, told, console)
+        return go_on(run, changes or {}, replace(told, rendezvous=rendezvous), console)
 
 
 def go_on(run: RunFolder, changes: dict[str, Any], told: RunOptions, console: Console) -> Result:
@@ -101,7 +93,7 @@ def train_or_resume(composition: Composition, job: Job) -> None:
     """
     run = RunFolder(job.folder)
     if run.record.exists():
-        resume_run(run, job=job, extensions=composition.extensions)
+        resume_run(run, options=RunOptions(job=job, extensions=composition.extensions))
     else:
         fit_composed(composition, job)
 

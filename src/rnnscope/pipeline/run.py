@@ -7,8 +7,10 @@ from typing import Any
 
 from rnnscope.config.changes import check_on_the_way, parse_changes
 from rnnscope.config.compose import compose_command, process_arguments
+from rnnscope.config.overrides import change
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.pipeline.fit import fit_composed
+from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.find import find_run
@@ -41,9 +43,9 @@ class Run:
         Raises:
             UserError: when it cannot go on, or a key cannot change.
         """
-        parsed = parse_changes(list(changes))
+        parsed = parse_changes([change("resume", word) for word in changes])
         check_on_the_way(parsed, str(self.path))
-        resume_run(self.folder, parsed, extensions=self.extensions)
+        resume_run(self.folder, parsed, RunOptions(extensions=self.extensions))
         return self
 
     def reproduce(self, until: int | None = None) -> Verdict:
@@ -73,7 +75,7 @@ def train(overrides: Sequence[str]) -> Run:
     Raises:
         UserError: for anything that cannot be trained on.
     """
-    composition = compose_command(list(overrides))
+    composition = compose_command(overrides)
     with process_arguments(["rnnscope", "train", *overrides]):
         return Run(fit_composed(composition).run, composition.extensions)
 

@@ -70,7 +70,7 @@ class Session:
             self.checkpoints.send()
             run_trainer(self.training, callback or self.callbacks)
             self.checkpoints.wait()
-            status = self._status()
+            status, reason = self._status(), self.training.extensions and self.training.extensions.reason
         except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
             status = "interrupted"
         except BaseException as error:
@@ -83,9 +83,7 @@ class Session:
             self.callbacks.budget.restore_handlers()
             self._close(status)
             result = self._finish(status, reason)
-        self._summarize(result)
-        if self.training.extensions:
-            self.training.extensions.loggers.finish(self.run, result.status, self.console.say)
+            self._tell(result)
         return result
 
     def end(self) -> Result:
@@ -93,7 +91,7 @@ class Session:
         self._close("finished")
         self.checkpoints.settle()
         result = self._finish("finished", None)
-        self._summarize(result)
+        self._tell(result)
         return result
 
     def _close(self, status: str) -> None:
@@ -118,7 +116,7 @@ class Session:
             "status": status,
             "ended": now(),
             "reason": reason or task.diverged or validation.reason or self.callbacks.budget.signal,
-            "stopped_early": validation.stopped_early,
+            "stopped_early": validation.stopped_early or (status == "finished" and reason is not None),
             "progress": self.callbacks.progress(),
             "best": {
                 "step": validation.best_step,
@@ -134,7 +132,12 @@ class Session:
             self.console.say(f"warning: {self.run.record} could not be updated ({error.strerror})")
         return Result(self.run, status, task.step, latest, digest)
 
-    def _summarize(self, result: Result) -> None:
+    def _tell(self, result: Result) -> None:
+        """Print the last lines, unless an error follows, and tell loggers how it ended."""
         seconds, best_step = self.callbacks.throughput.seconds, self.callbacks.validation.best_step
-        for line in summary(self.training, self.run, result.status, seconds, result.metrics.get("best/loss"), best_step):
-            self.console.say(line)
+        if result.status != "failed":
+            best = result.metrics.get("best/loss")
+            for line in summary(self.training, self.run, result.status, seconds, best, best_step):
+                self.console.say(line)
+        if self.training.extensions:
+            self.training.extensions.loggers.finish(self.run, result.status, self.console.say)

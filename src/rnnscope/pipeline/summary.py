@@ -31,7 +31,8 @@ def summary(
     step, stop = training.task.step, training.options.stop
     repeated = stop is not None and step == stop.step  # up to here: the verdict comes next
     how = "stopped" if repeated and status == "interrupted" else status
-    yield f"\n{how} at step {step} after {clock(seconds)}{_best(training, best, best_step)}"
+    why = f" ({training.extensions.reason})" if training.extensions and training.extensions.reason else ""
+    yield f"\n{how} at step {step} after {clock(seconds)}{why}{_best(training, best, best_step)}"
     if repeated:
         return
     if status == "diverged":

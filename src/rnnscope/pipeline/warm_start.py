@@ -27,10 +27,7 @@ def adopt(config: TrainConfig, typed: Iterable[str]) -> tuple[TrainConfig, dict[
     """
     if config.init_from is None:
         return config, None
-    try:
-        parent = find_run(config.init_from, "init_from")
-    except UserError as error:
-        raise UserError(str(error).replace("run=", "init_from=", 1)) from None
+    parent = find_run(config.init_from, "init_from")
     record = Record.read(parent.record)
     model = recorded_config(parent, record).model
     wanted = [key for key in typed if key == "model" or key.startswith("model.")]

@@ -73,12 +73,8 @@ def open_writers(run: RunFolder, training: Training, first_step: int, say: Calla
     parameters = [name for name, _ in training.model.named_parameters()]
     metrics = CsvJournal(run.metrics, metric_columns(parameters, training.words))
     timings = CsvJournal(run.timings, TIMING_COLUMNS)
-    board: TensorBoardWriter  # after what may be refused: it makes a file
-    if training.extensions is None:
-        board = TensorBoardWriter(run.path, first_step)
-    else:
-        board = BoardAndLoggers(run.path, first_step)
-        board.loggers = training.extensions.loggers
+    extensions, place = training.extensions, (run.path, first_step)  # the board after what may be refused: it makes a file
+    board = BoardAndLoggers(*place, extensions.loggers) if extensions else TensorBoardWriter(*place)
     if not first_step:
         job = training.options.job
         board.hparams(hparams_of(training.config, job.swept if job else ()), ["best/loss", "best/bits_per_character"])

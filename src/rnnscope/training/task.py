@@ -241,20 +241,12 @@ class LanguageModelTask(pl.LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         loss = self._log_score("val")
-        if (
-            self._alone
-            and self.trainer.state.fn == "fit"
-            and not self.trainer.sanity_checking
-            and isinstance(self.schedule, Plateau)
-        ):
+        fitting = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+        if self._alone and fitting and isinstance(self.schedule, Plateau):
             self.schedule.observe({"val/loss": loss, "train/loss": self.watched.take()})
             self._set_rate(self.position["epoch"])
 
-    def on_test_epoch_start(self) -> None:
-        self._scorer = Scorer(self.model, self.precision)
-
-    def test_step(self, batch: Window, batch_idx: int) -> None:
-        self._scorer.add(batch)
+    on_test_epoch_start, test_step = on_validation_epoch_start, validation_step
 
     def on_test_epoch_end(self) -> None:
         self._log_score("test")

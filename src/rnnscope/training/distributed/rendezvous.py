@@ -93,6 +93,7 @@ class Rendezvous:
                 child.process.kill()
             if kind is not None and os.environ.get("RNNSCOPE_TRACEBACK"):
                 print(child.said(), file=sys.stderr)
+            child.errors.close()
 
     def tell(self, what: dict[str, Any], processes: Processes) -> None:
         """Tell the others what to train, and return when all of them are prepared for it.
