@@ -80,7 +80,7 @@ def test_a_run_from_standard_input_goes_on_and_is_scored(outputs, tmp_path, monk
     for copy in (outputs / "cache" / "piped").iterdir():
         copy.unlink()
     assert main(["resume", f"run={run.path}", "trainer.max_steps=8"]) == 1
-    assert_says(error_line(capsys.readouterr().err), "dataset.corpus.path", "pipe", "text=...")
+    assert_says(error_line(capsys.readouterr().err), "dataset.corpus.path", "pipe", "data=...")
 
 
 def test_a_terminal_is_not_waited_for(tmp_path, monkeypatch):
@@ -96,3 +96,9 @@ def test_a_terminal_is_not_waited_for(tmp_path, monkeypatch):
 def test_what_cannot_be_read(tmp_path, path):
     with user_error(path):
         prepared(tmp_path, path)
+
+
+def test_a_closed_standard_input(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with user_error("dataset.corpus.path=-", "closed"):
+        prepared(tmp_path, "-")

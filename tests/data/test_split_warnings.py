@@ -32,6 +32,11 @@ def test_new_text_of_the_same_kind_is_nothing_to_warn_of(tmp_path):
     assert warnings(tmp_path, {"train": "".join(names(3000))}, corpus={"lines": True}, start_end="document") == ""
 
 
+def test_nothing_to_compare_with(tmp_path):
+    split = {"train": 0.0, "val": 1.0, "test": 0.0}
+    assert warnings(tmp_path, {"train": prose(1)}, level="byte", split=split) == ""
+
+
 @pytest.mark.parametrize("level", ["char", "byte", "word"])
 def test_a_text_of_several_copies_of_itself(tmp_path, level):
     found = warnings(tmp_path, {"train": prose(1) * 3}, level=level)

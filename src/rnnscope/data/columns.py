@@ -75,11 +75,11 @@ def _typed(character: str | None) -> str | None:
 def _sample(blocks: Iterator[str]) -> tuple[str, bool]:
     """The beginning of a text without its byte order mark, and whether that is all of it."""
     sample = ""
-    for block in blocks:
+    for block in chain([next(blocks, "").removeprefix("\ufeff")], blocks):
         sample += block
         if len(sample) >= SAMPLE and ("\n" in sample or sample[0] != "{"):  # a line of JSON can be long
-            return sample.removeprefix("\ufeff"), False
-    return sample.removeprefix("\ufeff"), True
+            return sample, False
+    return sample, True
 
 
 def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suffixes: Iterable[str]) -> _Dialect:
@@ -206,7 +206,7 @@ def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counte
             continue
         row = _json_row(line, number, where)
         value = row.get(column)
-        names.update(dict.fromkeys(row) if len(names) < 20 else {})
+        names.update(dict.fromkeys(row) if len(names) < 20 or column in row else {})
         if isinstance(value, str) and value:
             yield _encodable(value, changes)
         else:
@@ -226,7 +226,7 @@ def _json_row(line: str, number: int, where: str) -> dict[str, Any]:
 
 
 def _encodable(text: str, changes: Counter[str]) -> str:
-    r"""`text` with U+FFFD for halves of surrogate pairs, which JSON can spell (\ud83d) and no encoding can write."""
+    r"""`text` with U+FFFD for lone surrogates, which JSON can spell (\ud83d) and no encoding can write."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    changes["halves of surrogate pairs replaced by U+FFFD"] += whole.count("\ufffd") - text.count("\ufffd")
+    changes["lone surrogates replaced by U+FFFD"] += whole.count("\ufffd") - text.count("\ufffd")
     return whole

@@ -41,8 +41,9 @@ def _is_piped(path: str) -> bool:
 
 def _copy(path: str, key: str, folder: Path, say: Callable[[str], None]) -> Path:
     name = "standard input" if path == "-" else path
-    if path == "-" and sys.stdin.isatty():
-        raise UserError(f"{key}=-: standard input is a terminal: pipe a text into it (command | rnnscope ...)")
+    if path == "-" and (sys.stdin is None or sys.stdin.isatty()):
+        what = "closed" if sys.stdin is None else "a terminal"
+        raise UserError(f"{key}=-: standard input is {what}: pipe a text into it (command | rnnscope ...)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as pipe:

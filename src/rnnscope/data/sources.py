@@ -4,7 +4,7 @@ import codecs
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -45,7 +45,7 @@ def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[
     """
     if not is_zip(path) and (version == 1 or not is_tar(path)):
         return [Source(path, name)]
-    with _reading(path), Archive(path) as archive:
+    with _reading(path), closing(Archive(path)) as archive:
         names = archive.names()
     if version > 1:
         changes["hidden members of archives left out"] += sum(map(hidden, names))

@@ -1,7 +1,7 @@
 """Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -80,16 +80,16 @@ class TextGenerator:
         length: int,
         temperatures: list[float],
         seed: int,
-        *,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        minimum_length: int = 0,
         stop: str | None = None,
         unknown: str = "refuse",
+        **limits: Any,
     ) -> Iterator[list[str]]:
-        """Return an iterator over the next piece of a text for each of `temperatures`; `LoadedRun.stream` says the rest."""
+        """Return an iterator over the next piece of a text for each of `temperatures`; `LoadedRun.stream` says the rest.
+
+        `limits`: top_k, top_p and minimum_length of `SamplingOptions`.
+        """
         ids = self._begin(prompt, unknown)
-        rows = generate(model, ids, length, temperatures, self._options(top_k, top_p, minimum_length), seed)
+        rows = generate(model, ids, length, temperatures, self._options(**limits), seed)
         return pieces_of(rows, self.vocabulary, len(temperatures), clean(stop or "", self.dataset))
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
@@ -104,7 +104,7 @@ class TextGenerator:
             least = length if self.start_end == "document" else 0
             pieces = self.stream(model, prompt, length, temperatures, seed, minimum_length=least)
             return [["".join(column)] for column in zip(*pieces, strict=True)]
-        options = replace(self._options(), again=True)
+        options = self._options(again=True)
         columns = [temperature for temperature in temperatures for _ in range(TEXTS)]
         rows = generate(model, self._begin(prompt), length, columns, options, seed)
         texts = [[self.vocabulary.decode(ids) for ids in column] for column in _texts(rows, options.end, -(-length // TEXTS))]
@@ -123,13 +123,13 @@ class TextGenerator:
         first = int(line_end[0]) if known else vocabulary.start
         return torch.as_tensor(np.insert(prompt_ids(vocabulary, clean(prompt, self.dataset), unknown), 0, first))
 
-    def _options(self, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> SamplingOptions:
-        """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
+    def _options(self, **limits: Any) -> SamplingOptions:
+        """Return what may be drawn within `limits`: UNK and START never, nor END where no text had one."""
         vocabulary = self.vocabulary
         start = None if vocabulary.level == "byte" else vocabulary.start
         end = vocabulary.end if self.start_end is not None else None
         never = {vocabulary.unk, start, vocabulary.end} - {end, None}
-        return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
+        return SamplingOptions(never=tuple(sorted(id for id in never if id is not None)), end=end, **limits)
 
 
 def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> list[list[list[int]]]:
