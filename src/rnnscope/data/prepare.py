@@ -14,7 +14,6 @@ import numpy as np
 from rnnscope.allocator import keep_blocks_of_text, return_freed_memory
 from rnnscope.data import report
 from rnnscope.data.cache import cached
-from rnnscope.data.characters import CharacterCounts
 from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.columns import check_delimiter
@@ -134,7 +133,8 @@ def _encode(
         return_freed_memory()  # three numbers for each of what may be millions of documents
     ranges = divide(text, vars(config.split), divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
     counts = None if frozen or config.level == "byte" else _count(text, ranges["train"], config)
-    characters = None if frozen else len(counts or ()) if config.level == "char" else _distinct(text, ranges["train"])
+    each = counts if frozen or config.level == "char" else _tally(text, ranges["train"], DatasetConfig(level="char"))
+    characters = None if each is None else len(each)
     vocabulary = frozen or _build(counts or Counter(), config)
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
@@ -182,14 +182,6 @@ def _count(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Cou
             f"the train split has one distinct token, {token!r}: no network can learn from it: use a different text{char}"
         )
     return counts
-
-
-def _distinct(text: CleanText, span: tuple[int, int]) -> int:
-    """How many different characters a part of the text has."""
-    tally = CharacterCounts()
-    for block in text.blocks(*span):
-        tally.add([block])
-    return len(tally.counts())
 
 
 def _build(counts: Counter[str], config: DatasetConfig) -> Vocabulary:

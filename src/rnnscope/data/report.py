@@ -14,7 +14,7 @@ MANY_WORDS = 50_000  # in a vocabulary: from here on the head takes most of the 
 FEW_SPACES = 0.02  # spaces per character; English has 0.18
 LONG_WORDS = 12  # characters per word; English has 5
 SHOWN = 60  # characters of the example
-CHANGE = re.compile(r"(.+) (left out|kept|stripped|cut|changed|not followed)( (?:to|by) .+)?")  # what, the verb, how
+CHANGE = re.compile(r"(.+) (left out|kept|stripped|cut|changed|replaced|not followed)( (?:to|by) .+)?")  # what, the verb, how
 PLURAL = re.compile(r"(?<=match)es\b|(?<=\w)s\b")
 LONG = 40  # characters of a token that are shown: a word can be as long as a text without spaces
 
