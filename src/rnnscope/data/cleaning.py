@@ -24,10 +24,7 @@ def fold(text: str, normalise: str | None, lower_case: bool) -> str:
     """`text` in one Unicode normal form and, if asked, in lower case (which can undo the form: it is applied twice)."""
     if normalise:
         text = unicodedata.normalize(normalise, text)  # type: ignore[arg-type]
-    if lower_case:
-        text = text.lower()
-        text = unicodedata.normalize(normalise, text) if normalise else text  # type: ignore[arg-type]
-    return text
+    return fold(text.lower(), normalise, lower_case=False) if lower_case else text
 
 
 def safe_cut(text: str) -> int:

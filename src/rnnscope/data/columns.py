@@ -95,8 +95,9 @@ def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suff
         chosen, index = named[0], rows[named[0]].index(config.column)
     else:
         index = int(config.column) - 1 if config.column.isdecimal() else -1
-        sniffed = _sniffed(sample)
-        candidates.sort(key=lambda candidate: candidate != sniffed)
+        with suppress(csv.Error):
+            sniffed = csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
+            candidates.sort(key=lambda candidate: candidate != sniffed)
         chosen = next((candidate for candidate in candidates if 0 <= index < len(rows[candidate])), None)
         if chosen is None:
             raise _no_column(config, where, max(rows.values(), key=len))
@@ -113,18 +114,10 @@ def _first_row(sample: str, delimiter: str) -> list[str]:
     return []
 
 
-def _sniffed(sample: str) -> str | None:
-    try:
-        return csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
-    except csv.Error:
-        return None
-
-
 def _readable(sample: str, dialect: _Dialect) -> bool:
-    try:
+    with suppress(csv.Error):
         return all(True for _ in dialect.rows(_Lines([sample])))
-    except csv.Error:
-        return False
+    return False
 
 
 def _no_column(config: CorpusConfig, where: str, names: list[str]) -> UserError:
@@ -192,10 +185,9 @@ class _Lines:
 
 def _is_json(sample: str) -> bool:
     """Whether the first line is an object of JSON."""
-    try:
+    with suppress(ValueError):
         return isinstance(json.loads(sample.lstrip().partition("\n")[0]), dict)
-    except ValueError:
-        return False
+    return False
 
 
 def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counter[str]) -> Iterator[str]:

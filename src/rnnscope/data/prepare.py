@@ -19,7 +19,7 @@ from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.columns import check_delimiter
 from rnnscope.data.config import READER_VERSION, DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
-from rnnscope.data.sources import Source, check_encoding_errors, text_decoder
+from rnnscope.data.sources import ENCODING_ERRORS, Source, text_decoder
 from rnnscope.data.split_warnings import split_warnings
 from rnnscope.data.splits import Ranges, check_split, divide
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
@@ -44,7 +44,8 @@ def check_dataset(config: DatasetConfig) -> None:
         raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
     check_split(vars(config.split))
     text_decoder(config.encoding)
-    check_encoding_errors(config.encoding_errors)
+    if config.encoding_errors not in ENCODING_ERRORS:
+        raise UserError(f"dataset.encoding_errors={config.encoding_errors}: use {', '.join(ENCODING_ERRORS)}")
     check_delimiter(config.corpus)
     if config.corpus.reader_version not in (1, READER_VERSION):
         raise UserError(
@@ -110,9 +111,8 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
 def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> str:
     """A sha256 of what decides the ids besides the text: keys, a frozen vocabulary, versions of libraries."""
     used = [name for key in (config.level, config.start_end) for name in LIBRARIES.get(key or "", ())]
-    given = asdict(config)
-    data = {key: value for key, value in given.items() if key not in NOT_IN_IDS}
-    data["corpus"] = {key: given["corpus"][key] for key in (*CORPUS_IN_IDS, *ADDED) if key in given["corpus"]}
+    data = {key: value for key, value in asdict(config).items() if key not in NOT_IN_IDS}
+    data["corpus"] = {key: value for key, value in data["corpus"].items() if key in (*CORPUS_IN_IDS, *ADDED)}
     for keys in (data, data["corpus"]):
         for key in [key for key in keys if key in ADDED and keys[key] == ADDED[key]]:
             del keys[key]

@@ -110,16 +110,8 @@ def text_decoder(encoding: str, errors: str = "strict") -> codecs.IncrementalDec
         "".encode(encoding)  # refuses codecs that are not between bytes and text
         return codecs.getincrementaldecoder(encoding)(errors)
     except LookupError:
-        message = (
-            f"dataset.encoding={encoding} is not a text encoding that Python knows: use utf-8, utf-16, cp1252, shift_jis, ..."
-        )
-        raise UserError(message) from None
-
-
-def check_encoding_errors(errors: str) -> None:
-    """Refuse what does not say what becomes of bytes that cannot be decoded."""
-    if errors not in ENCODING_ERRORS:
-        raise UserError(f"dataset.encoding_errors={errors}: use {', '.join(ENCODING_ERRORS)}")
+        known = "utf-8, utf-16, cp1252, shift_jis, ..."
+        raise UserError(f"dataset.encoding={encoding} is not a text encoding that Python knows: use {known}") from None
 
 
 def _counted(errors: str, changes: Counter[str]) -> str:

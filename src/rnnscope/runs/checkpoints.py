@@ -9,6 +9,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -122,11 +123,10 @@ class Checkpoints:
 
     def is_whole(self, name: str) -> bool:
         """Whether there is a checkpoint `name` that can be read."""
-        try:
+        with suppress(UserError, FileNotFoundError):
             self.read(self.folder / name)
-        except (UserError, FileNotFoundError):
-            return False
-        return True
+            return True
+        return False
 
     def _newest_first(self) -> Iterator[Path]:
         """Yield last.ckpt, then what may be the newest of the others, then the kept ones from the newest on."""
