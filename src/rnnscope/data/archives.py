@@ -16,10 +16,7 @@ OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.o
 COMPRESSED = {".tgz": ".gz", ".txz": ".xz", ".tbz": ".bz2", ".tbz2": ".bz2"}  # suffixes of tar files
 TAR = r"tar|tar\.(?:gz|xz|lzma|bz2)|tgz|txz|tbz2?"
 MEMBER = re.compile(rf"(.*?\.(?:zip|{TAR}))/(.+)", re.IGNORECASE | re.DOTALL)
-BROKEN = (
-    *(OSError, EOFError, RuntimeError, NotImplementedError, zlib.error, lzma.LZMAError),
-    *(zipfile.BadZipFile, tarfile.TarError),
-)
+BROKEN = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
 def is_zip(path: Path) -> bool:

@@ -26,15 +26,15 @@ def text_lines(text: CleanText, characters: int | None, counts: Counter[str] | N
         return [line]
     line += f"; {plural(characters, 'distinct character')}"
     line += f", {plural(len(counts), 'distinct word')} in train" if level == "word" and counts else " in train"
+    lines = [line]
     if counts and level == "char" and len(counts) > MANY_CHARACTERS:
-        return [
-            line,
+        lines.append(
             f"warning: {len(counts):,} distinct characters: if this is not Chinese or Japanese, the encoding is wrong "
-            "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model",
-        ]
+            "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model"
+        )
     if counts and level == "word" and _hardly_any_spaces(counts, words):
-        return [line, "warning: words cannot be told apart, as the text has hardly any spaces: try dataset.level=char"]
-    return [line]
+        lines.append("warning: words cannot be told apart, as the text has hardly any spaces: try dataset.level=char")
+    return lines
 
 
 def _hardly_any_spaces(counts: Counter[str], words: str) -> bool:

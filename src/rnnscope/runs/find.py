@@ -40,10 +40,8 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     if len(names) == 1:
         return max(matches, key=_newness)
     if matches:
-        listed = ", ".join(names[:3])
-        raise UserError(
-            f"{key}={run} fits {len(names)} runs ({listed}{', ...' if len(names) > 3 else ''}): write more of the name"
-        )
+        listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise UserError(f"{key}={run} fits {len(names)} runs ({listed}): write more of the name")
     if not runs:
         raise UserError(f"{key}={run}: there are no runs under {root}; train one with: rnnscope train")
     raise UserError(f"{key}={run}: neither a run folder nor the name of any of the {len(runs)} runs under {root}")
