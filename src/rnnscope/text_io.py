@@ -19,11 +19,7 @@ def prepare_output() -> None:
 
 
 def check_text(text: str, key: str) -> None:
-    """Refuse text that no file can hold: it has surrogates, which the bytes of an argument become that are not UTF-8.
-
-    Raises:
-        UserError: naming the `key` that it was given for.
-    """
+    """Refuse text, given for `key`, that no file can hold: bytes of an argument that are not UTF-8 become surrogates in it."""
     try:
         text.encode()
     except UnicodeEncodeError as error:

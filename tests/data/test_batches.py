@@ -180,15 +180,15 @@ def test_windows_come_from_a_memory_map(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "parts"),
+    ("batch_size", "share", "parts"),
     [
-        ((3, 3, True, 0, 2), [3, "2 processes"]),
-        ((0, 3), [0, 3, 1]),
+        (3, {"endless": True, "rank": 0, "world_size": 2}, [3, "2 processes"]),
+        (0, {}, [0, 3, 1]),
     ],
 )
-def test_bad_sizes(arguments, parts):
+def test_bad_sizes(batch_size, share, parts):
     with user_error(*parts) as error:
-        StreamWindows(np.arange(12), *arguments)
+        StreamWindows(np.arange(12), batch_size, 3, **share)
     assert "batch_size" in str(error.value)
 
 

@@ -1,6 +1,7 @@
 import unicodedata
 
 import pytest
+from clean_texts import dataset_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import counted, user_error
@@ -97,7 +98,7 @@ def test_a_text_in_memory_is_cleaned_as_a_file_with_it(tmp_path_factory, text, n
     folder = tmp_path_factory.mktemp("text")
     (folder / "text.txt").write_bytes(text.encode())
     corpus = {"path": str(folder / "text.txt")}
-    config = DatasetConfig.from_dict({"corpus": corpus, "split": {"train": 1.0, "val": 0.0, "test": 0.0}, **keys})
+    config = dataset_config({"corpus": corpus, "split": {"train": 1.0, "val": 0.0, "test": 0.0}, **keys})
     read = prepare(config, folder / "cache", None, print)
     assert clean(text, vars(config)) == clean(text, keys) == read.vocabulary.decode(read.stream("train")[1:])
 

@@ -7,6 +7,7 @@ import pytest
 from messages import counted, user_error
 
 from rnnscope.data.archives import Archives
+from rnnscope.data.columns import column_values
 from rnnscope.data.config import CorpusConfig, DatasetConfig
 from rnnscope.data.sources import Source, documents
 
@@ -126,13 +127,25 @@ def test_a_key_of_json_lines(tmp_path):
     texts = [row["text"] for row in rows]
     assert read(path, column="text") == [texts[0], "half \ufffd", *texts[1:]]
     assert counted(read.changes, "rows", "text") == 2
-    assert counted(read.changes, "surrogate pairs") == 1
+    assert counted(read.changes, "lone surrogates") == 1
     with user_error(path, "body", "id", "text", "dataset.corpus.column"):
         read(path, column="body")
     with user_error(write(path, '{"text": "a"}\n{"text": "b"\n'), "JSON", "line 2"):
         read(path, column="text")
     with user_error(write(path, '[\n{"text": "a"}\n]'), "JSON", "jq"):
         read(path, column="text")
+
+
+def test_a_key_that_only_late_lines_have(tmp_path):
+    rows = [{f"key {i}": i} for i in range(30)] + [{"text": "late"}]
+    path = write(tmp_path / "texts.jsonl", "\n".join(map(json.dumps, rows)))
+    assert read(path, column="text") == ["late"]
+
+
+def test_a_byte_order_mark_before_a_long_line(tmp_path):
+    path = write(tmp_path / "texts.jsonl", "\ufeff" + json.dumps({"text": "long " * 20_000}) + "\n")
+    blocks = iter(["\ufeff" + path.read_text()[1:70_000], path.read_text()[70_000:]])
+    assert list(column_values(blocks, CorpusConfig(column="text"), str(path), (), Counter())) == ["long " * 20_000]
 
 
 def test_a_table_without_a_column_is_said(tmp_path):

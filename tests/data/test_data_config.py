@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from clean_texts import dataset_config
 from omegaconf import OmegaConf
 
 from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig, SplitConfig
@@ -34,7 +35,7 @@ def load(name: str) -> dict:
 def test_every_dataset_fits_the_schema_and_the_data_module(path, tmp_path):
     config = load(path.stem)
     assert config["name"] == path.stem
-    TextData.from_config(DatasetConfig.from_dict(config), cache_dir=tmp_path)
+    TextData.from_config(dataset_config(config), cache_dir=tmp_path)
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
@@ -75,7 +76,7 @@ def test_the_schema_imports_nothing_heavy():
 def prepared(name: str, folder: Path, **corpus) -> TextData:
     config = load(name)
     config["corpus"] |= corpus
-    return TextData.from_config(DatasetConfig.from_dict(config), cache_dir=folder / "cache").prepare()
+    return TextData.from_config(dataset_config(config), cache_dir=folder / "cache").prepare()
 
 
 @pytest.mark.parametrize("name", ["tiny_shakespeare", "names", "penn_treebank", "alice", "reddit_comments"])
@@ -123,7 +124,7 @@ def test_byte_counts_of_text8_and_enwik8(tmp_path, monkeypatch):
         config["split"] = (
             {"train": 8000, "val": None, "test": 0} if name != "text8" else {"train": 8000, "val": 1000, "test": None}
         )
-        text = TextData.from_config(DatasetConfig.from_dict(config | {"batch_size": 4}), cache_dir=tmp_path / "cache").prepare()
+        text = TextData.from_config(dataset_config(config | {"batch_size": 4}), cache_dir=tmp_path / "cache").prepare()
         rest = len(content) - 8000
         assert text.splits["train"].tokens == 8000
         assert text.splits["val"].tokens == (1000 if name == "text8" else rest)

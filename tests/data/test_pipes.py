@@ -96,3 +96,9 @@ def test_a_terminal_is_not_waited_for(tmp_path, monkeypatch):
 def test_what_cannot_be_read(tmp_path, path):
     with user_error(path):
         prepared(tmp_path, path)
+
+
+def test_a_closed_standard_input(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with user_error("dataset.corpus.path=-", "closed"):
+        prepared(tmp_path, "-")

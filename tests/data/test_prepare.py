@@ -2,11 +2,11 @@ import os
 
 import numpy as np
 import pytest
+from clean_texts import dataset_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import assert_says, line_with, user_error
 
-from rnnscope.data.config import DatasetConfig
 from rnnscope.data.prepare import PreparedText, prepare
 
 
@@ -14,7 +14,7 @@ def prepared(folder, content: str | bytes, vocabulary=None, **keys) -> PreparedT
     path = folder / "text.txt"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     corpus = {"path": str(path)} | keys.pop("corpus", {})
-    return prepare(DatasetConfig.from_dict({"corpus": corpus, **keys}), folder / "cache", vocabulary, print)
+    return prepare(dataset_config({"corpus": corpus, **keys}), folder / "cache", vocabulary, print)
 
 
 def texts(text: PreparedText) -> list[str]:
@@ -23,7 +23,7 @@ def texts(text: PreparedText) -> list[str]:
 
 def test_tiny_shakespeare_is_divided_as_nanogpt_does(shared_data, tmp_path):
     path = shared_data / "tiny_shakespeare.txt"
-    text = prepare(DatasetConfig.from_dict({"corpus": {"path": str(path)}}), tmp_path, None, print)
+    text = prepare(dataset_config({"corpus": {"path": str(path)}}), tmp_path, None, print)
     content = path.read_text()
     at = int(0.9 * len(content))
     assert texts(text) == [content[:at], content[at:], ""]
@@ -38,7 +38,7 @@ def test_penn_treebank_has_the_usual_numbers_of_words(shared_data, tmp_path):
     corpus = {"path": "ptb_train.txt", "val_path": "ptb_valid.txt", "test_path": "ptb_test.txt"}
     corpus = {key: str(shared_data / name) for key, name in corpus.items()}
     options = {"level": "word", "words": "space", "unk_in_text": True, "start_end": "line"}
-    text = prepare(DatasetConfig.from_dict({"corpus": corpus, **options}), tmp_path, None, print)
+    text = prepare(dataset_config({"corpus": corpus, **options}), tmp_path, None, print)
     assert [text.splits[split].tokens for split in ("train", "val", "test")] == [929_589, 73_760, 82_430]
     assert len(text.vocabulary) == 9_998 + 3
     words = (shared_data / "ptb_valid.txt").read_text().split()

@@ -4,6 +4,7 @@ import lzma
 import os
 import zipfile
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -25,7 +26,7 @@ TEXT = "naïve café\n日本語 👩‍👩‍👧\n" * 50
 def read(path: Path, encoding: str = "utf-8", version: int = 2, level: str = "char", **corpus) -> list[str]:
     changes: Counter[str] = Counter()
     config = DatasetConfig(corpus=CorpusConfig(**corpus), encoding=encoding, level=level)
-    with Archives() as archives:
+    with closing(Archives()) as archives:
         found = [
             "".join(document)
             for source in members(path, path.name, version, changes)

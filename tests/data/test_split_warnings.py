@@ -1,9 +1,9 @@
 import random
 
 import pytest
+from clean_texts import dataset_config
 from messages import line_with
 
-from rnnscope.data.config import DatasetConfig
 from rnnscope.data.prepare import prepare
 
 
@@ -13,7 +13,7 @@ def warnings(folder, files: dict[str, str], **keys) -> str:
         (folder / f"{name}.txt").write_text(content, encoding="utf-8")
     corpus = {"path": "train.txt"} | {f"{name}_path": f"{name}.txt" for name in files if name != "train"}
     corpus = {key: str(folder / name) for key, name in corpus.items()} | keys.pop("corpus", {})
-    text = prepare(DatasetConfig.from_dict({"corpus": corpus, **keys}), folder / "cache", None, print)
+    text = prepare(dataset_config({"corpus": corpus, **keys}), folder / "cache", None, print)
     return "\n".join(line for line in text.report if line.startswith("warning"))
 
 
@@ -30,6 +30,11 @@ def names(count: int, seed: int = 0) -> list[str]:
 def test_new_text_of_the_same_kind_is_nothing_to_warn_of(tmp_path):
     assert warnings(tmp_path, {"train": prose(1)}) == ""
     assert warnings(tmp_path, {"train": "".join(names(3000))}, corpus={"lines": True}, start_end="document") == ""
+
+
+def test_nothing_to_compare_with(tmp_path):
+    split = {"train": 0.0, "val": 1.0, "test": 0.0}
+    assert warnings(tmp_path, {"train": prose(1)}, level="byte", split=split) == ""
 
 
 @pytest.mark.parametrize("level", ["char", "byte", "word"])

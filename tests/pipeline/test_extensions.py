@@ -195,7 +195,7 @@ def test_what_a_run_records_of_code(story, folder, capsys):
     _, verdict = reproduce(result.run)
     assert verdict.kind == "diverged"
     assert_says(line_with("callback_classes", capsys.readouterr().out), "own_callbacks.Noise")
-    assert any("code of others" in line for line in verdict.lines)
+    assert any("plugins" in line for line in verdict.lines)
 
 
 def test_a_changed_file_is_noticed(story, folder):

@@ -1,10 +1,14 @@
 """A prompt, a string to stop at and a text to score are cleaned as the training text was."""
 
+import io
 import json
+import sys
 
 import pytest
 from conftest import train
 
+from rnnscope.analysis.evaluate import score_lines
+from rnnscope.config.schema import EvaluateConfig
 from rnnscope.runs.load import load
 
 
@@ -48,3 +52,9 @@ def test_the_prompt_of_a_monitor(run):
     rows = [json.loads(line) for line in (run.path / "samples.jsonl").read_text("utf-8").splitlines()]
     assert rows
     assert rows[0]["prompt"] == "TWO\r\n"  # as typed; cleaned, it has no unknown token
+
+
+def test_a_line_of_which_nothing_is_left(run, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"one\n(laughs) \ntwo\n")))
+    rows = [line.split("\t") for line in score_lines(EvaluateConfig(run=str(run.path), text="-", lines=True))]
+    assert [(row[1], row[3]) for row in rows] == [("3", "one"), ("0", "(laughs) "), ("3", "two")]

@@ -59,7 +59,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     if data.given is not None:
         counts[data.given] = 0
     unk = loaded.vocabulary.unk
-    protocols = _protocols(data, split, config.window, len(loaded.vocabulary))
+    protocols = _protocols(data, split, config.window)
     return loaded, Report(
         source,
         {name: evaluate(model, windows, precision, characters) for name, windows in protocols.items()},
@@ -101,11 +101,11 @@ def entropy(counts: Iterable[int]) -> float:
     return sum(count / total * math.log(total / count) for count in found) if total else math.nan
 
 
-def _protocols(data: TextData, split: str, window: int, size: int) -> dict[str, Any]:
+def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
     """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
     if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
-    stream, given = data.stream(split), data.given
+    stream, given, size = data.stream(split), data.given, len(data.vocabulary)
     window = min(window, len(stream) - 1)
     return {
         "state carried over all of it": carried_windows(stream, size, given),
@@ -140,14 +140,10 @@ def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
 
 def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    whole = {
-        "corpus": CorpusConfig(path=path, reader_version=READER_VERSION),
-        "split": SplitConfig(1.0, 0.0, 0.0),
-        "batch_size": 1,
-    }
+    corpus, whole = CorpusConfig(path=path, reader_version=READER_VERSION), SplitConfig(1.0, 0.0, 0.0)
     short = {} if recorded.dataset.windows == "samples" else {"sequence_length": 1}  # any text is long enough
     try:
-        return _prepare(loaded, recorded, **whole, **short)
+        return _prepare(loaded, recorded, corpus=corpus, split=whole, batch_size=1, **short)
     except WrongEncoding as error:  # the key to set is not one of this command's
         encoding = recorded.dataset.encoding
         raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None

@@ -9,18 +9,14 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Self, cast
+from typing import IO, cast
 
 OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.open}
 COMPRESSED = {".tgz": ".gz", ".txz": ".xz", ".tbz": ".bz2", ".tbz2": ".bz2"}  # suffixes of tar files
-TAR = re.compile(r"\.(?:tar|tar\.(?:gz|xz|lzma|bz2)|tgz|txz|tbz2?)$", re.IGNORECASE)
-MEMBER = re.compile(r"(.*?\.(?:zip|tar|tar\.(?:gz|xz|lzma|bz2)|tgz|txz|tbz2?))/(.+)", re.IGNORECASE | re.DOTALL)
-BROKEN = (
-    *(OSError, EOFError, RuntimeError, NotImplementedError, zlib.error, lzma.LZMAError),
-    *(zipfile.BadZipFile, tarfile.TarError),
-)
+TAR = r"tar|tar\.(?:gz|xz|lzma|bz2)|tgz|txz|tbz2?"
+MEMBER = re.compile(rf"(.*?\.(?:zip|{TAR}))/(.+)", re.IGNORECASE | re.DOTALL)
+BROKEN = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
 def is_zip(path: Path) -> bool:
@@ -28,7 +24,7 @@ def is_zip(path: Path) -> bool:
 
 
 def is_tar(path: Path) -> bool:
-    return TAR.search(path.name) is not None
+    return re.search(rf"\.(?:{TAR})$", path.name, re.IGNORECASE) is not None
 
 
 def hidden(member: str) -> bool:
@@ -46,46 +42,31 @@ class Archive:
 
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path = path
-        self._zip: zipfile.ZipFile | None = None
-        with ExitStack() as stack:
-            if is_zip(path):
-                self._zip = stack.enter_context(zipfile.ZipFile(path))
-            else:
-                self._tar = stack.enter_context(tarfile.open(fileobj=_unpacked(path, folder, stack), mode="r:"))
-            self._open = stack.pop_all()
+        self._file = zipfile.ZipFile(path) if is_zip(path) else _open_tar(path, folder)
+        self.close = self._file.close
 
     def names(self) -> list[str]:
         """The members that are files, sorted."""
-        if self._zip:
-            return sorted(info.filename for info in self._zip.infolist() if not info.is_dir())
-        return sorted({info.name for info in self._tar if info.isfile()})
+        if isinstance(self._file, zipfile.ZipFile):
+            return sorted(info.filename for info in self._file.infolist() if not info.is_dir())
+        return sorted({info.name for info in self._file if info.isfile()})
 
     def open(self, member: str) -> IO[bytes]:
         """The bytes of a member."""
-        if self._zip:
-            return self._zip.open(member)
-        return cast("IO[bytes]", self._tar.extractfile(member))
-
-    def close(self) -> None:
-        self._open.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
+        if isinstance(self._file, zipfile.ZipFile):
+            return self._file.open(member)
+        return cast("IO[bytes]", self._file.extractfile(member))
 
 
-def _unpacked(path: Path, folder: Path | None, stack: ExitStack) -> IO[bytes]:
-    """A tar file without compression, open until `stack` is closed."""
+def _open_tar(path: Path, folder: Path | None) -> tarfile.TarFile:
     opener = OPENERS.get(COMPRESSED.get(path.suffix.lower(), path.suffix.lower()))
     if opener is None:
-        return stack.enter_context(path.open("rb"))
-    unpacked = stack.enter_context(tempfile.TemporaryFile(dir=folder))  # noqa: SIM115
-    with cast("IO[bytes]", opener(path, "rb")) as file:
-        shutil.copyfileobj(file, unpacked)
-    unpacked.seek(0)
-    return unpacked
+        return tarfile.open(path, "r:")
+    with tempfile.NamedTemporaryFile(dir=folder) as unpacked:
+        with cast("IO[bytes]", opener(path, "rb")) as file:
+            shutil.copyfileobj(file, unpacked)
+        unpacked.flush()
+        return tarfile.open(unpacked.name, "r:")  # which holds the file after its name is gone
 
 
 class Archives:
@@ -106,9 +87,3 @@ class Archives:
         if self._last:
             self._last.close()
         self._last = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()

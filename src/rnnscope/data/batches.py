@@ -144,20 +144,14 @@ class StreamWindows(Windows):
         column 2   h i j      . . .         column 2   i j k      . . .
 
     A dot is padding, in the last window of an epoch only. Of `world_size` processes, `rank` gets its equal share of
-    neighboring columns. `given`: the id that is an input but never a target (START between documents).
+    neighboring columns. `given`: the id that is an input but never a target (START between documents). `share`: the rest
+    of what `Windows` takes.
     """
 
     def __init__(
-        self,
-        stream: np.ndarray,
-        batch_size: int,
-        sequence_length: int,
-        endless: bool = False,
-        rank: int = 0,
-        world_size: int = 1,
-        given: int | None = None,
+        self, stream: np.ndarray, batch_size: int, sequence_length: int, given: int | None = None, **share: Any
     ) -> None:
-        super().__init__(batch_size, sequence_length, endless, rank, world_size)
+        super().__init__(batch_size, sequence_length, **share)
         self._stream, self._given = np.asarray(stream), given
         tokens = len(stream) - 1
         if tokens < 1:

@@ -9,6 +9,7 @@ and no text has to fit in memory:
 import hashlib
 from array import array
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -122,7 +123,7 @@ def write_text(
     writer = _DocumentWriter(config.corpus.separator if config.start_end is None else "")
     drop = config.corpus.reader_version > 1 and (config.corpus.lines or config.corpus.column is not None)
     labeled = {}
-    with HashingWriter(path, hashed=False) as file, Archives(path.parent) as archives:
+    with HashingWriter(path, hashed=False) as file, closing(Archives(path.parent)) as archives:
         for split, sources in found.items():
             before = len(writer.ends)
             for source in sources:

@@ -5,6 +5,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
 from typing import Any
 
 from rnnscope.data.config import DatasetConfig
@@ -23,10 +24,7 @@ def fold(text: str, normalise: str | None, lower_case: bool) -> str:
     """`text` in one Unicode normal form and, if asked, in lower case (which can undo the form: it is applied twice)."""
     if normalise:
         text = unicodedata.normalize(normalise, text)  # type: ignore[arg-type]
-    if lower_case:
-        text = text.lower()
-        text = unicodedata.normalize(normalise, text) if normalise else text  # type: ignore[arg-type]
-    return text
+    return fold(text.lower(), normalise, lower_case=False) if lower_case else text
 
 
 def safe_cut(text: str) -> int:
@@ -98,13 +96,12 @@ class Cleaner:
         return (self._clean_block(block) for block in blocks)
 
     def _without_bom(self, blocks: Iterable[str]) -> Iterator[str]:
-        first = True
-        for block in blocks:
-            if first and block:
-                if self._config.strip_bom and block[0] == BOM:
-                    block = block[1:]
-                    self.changes["byte order marks stripped"] += 1
-                first = False
+        blocks = iter(blocks)
+        first = next(filter(None, blocks), "")
+        if self._config.strip_bom and first.startswith(BOM):
+            first = first[1:]
+            self.changes["byte order marks stripped"] += 1
+        for block in chain([first], blocks):
             self.changes["U+FEFF (byte order marks) inside the text kept"] += block.count(BOM)
             yield block
 

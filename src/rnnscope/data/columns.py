@@ -75,11 +75,11 @@ def _typed(character: str | None) -> str | None:
 def _sample(blocks: Iterator[str]) -> tuple[str, bool]:
     """The beginning of a text without its byte order mark, and whether that is all of it."""
     sample = ""
-    for block in blocks:
+    for block in chain([next(blocks, "").removeprefix("\ufeff")], blocks):
         sample += block
         if len(sample) >= SAMPLE and ("\n" in sample or sample[0] != "{"):  # a line of JSON can be long
-            return sample.removeprefix("\ufeff"), False
-    return sample.removeprefix("\ufeff"), True
+            return sample, False
+    return sample, True
 
 
 def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suffixes: Iterable[str]) -> _Dialect:
@@ -95,8 +95,9 @@ def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suff
         chosen, index = named[0], rows[named[0]].index(config.column)
     else:
         index = int(config.column) - 1 if config.column.isdecimal() else -1
-        sniffed = _sniffed(sample)
-        candidates.sort(key=lambda candidate: candidate != sniffed)
+        with suppress(csv.Error):
+            sniffed = csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
+            candidates.sort(key=lambda candidate: candidate != sniffed)
         chosen = next((candidate for candidate in candidates if 0 <= index < len(rows[candidate])), None)
         if chosen is None:
             raise _no_column(config, where, max(rows.values(), key=len))
@@ -113,18 +114,10 @@ def _first_row(sample: str, delimiter: str) -> list[str]:
     return []
 
 
-def _sniffed(sample: str) -> str | None:
-    try:
-        return csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
-    except csv.Error:
-        return None
-
-
 def _readable(sample: str, dialect: _Dialect) -> bool:
-    try:
+    with suppress(csv.Error):
         return all(True for _ in dialect.rows(_Lines([sample])))
-    except csv.Error:
-        return False
+    return False
 
 
 def _no_column(config: CorpusConfig, where: str, names: list[str]) -> UserError:
@@ -192,10 +185,9 @@ class _Lines:
 
 def _is_json(sample: str) -> bool:
     """Whether the first line is an object of JSON."""
-    try:
+    with suppress(ValueError):
         return isinstance(json.loads(sample.lstrip().partition("\n")[0]), dict)
-    except ValueError:
-        return False
+    return False
 
 
 def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counter[str]) -> Iterator[str]:
@@ -206,7 +198,7 @@ def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counte
             continue
         row = _json_row(line, number, where)
         value = row.get(column)
-        names.update(dict.fromkeys(row) if len(names) < 20 else {})
+        names.update(dict.fromkeys(row) if len(names) < 20 or column in row else {})
         if isinstance(value, str) and value:
             yield _encodable(value, changes)
         else:
@@ -226,7 +218,7 @@ def _json_row(line: str, number: int, where: str) -> dict[str, Any]:
 
 
 def _encodable(text: str, changes: Counter[str]) -> str:
-    r"""`text` with U+FFFD for halves of surrogate pairs, which JSON can spell (\ud83d) and no encoding can write."""
+    r"""`text` with U+FFFD for lone surrogates, which JSON can spell (\ud83d) and no encoding can write."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    changes["halves of surrogate pairs replaced by U+FFFD"] += whole.count("\ufffd") - text.count("\ufffd")
+    changes["lone surrogates replaced by U+FFFD"] += whole.count("\ufffd") - text.count("\ufffd")
     return whole

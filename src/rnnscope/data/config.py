@@ -1,8 +1,6 @@
 """The type and default of every key of `dataset`. What each means stands in conf/dataset/text_files.yaml."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
 
 READER_VERSION = 2  # of a new run; a run that has none recorded has 1
 
@@ -65,9 +63,3 @@ class DatasetConfig:
     batch_size: int = 32
     sequence_length: int = 64
     val_batch_size: int = 16
-
-    @classmethod
-    def from_dict(cls, keys: Mapping[str, Any]) -> Self:
-        """The config in nested dicts, as config.yaml of a run folder has it."""
-        corpus, split = CorpusConfig(**keys.get("corpus", {})), SplitConfig(**keys.get("split", {}))
-        return cls(**{**keys, "corpus": corpus, "split": split})

@@ -8,6 +8,7 @@ import os
 import sysconfig
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from rnnscope.data.archives import MEMBER
@@ -49,18 +50,19 @@ class Corpus:
             raise UserError(f"{key} is not set: give a file, a folder or a glob (rnnscope train text=PATH)")
         path, member = _archive_and_member(path)
         remote = Remote(url, sha256, None if prefix else config.md5) if url else None
-        root = local_file(path, remote, self._cache_dir, self._say)
+        root, include = local_file(path, remote, self._cache_dir, self._say), config.include or ["*"]
         if root.is_file():
             found = self._members(root, root.name)
             itself = [source for source in found if source.member is None]  # a file that is named is always taken
-            return itself or self._selected(found, member, f"{key}={root}")
+            return itself or self._selected(found, [f"*/{member}"] if member else include, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
             missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
             if root.parent.name == PIPED:
                 missing += ", where what came through a pipe was kept"
             raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
-        return self._selected([source for file, name in files for source in self._members(file, name)], None, f"{key}={root}")
+        found = [source for file, name in files for source in self._members(file, name)]
+        return self._selected(found, include, f"{key}={root}")
 
     def _members(self, path: Path, name: str) -> list[Source]:
         return members(path, name, self.config.reader_version, self.changes)
@@ -69,13 +71,9 @@ class Corpus:
         sources = []
         for package in self.config.packages:
             root = package_path(package)
-            found = self._walk(root) if root.is_dir() else [(root, root.name)]
-            chosen = [(file, name) for file, name in found if self._chosen(name, self.config.include or ["*.py"])]
-            if not chosen:
-                raise UserError(
-                    f"dataset.corpus.packages: no file of {package} ({root}) matches: change dataset.corpus.include or exclude"
-                )
-            sources += [Source(file, f"{package}/{name}") for file, name in chosen]
+            found = [Source(*file) for file in (self._walk(root) if root.is_dir() else [(root, root.name)])]
+            chosen = self._selected(found, self.config.include or ["*.py"], f"dataset.corpus.packages={package} ({root})")
+            sources += [replace(source, name=f"{package}/{source.name}") for source in chosen]
         return self._ordered(sources)
 
     def _walk(self, root: Path) -> list[tuple[Path, str]]:
@@ -92,9 +90,8 @@ class Corpus:
                     self.changes["dangling links left out"] += 1
         return found
 
-    def _selected(self, sources: list[Source], member: str | None, where: str) -> list[Source]:
-        """The sources that include and exclude let through, in order."""
-        include = [f"*/{member}"] if member else self.config.include or ["*"]
+    def _selected(self, sources: list[Source], include: list[str], where: str) -> list[Source]:
+        """The sources that `include` and exclude let through, in order."""
         sources = [source for source in sources if self._chosen(source.name, include)]
         if not sources:
             raise UserError(

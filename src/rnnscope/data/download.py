@@ -43,7 +43,8 @@ def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[
     """
     if remote is not None and (Path(path).is_absolute() or ".." in Path(path).parts):
         raise UserError(f"{path}: outside the cache, which keeps the download of {remote.url}: give only a file name")
-    provided = _provided(path)
+    folder = data_folder()
+    provided = folder / path if folder and (folder / path).exists() else None
     if remote is None:
         place = Path(path).expanduser()
         return provided if provided and not os.path.lexists(place) else place
@@ -55,12 +56,6 @@ def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[
     if cached.is_file() and remote.matches(cached):
         return cached
     return _download(remote, cached, say)
-
-
-def _provided(path: str) -> Path | None:
-    folder = data_folder()
-    place = folder / path if folder else None
-    return place if place and place.exists() else None
 
 
 def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:

@@ -108,11 +108,8 @@ class TextData(pl.LightningDataModule):
 
     def train_windows(self, rank: int = 0, world_size: int = 1, endless: bool = True) -> Windows:
         """The windows of training: the share of one process. Those that are not endless yield one epoch at each iteration."""
-        sizes = (self.config.batch_size, self.config.sequence_length)
-        share: dict[str, Any] = {"endless": endless, "rank": rank, "world_size": world_size}
-        if self.config.windows == "samples":
-            return self._sample_windows("train", *sizes, seed=self.seed, **share)
-        return StreamWindows(self.stream("train"), *sizes, given=self.given, **share)
+        share = {"endless": endless, "rank": rank, "world_size": world_size}
+        return self._windows("train", self.stream("train"), self.config.batch_size, self.seed, **share)
 
     def train_dataloader(self) -> Windows:
         """What Lightning trains on, an epoch at each iteration: from where the task's checkpoint was saved, if it has one."""
@@ -145,18 +142,18 @@ class TextData(pl.LightningDataModule):
         """
         if not self.splits[split].tokens:
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
-        sizes = (self.config.val_batch_size, self.config.sequence_length)
-        if self.config.windows == "samples":
-            return self._sample_windows(split, *sizes, seed=None, rank=rank, world_size=world_size)
         stream = self.stream(split) if tokens is None else self.stream(split)[: tokens + 1]
-        return StreamWindows(stream, *sizes, given=self.given, rank=rank, world_size=world_size)
+        return self._windows(split, stream, self.config.val_batch_size, None, rank=rank, world_size=world_size)
 
-    def _sample_windows(self, split: str, batch_size: int, sequence_length: int, **options: Any) -> SampleWindows:
-        """Windows over the samples of a split. They are found only once: a long text takes a while."""
-        stream, start = self.stream(split), self.vocabulary.start
+    def _windows(self, split: str, stream: np.ndarray, batch_size: int, seed: int | None, **share: Any) -> Windows:
+        """Windows over a split: its samples, which are found only once, as a long text takes a while, or `stream`."""
+        length, start = self.config.sequence_length, self.vocabulary.start
+        if self.config.windows == "stream":
+            return StreamWindows(stream, batch_size, length, given=self.given, **share)
+        whole = self.stream(split)
         if split not in self._pools:
-            self._pools[split] = find_pools(stream, start)
-        return SampleWindows(stream, batch_size, sequence_length, start, pools=self._pools[split], **options)
+            self._pools[split] = find_pools(whole, start)
+        return SampleWindows(whole, batch_size, length, start, seed, self._pools[split], **share)
 
 
 def check_length(tokens: int, batch_size: int, sequence_length: int) -> None:

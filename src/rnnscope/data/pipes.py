@@ -6,7 +6,7 @@ import stat
 import sys
 import tempfile
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
@@ -32,17 +32,17 @@ def keep_piped(config: CorpusConfig, cache_dir: Path, say: Callable[[str], None]
 def _is_piped(path: str) -> bool:
     if path == "-" or path.startswith(OPEN_FILES):
         return True
-    try:
+    with suppress(OSError, ValueError):
         mode = os.stat(path).st_mode
-    except (OSError, ValueError):
-        return False
-    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+        return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+    return False
 
 
 def _copy(path: str, key: str, folder: Path, say: Callable[[str], None]) -> Path:
     name = "standard input" if path == "-" else path
-    if path == "-" and sys.stdin.isatty():
-        raise UserError(f"{key}=-: standard input is a terminal: pipe a text into it (command | rnnscope ...)")
+    if path == "-" and (sys.stdin is None or sys.stdin.isatty()):
+        what = "closed" if sys.stdin is None else "a terminal"
+        raise UserError(f"{key}=-: standard input is {what}: pipe a text into it (command | rnnscope ...)")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with nullcontext(sys.stdin.buffer) if path == "-" else open(path, "rb") as pipe:

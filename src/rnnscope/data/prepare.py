@@ -14,13 +14,12 @@ import numpy as np
 from rnnscope.allocator import keep_blocks_of_text, return_freed_memory
 from rnnscope.data import report
 from rnnscope.data.cache import cached
-from rnnscope.data.characters import CharacterCounts
 from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.columns import check_delimiter
 from rnnscope.data.config import READER_VERSION, DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
-from rnnscope.data.sources import Source, check_encoding_errors, text_decoder
+from rnnscope.data.sources import ENCODING_ERRORS, Source, text_decoder
 from rnnscope.data.split_warnings import split_warnings
 from rnnscope.data.splits import Ranges, check_split, divide
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
@@ -45,7 +44,8 @@ def check_dataset(config: DatasetConfig) -> None:
         raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
     check_split(vars(config.split))
     text_decoder(config.encoding)
-    check_encoding_errors(config.encoding_errors)
+    if config.encoding_errors not in ENCODING_ERRORS:
+        raise UserError(f"dataset.encoding_errors={config.encoding_errors}: use {', '.join(ENCODING_ERRORS)}")
     check_delimiter(config.corpus)
     if config.corpus.reader_version not in (1, READER_VERSION):
         raise UserError(
@@ -111,9 +111,8 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
 def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> str:
     """A sha256 of what decides the ids besides the text: keys, a frozen vocabulary, versions of libraries."""
     used = [name for key in (config.level, config.start_end) for name in LIBRARIES.get(key or "", ())]
-    given = asdict(config)
-    data = {key: value for key, value in given.items() if key not in NOT_IN_IDS}
-    data["corpus"] = {key: given["corpus"][key] for key in (*CORPUS_IN_IDS, *ADDED) if key in given["corpus"]}
+    data = {key: value for key, value in asdict(config).items() if key not in NOT_IN_IDS}
+    data["corpus"] = {key: value for key, value in data["corpus"].items() if key in (*CORPUS_IN_IDS, *ADDED)}
     for keys in (data, data["corpus"]):
         for key in [key for key in keys if key in ADDED and keys[key] == ADDED[key]]:
             del keys[key]
@@ -134,7 +133,8 @@ def _encode(
         return_freed_memory()  # three numbers for each of what may be millions of documents
     ranges = divide(text, vars(config.split), divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
     counts = None if frozen or config.level == "byte" else _count(text, ranges["train"], config)
-    characters = None if frozen else len(counts or ()) if config.level == "char" else _distinct(text, ranges["train"])
+    each = counts if frozen or config.level == "char" else _tally(text, ranges["train"], DatasetConfig(level="char"))
+    characters = None if each is None else len(each)
     vocabulary = frozen or _build(counts or Counter(), config)
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
@@ -182,14 +182,6 @@ def _count(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Cou
             f"the train split has one distinct token, {token!r}: no network can learn from it: use a different text{char}"
         )
     return counts
-
-
-def _distinct(text: CleanText, span: tuple[int, int]) -> int:
-    """How many different characters a part of the text has."""
-    tally = CharacterCounts()
-    for block in text.blocks(*span):
-        tally.add([block])
-    return len(tally.counts())
 
 
 def _build(counts: Counter[str], config: DatasetConfig) -> Vocabulary:

@@ -14,7 +14,7 @@ MANY_WORDS = 50_000  # in a vocabulary: from here on the head takes most of the 
 FEW_SPACES = 0.02  # spaces per character; English has 0.18
 LONG_WORDS = 12  # characters per word; English has 5
 SHOWN = 60  # characters of the example
-CHANGE = re.compile(r"(.+) (left out|kept|stripped|cut|changed|not followed)( (?:to|by) .+)?")  # what, the verb, how
+CHANGE = re.compile(r"(.+) (left out|kept|stripped|cut|changed|replaced|not followed)( (?:to|by) .+)?")  # what, the verb, how
 PLURAL = re.compile(r"(?<=match)es\b|(?<=\w)s\b")
 LONG = 40  # characters of a token that are shown: a word can be as long as a text without spaces
 
@@ -26,15 +26,15 @@ def text_lines(text: CleanText, characters: int | None, counts: Counter[str] | N
         return [line]
     line += f"; {plural(characters, 'distinct character')}"
     line += f", {plural(len(counts), 'distinct word')} in train" if level == "word" and counts else " in train"
+    lines = [line]
     if counts and level == "char" and len(counts) > MANY_CHARACTERS:
-        return [
-            line,
+        lines.append(
             f"warning: {len(counts):,} distinct characters: if this is not Chinese or Japanese, the encoding is wrong "
-            "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model",
-        ]
+            "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model"
+        )
     if counts and level == "word" and _hardly_any_spaces(counts, words):
-        return [line, "warning: words cannot be told apart, as the text has hardly any spaces: try dataset.level=char"]
-    return [line]
+        lines.append("warning: words cannot be told apart, as the text has hardly any spaces: try dataset.level=char")
+    return lines
 
 
 def _hardly_any_spaces(counts: Counter[str], words: str) -> bool:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class SampleWindows(Windows):
     A sample longer than `sequence_length` continues in the next window with the state carried (`fresh` is False there):
     no token is lost. A window is as long as its longest sample, rounded up to one of at most 8 lengths that waste little.
     Each epoch has a new order, drawn from `seed`, or without one that of the lengths: of all samples, or within pools of
-    262,144 neighbors where there are more. Ranks share the rows of each window.
+    262,144 neighbors where there are more. Ranks share the rows of each window. `share`: the rest of what `Windows` takes.
     """
 
     def __init__(
@@ -64,13 +65,11 @@ class SampleWindows(Windows):
         batch_size: int,
         sequence_length: int,
         start: int,
-        endless: bool = False,
         seed: int | None = 0,
-        rank: int = 0,
-        world_size: int = 1,
         pools: Pools | None = None,
+        **share: Any,
     ) -> None:
-        super().__init__(batch_size, sequence_length, endless, rank, world_size)
+        super().__init__(batch_size, sequence_length, **share)
         self._stream, self._start, self._seed = np.asarray(stream), start, seed
         self._pools = find_pools(self._stream, start) if pools is None else pools
         if not self._pools.lengths:

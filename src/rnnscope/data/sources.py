@@ -4,7 +4,7 @@ import codecs
 import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
@@ -45,7 +45,7 @@ def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[
     """
     if not is_zip(path) and (version == 1 or not is_tar(path)):
         return [Source(path, name)]
-    with _reading(path), Archive(path) as archive:
+    with _reading(path), closing(Archive(path)) as archive:
         names = archive.names()
     if version > 1:
         changes["hidden members of archives left out"] += sum(map(hidden, names))
@@ -110,16 +110,8 @@ def text_decoder(encoding: str, errors: str = "strict") -> codecs.IncrementalDec
         "".encode(encoding)  # refuses codecs that are not between bytes and text
         return codecs.getincrementaldecoder(encoding)(errors)
     except LookupError:
-        message = (
-            f"dataset.encoding={encoding} is not a text encoding that Python knows: use utf-8, utf-16, cp1252, shift_jis, ..."
-        )
-        raise UserError(message) from None
-
-
-def check_encoding_errors(errors: str) -> None:
-    """Refuse what does not say what becomes of bytes that cannot be decoded."""
-    if errors not in ENCODING_ERRORS:
-        raise UserError(f"dataset.encoding_errors={errors}: use {', '.join(ENCODING_ERRORS)}")
+        known = "utf-8, utf-16, cp1252, shift_jis, ..."
+        raise UserError(f"dataset.encoding={encoding} is not a text encoding that Python knows: use {known}") from None
 
 
 def _counted(errors: str, changes: Counter[str]) -> str:

@@ -21,16 +21,17 @@ def split_warnings(text: CleanText, ranges: Ranges, *, mixed: bool) -> Iterator[
 
     `mixed`: the splits are shares of shuffled documents, and differ by chance alone.
     """
+    train = ranges["train"]
     for name in ("val", "test"):
-        if ranges[name][0] == ranges[name][1]:
+        if train[0] == train[1] or ranges[name][0] == ranges[name][1]:
             continue
-        found, looked_for, what = _repeated(text, ranges["train"], ranges[name])
+        found, looked_for, what = _repeated(text, train, ranges[name])
         if found > REPEATED * looked_for:
             yield (
                 f"warning: {found} of {looked_for} {what} of {name} are in train too, word for word: its loss says how well"
                 " train is remembered; remove copies from the text"
             )
-        bits, by_chance = _difference(text, ranges["train"], ranges[name])
+        bits, by_chance = _difference(text, train, ranges[name])
         if not mixed and bits > DIFFERENT + 5 * by_chance:
             yield (
                 f"warning: {name} is a different kind of text than train (train's frequencies cost {bits:.2f} bits more for"

@@ -1,12 +1,14 @@
 """Where a text is divided into train, val and test."""
 
 from collections.abc import Mapping
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from rnnscope.data.clean_text import CleanText
 from rnnscope.data.corpus import SPLITS
 from rnnscope.errors import UserError
+from rnnscope.format import plural
 
 Ranges = dict[str, tuple[int, int]]  # split -> first byte, byte after the last
 
@@ -41,8 +43,8 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
     """
     if divided:
         wanted = _wanted(text, split)
-        cuts = _between_documents(text, *wanted) if len(text.ends) > 1 else _inside(text, *wanted, lines=lines)
-        train_end, val_end = cuts
+        several = len(text.ends) > 1
+        train_end, val_end = _between_documents(text, *wanted) if several else _inside(text, *wanted, lines=lines)
         ranges = {"train": (0, train_end), "val": (train_end, val_end), "test": (val_end, int(text.ends[-1]))}
         expected = [name for name in SPLITS if split.get(name) != 0]
     else:
@@ -51,7 +53,7 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
         if ranges[name][0] >= ranges[name][1]:
             raise UserError(
                 f"the {name} split has no token: the text has {text.characters} characters in "
-                f"{len(text.ends)} document{'s' * (len(text.ends) > 1)}: change dataset.split or give a longer text"
+                f"{plural(len(text.ends), 'document')}: change dataset.split or give a longer text"
             )
     return ranges
 
@@ -117,10 +119,5 @@ def _character_start(text: CleanText, position: int) -> int:
 
 
 def _labeled(text: CleanText) -> Ranges:
-    ranges, start, documents = {}, 0, 0
-    for split in SPLITS:
-        documents += text.labeled.get(split, 0)
-        end = _byte_end(text, documents)
-        ranges[split] = (start, end)
-        start = end
-    return ranges
+    ends = [_byte_end(text, documents) for documents in accumulate(text.labeled.get(split, 0) for split in SPLITS)]
+    return dict(zip(SPLITS, pairwise([0, *ends]), strict=True))

@@ -130,11 +130,7 @@ def parts(state: State) -> list[Tensor]:
 
 
 def check_model(config: ModelConfig) -> None:
-    """Refuse what cannot be built.
-
-    Raises:
-        UserError: naming the key.
-    """
+    """Refuse what cannot be built, by a `UserError` that names the key."""
     find_cell(config.cell)
     for key, allowed in {"input": INPUTS, "init": INITS}.items():
         if (value := getattr(config, key)) not in allowed:

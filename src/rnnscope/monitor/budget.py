@@ -10,7 +10,7 @@ from typing import Any
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
-SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
 
 
 @dataclass(eq=False)
@@ -19,7 +19,7 @@ class Budget(Callback):
 
     A signal, or `pause_at`, interrupts: the run could go on. At the last step of its budget a run ends all the same.
 
-    SIGINT (Ctrl-C), SIGTERM and SIGHUP (the terminal was closed) finish the step, save and leave; a second Ctrl-C leaves at
+    SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal was closed) and SIGUSR1 (some clusters send it before they preempt) finish the step, save and leave; a second Ctrl-C leaves at
     once. Under `nohup`, which ignores SIGHUP, it stays ignored. Handlers that were set before, a sweep's for one, are
     called too.
 

@@ -9,6 +9,7 @@ import os
 import re
 import zipfile
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,6 @@ class Checkpoints:
         last = self.folder / LAST
         if last.exists():
             self._link(last, self.folder / PREVIOUS)
-
         remove_checksum(last)
         replace_file(last, lambda temporary: temporary.write_bytes(self._buffer.getbuffer()))
         sync_folder(self.folder)
@@ -123,11 +123,10 @@ class Checkpoints:
 
     def is_whole(self, name: str) -> bool:
         """Whether there is a checkpoint `name` that can be read."""
-        try:
+        with suppress(UserError, FileNotFoundError):
             self.read(self.folder / name)
-        except (UserError, FileNotFoundError):
-            return False
-        return True
+            return True
+        return False
 
     def _newest_first(self) -> Iterator[Path]:
         """Yield last.ckpt, then what may be the newest of the others, then the kept ones from the newest on."""
@@ -171,11 +170,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def check_sums(path: Path) -> None:
-    """Refuse a file that was cut short, or of which a byte has changed: torch.load takes a changed tensor as it is.
-
-    Raises:
-        UserError: naming the file.
-    """
+    """Refuse, by a `UserError`, a file that is cut short or has a changed byte: torch.load takes a changed tensor as it is."""
     checksum = _checksum_path(path)
     known = checksum.read_text(encoding="utf-8", errors="replace").split() if checksum.is_file() else []
     if known and sha256_of(path) not in known:  # several: one of them was about to come when an older version was killed

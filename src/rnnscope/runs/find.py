@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from rnnscope.errors import UserError
@@ -39,10 +40,8 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     if len(names) == 1:
         return max(matches, key=_newness)
     if matches:
-        listed = ", ".join(names[:3])
-        raise UserError(
-            f"{key}={run} fits {len(names)} runs ({listed}{', ...' if len(names) > 3 else ''}): write more of the name"
-        )
+        listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+        raise UserError(f"{key}={run} fits {len(names)} runs ({listed}): write more of the name")
     if not runs:
         raise UserError(f"{key}={run}: there are no runs under {root}; train one with: rnnscope train")
     raise UserError(f"{key}={run}: neither a run folder nor the name of any of the {len(runs)} runs under {root}")
@@ -101,15 +100,13 @@ def _newness(folder: RunFolder) -> tuple[bool, str, str]:
     That it repeats no other run: whoever reproduced some steps goes on with what they trained. Then when it began, by its own
     record, which survives copying; then its name, for runs of the same second.
     """
-    try:
+    with suppress(UserError):
         return not _repeats(folder), str(Record.read(folder.record).values.get("started", "")), folder.path.name
-    except UserError:
-        return False, "", folder.path.name
+    return False, "", folder.path.name
 
 
 def _repeats(folder: RunFolder) -> bool:
     """Whether `rnnscope reproduce` made this run."""
-    try:
+    with suppress(UserError):
         return Record.read(folder.record).get("parent.reproduced", bool, False)
-    except UserError:
-        return False
+    return False

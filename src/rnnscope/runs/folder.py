@@ -40,11 +40,7 @@ class RunFolder:
 
 
 def refuse_links(run: RunFolder) -> None:
-    """Refuse to train in a folder whose files lie elsewhere: writing to them would change what is not the run's.
-
-    Raises:
-        UserError: naming the first.
-    """
+    """Refuse, by a `UserError`, to train in a folder whose files lie elsewhere: writing would change what is not the run's."""
     for folder in (run.path, run.checkpoints, run.hydra):
         for path in (folder, *(folder.iterdir() if folder.is_dir() else ())):
             own = path == run.path or not path.is_symlink()
@@ -53,11 +49,7 @@ def refuse_links(run: RunFolder) -> None:
 
 
 def check_run_name(name: str) -> None:
-    """Refuse a name that no folder can have.
-
-    Raises:
-        UserError: saying so.
-    """
+    """Refuse, by a `UserError`, a name that no folder can have."""
     if name in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
         raise UserError(
             f"name={name!r} cannot be the name of a run folder: leave out slashes, control characters and dots alone"

@@ -1,7 +1,7 @@
 """Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -69,10 +69,6 @@ class TextGenerator:
     vocabulary: Vocabulary
     dataset: Mapping[str, Any]
 
-    @property
-    def start_end(self) -> str | None:
-        return self.dataset.get("start_end")
-
     def stream(
         self,
         model: LanguageModel,
@@ -80,17 +76,17 @@ class TextGenerator:
         length: int,
         temperatures: list[float],
         seed: int,
-        *,
-        top_k: int | None = None,
-        top_p: float | None = None,
-        minimum_length: int = 0,
         stop: str | None = None,
         unknown: str = "refuse",
+        **limits: Any,
     ) -> Iterator[list[str]]:
-        """Return an iterator over the next piece of a text for each of `temperatures`; `LoadedRun.stream` says the rest."""
+        """Return an iterator over the next piece of a text for each of `temperatures`; `LoadedRun.stream` says the rest.
+
+        `limits`: top_k, top_p and minimum_length of `SamplingOptions`.
+        """
         ids = self._begin(prompt, unknown)
-        rows = generate(model, ids, length, temperatures, self._options(top_k, top_p, minimum_length), seed)
-        return pieces_of(rows, self.vocabulary, len(temperatures), clean(stop or "", self.dataset))
+        rows = generate(model, ids, length, temperatures, self._options(**limits), seed)
+        return _pieces(rows, [_Text(self.vocabulary, clean(stop or "", self.dataset)) for _ in temperatures])
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
         """Return texts to judge a training by, without the prompt: for each of `temperatures` about `length` tokens.
@@ -101,10 +97,10 @@ class TextGenerator:
         """
         if self.dataset.get("windows") != "samples":
             # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
-            least = length if self.start_end == "document" else 0
+            least = length if self.dataset.get("start_end") == "document" else 0
             pieces = self.stream(model, prompt, length, temperatures, seed, minimum_length=least)
             return [["".join(column)] for column in zip(*pieces, strict=True)]
-        options = replace(self._options(), again=True)
+        options = self._options(again=True)
         columns = [temperature for temperature in temperatures for _ in range(TEXTS)]
         rows = generate(model, self._begin(prompt), length, columns, options, seed)
         texts = [[self.vocabulary.decode(ids) for ids in column] for column in _texts(rows, options.end, -(-length // TEXTS))]
@@ -119,17 +115,17 @@ class TextGenerator:
         """
         vocabulary = self.vocabulary
         line_end = vocabulary.encode("\n")  # nothing where words are split at white space
-        known = self.start_end is None and len(line_end) and line_end[0] != vocabulary.unk
+        known = self.dataset.get("start_end") is None and len(line_end) and line_end[0] != vocabulary.unk
         first = int(line_end[0]) if known else vocabulary.start
         return torch.as_tensor(np.insert(prompt_ids(vocabulary, clean(prompt, self.dataset), unknown), 0, first))
 
-    def _options(self, top_k: int | None = None, top_p: float | None = None, minimum_length: int = 0) -> SamplingOptions:
-        """Return what may be drawn: UNK and START never, END not before `minimum_length` tokens, nor where no text had one."""
+    def _options(self, **limits: Any) -> SamplingOptions:
+        """Return what may be drawn within `limits`: UNK and START never, nor END where no text had one."""
         vocabulary = self.vocabulary
         start = None if vocabulary.level == "byte" else vocabulary.start
-        end = vocabulary.end if self.start_end is not None else None
+        end = vocabulary.end if self.dataset.get("start_end") is not None else None
         never = {vocabulary.unk, start, vocabulary.end} - {end, None}
-        return SamplingOptions(top_k, top_p, tuple(sorted(id for id in never if id is not None)), end, minimum_length)
+        return SamplingOptions(never=tuple(sorted(id for id in never if id is not None)), end=end, **limits)
 
 
 def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> list[list[list[int]]]:
@@ -151,14 +147,8 @@ def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> li
     return columns
 
 
-def pieces_of(rows: Iterator[list[int | None]], vocabulary: Vocabulary, count: int, stop: str | None) -> Iterator[list[str]]:
-    """Yield what each of `count` texts makes of its next id, and in the end what they held back.
-
-    Args:
-        rows: an id for each text, None where it has ended.
-        stop: a text ends with this string.
-    """
-    texts = [_Text(vocabulary, stop) for _ in range(count)]
+def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[list[str]]:
+    """Yield what each of `texts` makes of its next id, None where it has ended, and in the end what they held back."""
     for ids in rows:
         yield [text.feed(id) for text, id in zip(texts, ids, strict=True)]
         if all(text.ended for text in texts):
@@ -167,18 +157,16 @@ def pieces_of(rows: Iterator[list[int | None]], vocabulary: Vocabulary, count: i
 
 
 class _Text:
-    """One text as it grows: ids become characters, and a stop string ends it."""
+    """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it."""
 
-    def __init__(self, vocabulary: Vocabulary, stop: str | None) -> None:
+    def __init__(self, vocabulary: Vocabulary, stop: str) -> None:
         self.decoder = vocabulary.decoder()
-        self.stop, self.tail, self.ended = stop or None, "", False
+        self.stop, self.tail, self.ended = stop, "", False
 
     def feed(self, id: int | None) -> str:
-        if self.ended:
-            return ""
         if id is None:
             return self.finish()
-        return self._add(self.decoder.feed(id))
+        return "" if self.ended else self._add(self.decoder.feed(id))
 
     def finish(self) -> str:
         if self.ended:
@@ -188,7 +176,7 @@ class _Text:
         return piece
 
     def _add(self, piece: str) -> str:
-        if self.stop is None:
+        if not self.stop:
             return piece
         before = len(self.tail)
         joined = self.tail + piece

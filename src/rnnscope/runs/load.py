@@ -56,6 +56,11 @@ class LoadedRun:
         model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell.name}"
         return f"<run {self.folder.path}: {model}, {len(self.vocabulary)} tokens of level {self.vocabulary.level}>"
 
+    @property
+    def _dataset(self) -> dict[str, Any]:
+        """The keys of its dataset, of which an older run lacks some."""
+        return value_at(self.config, "dataset") or {}
+
     def sample(self, prompt: str = "", length: int = 500, **how: Any) -> str:
         """Return generated text, the prompt in front. `how` is what `stream` takes."""
         return prompt + "".join(pieces[0] for pieces in self.stream(prompt, length, **how))
@@ -97,19 +102,9 @@ class LoadedRun:
         check_text(prompt, "prompt")
         check_text(stop or "", "stop")
         seed = secrets.randbits(32) if seed is None else seed
-        generator = TextGenerator(self.vocabulary, value_at(self.config, "dataset") or {})
-        return generator.stream(
-            self.model,
-            prompt,
-            length,
-            [temperature] * count,
-            int(seed),
-            top_k=top_k,
-            top_p=top_p,
-            minimum_length=minimum_length,
-            stop=stop,
-            unknown=unknown,
-        )
+        limits = {"top_k": top_k, "top_p": top_p, "minimum_length": minimum_length}
+        generator = TextGenerator(self.vocabulary, self._dataset)
+        return generator.stream(self.model, prompt, length, [temperature] * count, int(seed), stop, unknown, **limits)
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
@@ -120,8 +115,8 @@ class LoadedRun:
         return read_curve(self.folder.metrics, tag)
 
     def is_blank(self, text: str) -> bool:
-        """Whether there is nothing to score in a text: it is empty, or white space that makes no token."""
-        between = value_at(self.config, "dataset.start_end") is not None
+        """Whether there is nothing to score in a text: cleaned, it is empty, or white space that makes no token."""
+        between, text = self._dataset.get("start_end") is not None, clean(text, self._dataset)
         return (not text or text.isspace()) and (between or not len(self.vocabulary.encode(text)))
 
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
@@ -139,11 +134,11 @@ class LoadedRun:
         if window < 1:
             raise UserError(f"window={window} must be at least 1")
         check_text(text, "text")
-        kind, windows = value_at(self.config, "dataset.start_end"), value_at(self.config, "dataset.windows") or "stream"
+        kind, windows = self._dataset.get("start_end"), self._dataset.get("windows") or "stream"
         check_kind(kind, self.vocabulary.level, windows)
-        text = clean(text, value_at(self.config, "dataset") or {})
         if self.is_blank(text):
             raise UserError("the text to score is empty")
+        text = clean(text, self._dataset)
         stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start
         size, given = len(self.vocabulary), None if kind is None else start
         if windows == "samples":
@@ -188,7 +183,7 @@ def load(run: str = "latest", checkpoint: str | int = "best") -> LoadedRun:
     if checkpoint == "best" and folder.weights.exists():
         load_weights(model, folder.weights)
     else:
-        fill_from_checkpoint(model, folder, str(checkpoint))
+        fill_from_checkpoint(model, folder, checkpoint)
     model.eval()
     return LoadedRun(folder, config, vocabulary, model, checkpoint)
 

@@ -30,10 +30,9 @@ def segments_of(record: Record) -> list[dict[str, Any]]:
         whole = is_mapping(segment) and isinstance(segment.get("from_step"), int)
         whole = whole and isinstance(segment.get("environment", []), list)
         whole = whole and _are_extensions(segment.get("extensions", {}))
-        if not whole or not all(isinstance(segment.get(key, {}), dict) for key in ("changed", "resolved")):
+        whole = whole and all(is_mapping(segment.get(key, {})) for key in ("changed", "resolved"))
+        if not whole or not all(is_list(pair) and len(pair) == 2 for pair in segment.get("changed", {}).values()):
             raise UserError(f"{record.path}: its segments are not what rnnscope writes; this is not a record of rnnscope")
-        if not all(is_list(pair) and len(pair) == 2 for pair in segment.get("changed", {}).values()):
-            raise UserError(f"{record.path}: a change in its segments is not a pair of values: not a record of rnnscope")
     return segments
 
 

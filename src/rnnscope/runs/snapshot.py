@@ -63,11 +63,7 @@ def _parse_yaml(text: str) -> Any:
 
 
 def check_keys(value: Any, source: Path, name: str = "") -> None:
-    """Refuse what tells Hydra to build or call something, such as `_target_`: rnnscope writes no such key, nor obeys one.
-
-    Raises:
-        UserError: naming the key.
-    """
+    """Refuse, by a `UserError`, what tells Hydra to build something, such as `_target_`: rnnscope writes no such key."""
     inner = value.items() if is_mapping(value) else enumerate(value) if is_list(value) else ()
     for key, found in inner:
         if isinstance(key, str) and key.startswith("_"):
@@ -76,11 +72,7 @@ def check_keys(value: Any, source: Path, name: str = "") -> None:
 
 
 def check_places(config: dict[str, Any], source: Path) -> None:
-    """Refuse a downloaded text that would be put anywhere but into the cache: its `path` is to be a bare file name.
-
-    Raises:
-        UserError: naming the key.
-    """
+    """Refuse, by a `UserError`, a downloaded text that would lie outside the cache: its `path` is to be a bare file name."""
     for split in ("", "val_", "test_"):
         url, path = (value_at(config, f"dataset.corpus.{split}{key}") for key in ("url", "path"))
         if url is not None and not re.match(r"https?://", str(url)):

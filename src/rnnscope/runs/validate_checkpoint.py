@@ -17,11 +17,7 @@ OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a che
 
 
 def check_whole(saved: dict[str, Any], source: str) -> None:
-    """Refuse a checkpoint that lacks something, or has it in another form; each callback checks its own state.
-
-    Raises:
-        UserError: naming the file.
-    """
+    """Refuse, by a `UserError`, a checkpoint that lacks something or has it in another form; each callback checks its own."""
     check_version("format", saved.get("format"), FORMAT, source)
     task, names = saved.get("task"), saved.get("names")
     whole = is_mapping(task) and isinstance(saved.get("ended"), bool)

@@ -104,7 +104,8 @@ def _compare_rows(found: Comparison, recorded: Iterator[Row], now: Iterator[Row]
     for old, new in by_step(recorded, now):
         found.rows += 1
         if old is None or new is None:
-            found.differences.append(_missing_row(old, new))
+            step, there = int((old or new or {})["step"]), ["there" if row else "none" for row in (old, new)]
+            found.differences.append(Difference(step, "a row", *there))
             continue
         if not found.columns:
             _compare_headers(found, old, new)
@@ -129,27 +130,19 @@ def _compare_headers(found: Comparison, old: Row, new: Row) -> None:
             found.left_out.append(f"  not compared: {', '.join(lone)}: only the {run} run has this column of metrics.csv")
 
 
-def _missing_row(old: Row | None, new: Row | None) -> Difference:
-    row = old or new or {}
-    return Difference(int(row["step"]), "a row", "there" if old else "none", "there" if new else "none")
-
-
 def _compare_samples(found: Comparison, recorded: Iterator[dict[str, Any]], now: Iterator[dict[str, Any]]) -> None:
+    left_out = False
     for old, new in zip_longest(recorded, now):
         if old and new and old["several"] != new["several"]:
-            _leave_out_samples(found)
+            left_out = True
             continue
         found.samples += 1
         if old != new:
             step = int((old or new or {})["step"])
             texts = [repr(sample["text"][:40]) if sample else "none" for sample in (old, new)]
             found.differences.append(Difference(step, "a sample", *texts))
-
-
-def _leave_out_samples(found: Comparison) -> None:
-    line = "  not compared: samples of one text beside samples of several: an older rnnscope wrote one"
-    if line not in found.left_out:
-        found.left_out.append(line)
+    if left_out:
+        found.left_out.append("  not compared: samples of one text with samples of several: an older rnnscope wrote one")
 
 
 @dataclass(frozen=True)
@@ -171,7 +164,7 @@ def judge(parent: RunFolder, child: RunFolder, until: int | None, deterministic:
     Where nothing is different, anything but the same bits is a divergence.
     """
     found, causes = compare(parent, child, until), causes_of(parent, child)
-    weights = "" if found.same_weights is None else ", the same weights" if found.same_weights else ", other weights"
+    weights = "" if found.same_weights is None else ", the same weights" if found.same_weights else ", different weights"
     if not found.differences and found.same_weights is not False:
         counted = f"{found.same_rows} of {found.rows} rows up to step {found.steps}, {found.samples} samples{weights}"
         return Verdict(IDENTICAL, [f"verdict: {IDENTICAL}", f"  {counted}", *found.left_out])
@@ -210,7 +203,7 @@ def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
     if old.values.get("git_commit") == new.values.get("git_commit") and _patch_hash(parent) != _patch_hash(child):
         causes.append("the uncommitted changes of the code (code.patch)")
     if _extensions(old) != _extensions(new):
-        causes.append("the code of others that the command line named (callbacks, logger, callback_classes, plugins)")
+        causes.append("the code that callbacks, logger, callback_classes or plugins named on the command line")
     causes += machine_differences(*(record.get("resolved", dict, {}) for record in (old, new)))
     causes += environment_differences(old.values, new.values)
     return [f"  different: {cause}" for cause in [*causes, *_changed_on_the_way(old)]]

@@ -6,11 +6,7 @@ from rnnscope.errors import UserError, shown
 
 
 def check_version(key: str, found: Any, known: int, source: str) -> None:
-    """Refuse a file whose version, at `key`, is not the `known` one.
-
-    Raises:
-        UserError: naming the file, both versions, and what to do.
-    """
+    """Refuse, by a `UserError`, a file whose version, at `key`, is not the `known` one."""
     if type(found) is int and found > known:
         raise UserError(f"{source}: a newer rnnscope wrote it ({key} {shown(found)}; this one reads {known}); update rnnscope")
     if type(found) is not int or found != known:
