@@ -94,10 +94,10 @@ def test_a_kill_from_outside_through_the_command_line(tmp_path: Path, text: str)
 
 def test_an_interrupted_run_says_so_and_goes_on(tmp_path: Path, text: str, whole: Path) -> None:
     words = [*WORDS, "trainer.max_steps=100000", "schedule.horizon=50"]
-    assert rnnscope(tmp_path, "train", text, *words, after=2.0, number=signal.SIGTERM) == 130, said(tmp_path)
+    assert rnnscope(tmp_path, "train", text, *words, after=2.0, number=signal.SIGUSR1) == 130, said(tmp_path)
     run = only_run(tmp_path)
     assert record_of(run)["status"] == "interrupted"
-    assert record_of(run)["reason"] == "SIGTERM"
+    assert record_of(run)["reason"] == "SIGUSR1"
     step = checkpoint_step(run)
     assert record_of(run)["progress"]["step"] == step
     assert rnnscope(tmp_path, "resume", f"trainer.max_steps={step + 1}") == 0, said(tmp_path)

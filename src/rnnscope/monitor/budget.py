@@ -19,9 +19,9 @@ class Budget(Callback):
 
     A signal, or `pause_at`, interrupts: the run could go on. At the last step of its budget a run ends all the same.
 
-    SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal was closed) and SIGUSR1 (some clusters send it before they preempt) finish the step, save and leave; a second Ctrl-C leaves at
-    once. Under `nohup`, which ignores SIGHUP, it stays ignored. Handlers that were set before, a sweep's for one, are
-    called too.
+    SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal was closed) and SIGUSR1 (which some clusters send before they preempt) finish
+    the step, save and leave; a second Ctrl-C leaves at once. Under `nohup`, which ignores SIGHUP, it stays ignored. Handlers
+    that were set before, a sweep's for one, are called too.
 
     Args:
         total_steps: None for no such limit.
