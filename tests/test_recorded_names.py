@@ -17,8 +17,11 @@ from safetensors.torch import load_file
 from sweep_tools import folder_of, manifest, sweep
 
 from rnnscope.cli import main
+from rnnscope.config.compose import compose_command
 from rnnscope.data.vocabulary import LEVELS
 from rnnscope.model.cells.registry import CELLS
+from rnnscope.pipeline.fit import fit
+from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.folder import RunFolder
@@ -159,6 +162,18 @@ def test_record_of_a_run_that_starts_from_another(copied: RunFolder, outputs: Pa
     (path,) = set(outputs.glob("runs/*/*/run.json")) - {copied.record}
     more = [NAMES["run.json"][name] for name in ("with a parent adds", name)]
     assert changes(names_of(record_of(RunFolder(path.parent))), listed("run.json", *more)) == []
+
+
+def test_a_run_with_callbacks(story: Path, outputs: Path) -> None:
+    words = [*TINY, *SPLIT, "dataset=text_files", f"dataset.corpus.path={story}", "callbacks=[learning_rate_monitor]"]
+    composition = compose_command(words)
+    run = fit(composition.config, options=RunOptions(extensions=composition.extensions)).run
+    assert changes(names_of(record_of(run)), listed("run.json", NAMES["run.json"]["callbacks or plug-ins add"])) == []
+    assert changes(names_of(checkpoint_of(run)), listed("checkpoint", NAMES["checkpoint"]["callbacks add"])) == []
+    files = NAMES["files"]
+    known = {*files["every run"], *files["keep_every"], *files["callbacks"]}
+    assert files_of(run) - {*files["uncommitted changes"]} == known
+    assert all("step" in json.loads(line) for line in run.logged.read_text(encoding="utf-8").splitlines())
 
 
 def test_a_job_of_a_sweep(story: Path, outputs: Path) -> None:
