@@ -17,7 +17,7 @@ from rnnscope.data.prepare import prepare
 FILES = {
     "b.txt": b"second\n",
     "a.txt": b"first\n",
-    "inner/c.txt.gz": gzip.compress(b"third\n"),
+    "inner/c.txt.gz": gzip.compress(b"third\n", mtime=0),
     "__MACOSX/._a.txt": b"\0\5\x16\7",
     "inner/.secret": b"hidden\n",
     ".git/config": b"hidden\n",
@@ -115,7 +115,7 @@ def png() -> bytes:
         ("scan.png", png(), ["image", "tesseract"]),
         ("photo.txt", b"\xff\xd8\xff\xe0\0\x10JFIF", ["image", "tesseract"]),
         ("thesis.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["Office", "libreoffice"]),
-        ("text", gzip.compress(b"text"), ["compressed", ".gz"]),
+        ("text", gzip.compress(b"text", mtime=0), ["compressed", ".gz"]),
     ],
 )
 def test_files_that_are_not_text_say_what_they_are(tmp_path, name, content, parts, encoding):

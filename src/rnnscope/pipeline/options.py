@@ -48,10 +48,16 @@ class Recorded:
 
 @dataclass(frozen=True)
 class StopAt:
-    """The step after which a run stops, whatever budget its config names: as its end, or as if interrupted there."""
+    """The step after which a run stops, whatever budget its config names.
+
+    Args:
+        as_end: as its end, or else as if interrupted there.
+        until: whether the user named the step.
+    """
 
     step: int
     as_end: bool
+    until: bool = False
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def reproduce(
             for line in [*code_lines(parent, record), *filled_in(parent, record), *(f"warning: {line}" for line in changes)]:
                 console.say(line)
         told = RunOptions(extensions=asked, rendezvous=rendezvous)
-        child = train_segments(parent, record, list(zip(cut, configs, strict=True)), told)
+        child = train_segments(parent, record, list(zip(cut, configs, strict=True)), until, told)
     whole = cut == segments
     verdict = judge(parent, child, None if whole else cut[-1].stop, config.trainer.deterministic)
     told = Record.read(child.record)
@@ -68,7 +68,7 @@ def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:
 
 
 def train_segments(
-    parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]], told: RunOptions
+    parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]], until: int | None, told: RunOptions
 ) -> RunFolder:
     """Train a new run through the stretches that `parent` went through and return its folder."""
     result, before = None, {}
@@ -76,8 +76,8 @@ def train_segments(
         recorded = recorded_of(record, segment.resolved)
         if config.init_from is not None:
             recorded = replace(recorded, vocabulary=read_vocabulary(parent))
-        stop, entry = StopAt(segment.stop, segment.looked), parent_entry(record, reproduced=True)
-        options = replace(told, recorded=recorded, stop=stop, parent=entry)
+        stop = StopAt(segment.stop, segment.looked, segment.stop == until)
+        options = replace(told, recorded=recorded, stop=stop, parent=parent_entry(record, reproduced=True))
         plain = asdict(config)
         if result is None:
             result = fit(config, record.get("name", str), options=options)

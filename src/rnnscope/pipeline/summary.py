@@ -29,10 +29,11 @@ def summary(
         best: the lowest validation loss, in nats per token, at `best_step`; None where nothing was validated.
     """
     step, stop = training.task.step, training.options.stop
-    repeated = stop is not None and step == stop.step  # up to here: the verdict comes next
+    repeated = stop if stop is not None and step == stop.step else None  # up to here: the verdict comes next
     how = "stopped" if repeated and status == "interrupted" else status
     why = f" ({training.extensions.reason})" if training.extensions and training.extensions.reason else ""
-    yield f"\n{how} at step {step} after {clock(seconds)}{why}{_best(training, best, best_step)}"
+    named = f" (until={step})" if repeated and repeated.until else ""
+    yield f"\n{how} at step {step}{named} after {clock(seconds)}{why}{_best(training, best, best_step)}"
     if repeated:
         return
     if status == "diverged":
