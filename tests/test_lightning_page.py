@@ -9,7 +9,17 @@ import pytest
 
 PAGE = (Path(__file__).parents[1] / "docs" / "lightning.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"(Save as\s+`(\w+\.py)`:\s+)?```(python|console)\n(.*?)```", PAGE, re.DOTALL)
-TINY = ["trainer=cpu", "trainer.threads=1", "model.hidden_size=16", "dataset.batch_size=4", "trainer.val_tokens=500"]
+TINY = [
+    "trainer=cpu",
+    "trainer.threads=1",
+    "model.hidden_size=16",
+    "dataset.batch_size=4",
+    "trainer.val_tokens=500",
+    "dataset.corpus.packages=[email]",
+    "dataset.split.val=0.2",
+    "dataset.split.train=0.8",
+    "dataset.split.test=0",
+]
 SHORT = ["trainer.max_steps=100", "trainer.val_every=50", "monitor.sample_length=10"]
 SMALLER = f"""
 import sys

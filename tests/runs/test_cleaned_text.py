@@ -20,7 +20,7 @@ def run(tmp_path_factory):
     keys = ["dataset.lower_case=true", r'dataset.remove=["\(laughs\) "]']
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNNSCOPE_OUTPUTS", str(folder / "outputs"))
-        yield train("dataset=text_files", f"dataset.corpus.path={text}", *keys, 'monitor.sample_prompt="TWO\r\n"').run
+        yield train("dataset=text_files", f"dataset.corpus.path={text}", *keys, "monitor.sample_prompt=TWO\r\n").run
 
 
 TYPED = "\ufeffOne TWO\r\nthree (laughs) four\r\n"

@@ -30,7 +30,7 @@ from rnnscope.training.config import PlateauConfig
 from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.optimizers import make_optimizer
-from rnnscope.training.randomness import seed_all, seed_of_process
+from rnnscope.training.randomness import random_state, seed_all, seed_of_process
 from rnnscope.training.schedules import make_schedule
 from rnnscope.training.state_resets import StateResets
 from rnnscope.training.task import LanguageModelTask
@@ -109,6 +109,7 @@ def compose(overrides: list[str]) -> tuple[LanguageModelTask, TextData]:
         raise UserError("callbacks and loggers: give them to the Trainer instead: pl.Trainer(callbacks=[...], logger=...)")
     config, _ = adopt(composition.config, composition.keys)
     training = assemble(config, print)
+    training.task.start_random = random_state()  # whatever is drawn until the Trainer starts
     return training.task, training.data
 
 

@@ -23,7 +23,7 @@ from rnnscope.model.scoring import Scorer
 from rnnscope.training.callback import Callback
 from rnnscope.training.cuda_graph import GraphedStep
 from rnnscope.training.optimizer_step import OptimizerStep, Outcome
-from rnnscope.training.randomness import random_state, restore_random_state
+from rnnscope.training.randomness import random_state, restore_random_state, seed_all, seed_of_process
 from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Plateau, Schedule
 from rnnscope.training.state_resets import StateResets
@@ -73,7 +73,7 @@ class LanguageModelTask(pl.LightningModule):
         self.last_count = 0  # real targets of the last window
         self.correct: Tensor | None = None  # of the step that was looked at
         self.gradient_norm: Tensor | None = None
-        self._random: dict[str, Any] | None = random_state()  # what training begins with, whatever is drawn until then
+        self.start_random: dict[str, Any] | None = None  # random numbers to start with in a `pl.Trainer`; None: those at hand
 
     def __setattr__(self, name: str, value: Any) -> None:
         """Set counters and the like as any object does: torch looks whether each is a parameter, 25 us in every step."""
@@ -179,10 +179,12 @@ class LanguageModelTask(pl.LightningModule):
         return self.plain_step.optimizer
 
     def on_train_start(self) -> None:
-        """Start from the random numbers that the task was made with, or those of the checkpoint it goes on from."""
-        if self._random is not None:
-            restore_random_state(self._random)
-            self._random = None
+        """Start from the random numbers that were kept for this, or those of the checkpoint it goes on from."""
+        if self.start_random is not None:
+            restore_random_state(self.start_random)
+            self.start_random = None
+            if self.trainer.global_rank and not self.step:  # dropout of its own in each process
+                seed_all(seed_of_process(torch.initial_seed(), self.trainer.global_rank))
         self.carried = _copied(self.carried, self.device)
         self._set_rate(self.position.get("epoch", 0))
         self.callbacks.start(self)
@@ -290,7 +292,7 @@ class LanguageModelTask(pl.LightningModule):
             )
         own = part["ranks"][self.trainer.global_rank]
         self._restore_progress({**part, "carried": own["carried"]})
-        self._random, self.learning_rate = own["random"], math.nan
+        self.start_random, self.learning_rate = own["random"], math.nan
 
 
 def _copied(values: Any, device: torch.device) -> Any:
