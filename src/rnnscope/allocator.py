@@ -40,5 +40,5 @@ def _set(name: int, value: int) -> None:
 
 
 def _glibc(function: str, *arguments: int) -> None:
-    with suppress(AttributeError, OSError, TypeError):  # there is no glibc
+    with suppress(AttributeError, OSError, TypeError):  # the C library is not glibc
         getattr(ctypes.CDLL(None), function)(*arguments)

@@ -46,7 +46,7 @@ def runs_under(typed: str | None) -> list[Summary]:
     """Return the runs under a folder, after a line on stderr for each that cannot be read.
 
     Raises:
-        UserError: when there is no such folder, or no run in it.
+        UserError: when the folder does not exist or has no run.
     """
     folder = outputs_folder() if typed is None else Path(typed)
     if typed is not None and not folder.is_dir():

@@ -17,7 +17,7 @@ def format_for(typed: str | None, output: str | None) -> str:
     """Return the format that was asked for, else the one that the output's name ends in.
 
     Raises:
-        UserError: when there is no such format.
+        UserError: when the format is unknown.
     """
     if typed is None:
         return BY_SUFFIX.get(Path(output or "").suffix.lower(), "table")

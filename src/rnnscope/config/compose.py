@@ -47,7 +47,7 @@ class CommandLine:
 
 @dataclass(frozen=True)
 class Composition:
-    """What Hydra composed for `rnnscope train`: the config, the code of others that goes with it, and how it came about.
+    """What Hydra composed for `rnnscope train`: the config, the extensions, and how it was composed.
 
     Args:
         choices: of each group.

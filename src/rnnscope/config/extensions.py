@@ -1,4 +1,4 @@
-"""Code of others that a command line names: Lightning's callbacks and loggers, and modules that bring parts of their own.
+"""Extensions that a command line names: Lightning callbacks and loggers, and plug-ins that register parts of their own.
 
 Only a command line names code. A run records the names, and nothing is ever imported because a run folder has it.
 """
@@ -125,7 +125,7 @@ def missing(error: ModuleNotFoundError) -> str:
     for module, package in EXTRAS.items():
         if module in (error.name or "") or module in str(error):
             return f"needs {module}, which is not installed: pip install '{package}'"
-    return f"there is no module {name!r}"
+    return f"no module named {name!r}"
 
 
 def make_callbacks(extensions: ExtensionsConfig) -> list[Any]:

@@ -27,7 +27,7 @@ VERBATIM = {
     },
     "bench": {},
 }
-EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that name code of others: never of a recorded config
+EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that a recorded config never has
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
 FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train

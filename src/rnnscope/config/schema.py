@@ -21,7 +21,7 @@ from rnnscope.training.schedules import SCHEDULES
 
 @dataclass
 class ExtensionsConfig:
-    """Code of others that a command line names; a recorded config never has these keys."""
+    """Extensions that a command line names; a recorded config never has these keys."""
 
     callbacks: dict[str, Any] = field(default_factory=dict[str, Any])
     logger: dict[str, Any] = field(default_factory=dict[str, Any])

@@ -74,7 +74,7 @@ class Console:
         self._heard = False
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr) if error.errno == errno.EIO else (sys.stdout,):  # EIO: a terminal is gone
-            with contextlib.suppress(OSError, ValueError):  # what is no real file cannot be redirected
+            with contextlib.suppress(OSError, ValueError):  # only a real file can be redirected
                 os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
         self.say(f"(the output is no longer read, {error.strerror}; from here on it goes to this file only)")

@@ -144,7 +144,7 @@ def is_plain(value: Any) -> bool:
 
 
 def extensions_entry(asked: ExtensionsConfig) -> dict[str, Any]:
-    """Return what a segment in run.json says of the code of others: names, and the SHA-256 of each file of the user's."""
+    """Return what a segment in run.json says of extensions: their names, and the SHA-256 of each of the user's files."""
     if asked == ExtensionsConfig():
         return {}
     files = {name: sha256_of(file) if file else None for name, file in module_files(asked).items()}

@@ -67,7 +67,7 @@ class RunOptions:
     Args:
         from_checkpoint: its weights come from a checkpoint of its own.
         parent: the run that it came from, for its record.
-        extensions: code of others, as the command line names it.
+        extensions: Lightning callbacks, loggers and plug-ins that the command line names.
         cache: where encoded texts are kept; None for the cache of the outputs folder.
         rendezvous: with the other processes that train along; None where there are none.
     """

@@ -124,7 +124,7 @@ def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[s
     reason = f"{type(error).__name__}: {error}"
     if training.extensions is None:
         return reason, None
-    place = traceback.extract_tb(error.__traceback__)[-1]  # most likely in the code of others
+    place = traceback.extract_tb(error.__traceback__)[-1]  # most likely in an extension
     return reason, f"at step {step} {reason} ({place.filename}, line {place.lineno}); traceback in {run.log}; {resume}"
 
 

@@ -23,7 +23,7 @@ def adopt(config: TrainConfig, typed: Iterable[str]) -> tuple[TrainConfig, dict[
         typed: the keys that the user set: those of the model must agree with the run.
 
     Raises:
-        UserError: when there is no such run, or a key of the model was set to something else.
+        UserError: when the run does not exist, or a key of the model was set to something else.
     """
     if config.init_from is None:
         return config, None

@@ -73,7 +73,7 @@ def gpu_names() -> list[str]:
 
 
 def _git(*arguments: str) -> str:
-    """Return what git prints about the checkout, nothing where there is no git or no checkout."""
+    """Return what git prints about the checkout, or an empty text without git or outside a checkout."""
     if not (SOURCE / ".git").exists():
         return ""
     try:

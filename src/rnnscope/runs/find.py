@@ -51,7 +51,7 @@ def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:
     """Return the run and checkpoint that are meant: the path of a checkpoint names both.
 
     Raises:
-        UserError: when there is no such run, or two checkpoints are named.
+        UserError: when the run does not exist, or two checkpoints are named.
     """
     path = Path(os.path.expanduser(run))
     if path.suffix != ".ckpt" or not path.is_file():
@@ -90,7 +90,7 @@ def name_of(folder: RunFolder, root: Path) -> str:
 def _latest(root: Path, key: str) -> RunFolder:
     able = [run for run in iterate_runs(root) if run.weights.exists() or any(run.checkpoints.glob("*.ckpt"))]
     if not able:
-        raise UserError(f"{key}=latest: there is no run with a checkpoint under {root}; train one with: rnnscope train")
+        raise UserError(f"{key}=latest: no run under {root} has a checkpoint; train one with: rnnscope train")
     return max(able, key=_newness)
 
 

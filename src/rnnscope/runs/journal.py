@@ -119,7 +119,7 @@ def whole_lines(path: Path, longest: int = LINE_LIMIT) -> Iterator[str]:
     """Yield the lines of a journal, leaving out a last one that was cut short by the end of its process.
 
     Raises:
-        UserError: where it is no plain file, or has a line that fills the memory: somebody else may have made it.
+        UserError: for what is not a plain file, and for a line too long for memory: somebody else may have written it.
     """
     check_plain(path, FILE_LIMIT)
     with path.open(newline="", encoding="utf-8", errors="replace") as file:

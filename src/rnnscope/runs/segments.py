@@ -37,7 +37,7 @@ def segments_of(record: Record) -> list[dict[str, Any]]:
 
 
 def _are_extensions(value: Any) -> bool:
-    """Whether this is what a segment says of the code of others: lists of names, and a map of files."""
+    """Whether this is what a segment says of extensions: lists of names, and a map of files."""
     return is_mapping(value) and all((is_mapping if key == "files" else is_list)(inner) for key, inner in value.items())
 
 

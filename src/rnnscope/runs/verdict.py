@@ -219,7 +219,7 @@ def _changed_on_the_way(record: Record) -> list[str]:
 
 
 def _extensions(record: Record) -> list[dict[str, Any]]:
-    """Return what the segments say of the code of others, each once."""
+    """Return what the segments say of extensions, each once."""
     found: list[dict[str, Any]] = []
     for segment in segments_of(record):
         if "extensions" in segment and segment["extensions"] not in found:

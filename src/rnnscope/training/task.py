@@ -106,7 +106,7 @@ class LanguageModelTask(pl.LightningModule):
         return self._share
 
     def _pass(self, window: Window, outcome: Outcome) -> None:
-        """Go on behind a window: where the next one starts."""
+        """Note where a window ended: the next one starts there."""
         self.carried, self.correct = outcome.state, outcome.correct
         self.epoch, self.position = window.epoch, window.position
         self.last_count = window.count
@@ -277,19 +277,17 @@ class LanguageModelTask(pl.LightningModule):
         checkpoint[CHECKPOINT_PART] = {**part, "ranks": ranks}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what `on_save_checkpoint` left.
+        """Restore what `on_save_checkpoint` added.
 
         Raises:
             UserError: for a checkpoint of something else, or of a different number of processes.
         """
         part = checkpoint.get(CHECKPOINT_PART)
         if part is None:
-            raise UserError("the checkpoint is not of a LanguageModelTask of rnnscope: give one that this module saved")
-        if len(part["ranks"]) != self.trainer.world_size:
-            raise UserError(
-                f"the checkpoint was saved by {len(part['ranks'])} processes and {self.trainer.world_size} would go on with it:"
-                f" use Trainer(devices={len(part['ranks'])})"
-            )
+            raise UserError("this checkpoint was not saved by rnnscope's LanguageModelTask: give one that was")
+        saved, now = len(part["ranks"]), self.trainer.world_size
+        if saved != now:
+            raise UserError(f"this checkpoint was saved by {saved} processes, not {now}: use Trainer(devices={saved})")
         own = part["ranks"][self.trainer.global_rank]
         self._restore_progress({**part, "carried": own["carried"]})
         self.start_random, self.learning_rate = own["random"], math.nan
