@@ -6,6 +6,7 @@ from typing import Any
 
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.monitor.budget import Budget
+from rnnscope.monitor.busy_machine import BusyMachine
 from rnnscope.monitor.curves import TrainingCurves
 from rnnscope.monitor.divergence import Divergence
 from rnnscope.monitor.progress import Progress
@@ -60,6 +61,7 @@ class TrainingCallbacks(CallbackList):
             throughput,
             recorder,
             Progress(console, recorder, throughput, scalars, lines, total),
+            BusyMachine(console.say, scalars, training.hardware.threads),
             make_sample_writer(training, writers, console),
             Saving(recorder, self.validation, *saved, begin, save, agreement(training)),
         ]
