@@ -12,6 +12,7 @@ import sys
 from rnnscope.config.overrides import FOLDER, SWEEP, TAKING, as_typed, check_word, overrides_of, verbatim_of
 from rnnscope.cores import OtherWork, core_count
 from rnnscope.errors import UserError
+from rnnscope.interrupts import ended_by_signals, say_so
 from rnnscope.text_io import check_argument, check_text, prepare_output
 
 COMMANDS = {
@@ -56,7 +57,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments[0] not in COMMANDS:
         return complain(f"unknown command {arguments[0]!r}{closest(arguments[0], list(COMMANDS))} See rnnscope --help")
-    return run_command(arguments[0], arguments[1:], others)
+    with ended_by_signals():
+        return run_command(arguments[0], arguments[1:], others)
 
 
 def usage() -> str:
@@ -80,7 +82,7 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
             raise
         return 0
     except KeyboardInterrupt:
-        return 130
+        return say_so()
     except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0

@@ -1,6 +1,6 @@
 """Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -64,10 +64,12 @@ class TextGenerator:
         vocabulary: of the run.
         dataset: the keys of its dataset: how a prompt is cleaned, what START and END surround, and whether each text was
             trained from a zero state (`windows=samples`).
+        check: called before each token; what it raises ends the text.
     """
 
     vocabulary: Vocabulary
     dataset: Mapping[str, Any]
+    check: Callable[[], None] = lambda: None
 
     def stream(
         self,
@@ -85,7 +87,7 @@ class TextGenerator:
         `limits`: top_k, top_p and minimum_length of `SamplingOptions`.
         """
         ids = self._begin(prompt, unknown)
-        rows = generate(model, ids, length, temperatures, self._options(**limits), seed)
+        rows = self._checked(generate(model, ids, length, temperatures, self._options(**limits), seed))
         return _pieces(rows, [_Text(self.vocabulary, clean(stop or "", self.dataset)) for _ in temperatures])
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
@@ -102,10 +104,15 @@ class TextGenerator:
             return [["".join(column)] for column in zip(*pieces, strict=True)]
         options = self._options(again=True)
         columns = [temperature for temperature in temperatures for _ in range(TEXTS)]
-        rows = generate(model, self._begin(prompt), length, columns, options, seed)
+        rows = self._checked(generate(model, self._begin(prompt), length, columns, options, seed))
         texts = [[self.vocabulary.decode(ids) for ids in column] for column in _texts(rows, options.end, -(-length // TEXTS))]
         cards = [texts[at : at + TEXTS] for at in range(0, len(texts), TEXTS)]
         return [list(chain(*card)) if heat else card[0][:1] for card, heat in zip(cards, temperatures, strict=True)]
+
+    def _checked(self, rows: Iterator[list[int | None]]) -> Iterator[list[int | None]]:
+        for row in rows:
+            self.check()
+            yield row
 
     def _begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
         """Return the ids of a prompt, (tokens,) int32, after what a text begins after.
