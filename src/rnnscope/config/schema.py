@@ -14,6 +14,7 @@ from omegaconf import MISSING
 from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
+from rnnscope.runs.expectation import Expectation
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig, TrainerConfig
 from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
@@ -54,6 +55,7 @@ class TrainConfig:
     seed: int = 1
     name: str | None = None
     init_from: str | None = None
+    expect: list[Expectation] = field(default_factory=list[Expectation])
 
 
 @dataclass

@@ -34,7 +34,7 @@ class Corpus:
     def find(self) -> dict[str, list[Source]]:
         """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
         own = [split for split in ("val", "test") if getattr(self.config, f"{split}_path") is not None]
-        train = self._packages() if self.config.packages else self._files("")
+        train = self._packages() if self.config.packages else self._inline() if self.config.inline else self._files("")
         return {"train": train, **{split: self._files(f"{split}_") for split in own}}
 
     @property
@@ -60,9 +60,19 @@ class Corpus:
             missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
             if root.parent.name == PIPED:
                 missing += ", where what came through a pipe was kept"
-            raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
+            remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""
+            raise UserError(f"{key}={path}: {missing}: {remedy}give an existing file, folder or glob")
         found = [source for file, name in files for source in self._members(file, name)]
         return self._selected(found, include, f"{key}={root}")
+
+    def _inline(self) -> list[Source]:
+        """The text that the config itself holds, as a file of the cache, which goes by its content."""
+        content = (self.config.inline or "").encode("utf-8", "surrogatepass")
+        path = self._cache_dir / "inline" / f"{hashlib.sha256(content).hexdigest()[:32]}.txt"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return [Source(path, "inline")]
 
     def _members(self, path: Path, name: str) -> list[Source]:
         return members(path, name, self.config.reader_version, self.changes)
