@@ -60,6 +60,7 @@ class DatasetConfig:
     normalise: str | None = None
     lower_case: bool = False
     windows: str = "stream"
+    window_step: int | None = None
     batch_size: int = 32
     sequence_length: int = 64
     val_batch_size: int = 16
