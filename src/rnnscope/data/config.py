@@ -18,6 +18,9 @@ class CorpusConfig:
     test_url: str | None = None
     test_sha256: str | None = None
     packages: list[str] = field(default_factory=list)
+    copy_lag: int | None = None
+    copies: int = 20_000
+    copy_seed: int = 1
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
     column: str | None = None
