@@ -151,6 +151,16 @@ class CompareConfig:
 
 
 @dataclass
+class GradcheckConfig:
+    model: ModelConfig = MISSING
+    run: str | None = None
+    vocabulary_size: int = 11
+    seed: int = 1
+    max_minutes: float = 2.0
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class BenchConfig:
     seconds: float = 40.0
     accelerator: str = "auto"
@@ -166,6 +176,7 @@ COMMANDS = {
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
+    "gradcheck": GradcheckConfig,
     "bench": BenchConfig,
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}

@@ -7,7 +7,7 @@ from typing import Any
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.busy_machine import BusyMachine
-from rnnscope.monitor.curves import TrainingCurves
+from rnnscope.monitor.curves import TrainingCurves, first_loss_line
 from rnnscope.monitor.divergence import Divergence
 from rnnscope.monitor.progress import Progress
 from rnnscope.monitor.recorder import Recorder
@@ -71,7 +71,14 @@ class TrainingCallbacks(CallbackList):
         every = [trainer.val_every, trainer.checkpoint_every, trainer.keep_every, scalars, lines]
         every += [monitor.updates_every, monitor.histograms_every, monitor.samples_every]
         super().__init__(self.budget, callbacks, list(filter(None, every)))
-        self.training = training
+        self.training, self.console = training, console
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        if task.step == 1 and task.collectives is None and self.training.config.init_from is None:
+            line = first_loss_line(task.sums.nats / task.sums.tokens, task.model.vocabulary_size)
+            if line:
+                self.console.say(line)
+        super().after_step(task)
 
     def before_step(self, task: LanguageModelTask) -> None:
         if self.points:
