@@ -34,7 +34,7 @@ def ended_by_signals() -> Generator[None]:
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """Unwind what runs, or leave at once where it is in the midst of an import: a half-imported module may swallow what is raised.
+    """Unwind what runs; in the midst of an import leave at once, as a half-imported module may swallow what is raised.
 
     Raises:
         KeyboardInterrupt: always, but in an import.

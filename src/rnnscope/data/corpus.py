@@ -5,6 +5,7 @@ import glob
 import hashlib
 import importlib.util
 import os
+import re
 import sysconfig
 from collections import Counter
 from collections.abc import Callable
@@ -62,7 +63,7 @@ class Corpus:
                 missing += ", where what came through a pipe was kept"
             raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
         found = [source for file, name in files for source in self._members(file, name)]
-        return self._selected(found, include, f"{key}={root}")
+        return self._selected(found, include, f"{key}={root}", fixed_part(path))
 
     def _members(self, path: Path, name: str) -> list[Source]:
         return members(path, name, self.config.reader_version, self.changes)
@@ -90,15 +91,15 @@ class Corpus:
                     self.changes["dangling links left out"] += 1
         return found
 
-    def _selected(self, sources: list[Source], include: list[str], where: str) -> list[Source]:
-        """The sources that `include` and exclude let through, in order."""
+    def _selected(self, sources: list[Source], include: list[str], where: str, root: str = "") -> list[Source]:
+        """The sources that `include` and exclude let through, in order; names may begin with `root`, which may move."""
         sources = [source for source in sources if self._chosen(source.name, include)]
         if not sources:
             raise UserError(
                 f"{where}: no file in it matches: include={include} exclude={self.config.exclude}"
                 " (hidden files are never taken): change dataset.corpus.include or exclude"
             )
-        return self._ordered(sources)
+        return self._ordered(sources, root)
 
     def _chosen(self, name: str, include: list[str]) -> bool:
         """Whether a file's relative name, or its last part, matches one of `include` and none of exclude.
@@ -113,9 +114,10 @@ class Corpus:
 
         return any(map(matches, include)) and not any(map(matches, self.config.exclude))
 
-    def _ordered(self, sources: list[Source]) -> list[Source]:
+    def _ordered(self, sources: list[Source], root: str = "") -> list[Source]:
         if self.config.shuffle:
-            return sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).hexdigest())
+            moving = root if self.config.reader_version > 2 else ""
+            return sorted(sources, key=lambda source: hashlib.sha256(source.name.removeprefix(moving).encode()).hexdigest())
         return sorted(sources, key=lambda source: source.name)
 
 
@@ -151,6 +153,11 @@ def _archive_and_member(path: str) -> tuple[str, str | None]:
     """`texts.zip/inner/*.txt` is an archive and a pattern for its members; anything else is a plain path."""
     found = None if os.path.lexists(path) else MEMBER.fullmatch(path)
     return (found[1], found[2]) if found else (path, None)
+
+
+def fixed_part(pattern: str) -> str:
+    """The folder of a glob that is the same for all its files, with the slash at its end."""
+    return re.split(r"[^/]*[*?\[]", os.path.expanduser(pattern))[0]
 
 
 def _globbed(pattern: str) -> list[tuple[Path, str]]:
