@@ -55,4 +55,4 @@ def say_so() -> int:
 
 def ends(handler: Any) -> bool:
     """Whether a signal's handler only ends the process: who handles the signal in its place need not call it."""
-    return handler in (end, signal.default_int_handler) or not callable(handler)
+    return handler in (end, signal.default_int_handler)

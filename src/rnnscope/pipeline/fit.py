@@ -1,5 +1,6 @@
 """The functions that train a new run: what a command line composed, an earlier run with changes, or any config."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -8,6 +9,7 @@ from rnnscope.config.compose import Composition
 from rnnscope.config.places import is_text, moved_to, text_name, with_absolute_places
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import from_plain, recorded_config
+from rnnscope.config.without_effect import lines_without_effect
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.budgets import beyond_schedule
 from rnnscope.pipeline.build import Training, assemble
@@ -39,6 +41,8 @@ def fit_composed(composition: Composition, job: Job | None = None) -> Result:
         config, parent = adopt(composition.config, composition.keys)
         name = config.name or composition.choices.get("experiment")
         options = RunOptions(parent=parent, job=job, extensions=composition.extensions, rendezvous=rendezvous)
+        if job is None:
+            say_without_effect(config, composition.keys)
         return fit(config, name, composition.files, options)
 
 
@@ -62,10 +66,17 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
+        say_without_effect(new, changes)
         text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
         recorded, entry = Recorded(fingerprint={"text": text} if text else {}), parent_entry(record, changed=changed)
         options = RunOptions(recorded, parent=entry, extensions=extensions, rendezvous=rendezvous)
         return fit(new, new.name, options=options)
+
+
+def say_without_effect(config: TrainConfig, keys: Iterable[str]) -> None:
+    """Say which of the keys that were set change nothing."""
+    for line in lines_without_effect(config, keys):
+        print(printable(line))
 
 
 def fit(
