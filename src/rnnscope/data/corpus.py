@@ -58,7 +58,8 @@ class Corpus:
             return itself or self._selected(found, [f"*/{member}"] if member else include, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
-            missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
+            special = "neither a file nor a folder" if root.exists() else "no such file or folder"
+            missing = "a link that leads nowhere" if root.is_symlink() else special
             if root.parent.name == PIPED:
                 missing += ", where what came through a pipe was kept"
             raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
