@@ -14,6 +14,7 @@ from rnnscope.runs.segments import with_value
 PLACES = {"path": "url", "val_path": "val_url", "test_path": "test_url"}  # of dataset.corpus; a path beside a URL is a name
 ONE_TEXT: dict[str, Any] = {  # of dataset.corpus, where another text is given: what else named the one before
     "packages": [],
+    "copy_lag": None,
     **dict.fromkeys(("inline", "available_at", "val_path", "test_path", "url", "sha256", "md5")),
     **dict.fromkeys(("val_url", "val_sha256", "test_url", "test_sha256")),
 }
@@ -66,6 +67,10 @@ def moved_to(corpus: CorpusConfig, data: str | None) -> dict[str, Any]:
     """
     if data is None:
         return {}
+    if corpus.copy_lag is not None:
+        raise UserError(
+            f"data={data}: this run's text was made (dataset.corpus.copy_lag={corpus.copy_lag}), not read from a file"
+        )
     if corpus.packages:
         raise UserError(f"data={data}: this run was trained on packages ({', '.join(corpus.packages)}), not on a file")
     if corpus.inline:

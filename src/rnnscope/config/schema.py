@@ -102,8 +102,10 @@ class ResumeConfig(ExtensionsConfig):
 @dataclass
 class ReproduceConfig(ExtensionsConfig):
     run: str = "latest"
+    of_sweep: str | None = None
     until: int | None = None
     data: str | None = None
+    json: bool = False
 
 
 @dataclass
@@ -151,6 +153,16 @@ class CompareConfig:
 
 
 @dataclass
+class GradcheckConfig:
+    model: ModelConfig = MISSING
+    run: str | None = None
+    vocabulary_size: int = 11
+    seed: int = 1
+    max_minutes: float = 2.0
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class BenchConfig:
     seconds: float = 40.0
     accelerator: str = "auto"
@@ -166,6 +178,7 @@ COMMANDS = {
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
+    "gradcheck": GradcheckConfig,
     "bench": BenchConfig,
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rnnscope.data.archives import MEMBER
 from rnnscope.data.config import CorpusConfig
+from rnnscope.data.copy_task import copy_task_file
 from rnnscope.data.download import Remote, local_file
 from rnnscope.data.pipes import PIPED
 from rnnscope.data.sources import Source, file_digest, members
@@ -34,8 +35,15 @@ class Corpus:
     def find(self) -> dict[str, list[Source]]:
         """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
         own = [split for split in ("val", "test") if getattr(self.config, f"{split}_path") is not None]
-        train = self._packages() if self.config.packages else self._inline() if self.config.inline else self._files("")
-        return {"train": train, **{split: self._files(f"{split}_") for split in own}}
+        return {"train": self._train(), **{split: self._files(f"{split}_") for split in own}}
+
+    def _train(self) -> list[Source]:
+        if self.config.copy_lag is not None:
+            made = copy_task_file(self.config, self._cache_dir)
+            return [Source(made, made.name)]
+        if self.config.inline:
+            return self._inline()
+        return self._packages() if self.config.packages else self._files("")
 
     @property
     def divided(self) -> bool:
