@@ -52,7 +52,9 @@ def check_dataset(config: DatasetConfig) -> None:
     check_split(vars(config.split))
     columns = config.split.columns
     if columns is not None and (columns < 1 or config.start_end or config.corpus.val_path or config.corpus.test_path):
-        raise UserError(f"dataset.split.columns={columns} must be at least 1, for one text without start_end, val_path or test_path")
+        raise UserError(
+            f"dataset.split.columns={columns} must be at least 1, for one text without start_end, val_path or test_path"
+        )
     text_decoder(config.encoding)
     if config.encoding_errors not in ENCODING_ERRORS:
         raise UserError(f"dataset.encoding_errors={config.encoding_errors}: use {', '.join(ENCODING_ERRORS)}")
