@@ -186,3 +186,16 @@ def test_the_shuffled_files_of_a_glob_keep_their_order_where_the_folder_moves(tm
 
 def sha256(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_text_that_the_config_holds(tmp_path):
+    say: list[str] = []
+    for _ in range(2):  # the second time it is there
+        (source,) = Corpus(CorpusConfig(inline="héllo"), tmp_path, say.append).find()["train"]
+        assert source.path.read_text(encoding="utf-8") == "héllo"
+
+
+def test_who_has_a_text_that_is_absent(tmp_path):
+    corpus = Corpus(CorpusConfig(str(tmp_path / "a.txt"), available_at="the library"), tmp_path, print)
+    with user_error("dataset.corpus.path", "a.txt", "get it from the library"):
+        corpus.find()

@@ -40,6 +40,7 @@ class SplitConfig:
     train: float | None = 0.9
     val: float | None = 0.1
     test: float | None = 0.0
+    columns: int | None = None
 
 
 @dataclass
