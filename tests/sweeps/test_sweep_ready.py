@@ -12,11 +12,17 @@ from rnnscope.cli import main
 from rnnscope.paths import conf_folder
 
 SMALL = [word for word in TINY if not word.startswith("model.")]  # sizes are what some of them sweep over
+LAGS = [f"copy_lag-{lag}_model-{cell}" for lag in (5, 20, 100) for cell in ("rnn", "gru")]
 READY = {
+    "bptt": ("grid", [f"sequence_length-{length}_seed-{seed}" for length in (100, 50) for seed in (1, 2, 3)]),
     "cell_types": ("grid", ["model-gru_hidden_size-299", "model-lstm_hidden_size-256", "model-rnn_hidden_size-515"]),
     "dropout": ("grid", [f"dropout-{share}" for share in ("0", "0.2", "0.4", "0.6")]),
+    "init": ("grid", ["init_scale-0.02", "init_scale-0.05"]),
+    "levels": ("grid", []),
     "learning_rates": ("grid", ["lr-0.01", "lr-0.05", "lr-0.1"]),
     "tiny_shakespeare_search": ("optuna", []),
+    "trump_two_ways": ("grid", []),
+    "vanishing": ("grid", LAGS),
     "width_x_depth": ("grid", [f"hidden_size-{width}_num_layers-{depth}" for width in (128, 256, 64) for depth in (1, 2, 3)]),
 }
 
