@@ -305,7 +305,7 @@ def test_words_outside_the_vocabulary_are_spelled(tmp_path, outputs, capsys):
     assert main(["evaluate", f"text={text}"]) == 0
     rows = table_of(capsys.readouterr().out)
     carried = rows["state carried over all of it"]
-    nats = sum(len(word) + 1 for word in (" but", " never", " again")) * math.log(len(set(" soitandw")) + 1)
+    nats = sum(len(word) + 1 for word in ("so", " but", " never", " again", " ")) * math.log(len(set(" soitandw")) + 1)
     assert rows["state carried over all of it, UNK spelled"] == pytest.approx(carried + nats / (7 * 100 + 4), abs=1e-4)
 
 
