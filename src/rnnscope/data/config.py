@@ -17,6 +17,8 @@ class CorpusConfig:
     val_sha256: str | None = None
     test_url: str | None = None
     test_sha256: str | None = None
+    inline: str | None = None
+    available_at: str | None = None
     packages: list[str] = field(default_factory=list)
     copy_lag: int | None = None
     copies: int = 20_000

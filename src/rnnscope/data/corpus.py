@@ -41,6 +41,8 @@ class Corpus:
         if self.config.copy_lag is not None:
             made = copy_task_file(self.config, self._cache_dir)
             return [Source(made, made.name)]
+        if self.config.inline:
+            return self._inline()
         return self._packages() if self.config.packages else self._files("")
 
     @property
@@ -66,9 +68,19 @@ class Corpus:
             missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
             if root.parent.name == PIPED:
                 missing += ", where what came through a pipe was kept"
-            raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
+            remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""
+            raise UserError(f"{key}={path}: {missing}: {remedy}give an existing file, folder or glob")
         found = [source for file, name in files for source in self._members(file, name)]
         return self._selected(found, include, f"{key}={root}")
+
+    def _inline(self) -> list[Source]:
+        """The text that the config itself holds, as a file of the cache, which goes by its content."""
+        content = (self.config.inline or "").encode("utf-8", "surrogatepass")
+        path = self._cache_dir / "inline" / f"{hashlib.sha256(content).hexdigest()[:32]}.txt"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return [Source(path, "inline")]
 
     def _members(self, path: Path, name: str) -> list[Source]:
         return members(path, name, self.config.reader_version, self.changes)

@@ -69,6 +69,7 @@ class RunOptions:
         parent: the run that it came from, for its record.
         extensions: Lightning callbacks, loggers and plug-ins that the command line names.
         cache: where encoded texts are kept; None for the cache of the outputs folder.
+        overridden: keys that were set otherwise than in the experiment whose numbers are expected.
         rendezvous: with the other processes that train along; None where there are none.
     """
 
@@ -79,4 +80,5 @@ class RunOptions:
     job: Job | None = None
     extensions: ExtensionsConfig = field(default_factory=ExtensionsConfig)
     cache: Path | None = None
+    overridden: tuple[str, ...] = ()
     rendezvous: Rendezvous | None = None
