@@ -136,13 +136,13 @@ def share_cores(others: OtherWork) -> None:
 
 
 def start(command: str, overrides: list[str], arguments: list[str]) -> int:
-    """Run a command's file: `run` takes its config. `train_from` is a form of `train`, which may sweep as well."""
+    """Run a command's file: `run` takes its config; `main`, of those that may sweep, the line. `train_from` is a form of `train`."""
     from rnnscope.config.compose import CommandLine, hydra_main
 
     name = command.partition("_")[0]
     line = CommandLine(command, overrides, [sys.argv[0], name, *arguments])
     module = importlib.import_module(f"rnnscope.commands.{name}")
-    return module.main(line) if name == "train" else hydra_main(line, module.run)
+    return module.main(line) if hasattr(module, "main") else hydra_main(line, module.run)
 
 
 def check_arguments(command: str, arguments: list[str]) -> None:

@@ -18,7 +18,7 @@ VERBATIM = {
     "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt")}},
     "train_from": {"from": "parent", "data": "data"},
     "resume": {"run": "run", "data": "data", "text": "data"},
-    "reproduce": {"run": "run", "data": "data", "text": "data"},
+    "reproduce": {"run": "run", "sweep": "of_sweep", "data": "data", "text": "data"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
     "evaluate": {"run": "run", "data": "data", "text": "text"},
     "compare": {

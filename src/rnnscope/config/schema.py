@@ -102,8 +102,10 @@ class ResumeConfig(ExtensionsConfig):
 @dataclass
 class ReproduceConfig(ExtensionsConfig):
     run: str = "latest"
+    of_sweep: str | None = None
     until: int | None = None
     data: str | None = None
+    json: bool = False
 
 
 @dataclass
