@@ -134,7 +134,9 @@ def latex(text: str) -> Share:
     return matched((name, which == "begin") for which, name in LATEX.findall(text))
 
 
-C_TOKEN = re.compile(r"""/\*.*?\*/|//[^\n]*|^[ \t]*\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\d[\w.]*|\w+|->|\S""", re.S | re.M)
+C_TOKEN = re.compile(
+    r"""/\*.*?\*/|//[^\n]*|^[ \t]*\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\d[\w.]*|\w+|->|\S""", re.S | re.M
+)
 C_KEYWORDS = set("if else for while do return goto case default break continue switch sizeof".split())
 C_DECLARATION = re.compile(r"(?:[A-Za-z_]\w* )+(?:\* )*([A-Za-z_]\w*)(?= [=,\[]|$)")
 C_FURTHER = re.compile(r", (?:\* )*([A-Za-z_]\w*)(?= [=,\[]|$)")  # int i, *j

@@ -163,7 +163,9 @@ def find_sweep(typed_name: str) -> Path:
     if len(near) == 1:
         return root / near[0]
     known = ", ".join((near or names)[:6])
-    raise UserError(f"sweep={typed_name}: {f'fits {len(near)} sweeps' if near else 'there is no such sweep'} under {root}: {known}")
+    raise UserError(
+        f"sweep={typed_name}: {f'fits {len(near)} sweeps' if near else 'there is no such sweep'} under {root}: {known}"
+    )
 
 
 def jobs_of(sweep: Path) -> dict[str, RunFolder]:
