@@ -48,9 +48,11 @@ def stop_diverged(task: LanguageModelTask, what: str) -> None:
 
 
 def lost_parameters(model: nn.Module) -> str:
-    """Return which of a model's parameters is the first, in the model's order, with a value that is not finite."""
+    """Return the first of a model's parameters, in its own order, that is not finite; where all are, the largest."""
     values = dict(model.named_parameters())
     lost = [name for name, value in values.items() if not value.isfinite().all()]
     if not lost:
-        return "though all parameters are finite"
+        sizes = {name: float(value.detach().abs().max()) for name, value in values.items()}
+        largest = max(sizes, key=lambda name: sizes[name])
+        return f"though all parameters are finite: the largest value is {sizes[largest]:.3g}, in {largest}"
     return f"{lost[0]} is the first of {len(lost)} parameters (of {len(values)}) that are not finite"
