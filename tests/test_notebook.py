@@ -35,7 +35,6 @@ def pictures(outputs: list[Any]) -> int:
     return sum("image/png" in output.get("data", {}) for output in outputs)
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_first_notebook_runs(tmp_path, monkeypatch):
     """It trains, looks at the curves, trains on and reproduces."""
@@ -51,7 +50,6 @@ def test_the_first_notebook_runs(tmp_path, monkeypatch):
     assert "steps/s]" in text  # a progress bar, though nothing here is a terminal
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_notebook_that_looks_inside_runs(tmp_path, monkeypatch):
     """It draws units and gates, and the loss that it adds up step by step is that of `score`."""

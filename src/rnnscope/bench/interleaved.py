@@ -104,6 +104,8 @@ def bare_loop(training: Training) -> BareLoop:
 class Timed(Callback):
     """Another callback, with the seconds that it takes after steps."""
 
+    name = "Timed"
+
     def __init__(self, inner: Callback) -> None:
         self.inner, self.seconds = inner, 0.0
 

@@ -23,12 +23,8 @@ from rnnscope.model.sampling import generate
 from rnnscope.runs.environment import cpu_name, gpu_names
 
 SELDOM = ["trainer.val_every=1000", "trainer.checkpoint_every=1000"]
-ON_GPU = [
-    *SELDOM,
-    "monitor.updates_every=500",
-    "monitor.histograms_every=500",
-    "monitor.activations_every=3000",
-]  # where a thousand steps take a second
+LOOKS = ["monitor.updates_every=500", "monitor.histograms_every=500", "monitor.activations_every=3000"]
+ON_GPU = [*SELDOM, *LOOKS]  # where a thousand steps take a second
 
 
 def shape(layers: int, hidden: int, batch: int, window: int) -> list[str]:

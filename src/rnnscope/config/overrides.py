@@ -18,13 +18,14 @@ VERBATIM = {
     "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt")}},
     "train_from": {"from": "parent", "data": "data"},
     "resume": {"run": "run", "data": "data", "text": "data"},
-    "reproduce": {"run": "run", "data": "data", "text": "data"},
+    "reproduce": {"run": "run", "sweep": "of_sweep", "data": "data", "text": "data"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
     "evaluate": {"run": "run", "data": "data", "text": "text"},
     "compare": {
         **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
         "with": "other",
     },
+    "gradcheck": {"run": "run"},
     "bench": {},
 }
 EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that a recorded config never has

@@ -56,7 +56,9 @@ class LanguageModel(nn.Module):
     def _initialize(self, config: ModelConfig) -> None:
         init, scale = config.init, config.init_scale
         if self.embedding is not None and (init != "torch" or config.tied_weights):
-            initialize_matrix(self.embedding.weight, init, scale)  # torch's own N(0, 1) would drown a tied head
+            weight = self.embedding.weight  # (V, features)
+            one_hot = init == "fan_in" and not config.tied_weights  # an embedding is a layer over a one-hot of V inputs
+            initialize_matrix(weight.t() if one_hot else weight, init, scale)  # torch's own N(0, 1) would drown a tied head
         for layer in self.cells:
             initialize_layer(layer, self.cell, init, scale, config.forget_bias)
         if init != "torch":

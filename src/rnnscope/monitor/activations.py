@@ -56,7 +56,7 @@ class Activations(Callback):
         with torch.enable_grad():
             found = tracer.trace(inputs, parts)
             lags = gradient_by_lag(task.model, found, targets[-1])
-        layers = values_of(found, targets != IGNORE)
+        layers = values_of(found, before_padding(targets))
         self.board.scalars(task.step, {**statistics(layers, task.model.cell.state_parts), **through_time(lags)})
         self.board.histograms(task.step, histograms(layers))
 
@@ -68,6 +68,11 @@ def _cloned(layer: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
 def fullest(targets: Tensor) -> Tensor:
     """Return the columns of `targets` (batch, time) with the most real ones, at most `COLUMNS`."""
     return (targets != IGNORE).sum(1).argsort(descending=True, stable=True)[:COLUMNS].sort().values
+
+
+def before_padding(targets: Tensor) -> Tensor:
+    """Return which tokens (time, batch) come no later than a real one of `targets` in their column."""
+    return (targets != IGNORE).flip(0).cumsum(0).flip(0) > 0
 
 
 def values_of(found: Trace, real: Tensor) -> list[dict[str, Tensor]]:

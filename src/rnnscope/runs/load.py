@@ -65,6 +65,11 @@ class LoadedRun:
         """The keys of its dataset, of which an older run lacks some."""
         return value_at(self.config, "dataset") or {}
 
+    @property
+    def generator(self) -> TextGenerator:
+        """What begins and ends its texts, and makes text of ids."""
+        return TextGenerator(self.vocabulary, self._dataset)
+
     def sample(self, prompt: str = "", length: int = 500, **how: Any) -> str:
         """Return generated text, the prompt in front. `how` is what `stream` takes."""
         return prompt + "".join(pieces[0] for pieces in self.stream(prompt, length, **how))
@@ -107,8 +112,7 @@ class LoadedRun:
         check_text(stop or "", "stop")
         seed = secrets.randbits(32) if seed is None else seed
         limits = {"top_k": top_k, "top_p": top_p, "minimum_length": minimum_length}
-        generator = TextGenerator(self.vocabulary, self._dataset)
-        return generator.stream(self.model, prompt, length, [temperature] * count, int(seed), stop, unknown, **limits)
+        return self.generator.stream(self.model, prompt, length, [temperature] * count, int(seed), stop, unknown, **limits)
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
