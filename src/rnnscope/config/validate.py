@@ -40,7 +40,7 @@ TEMPERATURES = 100  # samples at each look
 DEPTH = 8  # of nesting; the schema has three
 AT_LEAST_ONE = {
     "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
-    "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
+    "monitor": ("scalars_every", "updates_every", "histograms_every", "activations_every", "samples_every", "lines_every"),
 }
 FLOAT32 = 1e-38, 1e38  # what training computes with holds no smaller or larger sizes
 MAY_BE_INFINITE = ("trainer.max_minutes", "trainer.checkpoint_minutes", "trainer.clip_norm", "trainer.clip_value")
