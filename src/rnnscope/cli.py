@@ -120,7 +120,7 @@ def hand_over(command: str, arguments: list[str]) -> int:
 
 
 def start(command: str, overrides: list[str], arguments: list[str]) -> int:
-    """Run a command's file: `run` takes its config; `main`, of those that may sweep, the line. `train_from` is a form of `train`."""
+    """Run a command's file: `run` takes its config, and `main`, where it may sweep, the line. `train_from` is a form of `train`."""
     from rnnscope.config.compose import CommandLine, hydra_main
 
     name = command.partition("_")[0]

@@ -22,7 +22,7 @@ VERBATIM = {
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
     "evaluate": {"run": "run", "data": "data", "text": "text"},
     "compare": {
-        **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
+        **{key: key for key in ("folder", "sort", "filter", "columns", "group", "output", "html", "run")},
         "with": "other",
     },
     "bench": {},

@@ -79,6 +79,7 @@ class SearchConfig:
     sampler: str = "tpe"
     seed: int = 1
     pruner: str | None = None
+    seeds: int = 1
     retry_failed: bool = False
     seconds: float = 10.0
 
@@ -143,7 +144,10 @@ class CompareConfig:
     filter: str | None = None
     columns: str | None = None
     limit: int | None = None
+    group: str | None = None
+    reproductions: bool = False
     format: str | None = None
+    json: bool = False
     output: str | None = None
     html: str | None = None
     run: str | None = None
