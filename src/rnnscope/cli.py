@@ -20,10 +20,12 @@ COMMANDS = {
     "sample": "generate text from a run                   rnnscope sample prompt='def main(' temperature=0.7",
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
+    "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 CONFIGS = ("job", "hydra", "all")
+ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists without one
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
 USAGE = """usage: rnnscope <command> [key=value ...]
@@ -72,7 +74,7 @@ def run_command(command: str, arguments: list[str]) -> int:
         command = "train_from"
     try:
         check_folder()
-        return hand_over(command, arguments)
+        return hand_over(command, with_action(arguments) if command == "runs" else arguments)
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
             raise
@@ -89,6 +91,21 @@ def run_command(command: str, arguments: list[str]) -> int:
         if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
         return complain(as_typed(message, arguments))
+
+
+def with_action(arguments: list[str]) -> list[str]:
+    """Return the arguments of `rnnscope runs` with what it is to do, a word of its own, as a key.
+
+    Raises:
+        UserError: for a word that it does not know.
+    """
+    word = arguments[0] if arguments else ""
+    if not word or "=" in word or word.startswith("-"):
+        return arguments
+    if word not in ACTIONS:
+        known = ", ".join(ACTIONS)
+        raise UserError(f"runs {word}: unknown{closest(word, list(ACTIONS))} Choose from {known}; without one, runs lists")
+    return [f"action={word}", *arguments[1:]]
 
 
 def check_folder() -> None:
@@ -120,7 +137,7 @@ def hand_over(command: str, arguments: list[str]) -> int:
 
 
 def start(command: str, overrides: list[str], arguments: list[str]) -> int:
-    """Run a command's file: `run` takes its config, and `main`, where it may sweep, the line. `train_from` is a form of `train`."""
+    """Run a command's file: `run` takes its config; `main`, where it may sweep, the line. `train_from` is a form of `train`."""
     from rnnscope.config.compose import CommandLine, hydra_main
 
     name = command.partition("_")[0]

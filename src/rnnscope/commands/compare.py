@@ -154,11 +154,8 @@ def write_page(
     for complaint in complaints:
         warn(complaint)
     write_file("html", path, text)
-    print(
-        printable(
-            f"wrote {path}: {plural(len(runs), 'group' if groups else 'run')}, {len(text.encode()) / 1e6:.2f} MB; open it in a browser"
-        )
-    )
+    counted = plural(len(runs), "group" if groups else "run")
+    print(printable(f"wrote {path}: {counted}, {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
 
 
 def compare_two(config: CompareConfig) -> None:

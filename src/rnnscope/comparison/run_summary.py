@@ -77,7 +77,9 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     facts: dict[str, Value] = {"run": name, "folder": str(folder.path), "status": status_of(record)}
     facts |= {fact: _number(record, key) for fact, key in NUMBERS.items()}
     facts |= {fact: _text(record, key) for fact, key in TEXTS.items()}
-    facts["reproduces"] = _text(record, "parent.path") if record.get("parent.reproduced", bool) else None
+    facts["parent"] = _text(record, "parent.path")
+    facts["reproduces"] = facts["parent"] if record.get("parent.reproduced", bool) else None
+    facts["verdict"] = _text(record, "verdict.kind")
     marked, odd = _marks(folder)
     config = _config(record)
     newest, complaint = _newest(folder, facts, config)

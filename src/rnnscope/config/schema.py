@@ -27,6 +27,7 @@ class ExtensionsConfig:
     logger: dict[str, Any] = field(default_factory=dict[str, Any])
     callback_classes: list[str] = field(default_factory=list[str])
     plugins: list[str] = field(default_factory=list[str])
+    notify: str | None = None
 
     @property
     def in_lightning(self) -> bool:
@@ -35,12 +36,13 @@ class ExtensionsConfig:
 
     def alone(self) -> "ExtensionsConfig":
         """Return these keys without those of a command."""
-        return ExtensionsConfig(self.callbacks, self.logger, self.callback_classes, self.plugins)
+        return ExtensionsConfig(self.callbacks, self.logger, self.callback_classes, self.plugins, self.notify)
 
     def words(self) -> list[str]:
         """Return the words of a command line that ask for the same."""
         named = {key: list(getattr(self, key)) for key in ("callbacks", "logger", "callback_classes", "plugins")}
-        return [f"{key}=[{','.join(names)}]" for key, names in named.items() if names]
+        words = [f"{key}=[{','.join(names)}]" for key, names in named.items() if names]
+        return [*words, *([f"notify={self.notify}"] if self.notify else [])]
 
 
 @dataclass
@@ -134,6 +136,7 @@ class EvaluateConfig:
     lines: bool = False
     precision: str = "auto"
     window: int = 256
+    json: bool = False
     plugins: list[str] = field(default_factory=list[str])
 
 
@@ -155,6 +158,20 @@ class CompareConfig:
 
 
 @dataclass
+class RunsConfig:
+    action: str | None = None
+    run: str | None = None
+    filter: str | None = None
+    folder: str | None = None
+    tags: str | None = None
+    note: str | None = None
+    name: str | None = None
+    older_than: str | None = None
+    yes: bool = False
+    json: bool = False
+
+
+@dataclass
 class BenchConfig:
     seconds: float = 40.0
     accelerator: str = "auto"
@@ -170,6 +187,7 @@ COMMANDS = {
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
+    "runs": RunsConfig,
     "bench": BenchConfig,
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}
