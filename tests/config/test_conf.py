@@ -63,7 +63,7 @@ def explained(text: str, group: str = "") -> set[str]:
     """Return the dotted keys of a yaml text that have a comment on their line or right above it."""
     found, above, sections = set(), False, {}
     for line in text.splitlines():
-        if match := re.match(r"( *)([\w.]+):(.*)", line):
+        if match := re.match(r"( *)\"?([\w.]+)\"?:(.*)", line):
             indent = len(match[1])
             sections = {deep: name for deep, name in sections.items() if deep < indent} | {indent: match[2]}
             if above or "#" in match[3]:
@@ -135,11 +135,11 @@ def test_help_offers_every_choice_and_no_schema(capsys):
         ("rnnscope sample m", ["minimum_length="]),
         (
             "rnnscope evaluate ",
-            ["checkpoint=", "data=", "lines=", "plugins=", "precision=", "run=", "split=", "text=", "window="],
+            ["checkpoint=", "data=", "json=", "lines=", "plugins=", "precision=", "run=", "split=", "text=", "window="],
         ),
         ("rnnscope compare w", ["with="]),
         ("rnnscope compare o", ["output="]),
-        ("rnnscope resume ", ["data=", "monitor.", "optimizer.", "run=", "schedule.", "text=", "trainer."]),
+        ("rnnscope resume ", ["data=", "monitor.", "notify=", "optimizer.", "run=", "schedule.", "text=", "trainer."]),
         ("rnnscope resume optimizer.l", ["optimizer.lr="]),
         ("rnnscope nosuch x", []),
     ],
