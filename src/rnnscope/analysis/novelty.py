@@ -70,7 +70,7 @@ def new_lines(text: str, known: set[str]) -> Share:
 
 def text_of(vocabulary: Vocabulary, stream: np.ndarray) -> str:
     """Return the text of a stream; what START and END surround stands on lines of its own."""
-    ends = [] if vocabulary.level == "byte" else [vocabulary.start, vocabulary.end]
+    ends = [] if vocabulary.end is None else [vocabulary.start, vocabulary.end]
     cuts = np.flatnonzero(np.isin(stream, ends))
     parts = np.split(stream, cuts + 1)
     texts = [vocabulary.decode(part[:-1] if part.size and part[-1] in ends else part) for part in parts if part.size]

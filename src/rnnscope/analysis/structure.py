@@ -54,7 +54,7 @@ def matched(marks: Iterable[tuple[str, bool]]) -> Share:
 
 def brackets(text: str) -> Share:
     """How many brackets, and quotation marks that have a direction, match."""
-    return matched((PAIRS.get(mark, mark), mark not in PAIRS) for mark in re.findall(r"[()\[\]{}“”«»]", text))
+    return matched((PAIRS.get(mark) or mark, mark not in PAIRS) for mark in re.findall(r"[()\[\]{}“”«»]", text))
 
 
 def quotes(text: str) -> Share:
@@ -134,8 +134,10 @@ def latex(text: str) -> Share:
     return matched((name, which == "begin") for which, name in LATEX.findall(text))
 
 
-C_TOKEN = re.compile(r"""/\*.*?\*/|//[^\n]*|^[ \t]*\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\d[\w.]*|\w+|->|\S""", re.S | re.M)
-C_KEYWORDS = set("if else for while do return goto case default break continue switch sizeof".split())
+C_TOKEN = re.compile(
+    r"""/\*.*?\*/|//[^\n]*|^[ \t]*\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\d[\w.]*|\w+|->|\S""", re.S | re.M
+)
+C_KEYWORDS = {"if", "else", "for", "while", "do", "return", "goto", "case", "default", "break", "continue", "switch", "sizeof"}
 C_DECLARATION = re.compile(r"(?:[A-Za-z_]\w* )+(?:\* )*([A-Za-z_]\w*)(?= [=,\[]|$)")
 C_FURTHER = re.compile(r", (?:\* )*([A-Za-z_]\w*)(?= [=,\[]|$)")  # int i, *j
 C_VARIABLE = re.compile(r"(?<![.>] )(?<!struct )\b(?=\w*[a-z])[A-Za-z_]\w*\b(?! [(:])")  # macros are in capitals

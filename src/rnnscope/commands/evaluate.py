@@ -18,3 +18,5 @@ def run(config: EvaluateConfig) -> None:
     unknown = f"{100 * report.unknown:.2f} % unknown"
     print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
     print("\n".join(table(report, loaded.vocabulary.level == "word")))
+    if report.generated:
+        print(printable("\n".join(["", *report.generated])))

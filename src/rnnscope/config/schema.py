@@ -131,6 +131,10 @@ class EvaluateConfig:
     lines: bool = False
     precision: str = "auto"
     window: int = 256
+    ngram: int | None = 10
+    samples: int | None = None
+    length: int = 1000
+    temperatures: list[float] = field(default_factory=lambda: [1.0, 0.2])
     plugins: list[str] = field(default_factory=list[str])
 
 
