@@ -13,6 +13,7 @@ from rnnscope.analysis.compressors import xz_nats
 from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
 from rnnscope.analysis.generated import report as lines_on
 from rnnscope.analysis.ngram import NGram, check_order
+from rnnscope.analysis.novelty import text_of
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to, text_name
@@ -130,6 +131,16 @@ def _compare_with_training(
         columns |= {} if ngram is None else {f"{ngram.order}-gram": ngram_samples(ngram, loaded, *size)}
         columns["real text"] = real_texts(stream, data.given, loaded.vocabulary, *size)
         report.generated = list(lines_on(columns, Training.of(loaded.vocabulary, training, strings)))
+
+
+def training_lines(run: LoadedRun) -> set[str]:
+    """Return the lines of the text that a run was trained on.
+
+    Raises:
+        UserError: where the text is not there, or has changed.
+    """
+    recorded = from_plain(run.config, str(run.folder.config))
+    return set(text_of(run.vocabulary, _own_data(run, recorded, "train").stream("train")).splitlines())
 
 
 def score_lines(config: EvaluateConfig) -> Iterator[str]:

@@ -118,6 +118,7 @@ class SampleConfig:
     stop: str | None = None
     minimum_length: int = 0
     unknown: str = "refuse"
+    novel: bool = False
     plugins: list[str] = field(default_factory=list[str])
 
 

@@ -1,7 +1,7 @@
 """Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -17,7 +17,8 @@ from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import generate
 
-UNKNOWN = ("refuse", "skip", "replace")
+UNKNOWN = ("refuse", "skip", "replace", "rare")
+RARE = 10  # the rarest of so many tokens of a vocabulary are its rare words
 TEXTS = 10  # on a card of a dataset of samples, at least
 
 
@@ -84,9 +85,13 @@ class TextGenerator:
 
         `limits`: top_k, top_p and minimum_length of `SamplingOptions`.
         """
-        ids = self.begin(prompt, unknown)
-        rows = generate(model, ids, length, temperatures, self._options(**limits), seed)
-        return _pieces(rows, [_Text(self.vocabulary, clean(stop or "", self.dataset)) for _ in temperatures])
+        ids, options = self.begin(prompt, unknown), self._options(**limits)
+        rare = None
+        if unknown == "rare":
+            options = replace(options, never=tuple(id for id in options.never if id != self.vocabulary.unk))
+            rare = np.random.default_rng(seed)
+        rows = generate(model, ids, length, temperatures, options, seed)
+        return _pieces(rows, [_Text(self.vocabulary, clean(stop or "", self.dataset), rare) for _ in temperatures])
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
         """Return texts to judge a training by, without the prompt: for each of `temperatures` about `length` tokens.
@@ -165,15 +170,20 @@ def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[
 
 
 class _Text:
-    """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it."""
+    """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it.
 
-    def __init__(self, vocabulary: Vocabulary, stop: str) -> None:
-        self.decoder = vocabulary.decoder()
+    With `rare` UNK becomes one of the rarest words of the vocabulary, which has nothing of those that UNK stands for.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, stop: str, rare: np.random.Generator | None) -> None:
+        self.decoder, self.rare, self.unk, self.size = vocabulary.decoder(), rare, vocabulary.unk, len(vocabulary)
         self.stop, self.tail, self.ended = stop, "", False
 
     def feed(self, id: int | None) -> str:
         if id is None:
             return self.finish()
+        if id == self.unk and self.rare is not None:
+            id = int(self.rare.integers(min(self.size - self.size // RARE, self.size - 1), self.size))
         return "" if self.ended else self._add(self.decoder.feed(id))
 
     def finish(self) -> str:
