@@ -29,10 +29,8 @@ def test_xz_is_what_a_file_of_both_takes_more():
     training, text = draw.integers(0, 256, (2, 3000)).astype(np.uint8)
     assert xz_nats(text, training) == pytest.approx(math.log(256), rel=0.02)  # random bytes
     assert xz_nats(training, training) < 0.2  # a repetition
-    grown = len(lzma.compress(training.tobytes() + text[1:].tobytes(), preset=9)) - len(
-        lzma.compress(training.tobytes(), preset=9)
-    )
-    assert xz_nats(text, training) * 2999 == pytest.approx(grown * 8 * math.log(2))
+    both, before = (len(lzma.compress(part.tobytes(), preset=9)) for part in (np.append(training, text[1:]), training))
+    assert xz_nats(text, training) * 2999 == pytest.approx((both - before) * 8 * math.log(2))
 
 
 def test_evaluate_has_an_n_gram_and_xz_beside_the_run(trained, story, capsys):

@@ -8,7 +8,7 @@ import numpy as np
 
 from rnnscope.analysis.ngram import NGram
 from rnnscope.analysis.novelty import LENGTHS, LOOP, Matches, new_lines, repeated, text_of
-from rnnscope.analysis.structure import Share, known_words, measure, total, words_of
+from rnnscope.analysis.structure import Share, known_words, measure, measures, total, words_of
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.format import plural, table_lines
@@ -93,12 +93,13 @@ def real_texts(stream: np.ndarray, given: int | None, vocabulary: Vocabulary, co
 def report(columns: dict[str, list[np.ndarray]], training: Training) -> Iterator[str]:
     """Yield what is found of the texts of each column: a table, and then the longest passages.
 
-    A rule that does not apply to the real text, which is the last column, is left out.
+    A rule that the real text, which is the last column, never obeys is one of a different kind of text, and left out.
     """
     found = {name: Findings.of(texts, training) for name, texts in columns.items()}
     real = list(found.values())[-1]
     rows = [["", *found]]
-    names = [name for name, share in real.shares.items() if share.total]
+    rules = measures()
+    names = [name for name, share in real.shares.items() if (share.good if name in rules else share.total)]
     rows += [[name, *(percent(each.shares[name]) for each in found.values())] for name in names]
     rows.append(["longest copied passage, in tokens", *(f"{each.copied:,}" for each in found.values())])
     yield from table_lines(rows)
