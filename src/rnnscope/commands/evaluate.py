@@ -31,6 +31,8 @@ def run(config: EvaluateConfig) -> None:
     unknown = f"{100 * report.unknown:.2f} % unknown"
     print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
     print("\n".join(table(report, loaded.vocabulary.level == "word")))
+    if report.generated:
+        print(printable("\n".join(["", *report.generated])))
 
 
 def values_of(report: "Report") -> dict[str, Any]:
@@ -49,4 +51,5 @@ def values_of(report: "Report") -> dict[str, Any]:
         }
         for name, score in report.scores.items()
     }
-    return {"source": report.source, "unknown": report.unknown, "scores": scores, "unigram": known(report.unigram)}
+    baselines = {name: known(nats) for name, nats in {"unigram": report.unigram, **report.baselines}.items()}
+    return {"source": report.source, "unknown": report.unknown, "scores": scores, **baselines}

@@ -125,6 +125,7 @@ class SampleConfig:
     stop: str | None = None
     minimum_length: int = 0
     unknown: str = "refuse"
+    novel: bool = False
     plugins: list[str] = field(default_factory=list[str])
 
 
@@ -139,6 +140,10 @@ class EvaluateConfig:
     precision: str = "auto"
     window: int = 256
     json: bool = False
+    ngram: int | None = 10
+    samples: int | None = None
+    length: int = 1000
+    temperatures: list[float] = field(default_factory=lambda: [1.0, 0.2])
     plugins: list[str] = field(default_factory=list[str])
 
 
