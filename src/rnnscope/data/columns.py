@@ -62,7 +62,6 @@ class _Dialect:
     header: bool
 
     def rows(self, lines: "_Lines") -> Iterator[list[str]]:
-        csv.field_size_limit(sys.maxsize)
         for row in csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True):
             lines.open = False
             yield row
@@ -109,6 +108,7 @@ def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suff
 
 
 def _first_row(sample: str, delimiter: str) -> list[str]:
+    csv.field_size_limit(sys.maxsize)
     for escape, strict in ((None, True), ("\\", True), (None, False)):  # the last for a row longer than the sample
         with suppress(csv.Error):
             return next(csv.reader(split_lines([sample]), delimiter=delimiter, escapechar=escape, strict=strict), [])
