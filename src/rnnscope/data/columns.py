@@ -16,6 +16,7 @@ from rnnscope.data.lines import line_fed, split_lines
 from rnnscope.errors import UserError
 
 SAMPLE = 1 << 16  # characters from which the dialect is told
+SNIFFED = 1 << 12  # of them for Python's sniffer, whose time grows with their square
 DELIMITERS = (",", ";", "\t", "|")
 NOT_JSON = (ValueError, RecursionError)  # the second of what is nested too deeply
 SEP_LINE = re.compile(r'"?sep=(.)"?\r?\n')  # how Excel is told the delimiter
@@ -96,7 +97,7 @@ def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suff
     else:
         index = int(config.column) - 1 if config.column.isdecimal() else -1
         with suppress(csv.Error):
-            sniffed = csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
+            sniffed = csv.Sniffer().sniff(sample[:SNIFFED], "".join(DELIMITERS)).delimiter
             candidates.sort(key=lambda candidate: candidate != sniffed)
         chosen = next((candidate for candidate in candidates if 0 <= index < len(rows[candidate])), None)
         if chosen is None:
