@@ -1,3 +1,4 @@
+import hashlib
 import os
 import sysconfig
 import zipfile
@@ -167,6 +168,24 @@ def test_bad_packages():
         corpus(packages=["no_such_package"]).find()
     with user_error("dataset.corpus.packages", "hypothesis", package_path("hypothesis"), "dataset.corpus.include", "exclude"):
         corpus(packages=["hypothesis"], include=["*.f90"]).find()
+
+
+def test_the_shuffled_files_of_a_glob_keep_their_order_where_the_folder_moves(tmp_path):
+    def order(place: str, version: int) -> list[str]:
+        folder = tmp_path / place / "plays"
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(12):
+            (folder / f"{number}.txt").write_text("text")
+        found = corpus(f"{folder.parent}/pl*/*.txt", shuffle=True, reader_version=version).find()["train"]
+        return [source.path.name for source in found]
+
+    assert order("here", 3) == order("somewhere/else", 3) == sorted(order("here", 3), key=lambda name: sha256(f"plays/{name}"))
+    whole = [sha256(f"{tmp_path}/here/plays/{name}") for name in order("here", 2)]
+    assert whole == sorted(whole)
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_a_text_that_the_config_holds(tmp_path):

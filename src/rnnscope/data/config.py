@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-READER_VERSION = 2  # of a new run; a run that has none recorded has 1
+READER_VERSION = 3  # of a new run; a run that has none recorded has 1
 
 
 @dataclass

@@ -59,10 +59,8 @@ def check_dataset(config: DatasetConfig) -> None:
     if config.encoding_errors not in ENCODING_ERRORS:
         raise UserError(f"dataset.encoding_errors={config.encoding_errors}: use {', '.join(ENCODING_ERRORS)}")
     check_delimiter(config.corpus)
-    if config.corpus.reader_version not in (1, READER_VERSION):
-        raise UserError(
-            f"dataset.corpus.reader_version={config.corpus.reader_version}: use {READER_VERSION}; older runs have 1"
-        )
+    if not 1 <= (version := config.corpus.reader_version) <= READER_VERSION:
+        raise UserError(f"dataset.corpus.reader_version={version}: use {READER_VERSION}; older runs have 1 or more")
     Cleaner(config)
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
