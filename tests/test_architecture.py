@@ -29,7 +29,7 @@ ARROWS = {  # part -> the parts below it, which it may import
     "comparison": {"config", "runs", "training", "model", "data"} | BOTTOM,
     "pipeline": {"config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
     "bench": {"pipeline", "config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
-    "sweeps": {"pipeline", "comparison", "config", "runs"} | BOTTOM,
+    "sweeps": {"pipeline", "comparison", "config", "monitor", "runs"} | BOTTOM,
     "__init__": {"pipeline", "config", "runs", "training", "data"},
     "__main__": {"cli"},
 }

@@ -51,7 +51,9 @@ def reproduce(
     if until is not None and until < 1:
         raise UserError(f"until={until} must be at least 1")
     if until is not None and (first := next((int(row["step"]) for row in read_rows(parent.metrics)), stop)) > until:
-        raise UserError(f"until={until}: {parent.path} recorded nothing before step {first} to compare with; give until={first}")
+        raise UserError(
+            f"until={until}: {parent.path} recorded nothing before step {first} to compare with; give until={first}"
+        )
     segments = trained_segments(asdict(config), record, stop, looked)
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
