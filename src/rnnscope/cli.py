@@ -26,6 +26,7 @@ COMMANDS = {
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
+PRINTING = ("sample", "compare")  # commands that write nothing but what they print, or files whose errors name them
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
@@ -77,7 +78,9 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
         command = "train_from"
     try:
         check_folder()
-        return hand_over(command, arguments, others)
+        status = hand_over(command, arguments, others)
+        sys.stdout.flush()
+        return status
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
             raise
@@ -90,10 +93,24 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
     except Exception as error:
         from rnnscope.config.hydra_errors import advice
 
-        message = advice(error, command)
+        message = unwritten(error, command) or advice(error, command)
         if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
         return complain(as_typed(message, arguments))
+
+
+def unwritten(error: Exception, command: str) -> str | None:
+    """Return why what was printed cannot be written, None where it can: then an error is about something else."""
+    unnamed = isinstance(error, OSError) and not isinstance(error, BrokenPipeError) and error.filename is None
+    try:
+        sys.stdout.flush()
+        found = error if unnamed and command in PRINTING else None
+    except OSError as stuck:
+        found = stuck
+    if found is None:
+        return None
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more at its end
+    return f"the output cannot be written ({getattr(found, 'strerror', found)}): send it to a different place"
 
 
 def check_folder() -> None:

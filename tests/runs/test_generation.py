@@ -126,3 +126,22 @@ def test_numbers_that_training_cannot_use_are_refused_before_it(key, value, stor
     assert main(["train", f"text={story}", *TINY, *words]) == 1
     assert_says(error_line(capsys.readouterr().err), key)
     assert not list(outputs.glob("runs/*"))
+
+
+@pytest.mark.parametrize("words", ["space", "penn"])
+def test_a_space_stands_between_a_prompt_and_the_first_word(words, tmp_path, outputs):
+    text = tmp_path / "verses.txt"
+    text.write_text("cold winds blow ( hard ) .\n" * 200, encoding="utf-8")
+    keys = [
+        "dataset.level=word",
+        f"dataset.words={words}",
+        "dataset.start_end=line",
+        "optimizer.lr=0.03",
+        "trainer.val_every=30",
+    ]
+    train("dataset=text_files", f"dataset.corpus.path={text}", *keys, "monitor.sample_prompt=cold winds", "schedule=constant")
+    run = rnnscope.load()
+    assert run.sample("cold winds", 1, temperature=0.0) == "cold winds blow"
+    assert run.sample("cold winds ", 1, temperature=0.0) == "cold winds blow"
+    assert run.sample("winds blow (", 1, temperature=0.0) == f"winds blow ({'' if words == 'penn' else ' '}hard"
+    assert samples_of(run.folder.path)[0]["text"].startswith(" blow")

@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
 from rnnscope.data.module import TextData
+from rnnscope.data.vocabulary import SPECIALS, UNK
 from rnnscope.errors import UserError, WrongEncoding
 from rnnscope.format import plain, table_lines
 from rnnscope.model.precision import resolve_device, resolve_precision
@@ -30,13 +31,17 @@ BLOCK = 1 << 22  # ids counted at a time
 
 @dataclass
 class Report:
-    """Scores by protocol and two baselines over the same tokens; `unknown` is the share of UNK among them."""
+    """Scores by protocol and two baselines over the same tokens; `unknown` is the share of UNK among them.
+
+    `spelling`: nats per token of spelling each UNK besides, as `spelling_nats` does; None where that cannot be said.
+    """
 
     source: str
     scores: dict[str, Score]  # by protocol
     unigram: float  # nats per token of guessing by the text's own token frequencies: its unigram entropy
     vocabulary_size: int
     unknown: float
+    spelling: float | None = None
 
     @property
     def uniform(self) -> float:
@@ -69,6 +74,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         entropy(counts.tolist()),
         len(loaded.vocabulary),
         0.0 if unk is None else float(counts[unk] / counts.sum()),
+        spelling=_spelling(data, counts, characters),
     )
 
 
@@ -95,6 +101,30 @@ def count_ids(stream: np.ndarray, size: int) -> np.ndarray:
     """Return how often each of `size` ids is in a stream, (size,): in blocks, as counting widens every id to 8 bytes."""
     blocks = (stream[at : at + BLOCK] for at in range(0, len(stream), BLOCK))
     return sum((np.bincount(block, minlength=size) for block in blocks), np.zeros(size, dtype=np.int64))
+
+
+def spelling_nats(tokens: Sequence[str], counts: np.ndarray, characters: int) -> float:
+    """Return what it costs to spell each UNK of a text blindly: without that, words do not compare with characters.
+
+    Each character of an UNK, and its end, is one of the distinct characters of the vocabulary or the end.
+
+    Args:
+        tokens: of the vocabulary, the special ones first.
+        counts: of each id in the text, (V,); without those that have no characters.
+        characters: of the whole text: those that its known tokens do not have are in an UNK.
+    """
+    known = sum(int(count) * len(token) for count, token in zip(counts[SPECIALS:], tokens[SPECIALS:], strict=True))
+    distinct = len(set().union(*tokens[SPECIALS:]))
+    return (characters - known + int(counts[UNK])) * math.log(distinct + 1)
+
+
+def _spelling(data: TextData, counts: np.ndarray, characters: int) -> float | None:
+    """Return `spelling_nats` per token of words whose characters are all there is in the text, else None."""
+    config, vocabulary = data.config, data.vocabulary
+    whole = vocabulary.level == "word" and vocabulary.words == "lossless" and not vocabulary.unk_in_text
+    if not whole or config.windows != "stream" or config.start_end is not None:
+        return None
+    return spelling_nats(vocabulary.tokens, counts, characters) / int(counts.sum())
 
 
 def entropy(counts: Iterable[int]) -> float:
@@ -164,8 +194,10 @@ def table(report: Report, words: bool) -> list[str]:
     """Return the report as lines: a row for each protocol and baseline."""
     first = next(iter(report.scores.values()))
     scale = first.tokens / first.characters / math.log(2)
+    spelled = report.spelling or 0.0
     rows = [
         *((name, score.loss, score.accuracy) for name, score in report.scores.items()),
+        *((f"{name}, UNK spelled", score.loss + spelled, None) for name, score in report.scores.items() if spelled),
         ("guessing by this text's frequencies", report.unigram, None),
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]

@@ -26,7 +26,8 @@ from rnnscope.model.scoring import sum_of_nats
 from rnnscope.runs.environment import cpu_name, gpu_names
 
 SELDOM = ["trainer.val_every=1000", "trainer.checkpoint_every=1000"]
-ON_GPU = [*SELDOM, "monitor.updates_every=500", "monitor.histograms_every=500"]  # where a thousand steps take a second
+LOOKS = ["monitor.updates_every=500", "monitor.histograms_every=500", "monitor.activations_every=3000"]
+ON_GPU = [*SELDOM, *LOOKS]  # where a thousand steps take a second
 
 
 def shape(layers: int, hidden: int, batch: int, window: int) -> list[str]:
@@ -88,6 +89,7 @@ def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
         yield f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}"
     for name, side in ((f"train {case}", turns.watched), ("  + validation", turns.everything)):
         yield f"{name:<15} {side.speed:>12,.0f} tokens/s   {side.speed / bare:.3f} of the bare loop, {precision}"
+    yield f"{'  activations':<15} {turns.activations:>12.2%} of the time, for the charts of activations and gates"
     yield f"{'  deterministic':<15} {turns.deterministic:>12.3f} of the speed with trainer.deterministic=false"
 
 

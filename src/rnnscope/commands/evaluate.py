@@ -1,6 +1,7 @@
 """`rnnscope evaluate`: score a run's model on its data or on any text."""
 
 from rnnscope.config.schema import EvaluateConfig
+from rnnscope.errors import UserError
 
 
 def run(config: EvaluateConfig) -> None:
@@ -8,6 +9,8 @@ def run(config: EvaluateConfig) -> None:
     from rnnscope.analysis.evaluate import evaluate_run, score_lines, table
     from rnnscope.format import printable
 
+    if config.text is not None and config.data is not None:
+        raise UserError("text= scores another text, data= says where the run's own lies now: give one of them")
     if config.lines:
         for row in score_lines(config):
             print(printable(row), flush=True)

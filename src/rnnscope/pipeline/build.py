@@ -83,6 +83,8 @@ def assemble(config: TrainConfig, say: Callable[[str], None], options: RunOption
     options = options or RunOptions()
     extensions = Extensions(options.extensions) if options.extensions.in_lightning else None
     hardware = find_hardware(config, options.recorded.resolved, say)
+    if extensions:
+        extensions.check(hardware.device)
     start = None if options.from_checkpoint else starting_run(config)
     data = make_data(config, options, start, say)
     model, initial = make_model(config, options, start, data, hardware)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from rnnscope.data.cleaning import clean
 from rnnscope.data.stream import encode_blocks
-from rnnscope.data.vocabulary import Vocabulary
+from rnnscope.data.vocabulary import Decoder, Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
@@ -88,7 +88,8 @@ class TextGenerator:
         """
         ids = self.begin(prompt, unknown)
         rows = self._checked(generate(model, ids, length, temperatures, self._options(**limits), seed))
-        return _pieces(rows, [_Text(self.vocabulary, clean(stop or "", self.dataset)) for _ in temperatures])
+        texts = [_Text(self._decoder(prompt, ids), clean(stop or "", self.dataset)) for _ in temperatures]
+        return _pieces(rows, texts)
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
         """Return texts to judge a training by, without the prompt: for each of `temperatures` about `length` tokens.
@@ -104,10 +105,22 @@ class TextGenerator:
             return [["".join(column)] for column in zip(*pieces, strict=True)]
         options = self._options(again=True)
         columns = [temperature for temperature in temperatures for _ in range(TEXTS)]
-        rows = self._checked(generate(model, self.begin(prompt), length, columns, options, seed))
-        texts = [[self.vocabulary.decode(ids) for ids in column] for column in _texts(rows, options.end, -(-length // TEXTS))]
+        begin = self.begin(prompt)
+        rows = self._checked(generate(model, begin, length, columns, options, seed))
+        texts = [[self._continued(prompt, begin, ids) for ids in one] for one in _texts(rows, options.end, -(-length // TEXTS))]
         cards = [texts[at : at + TEXTS] for at in range(0, len(texts), TEXTS)]
         return [list(chain(*card)) if heat else card[0][:1] for card, heat in zip(cards, temperatures, strict=True)]
+
+    def _decoder(self, prompt: str, ids: Tensor) -> Decoder:
+        """Return a decoder for what follows a prompt: of words without spaces, it knows whether one belongs in between."""
+        decoder = self.vocabulary.decoder()
+        if self.vocabulary.level == "word" and not prompt[-1:].isspace():
+            decoder.feed(int(ids[-1]))
+        return decoder
+
+    def _continued(self, prompt: str, begin: Tensor, ids: list[int]) -> str:
+        decoder = self._decoder(prompt, begin)
+        return "".join([decoder.feed(id) for id in ids]) + decoder.finish()
 
     def _checked(self, rows: Iterator[list[int | None]]) -> Iterator[list[int | None]]:
         for row in rows:
@@ -174,8 +187,8 @@ def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[
 class _Text:
     """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it."""
 
-    def __init__(self, vocabulary: Vocabulary, stop: str) -> None:
-        self.decoder = vocabulary.decoder()
+    def __init__(self, decoder: Decoder, stop: str) -> None:
+        self.decoder = decoder
         self.stop, self.tail, self.ended = stop, "", False
 
     def feed(self, id: int | None) -> str:
