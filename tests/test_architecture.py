@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "rnnscope"
-BOTTOM = {"errors", "allocator", "format", "paths", "cores", "lock", "text_io"}
+BOTTOM = {"errors", "allocator", "format", "paths", "cores", "lock", "text_io", "interrupts"}
 ARROWS = {  # part -> the parts below it, which it may import
     "errors": set(),
     "allocator": set(),
@@ -17,6 +17,7 @@ ARROWS = {  # part -> the parts below it, which it may import
     "paths": set(),
     "cores": set(),
     "lock": set(),
+    "interrupts": set(),
     "text_io": {"errors"},
     "data": BOTTOM,
     "model": BOTTOM,

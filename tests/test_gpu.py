@@ -76,6 +76,7 @@ GRAPHED = {
     "momentum": ["optimizer=sgd", "optimizer.momentum=0.9", "optimizer.nesterov=true", "trainer.clip_norm=null"],
     "clipped by value": ["optimizer=sgd", "optimizer.lr=0.5", "trainer.clip_norm=null", "trainer.clip_value=0.01"],
     "samples": ["dataset.windows=samples", "dataset.start_end=line", "model.dropout=0.2"],
+    "many_to_one": ["dataset.windows=many_to_one", "dataset.window_step=3"],
     "words": ["dataset.level=word", "model.tied_weights=true", "model.embedding_size=null", "schedule=plateau"],
 }
 

@@ -8,7 +8,6 @@ import pytest
 NOTEBOOK = Path(__file__).parents[1] / "examples" / "first_look.ipynb"
 
 
-@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_the_notebook_runs(tmp_path, monkeypatch):
     nbformat, nbclient = pytest.importorskip("nbformat"), pytest.importorskip("nbclient")

@@ -10,7 +10,9 @@ import os
 import sys
 
 from rnnscope.config.overrides import FOLDER, SWEEP, TAKING, as_typed, check_word, overrides_of, verbatim_of
+from rnnscope.cores import OtherWork, core_count
 from rnnscope.errors import UserError
+from rnnscope.interrupts import ended_by_signals, say_so
 from rnnscope.text_io import check_argument, check_text, prepare_output
 
 COMMANDS = {
@@ -21,6 +23,7 @@ COMMANDS = {
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
     "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
+    "gradcheck": "check gradients against finite differences  rnnscope gradcheck model=gru",
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
@@ -40,6 +43,7 @@ rnnscope -sc install=bash       print the script for shell completion (bash, zsh
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 1 for the user's mistakes, 130 after Ctrl-C."""
+    others = OtherWork()
     prepare_output()
     arguments = sys.argv[1:] if argv is None else argv
     if sys.platform == "win32":
@@ -56,7 +60,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments[0] not in COMMANDS:
         return complain(f"unknown command {arguments[0]!r}{closest(arguments[0], list(COMMANDS))} See rnnscope --help")
-    return run_command(arguments[0], arguments[1:])
+    with ended_by_signals():
+        return run_command(arguments[0], arguments[1:], others)
 
 
 def usage() -> str:
@@ -64,7 +69,7 @@ def usage() -> str:
     return USAGE.format(commands="\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items()))
 
 
-def run_command(command: str, arguments: list[str]) -> int:
+def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
     """Run `command`, and turn what goes wrong into one line."""
     import logging
 
@@ -74,13 +79,13 @@ def run_command(command: str, arguments: list[str]) -> int:
         command = "train_from"
     try:
         check_folder()
-        return hand_over(command, with_action(arguments) if command == "runs" else arguments)
+        return hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
             raise
         return 0
     except KeyboardInterrupt:
-        return 130
+        return say_so()
     except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -121,7 +126,7 @@ def check_folder() -> None:
         raise UserError(f"{where}: the folder you are in was deleted; change to one that exists") from None
 
 
-def hand_over(command: str, arguments: list[str]) -> int:
+def hand_over(command: str, arguments: list[str], others: OtherWork) -> int:
     """Import `command` and give it `arguments` as Hydra is to read them."""
     from rnnscope.config.compose import help_page
 
@@ -133,7 +138,18 @@ def hand_over(command: str, arguments: list[str]) -> int:
     if command != "train" and {"-h", "--help"} & set(arguments):
         print(help_page(command))
         return 0
+    share_cores(others)
     return start(command, overrides_of(command, arguments), arguments)
+
+
+def share_cores(others: OtherWork) -> None:
+    """Let threads that wait for each other sleep instead of spin, where other processes need the cores.
+
+    Training beside one busy process is then twice as fast, and a third slower on a quiet machine; no result depends on it.
+    OpenMP reads the setting when torch is imported.
+    """
+    if others.free() < core_count() - 0.5 and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def start(command: str, overrides: list[str], arguments: list[str]) -> int:

@@ -269,6 +269,31 @@ def test_samples_are_scored_one_by_one(tmp_path, monkeypatch, capsys):
         run.score("\n")
 
 
+def test_the_only_target_of_each_window_is_scored(story, outputs, capsys):
+    """By hand: each window from a zero state in float64, the frequencies and the characters of its targets."""
+    words = ["dataset.windows=many_to_one", "dataset.window_step=5", "trainer.max_steps=5"]
+    assert main(["train", f"text={story}", *TINY, *words]) == 0, capsys.readouterr().err
+    best = float(re.findall(r"best val/loss ([\d.]+)", capsys.readouterr().out)[-1])
+    assert main(["evaluate"]) == 0
+    assert table_of(capsys.readouterr().out)["the token after each window of 12"] == best
+    assert main(["evaluate", "precision=float32", f"text={story}"]) == 0
+    run, printed = rnnscope.load(), capsys.readouterr().out
+    ids = torch.tensor(run.vocabulary.encode(story.read_text("utf-8")).tolist())
+    begins = range(0, len(ids) - 12, 5)
+    with torch.no_grad():
+        logits, _ = run.model(torch.stack([ids[begin : begin + 12] for begin in begins]))
+    targets = torch.stack([ids[begin + 12] for begin in begins])
+    nats = torch.nn.functional.cross_entropy(logits[:, -1].double(), targets).item()
+    shares = torch.bincount(targets).double() / len(targets)
+    rows = table_of(printed)
+    assert rows["the token after each window of 12"] == pytest.approx(nats, abs=1e-4)
+    assert rows["guessing by this text's frequencies"] == pytest.approx(
+        -float(torch.special.xlogy(shares, shares).sum()), abs=1e-4
+    )
+    (line,) = (line for line in printed.splitlines() if "each window of 12" in line)
+    assert f"{nats / math.log(2):.4f}" in line  # bits per character: each token is one
+
+
 def test_lines_of_a_stream_are_scored_between_start_and_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
     text = tmp_path / "lines.txt"

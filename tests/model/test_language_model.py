@@ -170,6 +170,14 @@ def test_inits_have_the_spread_they_promise():
     assert weights["xavier"].abs().max().item() == pytest.approx(math.sqrt(6 / 400), rel=0.01)  # each gate on its own
 
 
+def test_fan_in_is_one_over_the_root_of_the_inputs():
+    """WildML's: of V words for the matrix that a word chooses a row of, of the units for the others."""
+    made = [make("rnn", 900, 200, init="fan_in", input=kind, bias=False) for kind in ("one_hot", "embedding")]
+    read = [made[0].cells[0].weight_ih_l0, made[1].embedding.weight]
+    for inputs, weight in [(900, read[0]), (900, read[1]), (200, made[0].cells[0].weight_hh_l0), (200, made[0].head.weight)]:
+        assert weight.abs().max().item() == pytest.approx(inputs**-0.5, rel=0.01)
+
+
 @pytest.mark.parametrize(
     ("options", "parts"),
     [

@@ -187,3 +187,14 @@ def test_the_clipped_fraction_and_the_norm_are_of_the_steps_they_claim(text):
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0:00"), (42, "0:42"), (59.6, "1:00"), (185, "3:05"), (3723, "1:02:03")])
 def test_a_clock(seconds, said):
     assert clock(seconds) == said
+
+
+def test_a_first_loss_far_from_guessing_is_said(text, tmp_path):
+    wild = ["model.init=normal", "model.init_scale=2", "trainer.max_steps=2"]
+    result = train(*text, *wild, "monitor.scalars_every=1")
+    first = column(result, "train/loss")[1]
+    vocabulary = len(json.loads(result.run.vocabulary.read_text(encoding="utf-8"))["tokens"])
+    line_with(result.run.log.read_text(encoding="utf-8"), f"{first:.4f}", f"ln({vocabulary})", f"{math.log(vocabulary):.4f}")
+    usual = train(*text, "trainer.max_steps=2")
+    warm = train(*text, *wild, f"init_from={result.run.path}")
+    assert not [run for run in (usual, warm) if "ln(" in run.run.log.read_text(encoding="utf-8")]

@@ -50,12 +50,15 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     recorded = from_plain(loaded.config, str(loaded.folder.config))
     recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, config.data))
     data, split, source = _scored(loaded, recorded, config)
-    stream, characters = data.stream(split), data.splits[split].characters
+    targets, info = data.targets(split), data.splits[split]
+    characters = (
+        info.characters if data.config.windows != "many_to_one" else round(info.characters * len(targets) / info.tokens)
+    )
     device = resolve_device("auto")
     model = loaded.model.to(device)
     asked = recorded.trainer.precision if config.precision == "auto" else config.precision
     precision = resolve_precision(asked, device, model.cell, model.hidden_size, "precision")
-    counts = count_ids(stream[1:], len(loaded.vocabulary))
+    counts = count_ids(targets, len(loaded.vocabulary))
     if data.given is not None:
         counts[data.given] = 0
     unk = loaded.vocabulary.unk
@@ -105,6 +108,8 @@ def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
     """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
     if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
+    if data.config.windows == "many_to_one":
+        return {f"the token after each window of {data.config.sequence_length}": data.windows(split)}
     stream, given, size = data.stream(split), data.given, len(data.vocabulary)
     window = min(window, len(stream) - 1)
     return {
@@ -141,7 +146,7 @@ def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
 def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
     corpus, whole = CorpusConfig(path=path, reader_version=READER_VERSION), SplitConfig(1.0, 0.0, 0.0)
-    short = {} if recorded.dataset.windows == "samples" else {"sequence_length": 1}  # any text is long enough
+    short = {"sequence_length": 1} if recorded.dataset.windows == "stream" else {}  # any text is long enough
     try:
         return _prepare(loaded, recorded, corpus=corpus, split=whole, batch_size=1, **short)
     except WrongEncoding as error:  # the key to set is not one of this command's

@@ -25,13 +25,14 @@ def differing_keys(runs: list[Summary]) -> list[str]:
     """Return the config keys that have more than one value among the runs that have them, the most telling first.
 
     A key that only some runs have, as momentum belongs to one optimizer, is not a difference by itself. `name` is in the
-    run's own name. The config's order, but last come those that another key decides, as model.cell does forget_bias.
+    run's own name, and `expect` decides nothing. The config's order, but last come those that another key decides, as
+    model.cell does forget_bias.
     """
     values: dict[str, set[str]] = {}
     for run in runs:
         for key, value in run.config.items():
             values.setdefault(key, set()).add(repr(value))
-    keys = [key for key, found in values.items() if len(found) > 1 and key != "name"]
+    keys = [key for key, found in values.items() if len(found) > 1 and key not in ("name", "expect")]
     return sorted(keys, key=lambda key: (key.startswith(UNIMPORTANT), is_decided(key, keys[: keys.index(key)], runs)))
 
 
@@ -45,9 +46,10 @@ def is_decided(key: str, earlier: list[str], runs: list[Summary]) -> bool:
 
 
 def default_columns(runs: list[Summary]) -> list[str]:
-    """Return the columns of a table without `columns=`; what people noted where they did."""
+    """Return the columns of a table without `columns=`; what people noted, and claims, where there are any."""
+    claims = ["claims"] if any(run.has("claims") for run in runs) else []
     noted = [column for column in NOTED if any(run.value(column) for run in runs)]
-    return ["run", BEST, *differing_keys(runs), *FACTS, *noted]
+    return ["run", BEST, *claims, *differing_keys(runs), *FACTS, *noted]
 
 
 def find_column(typed: str, runs: list[Summary], where: str) -> str:

@@ -26,6 +26,7 @@ VERBATIM = {
         "with": "other",
     },
     "runs": {key: key for key in ("run", "filter", "folder", "tags", "note", "name", "older_than")},
+    "gradcheck": {"run": "run"},
     "bench": {},
 }
 EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins", "notify")  # keys that a recorded config never has

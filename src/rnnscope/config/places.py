@@ -14,7 +14,9 @@ from rnnscope.runs.segments import with_value
 PLACES = {"path": "url", "val_path": "val_url", "test_path": "test_url"}  # of dataset.corpus; a path beside a URL is a name
 ONE_TEXT: dict[str, Any] = {  # of dataset.corpus, where another text is given: what else named the one before
     "packages": [],
-    **dict.fromkeys(("val_path", "test_path", "url", "sha256", "md5", "val_url", "val_sha256", "test_url", "test_sha256")),
+    "copy_lag": None,
+    **dict.fromkeys(("inline", "available_at", "val_path", "test_path", "url", "sha256", "md5")),
+    **dict.fromkeys(("val_url", "val_sha256", "test_url", "test_sha256")),
 }
 OWN = "text_files"  # the dataset that reads a person's own text
 NAME_LIMIT = 120  # bytes; a folder's name may have 255, of which the run has some more
@@ -65,8 +67,14 @@ def moved_to(corpus: CorpusConfig, data: str | None) -> dict[str, Any]:
     """
     if data is None:
         return {}
+    if corpus.copy_lag is not None:
+        raise UserError(
+            f"data={data}: this run's text was made (dataset.corpus.copy_lag={corpus.copy_lag}), not read from a file"
+        )
     if corpus.packages:
         raise UserError(f"data={data}: this run was trained on packages ({', '.join(corpus.packages)}), not on a file")
+    if corpus.inline:
+        raise UserError(f"data={data}: this run was trained on a text that its config holds, not on a file")
     path = Path(absolute_path(data))
     moved: dict[str, Any] = {"path": str(path), "url": None}
     for key in ("val_path", "test_path"):

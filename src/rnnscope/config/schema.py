@@ -14,6 +14,7 @@ from omegaconf import MISSING
 from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
+from rnnscope.runs.expectation import Expectation
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig, TrainerConfig
 from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
@@ -56,6 +57,7 @@ class TrainConfig:
     seed: int = 1
     name: str | None = None
     init_from: str | None = None
+    expect: list[Expectation] = field(default_factory=list[Expectation])
 
 
 @dataclass
@@ -172,6 +174,16 @@ class RunsConfig:
 
 
 @dataclass
+class GradcheckConfig:
+    model: ModelConfig = MISSING
+    run: str | None = None
+    vocabulary_size: int = 11
+    seed: int = 1
+    max_minutes: float = 2.0
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class BenchConfig:
     seconds: float = 40.0
     accelerator: str = "auto"
@@ -188,6 +200,7 @@ COMMANDS = {
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
     "runs": RunsConfig,
+    "gradcheck": GradcheckConfig,
     "bench": BenchConfig,
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from rnnscope.data.archives import MEMBER
 from rnnscope.data.config import CorpusConfig
+from rnnscope.data.copy_task import copy_task_file
 from rnnscope.data.download import Remote, local_file
 from rnnscope.data.pipes import PIPED
 from rnnscope.data.sources import Source, file_digest, members
@@ -34,8 +35,15 @@ class Corpus:
     def find(self) -> dict[str, list[Source]]:
         """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
         own = [split for split in ("val", "test") if getattr(self.config, f"{split}_path") is not None]
-        train = self._packages() if self.config.packages else self._files("")
-        return {"train": train, **{split: self._files(f"{split}_") for split in own}}
+        return {"train": self._train(), **{split: self._files(f"{split}_") for split in own}}
+
+    def _train(self) -> list[Source]:
+        if self.config.copy_lag is not None:
+            made = copy_task_file(self.config, self._cache_dir)
+            return [Source(made, made.name)]
+        if self.config.inline:
+            return self._inline()
+        return self._packages() if self.config.packages else self._files("")
 
     @property
     def divided(self) -> bool:
@@ -60,9 +68,19 @@ class Corpus:
             missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
             if root.parent.name == PIPED:
                 missing += ", where what came through a pipe was kept"
-            raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
+            remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""
+            raise UserError(f"{key}={path}: {missing}: {remedy}give an existing file, folder or glob")
         found = [source for file, name in files for source in self._members(file, name)]
         return self._selected(found, include, f"{key}={root}")
+
+    def _inline(self) -> list[Source]:
+        """The text that the config itself holds, as a file of the cache, which goes by its content."""
+        content = (self.config.inline or "").encode("utf-8", "surrogatepass")
+        path = self._cache_dir / "inline" / f"{hashlib.sha256(content).hexdigest()[:32]}.txt"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return [Source(path, "inline")]
 
     def _members(self, path: Path, name: str) -> list[Source]:
         return members(path, name, self.config.reader_version, self.changes)

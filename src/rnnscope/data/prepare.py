@@ -29,7 +29,14 @@ from rnnscope.errors import UserError
 from rnnscope.format import plain
 
 FORMAT = 1  # of the cache: with a new number all texts are encoded again
-NOT_IN_IDS = ("name", "windows", "batch_size", "sequence_length", "val_batch_size")  # keys that the ids do not depend on
+NOT_IN_IDS = (
+    "name",
+    "windows",
+    "window_step",
+    "batch_size",
+    "sequence_length",
+    "val_batch_size",
+)  # keys that the ids do not depend on
 CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # keys of the corpus that they depend on
 # keys of later that they depend on, each with the value that older runs had without it
 ADDED = {"delimiter": None, "header": True, "escape": None, "reader_version": 1, "encoding_errors": "strict"}
@@ -55,6 +62,10 @@ def check_dataset(config: DatasetConfig) -> None:
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
             raise UserError(f"dataset.{key}={getattr(config, key)}: must be at least 1")
+    if config.window_step is not None and (config.window_step < 1 or config.windows != "many_to_one"):
+        raise UserError(
+            f"dataset.window_step={config.window_step}: must be at least 1, and is for dataset.windows=many_to_one only"
+        )
     if config.unk_in_text:
         _check_unk_in_text(config)
 

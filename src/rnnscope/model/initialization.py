@@ -7,7 +7,7 @@ from torch import nn
 
 from rnnscope.model.cells.cell import Cell
 
-INITS = ("torch", "xavier", "uniform", "normal")
+INITS = ("torch", "xavier", "uniform", "normal", "fan_in")
 
 
 @torch.no_grad()
@@ -30,7 +30,7 @@ def initialize_layer(layer: nn.Module, cell: Cell, init: str, scale: float, forg
 
 @torch.no_grad()
 def initialize_matrix(matrix: torch.Tensor, init: str, scale: float) -> None:
-    """Fill a weight matrix in place: `torch` is uniform(+-1/sqrt(columns)), `uniform` and `normal` use `scale`."""
+    """Fill a weight matrix in place: `torch`, `fan_in`: uniform(+-1/sqrt(columns)); `uniform`, `normal` use `scale`."""
     if init == "xavier":
         nn.init.xavier_uniform_(matrix)  # Glorot & Bengio 2010
     elif init == "uniform":

@@ -1,5 +1,7 @@
 """The recurrent language model: embed -> cells -> head. Ids and a state go in, logits and the next state come out."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,9 @@ from rnnscope.model.config import ModelConfig
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
 INPUTS = ("embedding", "one_hot")
-State = list  # one entry a layer: a tensor (1, batch, hidden_size), or a tuple of them where a cell's state has several parts
+State = list[
+    Any
+]  # one entry a layer: a tensor (1, batch, hidden_size), or a tuple of them where a cell's state has several parts
 
 
 class LanguageModel(nn.Module):
@@ -52,7 +56,9 @@ class LanguageModel(nn.Module):
     def _initialize(self, config: ModelConfig) -> None:
         init, scale = config.init, config.init_scale
         if self.embedding is not None and (init != "torch" or config.tied_weights):
-            initialize_matrix(self.embedding.weight, init, scale)  # torch's own N(0, 1) would drown a tied head
+            weight = self.embedding.weight  # (V, features)
+            one_hot = init == "fan_in" and not config.tied_weights  # an embedding is a layer over a one-hot of V inputs
+            initialize_matrix(weight.t() if one_hot else weight, init, scale)  # torch's own N(0, 1) would drown a tied head
         for layer in self.cells:
             initialize_layer(layer, self.cell, init, scale, config.forget_bias)
         if init != "torch":

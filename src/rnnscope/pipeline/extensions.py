@@ -122,6 +122,7 @@ class InLightning(Callback):
 
     def start(self, task: LanguageModelTask) -> None:
         self.callbacks.start(task)
+        self._end(task)
 
     def before_step(self, task: LanguageModelTask) -> None:
         self.callbacks.before_step(task)
@@ -129,6 +130,9 @@ class InLightning(Callback):
     def after_step(self, task: LanguageModelTask) -> None:
         self.extensions.heed(task)
         self.callbacks.after_step(task)
+        self._end(task)
+
+    def _end(self, task: LanguageModelTask) -> None:
         if task.ending:  # by the count of steps: at `should_stop` Lightning would validate once more
             trainer = self.extensions.trainer
             trainer.should_stop = False

@@ -12,6 +12,7 @@ from rnnscope.config.validate import from_plain, recorded_config
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.budgets import beyond_schedule
 from rnnscope.pipeline.build import Training, assemble
+from rnnscope.pipeline.claims import check_expectations
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extensions_entry
 from rnnscope.pipeline.lightning import quiet_lightning
@@ -21,6 +22,7 @@ from rnnscope.pipeline.session import Result, Session
 from rnnscope.pipeline.warm_start import adopt
 from rnnscope.runs.distributions import write_environment
 from rnnscope.runs.environment import environment, git_patch
+from rnnscope.runs.expectation import deciding
 from rnnscope.runs.files import replace_file, replace_text
 from rnnscope.runs.folder import RunFolder, check_run_name, create_run_folder, make_run_folder
 from rnnscope.runs.lock import RunLock
@@ -40,7 +42,8 @@ def fit_composed(composition: Composition, job: Job | None = None) -> Result:
     with together(composition.config.trainer) as rendezvous:
         config, parent = adopt(composition.config, composition.keys)
         name = config.name or composition.choices.get("experiment")
-        options = RunOptions(parent=parent, job=job, extensions=composition.extensions, rendezvous=rendezvous)
+        keys, extensions = tuple(composition.keys), composition.extensions
+        options = RunOptions(parent=parent, job=job, extensions=extensions, overridden=keys, rendezvous=rendezvous)
         return fit(config, name, composition.files, options)
 
 
@@ -66,7 +69,8 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
             print(printable(f"  {key}: {before} -> {after}"))
         text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
         recorded, entry = Recorded(fingerprint={"text": text} if text else {}), parent_entry(record, changed=changed)
-        options = RunOptions(recorded, parent=entry, extensions=extensions, rendezvous=rendezvous)
+        keys = (*record.get("overridden", list, []), *changed)
+        options = RunOptions(recorded, parent=entry, extensions=extensions, overridden=keys, rendezvous=rendezvous)
         return fit(new, new.name, options=options)
 
 
@@ -106,6 +110,7 @@ def fit(
         check_run_name(name or run_name(config))  # before the text is read, which may take minutes
     with Console(quiet=job is not None) as console:
         training = assemble(config, console.say, options)
+        check_expectations(training)
         describe(training, console)
         gather_ranks(training)
         under = options.under if options else None
@@ -167,6 +172,7 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
         replace_file(run.patch, lambda temporary: temporary.write_bytes(patch.encode("utf-8", "surrogateescape")))
     named = extensions_entry(training.options.extensions)
     splits = {name: vars(info) for name, info in training.data.splits.items()}
+    expected = {"overridden": deciding(training.options.overridden)} if training.config.expect else {}
     return Record.create(
         run.record,
         name=run.path.parent.name,
@@ -180,5 +186,6 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
         segments=[{"from_step": 0, "started": now(), "resolved": training.hardware.as_record(), **named}],
         progress={"step": 0, "total": training.total_steps},
         config=flatten(config),
+        **expected,
         **environment(),
     )

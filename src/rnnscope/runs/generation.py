@@ -1,6 +1,6 @@
 """Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
@@ -64,10 +64,12 @@ class TextGenerator:
         vocabulary: of the run.
         dataset: the keys of its dataset: how a prompt is cleaned, what START and END surround, and whether each text was
             trained from a zero state (`windows=samples`).
+        check: called before each token; what it raises ends the text.
     """
 
     vocabulary: Vocabulary
     dataset: Mapping[str, Any]
+    check: Callable[[], None] = lambda: None
 
     def stream(
         self,
@@ -84,8 +86,8 @@ class TextGenerator:
 
         `limits`: top_k, top_p and minimum_length of `SamplingOptions`.
         """
-        ids = self._begin(prompt, unknown)
-        rows = generate(model, ids, length, temperatures, self._options(**limits), seed)
+        ids = self.begin(prompt, unknown)
+        rows = self._checked(generate(model, ids, length, temperatures, self._options(**limits), seed))
         return _pieces(rows, [_Text(self.vocabulary, clean(stop or "", self.dataset)) for _ in temperatures])
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
@@ -102,12 +104,17 @@ class TextGenerator:
             return [["".join(column)] for column in zip(*pieces, strict=True)]
         options = self._options(again=True)
         columns = [temperature for temperature in temperatures for _ in range(TEXTS)]
-        rows = generate(model, self._begin(prompt), length, columns, options, seed)
+        rows = self._checked(generate(model, self.begin(prompt), length, columns, options, seed))
         texts = [[self.vocabulary.decode(ids) for ids in column] for column in _texts(rows, options.end, -(-length // TEXTS))]
         cards = [texts[at : at + TEXTS] for at in range(0, len(texts), TEXTS)]
         return [list(chain(*card)) if heat else card[0][:1] for card, heat in zip(cards, temperatures, strict=True)]
 
-    def _begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
+    def _checked(self, rows: Iterator[list[int | None]]) -> Iterator[list[int | None]]:
+        for row in rows:
+            self.check()
+            yield row
+
+    def begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
         """Return the ids of a prompt, (tokens,) int32, after what a text begins after.
 
         That is a line end where it is a token and no START and END are in the text: the model then met START once an epoch
@@ -121,11 +128,19 @@ class TextGenerator:
 
     def _options(self, **limits: Any) -> SamplingOptions:
         """Return what may be drawn within `limits`: UNK and START never, nor END where no text had one."""
-        vocabulary = self.vocabulary
-        start = None if vocabulary.level == "byte" else vocabulary.start
-        end = vocabulary.end if self.dataset.get("start_end") is not None else None
-        never = {vocabulary.unk, start, vocabulary.end} - {end, None}
-        return SamplingOptions(never=tuple(sorted(id for id in never if id is not None)), end=end, **limits)
+        return SamplingOptions(never=self.never, end=self.end, **limits)
+
+    @property
+    def end(self) -> int | None:
+        """The id that ends a text: END, where texts had one."""
+        return self.vocabulary.end if self.dataset.get("start_end") is not None else None
+
+    @property
+    def never(self) -> tuple[int, ...]:
+        """The ids that are never drawn."""
+        start = None if self.vocabulary.level == "byte" else self.vocabulary.start
+        specials = {self.vocabulary.unk, start, self.vocabulary.end} - {self.end}
+        return tuple(sorted(id for id in specials if id is not None))
 
 
 def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> list[list[list[int]]]:

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from rnnscope.errors import UserError
 from rnnscope.format import output_width
+from rnnscope.interrupts import ends
 from rnnscope.lock import Lock
 from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.job_folder import LOST, JobFolder, JobState, held, service_folder
@@ -55,7 +56,7 @@ class Stop:
         self.signal = signal.Signals(number).name
         self._on_signal(self.signal)
         before = self._handlers.get(number)
-        if callable(before) and before is not signal.default_int_handler:
+        if not ends(before):
             before(number, frame)
 
     def asked(self) -> str | None:
