@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --tim
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate test test-all test-loggers test-slurm torture hashes check bench gpu-check tensorboard docs figures clean
+.PHONY: help install train sample evaluate test test-all test-loggers test-slurm torture hashes check bench gpu-check tensorboard docs figures claims clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -82,6 +82,9 @@ $(VENV)/.docs: $(READY)
 
 figures: $(READY) ## make the pictures in docs/pictures/ from trainings of their own (ten minutes; needs chromium and chromedriver)
 	$(BIN)/python examples/figures.py
+
+claims: $(READY) ## train the classic experiments and write the table of docs/classics.md (an hour on two cores; continues)
+	$(BIN)/python examples/claims.py
 
 clean: ## remove .venv and caches; outputs/ is kept
 	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis

@@ -1,14 +1,18 @@
-"""Every key of training with values of every kind: those that its comment in conf/ names, and those at the limits of its type."""
+"""Every key of training with values of every kind: those that its comment in conf/ names, and the limits of its type."""
 
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
+import pytest
 from conftest import TINY
 
+from rnnscope.config.compose import compose_train
 from rnnscope.config.schema import TrainConfig, typed_keys
+from rnnscope.errors import UserError
 from rnnscope.paths import conf_folder
+from rnnscope.pipeline.fit import fit
 from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
 
@@ -19,6 +23,8 @@ LISTS = {
     list[str]: ["[]", "[a]", "['']", "['(']", "[email]"],
 }
 SHORT = [*TINY, "trainer.max_steps=2", "trainer.val_every=1", "monitor.sample_length=3", "dataset.corpus.reader_version=2"]
+TEXTS = ["", "x", "'a b'", "日本"]  # for keys that hold a person's text
+FREE = ("name", "monitor.sample_prompt", "dataset.name", "dataset.unk", "dataset.start", "dataset.end", "dataset.corpus.")
 HEAVY = {"trainer.max_minutes", "dataset.corpus.url", "dataset.corpus.val_url", "dataset.corpus.test_url", "init_from"}
 ONLY = {"trainer.max_steps": (-1, 0, 1, 2)}  # what would train for long
 
@@ -46,7 +52,8 @@ def values_of(hint: Any, comment: str) -> list[Any]:
     if hint is bool:
         return ["true", "false"]
     if hint is str:
-        return ["", "x", *dict.fromkeys(re.findall(r"[A-Za-z][\w/-]*\w", comment))]
+        words = dict.fromkeys(re.findall(r"[A-Za-z][\w/-]*\w", comment))
+        return [*TEXTS, *(word for word in words if word != "null")]
     return NUMBERS.get(hint) or LISTS.get(hint) or []
 
 
@@ -60,7 +67,27 @@ def cases() -> Iterator[tuple[str, list[str]]]:
         choices = (
             [name for name, kind in CHOICES[group].items() if rest in get_type_hints(kind.config)] if group in CHOICES else []
         )
-        for value in values_of(hint, said.get(key, "")):
+        for value in values_of(hint, "" if key.startswith(FREE) else said.get(key, "")):
             if value in ONLY.get(key, (value,)):
                 for choice in choices or [""]:
                     yield key, [*([f"{group}={choice}"] if choice else []), f"{key}={value}"]
+
+
+def outcome(words: list[str], folder: Path, capsys: Any) -> str:
+    """Train two steps in a run under `folder`, and return how that went: `finished`, or `refused` by one line and no folder.
+
+    Anything else raises.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNSCOPE_OUTPUTS", str(folder))
+        try:
+            result, refused = fit(compose_train([*SHORT, *words])), ""
+        except UserError as error:
+            result, refused = None, str(error)
+    capsys.readouterr()
+    if result is None:
+        assert "\n" not in refused
+        assert not list(folder.glob("runs/*/*")), f"refused only after there was a run folder: {refused}"
+        return "refused"
+    assert result.status == "finished", words
+    return "finished"

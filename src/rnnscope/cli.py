@@ -22,11 +22,12 @@ COMMANDS = {
     "sample": "generate text from a run                   rnnscope sample prompt='def main(' temperature=0.7",
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
-    "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
     "gradcheck": "check gradients against finite differences  rnnscope gradcheck model=gru",
+    "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
+PRINTING = ("sample", "compare")  # commands that write nothing but what they print, or files whose errors name them
 CONFIGS = ("job", "hydra", "all")
 ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists without one
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -79,7 +80,9 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
         command = "train_from"
     try:
         check_folder()
-        return hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
+        status = hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
+        sys.stdout.flush()
+        return status
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
             raise
@@ -92,10 +95,24 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
     except Exception as error:
         from rnnscope.config.hydra_errors import advice
 
-        message = advice(error, command)
+        message = unwritten(error, command) or advice(error, command)
         if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
         return complain(as_typed(message, arguments))
+
+
+def unwritten(error: Exception, command: str) -> str | None:
+    """Return why what was printed cannot be written, None where it can: then an error is about something else."""
+    unnamed = isinstance(error, OSError) and not isinstance(error, BrokenPipeError) and error.filename is None
+    try:
+        sys.stdout.flush()
+        found = error if unnamed and command in PRINTING else None
+    except OSError as stuck:
+        found = stuck
+    if found is None:
+        return None
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more at its end
+    return f"the output cannot be written ({getattr(found, 'strerror', found)}): send it to a different place"
 
 
 def with_action(arguments: list[str]) -> list[str]:

@@ -34,7 +34,7 @@ def ended_by_signals() -> Generator[None]:
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """Unwind what runs, or leave at once where it is in the midst of an import: a half-imported module may swallow what is raised.
+    """Unwind what runs; in the midst of an import leave at once, as a half-imported module may swallow what is raised.
 
     Raises:
         KeyboardInterrupt: always, but in an import.
@@ -55,4 +55,4 @@ def say_so() -> int:
 
 def ends(handler: Any) -> bool:
     """Whether a signal's handler only ends the process: who handles the signal in its place need not call it."""
-    return handler in (end, signal.default_int_handler) or not callable(handler)
+    return handler in (end, signal.default_int_handler)

@@ -2,12 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY
-from messages import assert_says, error_line, user_error
+from messages import assert_says, error_line, line_with, user_error
 
 from rnnscope.cli import main
 
@@ -236,3 +238,16 @@ def test_a_traceback_for_who_asks(outputs, monkeypatch):
     monkeypatch.setenv("RNNSCOPE_TRACEBACK", "1")
     with user_error("--lr", "option"):
         main(["train", "--lr=3"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
+@pytest.mark.parametrize("words", [["sample", "length=5"], ["compare"]])
+def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_path):
+    run = [f"run={trained_run.path}"] if words[0] == "sample" else []
+    with open("/dev/full", "w") as full:
+        environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(trained_run.path.parents[2])}
+        command = [sys.executable, "-m", "rnnscope", *words, *run]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.returncode == 1
+    message = line_with(done.stderr, "output", os.strerror(errno.ENOSPC))
+    assert "outputs" not in message

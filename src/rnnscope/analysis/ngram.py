@@ -123,7 +123,7 @@ class NGram:
         return [self.level(length, length == self.order).discounts.tolist() for length in range(1, self.order + 1)]
 
     def sample(self, begin: Sequence[int], length: int, seed: int, never: Sequence[int] = ()) -> Iterator[int]:
-        """Yield `length` ids after those of `begin`, drawn one by one; where one of `never` would be, from a shorter context."""
+        """Yield `length` ids after those of `begin`, one by one; one of `never` is drawn again from a shorter context."""
         random, everything = np.random.default_rng(seed), (0, len(self.strings))
         allowed = [id for id in range(self.size) if id not in never]
         ranges = [everything]
@@ -169,4 +169,6 @@ def discounts(counts: np.ndarray) -> np.ndarray:
     if not all(n[1:]):
         return np.array(FALLBACK)
     y = n[1] / (n[1] + 2 * n[2])
-    return np.array([0.0, *(np.clip(c - (c + 1) * y * n[c + 1] / n[c], 0, c) for c in (1, 2, 3))])
+    found = [c - (c + 1) * y * n[c + 1] / n[c] for c in (1, 2, 3)]
+    # with nothing taken, what a context lacks would be impossible
+    return np.array([0.0, *found]) if all(0 < each <= c for c, each in enumerate(found, 1)) else np.array(FALLBACK)

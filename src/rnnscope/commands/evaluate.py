@@ -5,6 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from rnnscope.config.schema import EvaluateConfig
+from rnnscope.errors import UserError
 
 if TYPE_CHECKING:
     from rnnscope.analysis.evaluate import Report
@@ -15,6 +16,8 @@ def run(config: EvaluateConfig) -> None:
     from rnnscope.analysis.evaluate import evaluate_run, score_lines, table
     from rnnscope.format import printable
 
+    if config.text is not None and config.data is not None:
+        raise UserError("text= scores another text, data= says where the run's own lies now: give one of them")
     if config.lines:
         for row in score_lines(config):
             print(printable(row), flush=True)
@@ -28,6 +31,8 @@ def run(config: EvaluateConfig) -> None:
     unknown = f"{100 * report.unknown:.2f} % unknown"
     print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
     print("\n".join(table(report, loaded.vocabulary.level == "word")))
+    if report.generated:
+        print(printable("\n".join(["", *report.generated])))
 
 
 def values_of(report: "Report") -> dict[str, Any]:
@@ -46,4 +51,5 @@ def values_of(report: "Report") -> dict[str, Any]:
         }
         for name, score in report.scores.items()
     }
-    return {"source": report.source, "unknown": report.unknown, "scores": scores, "unigram": known(report.unigram)}
+    baselines = {name: known(nats) for name, nats in {"unigram": report.unigram, **report.baselines}.items()}
+    return {"source": report.source, "unknown": report.unknown, "scores": scores, **baselines}

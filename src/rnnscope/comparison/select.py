@@ -46,7 +46,7 @@ def is_decided(key: str, earlier: list[str], runs: list[Summary]) -> bool:
 
 
 def default_columns(runs: list[Summary]) -> list[str]:
-    """Return the columns of a table without `columns=`; what people noted, and claims, where there are any."""
+    """Return the columns of a table without `columns=`; what became of claims, and what people noted, where there is any."""
     claims = ["claims"] if any(run.has("claims") for run in runs) else []
     noted = [column for column in NOTED if any(run.value(column) for run in runs)]
     return ["run", BEST, *claims, *differing_keys(runs), *FACTS, *noted]

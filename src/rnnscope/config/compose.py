@@ -4,8 +4,8 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, is_dataclass
+from typing import Any, get_type_hints
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -189,7 +189,9 @@ def compose_train(overrides: list[str]) -> schema.TrainConfig:
 
 def typed(command: str, cfg: DictConfig) -> Any:
     """Return what Hydra composed as the command's dataclass: neither an OmegaConf object nor a dict goes past this line."""
-    return schema.COMMANDS[command](**plain(cfg))
+    kind: Any = schema.COMMANDS[command]
+    hints = get_type_hints(kind)
+    return kind(**{key: hints[key](**value) if is_dataclass(hints[key]) else value for key, value in plain(cfg).items()})
 
 
 def plain(cfg: DictConfig) -> Any:

@@ -125,6 +125,7 @@ class SampleConfig:
     stop: str | None = None
     minimum_length: int = 0
     unknown: str = "refuse"
+    novel: bool = False
     plugins: list[str] = field(default_factory=list[str])
 
 
@@ -139,6 +140,10 @@ class EvaluateConfig:
     precision: str = "auto"
     window: int = 256
     json: bool = False
+    ngram: int | None = 10
+    samples: int | None = None
+    length: int = 1000
+    temperatures: list[float] = field(default_factory=lambda: [1.0, 0.2])
     plugins: list[str] = field(default_factory=list[str])
 
 
@@ -160,6 +165,16 @@ class CompareConfig:
 
 
 @dataclass
+class GradcheckConfig:
+    model: ModelConfig = MISSING
+    run: str | None = None
+    vocabulary_size: int = 11
+    seed: int = 1
+    max_minutes: float = 2.0
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class RunsConfig:
     action: str | None = None
     run: str | None = None
@@ -171,16 +186,6 @@ class RunsConfig:
     older_than: str | None = None
     yes: bool = False
     json: bool = False
-
-
-@dataclass
-class GradcheckConfig:
-    model: ModelConfig = MISSING
-    run: str | None = None
-    vocabulary_size: int = 11
-    seed: int = 1
-    max_minutes: float = 2.0
-    plugins: list[str] = field(default_factory=list[str])
 
 
 @dataclass
@@ -199,8 +204,8 @@ COMMANDS = {
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
-    "runs": RunsConfig,
     "gradcheck": GradcheckConfig,
+    "runs": RunsConfig,
     "bench": BenchConfig,
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}

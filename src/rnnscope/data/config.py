@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-READER_VERSION = 2  # of a new run; a run that has none recorded has 1
+READER_VERSION = 3  # of a new run; a run that has none recorded has 1
 
 
 @dataclass
@@ -40,6 +40,7 @@ class SplitConfig:
     train: float | None = 0.9
     val: float | None = 0.1
     test: float | None = 0.0
+    columns: int | None = None
 
 
 @dataclass

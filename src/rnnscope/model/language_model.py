@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rnnscope.errors import UserError
 from rnnscope.model.cells.registry import find_cell
+from rnnscope.model.cells.sequence import HandWritten
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
@@ -105,6 +106,12 @@ class LanguageModel(nn.Module):
 
     def _drop(self, hidden: Tensor, share: float) -> Tensor:
         return drop(hidden, share) if share and self.training else hidden  # a share of 0 would still copy it all
+
+    def use_torch_kernels(self) -> None:
+        """Compute every layer as torch does, on a CPU too: so runs of older versions began."""
+        for layer in self.cells:
+            if isinstance(layer, HandWritten):
+                layer.torch_kernels = True
 
     def parameter_count(self) -> int:
         """Return the number of trained values; a tied matrix counts once."""

@@ -56,7 +56,7 @@ class Budget(Callback):
             raise KeyboardInterrupt
         self.signal = signal.Signals(number).name
         before = self._handlers.get(number)
-        if not ends(before):
+        if callable(before) and not ends(before):
             before(number, frame)
 
     def check(self) -> None:

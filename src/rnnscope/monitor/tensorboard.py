@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import custom_scalars, histogram_raw, hparams
 from torch.utils.tensorboard.summary import text as text_summary
 
-from rnnscope.monitor.chart_descriptions import layout, meaning
+from rnnscope.monitor.chart_descriptions import CARD, card, layout, meaning
 from rnnscope.monitor.event_file import EventFile
 
 BINS = 30  # as many as TensorBoard draws
@@ -32,6 +32,7 @@ class TensorBoardWriter:
         self._described: set[str] = set()
         if not first_step:
             self._events.append(custom_scalars(layout()))
+            self._events.append(text_summary(CARD, card()))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write all `values` of a step."""

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from rnnscope.model.scoring import Score, evaluate
+from rnnscope.monitor.activations import Activations
 from rnnscope.monitor.budget import Budget
 from rnnscope.monitor.busy_machine import BusyMachine
 from rnnscope.monitor.curves import TrainingCurves, first_loss_line
@@ -58,6 +59,7 @@ class TrainingCallbacks(CallbackList):
             Divergence(recorder, scalars, [trainer.val_every, trainer.checkpoint_every]),
             TrainingCurves(recorder, scalars, training.tokens_per_character("train")),
             UpdateSizes(recorder, monitor.updates_every, monitor.histograms_every),
+            Activations(writers.board, monitor.activations_every),
             self.validation,
             throughput,
             recorder,
@@ -69,7 +71,7 @@ class TrainingCallbacks(CallbackList):
         if collectives and collectives.rank:
             callbacks = [callback for callback in callbacks if isinstance(callback, IN_EVERY_PROCESS)]
         every = [trainer.val_every, trainer.checkpoint_every, trainer.keep_every, scalars, lines]
-        every += [monitor.updates_every, monitor.histograms_every, monitor.samples_every]
+        every += [monitor.updates_every, monitor.histograms_every, monitor.activations_every, monitor.samples_every]
         super().__init__(self.budget, callbacks, list(filter(None, every)))
         self.training, self.console = training, console
 

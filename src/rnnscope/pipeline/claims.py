@@ -31,7 +31,7 @@ def judge_run(run: RunFolder, record: Record, training: Training, status: str) -
         return []
     changed = [key for segment in segments_of(record) for key in segment.get("changed", {})]
     keys = deciding([*record.get("overridden", list, []), *changed])
-    why = ENDED.get(status) or (f"{', '.join(keys)} was set otherwise" if keys else None)
+    why = ENDED.get(status) or (f"set otherwise: {', '.join(keys)}" if keys else None)
     return [judge(expectation, run, training, why) for expectation in training.config.expect]
 
 
@@ -39,7 +39,7 @@ def judge(expectation: Expectation, run: RunFolder, training: Training, why: str
     """Return what became of one claim: what cannot be measured is not judged."""
     try:
         return Claim.judge(expectation, measure(expectation, run, training), why)
-    except UserError as error:
+    except (UserError, OSError) as error:  # a run that was trained keeps its results, whatever is gone
         return Claim.judge(expectation, None, why or str(error))
 
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import Checkpoint, DeviceStatsMonitor, ModelCheckpoint, ProgressBar
 from torch import Tensor
 
-from rnnscope.config.extensions import make_callbacks, module_files, named_classes
+from rnnscope.config.extensions import import_module, make_callbacks, module_files, named_classes
 from rnnscope.config.overrides import EXTENSIONS
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.data.module import TextData
@@ -47,6 +47,18 @@ class Extensions:
         self.trainer: pl.Trainer
         self.reason: str | None = None  # why Lightning's side ended the training, where it did
         self._saved: dict[str, Any] = {}
+
+    def check(self, device: torch.device) -> None:
+        """Refuse what would fail for want of a package once training begins.
+
+        Raises:
+            UserError: naming the package.
+        """
+        for callback in self.callbacks:
+            if isinstance(callback, DeviceStatsMonitor):
+                asked = callback._cpu_stats  # no public name has it
+                if asked or (asked is None and device.type == "cpu"):
+                    import_module("psutil", "DeviceStatsMonitor on a CPU")
 
     def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int, say: Callable[[str], None]) -> None:
         """Make the loggers of a run; a process that is not the first has no run, and logs nothing."""

@@ -1,5 +1,6 @@
 """The functions that train a new run: what a command line composed, an earlier run with changes, or any config."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from rnnscope.config.compose import Composition
 from rnnscope.config.places import is_text, moved_to, text_name, with_absolute_places
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import from_plain, recorded_config
+from rnnscope.config.without_effect import lines_without_effect
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.budgets import beyond_schedule
 from rnnscope.pipeline.build import Training, assemble
@@ -44,6 +46,8 @@ def fit_composed(composition: Composition, job: Job | None = None) -> Result:
         name = config.name or composition.choices.get("experiment")
         keys, extensions = tuple(composition.keys), composition.extensions
         options = RunOptions(parent=parent, job=job, extensions=extensions, overridden=keys, rendezvous=rendezvous)
+        if job is None:
+            say_without_effect(config, keys)
         return fit(config, name, composition.files, options)
 
 
@@ -67,6 +71,7 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
+        say_without_effect(new, changes)
         text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
         recorded, entry = Recorded(fingerprint={"text": text} if text else {}), parent_entry(record, changed=changed)
         keys = (*record.get("overridden", list, []), *changed)
@@ -89,6 +94,12 @@ def fit_file(path: Path, changes: dict[str, Any], data: str | None, extensions: 
     with together(config.trainer) as rendezvous:
         config, parent = adopt(config, changes) if "init_from" in changes else (config, None)
         return fit(config, config.name, options=RunOptions(parent=parent, extensions=extensions, rendezvous=rendezvous))
+
+
+def say_without_effect(config: TrainConfig, keys: Iterable[str]) -> None:
+    """Say which of the keys that were set change nothing."""
+    for line in lines_without_effect(config, keys):
+        print(printable(line))
 
 
 def fit(

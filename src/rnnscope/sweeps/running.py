@@ -56,7 +56,7 @@ class Stop:
         self.signal = signal.Signals(number).name
         self._on_signal(self.signal)
         before = self._handlers.get(number)
-        if not ends(before):
+        if callable(before) and not ends(before):
             before(number, frame)
 
     def asked(self) -> str | None:
