@@ -88,10 +88,11 @@ def trace_step(model: LanguageModel, onnx: Any) -> Any:
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter that needs no package besides onnx: that there is a newer one
         try:
-            torch.onnx.export(
+            export: Any = torch.onnx.export
+            export(
                 StepGraph(model).eval(),
                 inputs,
-                written,  # type: ignore[arg-type]
+                written,
                 input_names=["ids", *names],
                 output_names=["logits", *after],
                 dynamic_axes={name: {0: "batch"} for name in ("ids", "logits", *names, *after)},
