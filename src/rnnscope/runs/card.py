@@ -121,7 +121,7 @@ def write_card(run: LoadedRun, folder: Path) -> list[Path]:
     Raises:
         UserError: when the run lacks one of the files.
     """
-    paths = []
+    paths: list[Path] = []
     for file in FILES:
         source: Path = getattr(run.folder, file)
         if not source.is_file():

@@ -10,7 +10,7 @@ import io
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -84,11 +84,10 @@ def trace_step(model: LanguageModel, onnx: Any) -> Any:
     names = [f"state{index}" for index in range(model.num_layers * model.cell.state_parts)]
     after = [f"new_{name}" for name in names]
     inputs = torch.zeros(2, dtype=torch.long), *(torch.zeros(2, model.hidden_size) for _ in names)
-    written = io.BytesIO()
+    written, export = io.BytesIO(), cast(Any, torch.onnx).export
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the exporter that needs no package besides onnx: that there is a newer one
         try:
-            export: Any = torch.onnx.export
             export(
                 StepGraph(model).eval(),
                 inputs,
