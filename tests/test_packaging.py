@@ -12,7 +12,7 @@ from messages import assert_says, error_line
 from rnnscope.cli import main
 
 ROOT = Path(__file__).parents[1]
-OPTIONAL = ("sweep", "mlflow", "wandb", "structure")  # extras whose packages src/ imports where they are installed
+OPTIONAL = ("sweep", "mlflow", "wandb", "structure", "onnx")  # extras whose packages src/ imports where they are installed
 
 
 def folders(top: Path, name: str) -> set[str]:
