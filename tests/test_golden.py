@@ -93,7 +93,7 @@ def test_it_goes_on(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
 def test_it_is_reproduced(run: Path, capfd: pytest.CaptureFixture[str]) -> None:
     status, said = command(capfd, "reproduce", run)
     assert VERDICTS.get(status, "neither verdict") in said
-    assert len(list(run.parent.iterdir())) == 2
+    assert len(list((run / "reproductions").iterdir())) == 1
 
 
 def test_all_are_compared(project: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -48,7 +48,13 @@ CASES = {  # together they have every cell, level, optimizer and schedule
         "schedule=constant",
         "dataset.level=word",
     ],
-    "samples": ["optimizer=adagrad", "schedule=exponential", "dataset.windows=samples", "dataset.start_end=line"],
+    "samples, with peepholes": [
+        "model=peephole_lstm",
+        "optimizer=adagrad",
+        "schedule=exponential",
+        "dataset.windows=samples",
+        "dataset.start_end=line",
+    ],
 }
 
 
