@@ -30,7 +30,7 @@ ARROWS = {  # part -> the parts below it, which it may import
     "pipeline": {"config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
     "bench": {"pipeline", "config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
     "sweeps": {"pipeline", "comparison", "config", "monitor", "runs"} | BOTTOM,
-    "__init__": {"pipeline", "config", "runs", "training", "data"},
+    "__init__": {"pipeline", "comparison", "config", "runs", "training", "data"},
     "__main__": {"cli"},
 }
 ARROWS["commands"] = set(ARROWS) - {"__main__", "__init__"}

@@ -24,6 +24,7 @@ COMMANDS = {
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
     "gradcheck": "check gradients against finite differences  rnnscope gradcheck model=gru",
     "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
+    "export": "write ONNX graphs or a model card           rnnscope export run=latest format=onnx",
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")

@@ -102,3 +102,15 @@ def test_a_mean_curve_has_the_steps_that_all_runs_have(tmp_path):
     means, deviations = mean_curves([tmp_path / "a", tmp_path / "b"], ["train/loss", "val/loss"], 100)
     assert means.points == {"train/loss": [(4, 4.0), (6, 1.5)], "val/loss": [(4, 3.0)]}
     assert deviations.points["train/loss"] == [(4, pytest.approx(2**0.5)), (6, pytest.approx(0.5**0.5))]
+
+
+def test_the_table_in_python(seeds):
+    """Without pandas a list of dicts; with it the same as columns."""
+    import rnnscope
+
+    table = rnnscope.compare(group="seed")
+    rows = table if isinstance(table, list) else table.to_dict("records")
+    assert [(row["model.cell"], row["runs"]) for row in rows] == [("lstm", 4), ("gru", 4)]
+    table = rnnscope.compare(seeds / "sweeps", filter="seed=2", sort="-bits_per_character")
+    rows = table if isinstance(table, list) else table.to_dict("records")
+    assert [row["run"] for row in rows] == ["s/gru-2", "s/lstm-2"]

@@ -89,7 +89,7 @@ def make_groups(runs: list[Summary], typed: str) -> tuple[list[Group], list[str]
     key = find_column(typed, runs, f"group={typed}")
     if not any(key in run.config for run in runs):
         raise UserError(f"group={typed}: {key} is not a key of the config; group by one, as in group=seed")
-    ignored = {key, "name", *followers(key, runs)}
+    ignored = {key, "name", "expect", *followers(key, runs)}
     alike: dict[object, list[Summary]] = {}
     for run in runs:
         config = [(name, repr(run.config[name])) for name in sorted(run.config) if not name.startswith(UNIMPORTANT)]

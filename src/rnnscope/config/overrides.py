@@ -28,6 +28,7 @@ VERBATIM = {
     },
     "gradcheck": {"run": "run"},
     "runs": {key: key for key in ("run", "filter", "folder", "tags", "note", "name", "older_than")},
+    "export": {"run": "run", "output": "output"},
     "bench": {},
 }
 EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins", "notify")  # keys that a recorded config never has

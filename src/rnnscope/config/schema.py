@@ -189,6 +189,15 @@ class RunsConfig:
 
 
 @dataclass
+class ExportConfig:
+    run: str = "latest"
+    checkpoint: str = "best"
+    format: str = "onnx"
+    output: str | None = None
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class BenchConfig:
     seconds: float = 40.0
     accelerator: str = "auto"
@@ -206,6 +215,7 @@ COMMANDS = {
     "compare": CompareConfig,
     "gradcheck": GradcheckConfig,
     "runs": RunsConfig,
+    "export": ExportConfig,
     "bench": BenchConfig,
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}

@@ -16,7 +16,8 @@ def find_run(run: str, key: str = "run") -> RunFolder:
 
     The latest is the newest with weights that is not a reproduction. Runs in one folder of outputs/runs have the name of
     that folder, which means the newest of them; with the time behind it, it means one of them. The jobs of a sweep are
-    called <sweep>/<job>, or <job> alone. `examples/<name>` came with the package. A reproduction is meant only where no other run fits.
+    called <sweep>/<job>, or <job> alone. `examples/<name>` came with the package. A reproduction is meant only where no
+    other run fits.
 
     Args:
         key: what the name was given as, for messages.
