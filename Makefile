@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --tim
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate test test-all test-loggers test-slurm torture hashes check bench gpu-check tensorboard docs figures claims clean
+.PHONY: help install train sample evaluate test test-all test-loggers test-slurm test-wheel torture hashes check bench gpu-check tensorboard docs figures claims clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ torture: $(READY) ## kill sixty trainings, resume them and compare with uninterr
 
 hashes: $(READY) ## print the hashes of seven trainings, which moving code must not change
 	@$(BIN)/python tests/hashes.py
+
+test-wheel: ## build the wheel, install it into an empty environment and use it there (two minutes)
+	PYTHON=$(PYTHON) tests/wheel.sh
 
 test-slurm: $(READY) ## run a sweep on a Slurm cluster of this machine only (as root; installs slurm-wlm and munge)
 	tests/slurm.sh

@@ -29,8 +29,8 @@ ARROWS = {  # part -> the parts below it, which it may import
     "comparison": {"config", "runs", "training", "model", "data"} | BOTTOM,
     "pipeline": {"config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
     "bench": {"pipeline", "config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
-    "sweeps": {"pipeline", "comparison", "config", "runs"} | BOTTOM,
-    "__init__": {"pipeline", "config", "runs", "training", "data"},
+    "sweeps": {"pipeline", "comparison", "config", "monitor", "runs"} | BOTTOM,
+    "__init__": {"pipeline", "comparison", "config", "runs", "training", "data"},
     "__main__": {"cli"},
 }
 ARROWS["commands"] = set(ARROWS) - {"__main__", "__init__"}

@@ -12,6 +12,7 @@ from messages import assert_says, error_line
 from rnnscope.cli import main
 
 ROOT = Path(__file__).parents[1]
+OPTIONAL = ("sweep", "mlflow", "wandb", "structure", "onnx")  # extras whose packages src/ imports where they are installed
 
 
 def folders(top: Path, name: str) -> set[str]:
@@ -44,7 +45,7 @@ def names_of(requirements: list[str]) -> set[str]:
 def test_what_is_imported_is_declared_and_nothing_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    needed, optional = names_of(project["dependencies"]), names_of([*extras["sweep"], *extras["mlflow"], *extras["wandb"]])
+    needed, optional = names_of(project["dependencies"]), names_of([each for name in OPTIONAL for each in extras[name]])
     owners = packages_distributions()
     found = {package: {owner.lower() for owner in owners.get(package, [package])} for package in imported()}
     assert {package: owned for package, owned in found.items() if not owned & (needed | optional)} == {}

@@ -23,11 +23,14 @@ COMMANDS = {
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
     "gradcheck": "check gradients against finite differences  rnnscope gradcheck model=gru",
+    "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
+    "export": "write ONNX graphs or a model card           rnnscope export run=latest format=onnx",
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 PRINTING = ("sample", "compare")  # commands that write nothing but what they print, or files whose errors name them
 CONFIGS = ("job", "hydra", "all")
+ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists without one
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
 USAGE = """usage: rnnscope <command> [key=value ...]
@@ -78,7 +81,7 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
         command = "train_from"
     try:
         check_folder()
-        status = hand_over(command, arguments, others)
+        status = hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
         sys.stdout.flush()
         return status
     except SystemExit as left:  # how Hydra ends --help
@@ -111,6 +114,21 @@ def unwritten(error: Exception, command: str) -> str | None:
         return None
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more at its end
     return f"the output cannot be written ({getattr(found, 'strerror', found)}): send it to a different place"
+
+
+def with_action(arguments: list[str]) -> list[str]:
+    """Return the arguments of `rnnscope runs` with what it is to do, a word of its own, as a key.
+
+    Raises:
+        UserError: for a word that it does not know.
+    """
+    word = arguments[0] if arguments else ""
+    if not word or "=" in word or word.startswith("-"):
+        return arguments
+    if word not in ACTIONS:
+        known = ", ".join(ACTIONS)
+        raise UserError(f"runs {word}: unknown{closest(word, list(ACTIONS))} Choose from {known}; without one, runs lists")
+    return [f"action={word}", *arguments[1:]]
 
 
 def check_folder() -> None:
@@ -153,7 +171,7 @@ def share_cores(others: OtherWork) -> None:
 
 
 def start(command: str, overrides: list[str], arguments: list[str]) -> int:
-    """Run a command's file: `run` takes its config; `main`, of those that may sweep, the line. `train_from` is a form of `train`."""
+    """Run a command's file: `run` takes its config; `main`, where it may sweep, the line. `train_from` is a form of `train`."""
     from rnnscope.config.compose import CommandLine, hydra_main
 
     name = command.partition("_")[0]

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from rnnscope.analysis.novelty import Matches, Passage, new_lines, repeated, text_of
+from rnnscope.analysis.novelty import Matches, Passage, new_lines, novel_texts, repeated, text_of
 from rnnscope.analysis.structure import Share
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.data.vocabulary import Vocabulary
@@ -48,3 +48,9 @@ def test_samples_stand_on_lines_of_their_own():
     vocabulary = Vocabulary("char", ["?", "<s>", "</s>", "a", "b", "\n"])
     assert text_of(vocabulary, np.array([1, 3, 4, 2, 1, 2, 1, 4, 2])) == "ab\nb"
     assert text_of(vocabulary, np.array([1, 3, 5, 4])) == "a\nb"
+
+
+def test_texts_without_a_new_line_are_drawn_again():
+    rounds = {0: ["old\nnew\n", "old\n", "--\n"], 1: ["newer\nold"]}
+    assert list(novel_texts(lambda round: rounds.get(round, []), 3, {"old"})) == ["new\n", "newer\n"]
+    assert list(novel_texts(lambda round: ["old"], 1, {"old"})) == []

@@ -47,6 +47,8 @@ int cut(int a) {
         ("python", CODE, (2, 3)),
         ("c_declared", C, (7, 8)),  # a, i i i, b, j, i, but not missing
         ("c_used", C, (4, 5)),
+        ("abc", "a|b|c|d", (0, 0)),
+        ("xml", "#include <linux/a.h>\n<stdio.h>", (0, 0)),
         ("xml", "<a><b x='1'>t</b><br/><c></a></d>", (4, 6)),
         ("latex", r"\begin{a}\begin{proof}\end{proof}\end{b}", (2, 4)),
         ("abc", "X:1\nM:3/4\nL:1/4\nK:G\nA|B2c|[ce]z|(3ABc B/c/ ^d|A>BG|", (2, 4)),

@@ -3,12 +3,18 @@
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from rnnscope.analysis.compressors import xz_nats
+from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
+from rnnscope.analysis.generated import report as lines_on
+from rnnscope.analysis.ngram import NGram, check_order
+from rnnscope.analysis.novelty import text_of
+from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to, text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
@@ -18,6 +24,7 @@ from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import SPECIALS, UNK
 from rnnscope.errors import UserError, WrongEncoding
 from rnnscope.format import plain, table_lines
+from rnnscope.model.drawing import check_temperature
 from rnnscope.model.precision import resolve_device, resolve_precision
 from rnnscope.model.scoring import Score, evaluate, perplexity
 from rnnscope.paths import cache_folder
@@ -27,13 +34,15 @@ from rnnscope.runs.record import Record, value_at
 from rnnscope.text_io import stdin_lines
 
 BLOCK = 1 << 22  # ids counted at a time
+MANY = 10_000_000  # training tokens whose n-grams take so long to count that it is said
 
 
 @dataclass
 class Report:
-    """Scores by protocol and two baselines over the same tokens; `unknown` is the share of UNK among them.
+    """Scores by protocol and baselines over the same tokens; `unknown` is the share of UNK among them.
 
     `spelling`: nats per token of spelling each UNK besides, as `spelling_nats` does; None where that cannot be said.
+    `baselines`: nats per token of what learns from the training split, by name. `generated`: lines on texts of the run.
     """
 
     source: str
@@ -42,6 +51,8 @@ class Report:
     vocabulary_size: int
     unknown: float
     spelling: float | None = None
+    baselines: dict[str, float] = field(default_factory=dict[str, float])
+    generated: list[str] = field(default_factory=list[str])
 
     @property
     def uniform(self) -> float:
@@ -51,6 +62,7 @@ class Report:
 
 def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     """Score the run that `config` names; return it and the report."""
+    check_samples(config)
     loaded = load(config.run, config.checkpoint)
     recorded = from_plain(loaded.config, str(loaded.folder.config))
     recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, config.data))
@@ -68,7 +80,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         counts[data.given] = 0
     unk = loaded.vocabulary.unk
     protocols = _protocols(data, split, config.window)
-    return loaded, Report(
+    report = Report(
         source,
         {name: evaluate(model, windows, precision, characters) for name, windows in protocols.items()},
         entropy(counts.tolist()),
@@ -76,6 +88,66 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         0.0 if unk is None else float(counts[unk] / counts.sum()),
         spelling=_spelling(data, counts, characters),
     )
+    if config.ngram is not None or config.samples is not None:
+        _compare_with_training(loaded, data, data.stream(split), _training(loaded, recorded, data, config), config, report)
+    return loaded, report
+
+
+def check_samples(config: EvaluateConfig) -> None:
+    """Refuse, by a `UserError`, numbers of samples and tokens that mean nothing."""
+    if config.samples is not None and config.samples < 1:
+        raise UserError(f"samples={config.samples} must be at least 1, or null for none")
+    if config.length < 1:
+        raise UserError(f"length={config.length} must be at least 1")
+    for temperature in config.temperatures:
+        check_temperature(temperature, "temperatures")
+
+
+def _training(loaded: LoadedRun, recorded: TrainConfig, data: TextData, config: EvaluateConfig) -> np.ndarray | None:
+    """Return the stream of the run's training split, None where only another text is there and its baselines can do without."""
+    if config.text is None:
+        return data.stream("train")
+    try:
+        return _own_data(loaded, recorded, "train").stream("train")
+    except UserError as error:
+        if config.samples is not None:
+            raise
+        print(f"without the n-gram and xz, which learn from the training text: {error}", file=sys.stderr)
+        return None
+
+
+def _compare_with_training(
+    loaded: LoadedRun, data: TextData, stream: np.ndarray, training: np.ndarray | None, config: EvaluateConfig, report: Report
+) -> None:
+    """Add to a report what the training split predicts of a stream, and what of it the run's own texts have."""
+    if training is None:
+        return
+    if len(training) > MANY:
+        print(f"counting n-grams of {len(training):,} tokens; ngram=null leaves that out", file=sys.stderr)
+    if config.ngram is not None:
+        check_order(config.ngram, len(training))
+    strings = SuffixArray(training, config.ngram if config.samples is None else None)
+    ngram = None if config.ngram is None else NGram(strings, len(loaded.vocabulary), config.ngram)
+    if ngram is not None:
+        cut = data.given if data.config.windows == "samples" else None
+        report.baselines[f"{ngram.order}-gram of the training split"] = ngram.losses(stream, data.given, cut)[-1]
+        report.baselines["xz -9 after the training split"] = xz_nats(stream, training)
+    if config.samples is not None:
+        size = config.samples, config.length
+        columns = {f"samples at {heat:g}": samples(loaded, *size, heat) for heat in config.temperatures}
+        columns |= {} if ngram is None else {f"{ngram.order}-gram": ngram_samples(ngram, loaded, *size)}
+        columns["real text"] = real_texts(stream, data.given, loaded.vocabulary, *size)
+        report.generated = list(lines_on(columns, Training.of(loaded.vocabulary, training, strings)))
+
+
+def training_lines(run: LoadedRun) -> set[str]:
+    """Return the lines of the text that a run was trained on.
+
+    Raises:
+        UserError: where the text is not there, or has changed.
+    """
+    recorded = from_plain(run.config, str(run.folder.config))
+    return set(text_of(run.vocabulary, _own_data(run, recorded, "train").stream("train")).splitlines())
 
 
 def score_lines(config: EvaluateConfig) -> Iterator[str]:
@@ -198,6 +270,7 @@ def table(report: Report, words: bool) -> list[str]:
     rows = [
         *((name, score.loss, score.accuracy) for name, score in report.scores.items()),
         *((f"{name}, UNK spelled", score.loss + spelled, None) for name, score in report.scores.items() if spelled),
+        *((name, nats, None) for name, nats in report.baselines.items()),
         ("guessing by this text's frequencies", report.unigram, None),
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]

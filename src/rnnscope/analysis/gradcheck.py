@@ -10,7 +10,6 @@ from torch import Tensor, nn
 from rnnscope.config.schema import GradcheckConfig
 from rnnscope.errors import UserError
 from rnnscope.format import clock, plain, table_lines
-from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, State, detach
 from rnnscope.runs.load import load
 from rnnscope.runs.snapshot import build_model
@@ -100,12 +99,11 @@ def check_gradients(config: GradcheckConfig) -> list[Row]:
     if config.vocabulary_size < 2:
         raise UserError(f"vocabulary_size={config.vocabulary_size} must be at least 2")
     torch.manual_seed(config.seed)
-    fresh = config.run is None
-    model = build_model(ModelConfig(**config.model), config.vocabulary_size) if fresh else load(config.run).model
+    model = build_model(config.model, config.vocabulary_size) if config.run is None else load(config.run).model
     check = Check.of(model, config.seed)
     seconds = check.seconds()
     if seconds > 60 * config.max_minutes:
-        smaller = "a smaller model.hidden_size, or " if fresh else ""
+        smaller = "a smaller model.hidden_size, or " if config.run is None else ""
         raise UserError(
             f"{model.parameter_count():,} parameters take {clock(seconds)} to check, more than"
             f" max_minutes={plain(config.max_minutes)}: set {smaller}a larger max_minutes"

@@ -1,6 +1,8 @@
 """What of a text the training text has already, and what a text says again and again."""
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 import numpy as np
 
@@ -9,6 +11,7 @@ from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.data.vocabulary import Vocabulary
 
 LENGTHS = (5, 10, 20, 50)  # of n-grams
+ROUNDS = 20  # of drawing texts until enough are new
 LOOP = 20  # n-grams of this length that a text has twice are a loop, or a refrain
 
 
@@ -64,13 +67,29 @@ def repeated(ids: np.ndarray, n: int = LOOP) -> Share:
 
 def new_lines(text: str, known: set[str]) -> Share:
     """Return how many of a text's lines, those without a letter left out, are not among those that are `known`."""
-    lines = [line for line in text.splitlines() if any(map(str.isalpha, line))]
+    lines = [line for line in text.splitlines() if says_something(line)]
     return Share(sum(line not in known for line in lines), len(lines))
+
+
+def says_something(line: str) -> bool:
+    """Whether a line has a letter."""
+    return any(map(str.isalpha, line))
+
+
+def novel_texts(draw: Callable[[int], Iterable[str]], count: int, known: set[str]) -> Iterator[str]:
+    """Yield texts without the lines that are `known`, up to `count` of those that still say something.
+
+    Args:
+        draw: returns the texts of one round; there are no more than `ROUNDS`.
+    """
+    texts = (text for round in range(ROUNDS) for text in draw(round))
+    kept = ("".join(line for line in text.splitlines(keepends=True) if line.rstrip("\n") not in known) for text in texts)
+    yield from islice((text for text in kept if says_something(text)), count)
 
 
 def text_of(vocabulary: Vocabulary, stream: np.ndarray) -> str:
     """Return the text of a stream; what START and END surround stands on lines of its own."""
-    ends = [] if vocabulary.level == "byte" else [vocabulary.start, vocabulary.end]
+    ends = [] if vocabulary.end is None else [vocabulary.start, vocabulary.end]
     cuts = np.flatnonzero(np.isin(stream, ends))
     parts = np.split(stream, cuts + 1)
     texts = [vocabulary.decode(part[:-1] if part.size and part[-1] in ends else part) for part in parts if part.size]

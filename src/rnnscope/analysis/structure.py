@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 PAIRS = {")": "(", "]": "[", "}": "{", "”": "“", "»": "«"}
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
-XML_TAG = re.compile(r"<(/?)([A-Za-z][\w:.-]*)[^<>]*?(/?)>")
+XML_TAG = re.compile(r"<(/?)([A-Za-z][\w:-]*)(?:\s[^<>]*?)?(/?)>")
 LATEX = re.compile(r"\\(begin|end)\{(\w+\*?)\}")
 PYTHON_BLOCK = re.compile(r"^(?:@|def |class |async def )")
 
@@ -54,7 +54,7 @@ def matched(marks: Iterable[tuple[str, bool]]) -> Share:
 
 def brackets(text: str) -> Share:
     """How many brackets, and quotation marks that have a direction, match."""
-    return matched((PAIRS.get(mark, mark), mark not in PAIRS) for mark in re.findall(r"[()\[\]{}“”«»]", text))
+    return matched((PAIRS.get(mark) or mark, mark not in PAIRS) for mark in re.findall(r"[()\[\]{}“”«»]", text))
 
 
 def quotes(text: str) -> Share:
@@ -137,7 +137,7 @@ def latex(text: str) -> Share:
 C_TOKEN = re.compile(
     r"""/\*.*?\*/|//[^\n]*|^[ \t]*\#[^\n]*|"(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*'|\d[\w.]*|\w+|->|\S""", re.S | re.M
 )
-C_KEYWORDS = set("if else for while do return goto case default break continue switch sizeof".split())
+C_KEYWORDS = {"if", "else", "for", "while", "do", "return", "goto", "case", "default", "break", "continue", "switch", "sizeof"}
 C_DECLARATION = re.compile(r"(?:[A-Za-z_]\w* )+(?:\* )*([A-Za-z_]\w*)(?= [=,\[]|$)")
 C_FURTHER = re.compile(r", (?:\* )*([A-Za-z_]\w*)(?= [=,\[]|$)")  # int i, *j
 C_VARIABLE = re.compile(r"(?<![.>] )(?<!struct )\b(?=\w*[a-z])[A-Za-z_]\w*\b(?! [(:])")  # macros are in capitals
@@ -190,14 +190,14 @@ ABC_NOTE = re.compile(r"\((\d)|(?:\[[^\]:|]*\]|[_^=]*[A-Ga-gzx][,']*)(\d*)(/*)(\
 
 
 def abc(text: str) -> Share:
-    """How many bars of tunes in ABC have the length of their meter; first and last ones, which may be short, left out."""
+    """How many bars of ABC have the length of the last meter before them; the ends of lines, which may be short, left out."""
     good = total = 0
-    meter, unit = Fraction(1), Fraction(1, 8)
+    meter, unit = None, Fraction(1, 8)
     for line in text.splitlines():
         if field := re.match(r"([ML]):\s*(\d+)/(\d+)", line):
             size = Fraction(int(field[2]), max(int(field[3]), 1))
             meter, unit = (size, unit) if field[1] == "M" else (meter, size)
-        elif not re.match(r"[A-Za-z]:|%|\s*$", line):
+        elif meter is not None and not re.match(r"[A-Za-z]:|%|\s*$", line):
             plain = re.sub(r'"[^"]*"|![^!]*!|\{[^}]*\}', "", line)
             bars = [bar_length(bar) * unit for bar in re.split(r"[|:]+\]?|\[\d", plain)[1:-1] if bar.strip()]
             good, total = good + bars.count(meter), total + len(bars)

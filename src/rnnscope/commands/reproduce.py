@@ -1,4 +1,4 @@
-"""`rnnscope reproduce`: train a run, or all jobs of a sweep, again from the folder alone, and say whether the result is the same."""
+"""`rnnscope reproduce`: train a run, or all jobs of a sweep, again from the folder alone, and say whether they are the same."""
 
 import json
 import sys

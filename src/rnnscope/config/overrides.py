@@ -16,20 +16,22 @@ MARKS = ("dataset.corpus.column", "dataset.corpus.delimiter", "dataset.corpus.es
 NAMES = ("name", *MARKS, "dataset.name", "dataset.unk", "dataset.start", "dataset.end")
 FOLDERS = ("folder", "output", "html")  # of compare; other paths are taken apart where they are used
 VERBATIM = {
-    "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt")}},
-    "train_from": {"from": "parent", "data": "data"},
-    "resume": {"run": "run", "data": "data", "text": "data"},
-    "reproduce": {"run": "run", "sweep": "of_sweep", "data": "data", "text": "data"},
+    "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt", "notify")}},
+    "train_from": {"from": "parent", "data": "data", "notify": "notify"},
+    "resume": {"run": "run", "data": "data", "text": "data", "notify": "notify"},
+    "reproduce": {"run": "run", "sweep": "of_sweep", "data": "data", "text": "data", "notify": "notify"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
     "evaluate": {"run": "run", "data": "data", "text": "text"},
     "compare": {
-        **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
+        **{key: key for key in ("folder", "sort", "filter", "columns", "group", "output", "html", "run")},
         "with": "other",
     },
     "gradcheck": {"run": "run"},
+    "runs": {key: key for key in ("run", "filter", "folder", "tags", "note", "name", "older_than")},
+    "export": {"run": "run", "output": "output"},
     "bench": {},
 }
-EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that a recorded config never has
+EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins", "notify")  # keys that a recorded config never has
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
 FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train

@@ -9,7 +9,6 @@ from rnnscope.monitor.recorder import Recorder
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
-
 FAR = 0.05  # from ln V, as a share of it
 
 

@@ -10,6 +10,7 @@ from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.checkpointing import CheckpointManager
 from rnnscope.pipeline.claims import judge_run
 from rnnscope.pipeline.console import Console
+from rnnscope.pipeline.notify import HEARD, notify
 from rnnscope.pipeline.summary import explain, summary
 from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.pipeline.writers import open_writers
@@ -136,7 +137,7 @@ class Session:
         return Result(self.run, status, task.step, latest, digest)
 
     def _tell(self, result: Result) -> None:
-        """Print the last lines, unless an error follows, and tell loggers how it ended."""
+        """Print the last lines, unless an error follows, and tell loggers and the user's command how it ended."""
         seconds, best_step = self.callbacks.throughput.seconds, self.callbacks.validation.best_step
         if result.status != "failed":
             best = result.metrics.get("best/loss")
@@ -146,3 +147,6 @@ class Session:
             self.console.say(claim.line())
         if self.training.extensions:
             self.training.extensions.loggers.finish(self.run, result.status, self.console.say)
+        command = self.training.options.extensions.notify
+        if command and result.status in HEARD and (complaint := notify(command, self.record)):
+            self.console.say(f"warning: {complaint}")

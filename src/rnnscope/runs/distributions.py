@@ -3,6 +3,7 @@
 import importlib.metadata
 import re
 from functools import cache
+from typing import Any
 
 from rnnscope.format import shell
 from rnnscope.runs.files import replace_text
@@ -21,8 +22,8 @@ def installed() -> dict[str, str]:
     """Return the version of each distribution that Python finds, by its name in lower case with single dashes."""
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
-        about = distribution.metadata
-        name, version = about.get("Name"), about.get("Version")
+        about: Any = distribution.metadata  # of a broken installation, None for each
+        name, version = about["Name"], about["Version"]
         if name and version:
             found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # the first on Python's path is imported
     return dict(sorted(found.items()))
@@ -43,7 +44,7 @@ def recorded(run: RunFolder) -> dict[str, str]:
         return {}
     check_plain(run.environment, SIZE_LIMIT)
     lines = run.environment.read_text(encoding="utf-8", errors="replace").splitlines()
-    return dict(match.groups() for line in lines if (match := LINE.fullmatch(line)))
+    return {match[1]: match[2] for line in lines if (match := LINE.fullmatch(line))}
 
 
 def distribution_lines(run: RunFolder) -> list[str]:

@@ -1,7 +1,7 @@
 """Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -17,7 +17,8 @@ from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import generate
 
-UNKNOWN = ("refuse", "skip", "replace")
+UNKNOWN = ("refuse", "skip", "replace", "rare")
+RARE = 10  # the rarest of so many tokens of a vocabulary are its rare words
 TEXTS = 10  # on a card of a dataset of samples, at least
 
 
@@ -86,10 +87,15 @@ class TextGenerator:
 
         `limits`: top_k, top_p and minimum_length of `SamplingOptions`.
         """
-        ids = self.begin(prompt, unknown)
-        rows = self._checked(generate(model, ids, length, temperatures, self._options(**limits), seed))
-        texts = [_Text(self._decoder(prompt, ids), clean(stop or "", self.dataset)) for _ in temperatures]
-        return _pieces(rows, texts)
+        ids, options = self.begin(prompt, unknown), self._options(**limits)
+        written: Callable[[int], int] = int
+        if unknown == "rare":
+            options = replace(options, never=tuple(id for id in options.never if id != self.vocabulary.unk))
+            written = self._rare_for_unk(seed)
+        rows = self._checked(generate(model, ids, length, temperatures, options, seed))
+        return _pieces(
+            rows, [_Text(self._decoder(prompt, ids), clean(stop or "", self.dataset), written) for _ in temperatures]
+        )
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
         """Return texts to judge a training by, without the prompt: for each of `temperatures` about `length` tokens.
@@ -121,6 +127,12 @@ class TextGenerator:
     def _continued(self, prompt: str, begin: Tensor, ids: list[int]) -> str:
         decoder = self._decoder(prompt, begin)
         return "".join([decoder.feed(id) for id in ids]) + decoder.finish()
+
+    def _rare_for_unk(self, seed: int) -> Callable[[int], int]:
+        """Return what gives each id as it is, but one of the rarest for UNK; the vocabulary has none that UNK stands for."""
+        random, unk, size = np.random.default_rng(seed), self.vocabulary.unk, len(self.vocabulary)
+        first = min(size - size // RARE, size - 1)
+        return lambda id: int(random.integers(first, size)) if id == unk else id
 
     def _checked(self, rows: Iterator[list[int | None]]) -> Iterator[list[int | None]]:
         for row in rows:
@@ -185,16 +197,16 @@ def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[
 
 
 class _Text:
-    """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it."""
+    """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it; `written` replaces ids."""
 
-    def __init__(self, decoder: Decoder, stop: str) -> None:
-        self.decoder = decoder
+    def __init__(self, decoder: Decoder, stop: str, written: Callable[[int], int]) -> None:
+        self.decoder, self.written = decoder, written
         self.stop, self.tail, self.ended = stop, "", False
 
     def feed(self, id: int | None) -> str:
         if id is None:
             return self.finish()
-        return "" if self.ended else self._add(self.decoder.feed(id))
+        return "" if self.ended else self._add(self.decoder.feed(self.written(id)))
 
     def finish(self) -> str:
         if self.ended:

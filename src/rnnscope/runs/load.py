@@ -95,7 +95,8 @@ class LoadedRun:
             seed: same seed, same texts; None draws a new one.
             stop: a text ends where this string has been generated; the string itself is kept.
             minimum_length: tokens before a text may end by itself.
-            unknown: what happens to parts of the prompt outside the vocabulary: `refuse`, `skip` or `replace` by UNK.
+            unknown: what happens to parts of the prompt outside the vocabulary: `refuse`, `skip`, or `replace` by UNK; with
+                `rare` UNK may be generated too, and is written as one of the rarest words.
 
         Raises:
             UserError: for a prompt the policy refuses, or a value outside its range.

@@ -162,10 +162,8 @@ def find_sweep(typed_name: str) -> Path:
     near = [name for name in names if name.startswith(typed_name)]
     if len(near) == 1:
         return root / near[0]
-    known = ", ".join((near or names)[:6])
-    raise UserError(
-        f"sweep={typed_name}: {f'fits {len(near)} sweeps' if near else 'there is no such sweep'} under {root}: {known}"
-    )
+    found = f"fits {len(near)} sweeps" if near else "there is no such sweep"
+    raise UserError(f"sweep={typed_name}: {found} under {root}: {', '.join((near or names)[:6])}")
 
 
 def jobs_of(sweep: Path) -> dict[str, RunFolder]:

@@ -188,7 +188,7 @@ class RunningSweep:
         self.manifest.write()
         if self._made and states and all(state.status == "failed" and state.record is None for state in states.values()):
             raise UserError(f"no job could start: {next(iter(states.values())).reason}")
-        for line in closing_lines(self.folder, states, output_width()):
+        for line in closing_lines(self.folder, states, output_width(), "seed" in self.manifest.swept):
             self._live_status.say(line)
         if self.stop.asked():
             self._live_status.say("stopped; the same command continues the sweep")
