@@ -46,17 +46,18 @@ def resolve_precision(
     return "bf16" if has_fast_bf16() and hidden_size >= cell.bf16_from else "float32"
 
 
-# Speed of training in bf16 as a multiple of that in float32, two cores; torch's own kernels but for the last column, which
-# has rnnscope's own. `rnnscope bench` prints these figures of the machine that it runs on.
+# Speed of training in bf16 as a multiple of that in float32. AMX and AMD: two cores, with torch's own kernels; the Intel core
+# without AMX: one thread, with rnnscope's own functions. `rnnscope bench` prints these figures of the machine that it runs on.
 #
-#                  AMX         AMD EPYC, avx512_bf16   Intel Xeon, avx512_bf16 without AMX
-#                  1x512       2x128    1x512          2x128    1x512
-#   lstm           3           1.6      1.8            0.63     0.53
-#   gru            above 1     1.3      2.5            BF_GRU
-#   rnn            above 1     1.2      2.5            BF_RNN
-#   peephole_lstm                                      BF_PEEP
+#                  AMX        AMD EPYC, avx512_bf16    Intel Xeon, avx512_bf16 without AMX
+#                  1x512      2x128    1x512           2x128    1x512
+#   lstm           3          1.6      1.8             0.64     0.49
+#   gru            above 1    1.3      2.5             0.54     0.55
+#   rnn            above 1    1.2      2.5             0.47     0.52
+#   peephole_lstm  -          -        -               0.51     0.55
 #
-# An Intel core without AMX takes one bf16 instruction in the time of two float32 ones; an AMD core does not.
+# Against rnnscope's own functions, which are faster than torch's in float32, the 1.2 and 1.3 of 2x128 may be none: `bf16_from`
+# leaves those sizes in float32.
 def has_fast_bf16() -> bool:
     """Whether this CPU multiplies bf16 matrices faster than float32 ones: with AMX, or AMD's avx512_bf16."""
     has = getattr(torch.cpu, "get_capabilities", dict)()  # older torch lacks it
