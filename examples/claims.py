@@ -33,8 +33,8 @@ def finished(experiment: str, config: TrainConfig) -> dict[str, Any] | None:
     """Return the record of the newest finished run of an experiment that was trained as `config` says today."""
     for path in sorted(outputs_folder().glob(f"runs/{experiment}/*/run.json"), reverse=True):
         record = Record.read(path).values
-        changed = differences(record["config"], asdict(config))
-        same = record["seed"] == config.seed and not [key for key in deciding(changed) if key != "expect"]
+        changed = differences(record["config"], asdict(config)).keys() - {"expect"}
+        same = record["seed"] == config.seed and not deciding(changed)
         if record["status"] == "finished" and not record.get("overridden") and same and "claims" in record:
             return record
     return None
@@ -60,6 +60,8 @@ def row(expectation: Expectation, records: list[dict[str, Any]], command: str) -
     seeds = f", median of {', '.join(map(number, ours))}" if len(ours) > 1 else ""
     time = clock(median(record["progress"]["seconds"] for record in records))
     wanted = f"`{expectation.metric}` {SIGNS[expectation.direction]}{number(expectation.value)}"
+    if expectation.tolerance and expectation.direction == "near":
+        wanted += f" within {number(expectation.tolerance)}"
     if expectation.step:
         wanted += f" at step {expectation.step:,}"
     return f"| {wanted} | {expectation.source} | {value}{seeds}: {said} | {time} | `{command}` |"

@@ -16,7 +16,8 @@ PATH = Path(__file__).parents[1] / "examples" / "hundred_lines.py"
 @pytest.fixture
 def example() -> ModuleType:
     spec = importlib.util.spec_from_file_location("hundred_lines", PATH)
-    assert spec is not None and spec.loader is not None
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module

@@ -45,7 +45,7 @@ def names_of(requirements: list[str]) -> set[str]:
 def test_what_is_imported_is_declared_and_nothing_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    needed, optional = names_of(project["dependencies"]), names_of(sum((extras[name] for name in OPTIONAL), []))
+    needed, optional = names_of(project["dependencies"]), names_of([each for name in OPTIONAL for each in extras[name]])
     owners = packages_distributions()
     found = {package: {owner.lower() for owner in owners.get(package, [package])} for package in imported()}
     assert {package: owned for package, owned in found.items() if not owned & (needed | optional)} == {}

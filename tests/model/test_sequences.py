@@ -44,7 +44,7 @@ def with_gradients(found: tuple[Tensor, tuple[Tensor, ...]], *of: Tensor) -> Fou
     """Return what a layer gave, and the gradients of a loss that looks at all of it."""
     generator = torch.Generator().manual_seed(1)
     given = [found[0], *found[1]]
-    loss = sum((part.double() * torch.randn(part.shape, generator=generator).double()).sum() for part in given)
+    loss = torch.stack([(part.double() * torch.randn(part.shape, generator=generator)).sum() for part in given]).sum()
     return [*given, *torch.autograd.grad(loss, of)]
 
 

@@ -77,7 +77,7 @@ def test_layers_are_those_of_the_fused_kernel(cell):
         expected = {"mean": values.mean(), "spread": values.std(), "state_size": np.sqrt((state**2).mean())}
         for name, value in expected.items():
             assert board.values[f"activations/cells.{index}/{name}"] == pytest.approx(float(value), abs=1e-6)
-        shown = board.tensors[f"activations/cells.{index}/hidden"].detach()
+        shown = board.tensors[f"activations/cells.{index}"].detach()
         np.testing.assert_allclose(shown.numpy(), values.reshape(-1, 5), atol=1e-6)
     assert all(parameter.grad is None for parameter in model.parameters())
 
@@ -156,4 +156,4 @@ def test_every_training_has_its_charts(outputs, story, words):
             (event,) = board.Tensors(tag)
             assert event.step == 10
             assert np.isfinite(event.tensor_proto.float_val[0])
-    assert "activations/cells.0/hidden" in board.Tags()["histograms"]
+    assert "activations/cells.0" in board.Tags()["histograms"]

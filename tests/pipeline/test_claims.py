@@ -1,7 +1,9 @@
 """A run says what became of the claims of its experiment, records it, and `compare` shows it."""
 
+import importlib
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +12,7 @@ from messages import assert_says, line_with
 from recorded_names import NAMES, changes, listed, names_of
 
 from rnnscope.cli import main
+from rnnscope.config.compose import compose_train
 from rnnscope.pipeline.run import Run, train
 from rnnscope.runs.load import load
 
@@ -32,6 +35,21 @@ def test_the_experiment_holds_and_says_so(hello, capsys, monkeypatch):
     monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(hello.path.parents[2]))
     assert main(["compare"]) == 0
     assert_says(line_with(capsys.readouterr().out, hello.path.name, "finished"), "held")
+
+
+def test_the_table_of_the_claims_does_not_train_again_what_is_there(hello, tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(hello.path.parents[2]))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
+    claims = importlib.import_module("claims")
+    monkeypatch.setattr(claims.subprocess, "run", lambda *words, **how: pytest.fail("it trained"))
+    monkeypatch.setattr(claims, "PAGE", tmp_path / "page.md")
+    claims.PAGE.write_text(f"before\n{claims.BEGIN}old\n{claims.END}after\n", encoding="utf-8")
+    claims.write(claims.rows("hello"))
+    before, *rows, after = claims.PAGE.read_text(encoding="utf-8").splitlines()
+    assert (before, after) == ("before", "after")
+    (row,) = [row for row in rows if row.startswith("| `")]
+    assert_says(row, "sample/recalled", "1: held", "rnnscope train experiment=hello")
+    assert claims.finished("hello", replace(compose_train(SMALL), seed=2)) is None
 
 
 def test_nothing_is_judged_where_a_key_was_set(outputs, capsys):

@@ -53,7 +53,6 @@ def record_of(run: Path) -> dict:
     return json.loads((run / "run.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "kills"),
     [
@@ -74,7 +73,6 @@ def test_killed_anywhere_and_resumed_is_bit_identical(tmp_path: Path, text: str,
     assert {row.verdict for row in rows} == {"bit-identical"}
 
 
-@pytest.mark.slow
 def test_a_kill_from_outside_through_the_command_line(tmp_path: Path, text: str) -> None:
     environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(tmp_path)}
     words = [text, *WORDS, "trainer.max_steps=1000000"]

@@ -15,6 +15,7 @@ from rnnscope.paths import conf_folder
 SMALL = [word for word in TINY if not word.startswith("model.")]  # sizes are what some of them sweep over
 FEWER = {  # jobs, layers, letters
     "bptt": ["seed=1", "model.hidden_size=16"],
+    "trump_dl4j": ["model.hidden_size=16"],
     "init": ["model.num_layers=2", "model.hidden_size=16"],
     "vanishing": ["dataset.corpus.copy_lag=5", "dataset.corpus.copies=200"],
 }
@@ -26,6 +27,7 @@ READY = {
     "levels": ("grid", ["level-byte", "level-char"]),
     "learning_rates": ("grid", ["lr-0.01", "lr-0.05", "lr-0.1"]),
     "tiny_shakespeare_search": ("optuna", []),
+    "trump_dl4j": ("grid", []),
     "trump_two_ways": ("grid", []),
     "vanishing": ("grid", ["model-rnn", "model-gru", "model-lstm_forget_bias-1", "model-lstm_forget_bias-5"]),
     "width_x_depth": ("grid", [f"hidden_size-{width}_num_layers-{depth}" for width in (128, 256, 64) for depth in (1, 2, 3)]),

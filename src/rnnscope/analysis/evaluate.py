@@ -89,7 +89,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         spelling=_spelling(data, counts, characters),
     )
     if config.ngram is not None or config.samples is not None:
-        _compare_with_training(loaded, data, stream, _training(loaded, recorded, data, config), config, report)
+        _compare_with_training(loaded, data, data.stream(split), _training(loaded, recorded, data, config), config, report)
     return loaded, report
 
 

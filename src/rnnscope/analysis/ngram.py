@@ -10,7 +10,6 @@ all ids are alike.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 
@@ -118,19 +117,19 @@ class NGram:
         scored = slice(None) if given is None else stream[1:] != given
         return [float(-np.log(found[scored]).mean()) for found in self.probabilities(stream, cut)]
 
-    @cached_property
-    def _discounts(self) -> list[list[float]]:
-        return [self.level(length, length == self.order).discounts.tolist() for length in range(1, self.order + 1)]
-
     def sample(self, begin: Sequence[int], length: int, seed: int, never: Sequence[int] = ()) -> Iterator[int]:
-        """Yield `length` ids after those of `begin`, one by one; one of `never` is drawn again from a shorter context."""
-        random, everything = np.random.default_rng(seed), (0, len(self.strings))
+        """Yield `length` ids after those of `begin`: each is what followed some place of the text with the longest context
+        that is like it, any such place as likely as another (Goldberg 2015). Smoothed draws would mix in shorter contexts.
+
+        Args:
+            never: ids that are not drawn; where one would be, the context is shorter.
+        """
+        random, ranges = np.random.default_rng(seed), [(0, len(self.strings))]
         allowed = [id for id in range(self.size) if id not in never]
-        ranges = [everything]
         for id in begin:
             ranges = self._advance(ranges, id)
         for _ in range(length):
-            drawn = (self._draw(ranges[context], context, random) for context in reversed(range(len(ranges))))
+            drawn = (self._draw(*ranges[context], context, random) for context in reversed(range(len(ranges))))
             id = next((id for id in drawn if id is not None and id not in never), None)
             id = int(random.choice(allowed)) if id is None else id
             yield id
@@ -141,20 +140,10 @@ class NGram:
         longer = [self.strings.narrow_one(*found, length, id) for length, found in enumerate(ranges[: self.order - 1])]
         return [(0, len(self.strings)), *longer]
 
-    def _draw(self, context: tuple[int, int], length: int, random: np.random.Generator) -> int | None:
-        """Draw what follows a context of `length`, None with the probability of what is taken from it."""
-        strings, (low, high) = self.strings, context
-        low += low < high and int(strings.order[low]) + length == len(strings)
-        if low >= high:
-            return None
-        longest = length + 1 == self.order
-        places = None if longest else np.flatnonzero(self._shared_before[low:high] <= length + 1)
-        place = low + (random.integers(high - low) if places is None else random.choice(places))
-        id = int(strings.ids[int(strings.order[place]) + length]) - 1
-        low, high = strings.narrow_one(low, high, length, id)
-        count = high - low if longest else np.count_nonzero(self._shared_before[low:high] <= length + 1)
-        taken = self._discounts[length][min(count, 3)]
-        return id if random.random() * count >= taken else None
+    def _draw(self, low: int, high: int, length: int, random: np.random.Generator) -> int | None:
+        """Return what follows one of the places of a context of `length`, None where there is none."""
+        low += low < high and int(self.strings.order[low]) + length == len(self.strings)  # nothing follows the end
+        return None if low >= high else int(self.strings.ids[int(self.strings.order[random.integers(low, high)]) + length]) - 1
 
 
 def check_order(order: int, tokens: int) -> None:

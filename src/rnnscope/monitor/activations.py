@@ -21,7 +21,8 @@ LEAST = 1e-30  # of a ratio of gradients that is 0 in float32
 class Activations(Callback):
     """Every `every` steps reads a few columns of the step's window once more, with the cell's own equations in float32.
 
-    Of each layer: mean and spread of what it writes, size of its state, mean and saturated share of each gate, histograms.
+    Of each layer: mean and spread of what it writes, size of its state, mean and saturated share of each gate; a
+    histogram of the first.
     Of all layers together: the gradient of the last token's loss at hidden states before it. Dropout is off, the weights are
     those after the step, and nothing of training's is touched.
 
@@ -58,7 +59,8 @@ class Activations(Callback):
             lags = gradient_by_lag(task.model, found, targets[-1])
         layers = values_of(found, before_padding(targets))
         self.board.scalars(task.step, {**statistics(layers, task.model.cell.state_parts), **through_time(lags)})
-        self.board.histograms(task.step, histograms(layers))
+        written = {f"activations/cells.{index}": values["hidden"] for index, values in enumerate(layers)}
+        self.board.histograms(task.step, written)
 
 
 def _cloned(layer: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
@@ -111,8 +113,3 @@ def through_time(lags: Tensor) -> dict[str, float]:
         f"gradient_through_time/lag_{lag}": math.log10(max(ratio, LEAST)) if math.isfinite(ratio) else math.nan
         for lag, ratio in ratios.items()
     }
-
-
-def histograms(layers: list[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return what histograms are made of: what each layer writes and remembers, and its gates."""
-    return {f"activations/cells.{index}/{name}": value for index, values in enumerate(layers) for name, value in values.items()}

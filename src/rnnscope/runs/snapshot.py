@@ -104,6 +104,8 @@ def read_vocabulary(folder: RunFolder) -> Vocabulary:
     data = _read(folder.vocabulary, VOCABULARY_LIMIT, json.loads)
     try:
         return Vocabulary.from_json(data)
+    except UserError as error:
+        raise UserError(f"{folder.vocabulary}: {error}") from None
     except (LookupError, TypeError) as error:
         raise UserError(f"{folder.vocabulary} is not a vocabulary of rnnscope ({type(error).__name__}: {error})") from error
 

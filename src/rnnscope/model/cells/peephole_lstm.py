@@ -13,16 +13,25 @@ h' = o tanh(c')
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.cells.cell import Cell
+from rnnscope.model.cells.cell import CANDIDATE, Cell
 from rnnscope.model.cells.sequence import Parts, run_window
 
 
-def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
-    """Return (h', c'); the last three columns of `recurrent` are the peepholes."""
+def step_with_gates(
+    read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor
+) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+    """Return i, f, g, o by name, and (h', c'); the last three columns of `recurrent` are the peepholes."""
     pi, pf, po = recurrent[:, -3:].unbind(1)
     i, f, g, o = torch.addmm(read, state[0], recurrent[:, :-3]).chunk(4, -1)
-    memory = (f + pf * state[1]).sigmoid() * state[1] + (i + pi * state[1]).sigmoid() * g.tanh()
-    return (o + po * memory).sigmoid() * memory.tanh(), memory
+    i, f, g = (i + pi * state[1]).sigmoid(), (f + pf * state[1]).sigmoid(), g.tanh()
+    memory = f * state[1] + i * g
+    o = (o + po * memory).sigmoid()
+    return {"input": i, "forget": f, CANDIDATE: g, "output": o}, (o * memory.tanh(), memory)
+
+
+def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
+    """Return (h', c')."""
+    return step_with_gates(read, state, recurrent, recurrent_bias)[1]
 
 
 class PeepholePointwise:
@@ -91,4 +100,13 @@ class PeepholeLSTM(nn.Module):
         )
 
 
-PEEPHOLE_LSTM = Cell("peephole_lstm", PeepholeLSTM, gates=4, state_parts=2, step=step, bf16_from=256, forget_gate=1)
+PEEPHOLE_LSTM = Cell(
+    "peephole_lstm",
+    PeepholeLSTM,
+    gates=4,
+    state_parts=2,
+    step=step,
+    bf16_from=256,
+    forget_gate=1,
+    step_with_gates=step_with_gates,
+)

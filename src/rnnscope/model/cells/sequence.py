@@ -7,7 +7,7 @@ for a step is one product with the state and a few operations in place. The pure
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 Parts = tuple[Tensor, ...]
@@ -102,14 +102,14 @@ class _Window(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:  # type: ignore[override]
         pointwise, low = ctx.pointwise, ctx.low
         inputs, weight, recurrent, gates, *rest = ctx.saved_tensors
         states, extra = tuple(rest[: pointwise.state_parts]), tuple(rest[pointwise.state_parts :])
         (rows, hidden_size), time = recurrent.shape, len(gates)
         totals = tuple(torch.zeros_like(part) for part in states)  # gradients of the states
-        totals[0][1:] = gradients[0]
-        for total, last in zip(totals, gradients[1:], strict=True):
+        totals[0][1:] = grad_outputs[0]
+        for total, last in zip(totals, grad_outputs[1:], strict=True):
             total[-1:] += last
         factors = pointwise.factors(gates, states, extra)
         sums, matrix = factors[0][..., :rows].unbind(0), recurrent.to(low)
@@ -154,23 +154,27 @@ def by_step(parts: Parts) -> list[Parts]:
     return list(zip(*(part.unbind(0) for part in parts), strict=True))
 
 
-class HandWritten:
+class HandWritten(nn.RNNBase):
     """A layer of torch, which computes `window` on a CPU unless `torch_kernels` tells it not to."""
 
     torch_kernels = False
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor  # with `bias` only, and so is the next
+    bias_hh_l0: Tensor
 
     def window(self, inputs: Tensor, state: Parts | None) -> tuple[Tensor, Parts]:
         """Return what the layer writes, and its state after the window."""
         raise NotImplementedError
 
-    def forward(self, input: Tensor, hx: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, input: Any, hx: Any = None) -> Any:
         """Do as torch's layer does: (time, batch, features) and (1, batch, hidden_size) in and out."""
         if self.torch_kernels or input.device.type != "cpu":
-            return super().forward(input, hx)  # type: ignore[misc]
+            return super().forward(input, hx)
         written, (after,) = self.window(input, None if hx is None else (hx,))
         return written, after
 
 
-def add_biases(layer: Any) -> Tensor | None:
+def add_biases(layer: HandWritten) -> Tensor | None:
     """Return the sum of the two biases that torch's layers have, None where they have none."""
     return layer.bias_ih_l0 + layer.bias_hh_l0 if layer.bias else None
