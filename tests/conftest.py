@@ -2,6 +2,7 @@
 
 import os
 import random
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +36,9 @@ TINY = [  # a training of a second
     "monitor.histograms_every=10",
     "monitor.sample_length=12",
 ]
+
+BROWSER = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
+BROWSER += ["disable-component-update", "disable-sync", "window-size=1200,1400"]
 
 
 @pytest.fixture
@@ -97,3 +101,23 @@ def tiny_run(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def trained_run(tiny_run: Any) -> Any:
     """The folder of that training: its `path`, `metrics`, `checkpoints` and so on."""
     return tiny_run.run
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium; without one a skip, or a failure where RNNSCOPE_REQUIRE_BROWSER says that there must be one."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if not chromium or not driver:
+        (pytest.fail if os.environ.get("RNNSCOPE_REQUIRE_BROWSER") else pytest.skip)(
+            "there is no chromium with chromedriver here"
+        )
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    for flag in (*BROWSER, f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
+        options.add_argument(f"--{flag}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()

@@ -2,10 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,29 +11,9 @@ from selenium import webdriver
 from test_compare import ESCAPES, put_run, with_result
 
 from rnnscope.cli import main
-from rnnscope.comparison.page import script_json
+from rnnscope.web_page import script_json
 
-FLAGS = ["headless", "no-sandbox", "disable-gpu", "disable-quic", "no-first-run", "disable-background-networking"]
-FLAGS += ["disable-component-update", "disable-sync", "window-size=1200,1400"]
 HOSTILE = '</script><script>window.owned=1</script><img src=x onerror="window.owned=1"><b>bold</b>&amp;\u2028' + ESCAPES
-
-
-@pytest.fixture(scope="session")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """A headless Chromium; without one a skip, or a failure where RNNSCOPE_REQUIRE_BROWSER says that there must be one."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        (pytest.fail if os.environ.get("RNNSCOPE_REQUIRE_BROWSER") else pytest.skip)(
-            "there is no chromium with chromedriver here"
-        )
-    options = webdriver.ChromeOptions()
-    options.binary_location = chromium
-    for flag in (*FLAGS, f"user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(f"--{flag}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    yield opened
-    opened.quit()
 
 
 @pytest.fixture

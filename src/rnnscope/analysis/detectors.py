@@ -6,6 +6,7 @@ not. NaN is where a detector does not apply, such as a position inside quotes wh
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 
 import numpy as np
 
@@ -108,7 +109,7 @@ def _depth(spans: list[Span], length: int) -> np.ndarray:
 def _quotes(text: str) -> Iterator[Span]:
     """Yield the quoted stretches; a mark that no mark closes before the paragraph ends opens none."""
     edges = [0, *(match.start() for match in PARAGRAPH.finditer(text)), len(text)]
-    for begin, end in zip(edges, edges[1:], strict=False):
+    for begin, end in pairwise(edges):
         yield from (match.span() for match in QUOTES.finditer(text, begin, end))
 
 

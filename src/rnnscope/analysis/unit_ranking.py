@@ -64,8 +64,8 @@ class Ranking:
         """
         if not self.detectors:
             return np.zeros(self.chosen.shape[1], dtype=bool)
-        units = np.arange(self.scores.shape[1])
-        return self.scores[self.best_detectors, units] >= np.maximum(THRESHOLD, twin.scores.max(1) + MARGIN)[self.best_detectors]
+        own = self.scores[self.best_detectors, np.arange(self.scores.shape[1])]
+        return own >= np.maximum(THRESHOLD, twin.scores.max(1) + MARGIN)[self.best_detectors]
 
 
 def rank_units(units: np.ndarray, detectors: dict[str, np.ndarray]) -> Ranking:
