@@ -20,6 +20,7 @@ COMMANDS = {
     "sample": "generate text from a run                   rnnscope sample prompt='def main(' temperature=0.7",
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
+    "visualize": "look inside a run, as an HTML page         rnnscope visualize text=chapter.txt",
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")

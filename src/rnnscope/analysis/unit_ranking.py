@@ -49,23 +49,25 @@ class Ranking:
     @property
     def best_detectors(self) -> np.ndarray:
         """The detector of each unit, (units,), chosen on the first half."""
-        return self.chosen.argmax(0) if self.detectors else np.zeros(0, int)
+        return self.chosen.argmax(0) if self.detectors else np.zeros(self.chosen.shape[1], int)
+
+    @property
+    def own_scores(self) -> np.ndarray:
+        """The score of each unit with its detector, (units,), on the second half; 0.5 where there is no detector."""
+        units = self.scores.shape[1]
+        return self.scores[self.best_detectors, np.arange(units)] if self.detectors else np.full(units, 0.5)
 
     def order(self) -> np.ndarray:
-        """Return the units, those first that follow their detector best on the second half."""
-        if not self.detectors:
-            return np.arange(self.chosen.shape[1])
-        return np.argsort(-self.scores[self.best_detectors, np.arange(self.scores.shape[1])], kind="stable")
+        """Return the units, (units,), those first that follow their detector best."""
+        return np.argsort(-self.own_scores, kind="stable")
 
     def interpretable(self, twin: "Ranking") -> np.ndarray:
         """Return which units, (units,) bool, score at least `THRESHOLD`, and `MARGIN` more than every unit of `twin`.
 
         `twin` ranks an untrained network on the same text.
         """
-        if not self.detectors:
-            return np.zeros(self.chosen.shape[1], dtype=bool)
-        own = self.scores[self.best_detectors, np.arange(self.scores.shape[1])]
-        return own >= np.maximum(THRESHOLD, twin.scores.max(1) + MARGIN)[self.best_detectors]
+        least = np.maximum(THRESHOLD, twin.scores.max(1) + MARGIN) if self.detectors else np.ones(1)
+        return self.own_scores >= least[self.best_detectors]
 
 
 def rank_units(units: np.ndarray, detectors: dict[str, np.ndarray]) -> Ranking:

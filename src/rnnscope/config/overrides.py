@@ -25,6 +25,7 @@ VERBATIM = {
         **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
         "with": "other",
     },
+    "visualize": {key: key for key in ("run", "text", "data", "unit", "output")},
     "bench": {},
 }
 EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that a recorded config never has

@@ -149,6 +149,23 @@ class CompareConfig:
 
 
 @dataclass
+class VisualizeConfig:
+    run: str = "latest"
+    checkpoint: str = "best"
+    page: str = "inside"
+    text: str | None = None
+    split: str = "val"
+    data: str | None = None
+    characters: int = 5000
+    unit: str | None = None
+    memory: bool = True
+    causal: bool = True
+    steps: list[int] = field(default_factory=lambda: [100, 300, 500, 700, 1200, 2000])
+    output: str | None = None
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class BenchConfig:
     seconds: float = 40.0
     accelerator: str = "auto"
@@ -164,6 +181,7 @@ COMMANDS = {
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
+    "visualize": VisualizeConfig,
     "bench": BenchConfig,
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}
