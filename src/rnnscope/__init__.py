@@ -3,7 +3,7 @@
 docs/architecture.md draws the way through. In Python:
 
     run = rnnscope.train(["model=gru"])           # then run.curve("val/loss"), run.resume("trainer.max_steps=4000"), ...
-    model = rnnscope.load("latest")               # then model.sample(prompt="def ") and model.score("some text")
+    model = rnnscope.load("latest")               # then model.sample(prompt="def "), .score("some text"), .states("def ")
     task, data = rnnscope.compose(["model=gru"])  # the LightningModule and its data, for a pl.Trainer of your own
 """
 

@@ -1,5 +1,7 @@
 """The recurrent language model: embed -> cells -> head. Ids and a state go in, logits and the next state come out."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -10,7 +12,9 @@ from rnnscope.model.config import ModelConfig
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
 INPUTS = ("embedding", "one_hot")
-State = list  # one entry a layer: a tensor (1, batch, hidden_size), or a tuple of them where a cell's state has several parts
+State = list[
+    Any
+]  # one entry a layer: a tensor (1, batch, hidden_size), or a tuple of them where a cell's state has several parts
 
 
 class LanguageModel(nn.Module):

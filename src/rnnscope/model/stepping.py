@@ -33,7 +33,7 @@ class Stepper:
         self.model, self._again = model, again
         self._layers = [Layer(layer, model.cell) for layer in model.cells]
         self._table = self._make_table() if model.vocabulary_size <= SMALL else None
-        self.state = [_flat(part, count) for part in state] if state is not None else self._zero_state(count)
+        self.state = [flat(part, count) for part in state] if state is not None else self._zero_state(count)
         self._begin = list(self.state)
 
     @property
@@ -103,7 +103,7 @@ class Layer:
         return F.linear(hidden, self._weight, self.bias)
 
 
-def _flat(part: Tensor | tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
+def flat(part: Tensor | tuple[Tensor, ...], count: int) -> tuple[Tensor, ...]:
     """Return one layer's state, (1, count, hidden) or (1, 1, hidden), as a tuple of (count, hidden)."""
     tensors = part if isinstance(part, tuple) else (part,)
     return tuple(tensor[0].expand(count, -1) for tensor in tensors)

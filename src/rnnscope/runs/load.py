@@ -1,4 +1,4 @@
-"""Opening a run to use it: sampling and scoring from config.yaml, vocabulary.json and model.safetensors alone.
+"""Opening a run to use it: sampling, scoring and looking inside, from config.yaml, vocabulary.json and model.safetensors alone.
 
 Imports neither Lightning nor TensorBoard, and reads data only: opening somebody's run never runs their code.
 """
@@ -6,10 +6,12 @@ Imports neither Lightning nor TensorBoard, and reads data only: opening somebody
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
 from rnnscope.data.cleaning import clean
@@ -19,9 +21,10 @@ from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import check_temperature
-from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.precision import resolve_precision
 from rnnscope.model.scoring import Score, evaluate
+from rnnscope.model.tracing import Tracer
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_checkpoint
 from rnnscope.runs.folder import RunFolder
@@ -33,6 +36,7 @@ from rnnscope.runs.weights import fill_model, load_weights
 from rnnscope.text_io import check_text
 
 LONGEST = 1024  # tokens of a text scored at once
+BLOCK = 1024  # tokens whose states are in memory at once
 LOGITS = 1 << 24  # scored at once, 64 MB: fewer tokens where the vocabulary is large
 TOGETHER = 1 << 26  # logits of texts that are generated at once: drawing takes 2 GB
 ROWS = 32  # independent windows scored at once
@@ -133,15 +137,10 @@ class LoadedRun:
         """
         if window < 1:
             raise UserError(f"window={window} must be at least 1")
-        check_text(text, "text")
-        kind, windows = self._dataset.get("start_end"), self._dataset.get("windows") or "stream"
-        check_kind(kind, self.vocabulary.level, windows)
-        if self.is_blank(text):
-            raise UserError("the text to score is empty")
-        text = clean(text, self._dataset)
-        stream, start = encode_text(self.vocabulary, text, kind), self.vocabulary.start
-        size, given = len(self.vocabulary), None if kind is None else start
-        if windows == "samples":
+        stream, characters = self._stream(text, "score")
+        start, size = self.vocabulary.start, len(self.vocabulary)
+        given = None if self._dataset.get("start_end") is None else start
+        if self._samples:
             source: Windows = SampleWindows(stream, ROWS, longest(size, ROWS), start, seed=None)
         elif carried:
             source = carried_windows(stream, size, given)
@@ -149,7 +148,95 @@ class LoadedRun:
             source = zero_state_windows(stream, window, size, given)
         model, device = self.model, self.model.head.weight.device
         precision = resolve_precision(precision, device, model.cell, model.hidden_size, "precision")
-        return evaluate(self.model, source, precision, characters=len(text))
+        return evaluate(self.model, source, precision, characters)
+
+    @property
+    def _samples(self) -> bool:
+        """Whether each text that START opens was trained from a zero state."""
+        return self._dataset.get("windows") == "samples"
+
+    def _stream(self, text: str, purpose: str) -> tuple[np.ndarray, int]:
+        """Return the ids of a text, START in front, and its characters once cleaned."""
+        check_text(text, "text")
+        kind = self._dataset.get("start_end")
+        check_kind(kind, self.vocabulary.level, self._dataset.get("windows") or "stream")
+        if self.is_blank(text):
+            raise UserError(f"the text to {purpose} is empty")
+        text = clean(text, self._dataset)
+        return encode_text(self.vocabulary, text, kind), len(text)
+
+    def ids(self, text: str) -> np.ndarray:
+        """Return the tokens that `states` and `probabilities` have a row for: (time,).
+
+        They are those of the text, cleaned as the training text was, with START and END where they stood in training. The
+        START in front of them all is read, but has no row.
+
+        Raises:
+            UserError: for an empty text.
+        """
+        return self._stream(text, "look at")[0][1:]
+
+    def step(self, state: State | None, id: int) -> tuple[np.ndarray, State]:
+        """Read one token and return the probabilities (V,) of the next one, and the state to read that from.
+
+        `state` is what the last call returned; None is zero, which reads `vocabulary.start` first.
+        """
+        if not 0 <= id < len(self.vocabulary):
+            raise UserError(f"id={id} is not in the vocabulary: it has ids 0 to {len(self.vocabulary) - 1}")
+        with torch.no_grad():
+            logits, after = self.model.read(torch.full((1, 1), id, device=self.model.head.weight.device), state)
+        return _to_numpy(logits[0, 0].softmax(-1)), after
+
+    def probabilities(self, text: str) -> np.ndarray:
+        """Return what the model expects after each of the tokens `ids(text)`: (time, V) float32, rows that sum to 1."""
+        found: list[np.ndarray] = []
+        state = None
+        for tokens, fresh, first in self._blocks(text, longest(len(self.vocabulary), 1)):
+            with torch.no_grad():
+                logits, state = self.model.read(tokens, None if fresh else state)
+            found.append(_to_numpy(logits[first:, 0].softmax(-1)))
+        return np.concatenate(found)
+
+    def states(self, text: str) -> dict[str, np.ndarray]:
+        """Return what every unit did at each of the tokens `ids(text)`: (time, layer, unit) float32 by name.
+
+        `hidden` is what a layer writes, `cell` the memory behind it, where the cell has one; then each gate, as
+        `model.cell` names it. Read from a zero state, as `score` does. `state_blocks` holds less in memory.
+
+        Raises:
+            UserError: for an empty text.
+        """
+        blocks = list(self.state_blocks(text))
+        return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
+
+    def state_blocks(self, text: str, block: int = BLOCK) -> Iterator[dict[str, np.ndarray]]:
+        """Yield `states(text)` piece by piece, of at most `block` tokens each."""
+        tracer, state = Tracer(self.model), []
+        for tokens, fresh, first in self._blocks(text, block):
+            with torch.no_grad():
+                found = tracer.trace(tokens, tracer.start(None, 1) if fresh else state)
+            state = found.state
+            if first < len(tokens):
+                yield {name: _to_numpy(values[first:, :, 0]) for name, values in found.stacked().items()}
+
+    def _blocks(self, text: str, block: int) -> Iterator[tuple[Tensor, bool, int]]:
+        """Yield the tokens of a text, (time, 1), in blocks of at most `block`.
+
+        With each comes whether it starts from a zero state, and how many of its tokens to leave out of what is shown: the
+        START in front of all.
+        """
+        if block < 1:
+            raise UserError(f"block={block} must be at least 1")
+        stream, _ = self._stream(text, "look at")
+        starts = np.flatnonzero(stream == self.vocabulary.start) if self._samples else [0]
+        for begin, end in pairwise([*starts, len(stream)]):
+            for at in range(begin, end, block):
+                ids = torch.as_tensor(stream[at : min(at + block, end)].astype(np.int64))
+                yield ids.unsqueeze(-1).to(self.model.head.weight.device), at == begin, int(at == 0)
+
+
+def _to_numpy(values: Tensor) -> np.ndarray:
+    return values.cpu().numpy()
 
 
 def carried_windows(stream: np.ndarray, size: int, given: int | None) -> StreamWindows:

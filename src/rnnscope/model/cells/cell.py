@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from torch import Tensor, nn
 
 Step = Callable[[Tensor, tuple[Tensor, ...], Tensor, Tensor], tuple[Tensor, ...]]
+StepWithGates = Callable[[Tensor, tuple[Tensor, ...], Tensor, Tensor], tuple[dict[str, Tensor], tuple[Tensor, ...]]]
+CANDIDATE = "candidate"  # the name of what is not a share between 0 and 1 among the gates
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Cell:
         bf16_from: units from which bf16 is faster than float32 on cores with AMX (measured).
         adds_biases: whether the biases of input and state are only ever added: `read` then has both.
         forget_gate: the gate that `model.forget_bias` is added to; None where there is none.
+        step_with_gates: does as `step`, and returns in front of the next state what each gate lets through, (count,
+            hidden_size) by name; what new there is to let through is `CANDIDATE`. None for a cell without gates.
     """
 
     name: str
@@ -35,3 +39,4 @@ class Cell:
     bf16_from: int
     adds_biases: bool = True
     forget_gate: int | None = None
+    step_with_gates: StepWithGates | None = None

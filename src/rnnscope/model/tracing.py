@@ -1,0 +1,99 @@
+"""What every unit does at every token: the recurrences written out over time, for whoever looks inside.
+
+The fused kernels keep their gates, and all cell states but the last, to themselves. Here each layer reads all tokens and
+then takes them one after the other, with the cell's own step. Nothing is dropped, and no random number is drawn.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from rnnscope.model.language_model import LanguageModel, State
+from rnnscope.model.stepping import Layer, flat
+
+Parts = list[tuple[Tensor, ...]]  # a state as steps have it: the parts of each layer, (batch, hidden_size)
+STATE_NAMES = ("hidden", "cell")
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A model's way through some tokens.
+
+    Args:
+        layers: for each layer its values at each token, (batch, hidden_size) by name: `hidden`, `cell` where the state has
+            one, then the gates.
+        output: what the head reads, (time, batch, hidden_size).
+        state: after the last token.
+    """
+
+    layers: list[list[dict[str, Tensor]]]
+    output: Tensor
+    state: Parts
+
+    def stacked(self) -> dict[str, Tensor]:
+        """Return each value over all tokens and layers: (time, layer, batch, hidden_size) by name."""
+        names = self.layers[0][0]
+        return {
+            name: torch.stack([torch.stack([values[name] for values in layer]) for layer in self.layers], dim=1)
+            for name in names
+        }
+
+
+class Tracer:
+    """A model frozen for looking inside: its weights are copied as they are now."""
+
+    def __init__(self, model: LanguageModel) -> None:
+        self.model = model
+        self._layers = [Layer(layer, model.cell) for layer in model.cells]
+
+    def start(self, state: State | None, count: int) -> Parts:
+        """Return what `model.forward` returned as the state of `count` columns, as parts; None is zero."""
+        if state is not None:
+            return [flat(part, count) for part in state]
+        zero = self.model.head.weight.new_zeros(count, self.model.hidden_size)
+        return [(zero,) * self.model.cell.state_parts for _ in self._layers]
+
+    def trace(self, tokens: Tensor, state: Parts) -> Trace:
+        """Read `tokens` (time, batch) from `state`."""
+        read, layers, after = self.model.embed(tokens), [], []
+        for index, (layer, parts) in enumerate(zip(self._layers, state, strict=True)):
+            values, parts = self._unroll(layer, layer.read_many(read), parts)
+            layers.append(values)
+            after.append(parts)
+            read = self.model.join(index, read, torch.stack([value["hidden"] for value in values]))
+        return Trace(layers, read, after)
+
+    def _unroll(
+        self, layer: Layer, reads: Tensor, parts: tuple[Tensor, ...]
+    ) -> tuple[list[dict[str, Tensor]], tuple[Tensor, ...]]:
+        """Return one layer's values at each token, and its state after the last; `reads` is (time, batch, gates)."""
+        cell, values = self.model.cell, []
+        for read in reads:
+            gates: dict[str, Tensor] = {}
+            if cell.step_with_gates is None:
+                parts = cell.step(read, parts, layer.recurrent, layer.recurrent_bias)
+            else:
+                gates, parts = cell.step_with_gates(read, parts, layer.recurrent, layer.recurrent_bias)
+            values.append({**dict(zip(STATE_NAMES, parts, strict=False)), **gates})
+        return values, parts
+
+
+def gradient_through_time(model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None = None) -> Tensor:
+    """Return how much the loss at the last token still feels of each earlier hidden state: |dL/dh| (time,) by lag.
+
+    L is the mean over columns of the nats of the last of `targets`, and h the hidden states of all layers at one token; of
+    a cell with more parts in its state, the others are held. Lag 0 is the last token's own state.
+
+    Args:
+        tokens, targets: (time, batch).
+        state: what the model had before the first of `tokens`; None is zero.
+    """
+    with torch.enable_grad():
+        tracer = Tracer(model)
+        found = tracer.trace(tokens, tracer.start(state, tokens.shape[1]))
+        loss = torch.nn.functional.cross_entropy(model.head(found.output[-1]), targets[-1])
+        hidden = [values["hidden"] for layer in found.layers for values in layer]
+        gradients = torch.autograd.grad(loss, hidden)
+    norms = torch.stack(gradients).view(len(found.layers), len(tokens), -1).norm(dim=(0, 2))
+    return norms.flip(0)
