@@ -76,9 +76,10 @@ def clamped_losses(model: LanguageModel, ids: np.ndarray, states: dict[str, np.n
     state: list[tuple[Tensor, ...]] = [(zero,) * model.cell.state_parts for _ in layers]
     tokens, losses = torch.from_numpy(ids).to(device), []
     for token, target in pairwise(tokens):
-        hidden = model.embed(token.expand(len(units) + 1))
+        hidden = model.embed(token[None])
         for index, layer in enumerate(layers):
-            after = model.cell.step(layer.read(hidden), state[index], layer.recurrent, layer.recurrent_bias)
+            read = layer.read(hidden).expand(len(zero), -1)  # the first layer reads the same in all columns
+            after = model.cell.step(read, state[index], layer.recurrent, layer.recurrent_bias)
             state[index] = clamp(index, after)
             hidden = model.join(index, hidden, state[index][0])
         losses.append(F.cross_entropy(model.head(hidden), target.expand(len(hidden)), reduction="none"))

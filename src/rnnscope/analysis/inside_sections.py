@@ -76,7 +76,7 @@ def _context_chart(found: ContextLoss) -> Section:
     )
     return {
         "title": "Loss against context",
-        "note": f"on {found.targets} tokens. Beyond the last k tokens stands nothing, {FAR} in random order, or {FAR} from elsewhere",
+        "note": f"on {found.targets} tokens; before the last k stands nothing, {FAR} in random order, or {FAR} from elsewhere",
         "x": "k, tokens of context",
         "y": "nats per token",
         "log": "x",

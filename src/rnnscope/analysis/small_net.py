@@ -36,8 +36,8 @@ def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> di
             if parameter.grad is not None:
                 parameter -= LR * parameter.grad
     return {
-        "note": f"The first {len(ids) - 1} tokens from below: each as one of the tokens shown, what every unit then holds, and the"
-        f" score of each next token; the right one is green. On the right the same after one step of gradient descent on these"
+        "note": f"The first {len(ids) - 1} tokens, from below: which of the tokens shown it is, what every unit then holds, and"
+        " the score of each next token, the right one in green. Beside it the same after one step of gradient descent on these"
         f" tokens (lr {LR:g}).",
         "tokens": [vocabulary.tokens[id] for id in ids[:-1].tolist()],
         "shown": [vocabulary.tokens[id] for id in shown],
@@ -51,17 +51,12 @@ def _side(title: str, model: LanguageModel, ids: np.ndarray, shown: list[int]) -
     tokens = torch.from_numpy(ids[:-1, None])
     with torch.no_grad():
         tracer = Tracer(model)
-        found = tracer.trace(tokens, tracer.start(None, 1))
-        scores = model.head(found.output)[:, 0, shown]
-        hidden = found.stacked()["hidden"][:, :, 0].flatten(1)
+        trace = tracer.trace(tokens, tracer.start(None, 1))
+        scores = model.head(trace.output)[:, 0, shown]
+        hidden = trace.stacked()["hidden"][:, :, 0].flatten(1)
         losses = _losses(model, ids)
-    return {
-        "title": title,
-        **{
-            name: np.round(values.numpy(), 3).tolist()
-            for name, values in (("scores", scores), ("hidden", hidden), ("losses", losses))
-        },
-    }
+    values = {"scores": scores, "hidden": hidden, "losses": losses}
+    return {"title": title, **{name: np.round(found.numpy(), 3).tolist() for name, found in values.items()}}
 
 
 def _losses(model: LanguageModel, ids: np.ndarray) -> torch.Tensor:
