@@ -63,6 +63,7 @@ function lineChart(parent, { title, note = "", x, y, log = "", series }) {
   element(svg, "text", { x: 12, y: middle, transform: `rotate(-90 12 ${middle})`, "text-anchor": "middle" }, y);
   const labels = series.map((line) => ({ line, at: toY(line.ys[line.ys.length - 1]) })).sort((a, b) => a.at - b.at);
   labels.forEach((label, index) => { if (index) label.at = Math.max(label.at, labels[index - 1].at + 13); });
+  const over = Math.max(0, (labels.length ? labels[labels.length - 1].at : 0) - bottom);
   for (const { line, at } of labels) {
     const group = element(svg, "g", { class: line.look });
     const points = line.xs.map((value, index) => `${toX(value).toFixed(1)} ${toY(line.ys[index]).toFixed(1)}`);
@@ -71,6 +72,6 @@ function lineChart(parent, { title, note = "", x, y, log = "", series }) {
       const dot = element(group, "circle", { class: "dot", r: line.xs.length > 60 ? 0 : 2.6, cx: toX(value), cy: toY(line.ys[index]) });
       element(dot, "title", {}, `${line.name}: ${short(value)}, ${line.ys[index]}`);
     });
-    element(svg, "text", { x: width - edge.right + 6, y: at + 4, class: "name" }, line.name);
+    element(group, "text", { x: width - edge.right + 6, y: at + 4 - over, class: "name" }, line.name);
   }
 }

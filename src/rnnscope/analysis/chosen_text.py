@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rnnscope.analysis.evaluate import own_data
+from rnnscope.analysis.evolution import words_of
 from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to
 from rnnscope.config.validate import from_plain
@@ -14,6 +15,7 @@ from rnnscope.errors import UserError
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import value_at
 
+WORDS_FROM = 5_000_000  # tokens of the training text
 ENDS = {"line": "\n", "sentence": " "}  # what stands between two texts that END divides; else an empty line
 
 
@@ -70,13 +72,30 @@ def _beginning(path: Path, encoding: str, characters: int) -> str:
 
 
 def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> ChosenText:
+    stream = own_stream(run, split, data)
+    text = decode(run, stream[1 : characters + 1])
+    return ChosenText(text[:characters], f"{split} split", len(stream) > characters + 1 or len(text) > characters)
+
+
+def own_stream(run: LoadedRun, split: str, data: str | None) -> np.ndarray:
+    """Return the ids of a split of the run's own text; `data`: where that text is now, if it has moved.
+
+    Raises:
+        UserError: when it is not there.
+    """
     recorded = from_plain(run.config, str(run.folder.config))
     recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, data))
     if split not in ("train", "val", "test"):
         raise UserError(f"split={split} is unknown: choose train, val or test")
-    stream = own_data(run, recorded, split).stream(split)
-    text = decode(run, stream[1 : characters + 1])
-    return ChosenText(text[:characters], f"{split} split", len(stream) > characters + 1 or len(text) > characters)
+    return own_data(run, recorded, split).stream(split)
+
+
+def training_words(run: LoadedRun, data: str | None) -> set[str] | None:
+    """Return the words of the beginning of the training text, in lower case; None where that text is not there."""
+    try:
+        return set(words_of(decode(run, own_stream(run, "train", data)[1 : WORDS_FROM + 1])))
+    except UserError:
+        return None
 
 
 def decode(run: LoadedRun, ids: np.ndarray) -> str:

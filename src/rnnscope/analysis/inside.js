@@ -126,7 +126,7 @@ function color() {
   const rank = data.order.indexOf(state.unit) + 1;
   what.push(`rank ${rank} of ${data.order.length}`);
   document.getElementById("about").textContent = what.join("; ");
-  if (state.at !== null) showHere();
+  if (state.at !== null) describeHere();
 }
 
 function goTo(at) {
@@ -139,27 +139,34 @@ function goTo(at) {
 
 // What the model expects at the token chosen, and which units are on there.
 function showHere() {
-  const at = state.at;
   here.replaceChildren();
-  const next = at < data.losses.length ? `the next one, ${spelled(data.tokens[at + 1])}, cost ${data.losses[at].toFixed(2)} nats` : "the text ends here";
-  const guesses = data.guesses[at].map((place, line) => `${spelled(place)} ${data.shares[at][line]} %`).join(", ");
-  const value = (valuesOf(state.unit, state.value)[at] / 127).toFixed(2).replace("-", "\u2212");
-  const said = `token ${at}, ${spelled(data.tokens[at])}: unit ${unitName(state.unit)} is ${value}. Expected: ${guesses}; ${next}.`;
-  element(element(here, "p"), "bdi", {}, said);
+  element(element(here, "p"), "bdi");
   element(here, "p", { class: "hint" }, "The units furthest from 0 here:");
-  const list = element(here, "div", { class: "units" });
-  const all = Array.from({ length: data.order.length }, (_, unit) => unit);
-  all.sort((a, b) => Math.abs(signal[b * time + at]) - Math.abs(signal[a * time + at]));
-  for (const unit of all.slice(0, ON)) unitButton(list, unit, `${unitName(unit)} ${(signal[unit * time + at] / 127).toFixed(2).replace("-", "\u2212")}`);
+  const list = element(here, "div", { class: "units" }), all = [...data.order];
+  all.sort((a, b) => Math.abs(signal[b * time + state.at]) - Math.abs(signal[a * time + state.at]));
+  for (const unit of all.slice(0, ON)) {
+    const value = signal[unit * time + state.at];
+    unitButton(list, unit, `${unitName(unit)} ${fixed(value / 127, 2)}`).style.backgroundColor = colorOf(value);
+  }
+  describeHere();
+}
+
+// What of it depends on the unit chosen: a button that has the focus keeps it.
+function describeHere() {
+  const at = state.at, value = fixed(valuesOf(state.unit, state.value)[at] / 127, 2);
+  const guesses = data.guesses[at].map((place, line) => `${spelled(place)} ${data.shares[at][line]} %`).join(", ");
+  const cost = at < data.losses.length ? `${spelled(data.tokens[at + 1])}, which comes, cost ${fixed(data.losses[at], 2)} nats` : "the text ends here";
+  const said = `token ${at}, ${spelled(data.tokens[at])}: unit ${unitName(state.unit)} is ${value}. Expected: ${guesses}; ${cost}.`;
+  here.querySelector("bdi").textContent = said;
+  here.querySelectorAll("button").forEach((button) => {
+    button.classList.toggle("current", Number(button.dataset.unit) === state.unit);
+  });
 }
 
 function unitButton(parent, unit, label = unitName(unit)) {
   const button = element(parent, "button", { type: "button", "data-unit": unit, title: follows(unit) }, label);
-  if (parent.className === "units") {
-    button.style.backgroundColor = colorOf(signal[unit * time + state.at]);
-    button.classList.toggle("current", unit === state.unit);
-  }
   button.addEventListener("click", () => choose(unit));
+  return button;
 }
 
 function underlineBy(place) {

@@ -16,7 +16,7 @@ def run(config: VisualizeConfig) -> None:
 
     if config.page not in ("inside", "evolution"):
         raise UserError(f"page={config.page} is unknown: choose inside or evolution")
-    text = inside(config)
+    text = inside(config) if config.page == "inside" else evolution(config)
     output = config.output or f"{config.page}.html"
     write_file("output", output, text)
     print(printable(f"wrote {output}: {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
@@ -24,7 +24,6 @@ def run(config: VisualizeConfig) -> None:
 
 def inside(config: VisualizeConfig) -> str:
     """Return the page of a text."""
-    from rnnscope.analysis.chosen_text import choose_text
     from rnnscope.analysis.inside import inside_page
     from rnnscope.analysis.reading import Reading, find_unit
     from rnnscope.runs.load import load
@@ -32,14 +31,38 @@ def inside(config: VisualizeConfig) -> str:
     loaded = load(config.run, config.checkpoint)
     model = loaded.model
     unit = None if config.unit is None else find_unit(config.unit, model.num_layers, model.hidden_size)
-    chosen = choose_text(loaded, config.text, config.split, config.data, config.characters)
-    say(f"looking at {len(chosen.text):,} characters of {chosen.source}{', of which there are more' if chosen.cut else ''}")
-    reading = Reading(loaded, chosen.text)
+    reading = Reading(loaded, chosen_text(config, loaded))
     if len(reading.ids) < LEAST:
         raise UserError(f"the text has {len(reading.ids)} tokens, and at least {LEAST} are needed")
     page, found = inside_page(reading, unit, sections(config, reading))
     print(found.sentence())
     return page
+
+
+def evolution(config: VisualizeConfig) -> str:
+    """Return the page of how the run came about."""
+    from rnnscope.analysis.chosen_text import training_words
+    from rnnscope.analysis.evolution import evolution_page, kept_steps
+    from rnnscope.runs.load import load
+
+    for key in ("unit", "checkpoint"):
+        if getattr(config, key) != getattr(VisualizeConfig, key):
+            raise UserError(f"{key}= does not apply to page=evolution; leave it out")
+    loaded = load(config.run)
+    kept = kept_steps(loaded.folder)
+    if not kept:
+        say("this run kept no checkpoints to rank the units of; trainer.keep_every=100 keeps them")
+    text = chosen_text(config, loaded) if kept else ""
+    return evolution_page(loaded, config.steps, text, training_words(loaded, config.data))
+
+
+def chosen_text(config: VisualizeConfig, loaded: Any) -> str:
+    """Return the text to look at, and say which it is."""
+    from rnnscope.analysis.chosen_text import choose_text
+
+    chosen = choose_text(loaded, config.text, config.split, config.data, config.characters)
+    say(f"looking at {len(chosen.text):,} characters of {chosen.source}{', of which there are more' if chosen.cut else ''}")
+    return chosen.text
 
 
 def sections(config: VisualizeConfig, reading: Any) -> dict[str, Any]:
