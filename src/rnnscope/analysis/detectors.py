@@ -43,30 +43,34 @@ def detect(text: str) -> dict[str, np.ndarray]:
     marked: dict[str, list[Span]] = {name: [] for name in MARKS.groupindex}
     for match in MARKS.finditer(text):
         marked[str(match.lastgroup)].append(match.span())
-    quotes, brackets = list(_quotes(text)), _brackets(text)
+    quotes, brackets, word = list(_quotes(text)), _brackets(text), _each(text, str.isalpha)
     depth = _depth(brackets, len(text))
     return {
         "inside quotes": _inside(quotes, len(text)),
         "position inside quotes": _position(quotes, len(text)),
-        "inside brackets": (depth > 0).astype(np.float32),
+        "inside brackets": np.minimum(depth, 1),
         "bracket depth": depth,
         "position inside brackets": _position(brackets, len(text)),
         **{name: _inside(spans, len(text)) for name, spans in marked.items()},
         "if body": _inside(_if_bodies(text), len(text)),
         "sentence start": _sentence_starts(text),
-        f"newline within {SOON}": np.float32(["\n" in text[at + 1 : at + 1 + SOON] for at in range(len(text))]),
+        f"newline within {SOON}": _newline_ahead(text),
         "indentation": _indentation(text),
         "position in line": _counted(text, lambda before, mark: mark != "\n"),
         "run of one character": _counted(text, lambda before, mark: mark == before),
-        "position in word": np.where(word := _each(text, str.isalpha), _counted(text, _in_word), np.nan).astype(np.float32),
-        "word start": np.float32(word & ~np.concatenate([[False], word[:-1]])),
-        "upper case": np.float32(_each(text, str.isupper)),
-        "digits": np.float32(_each(text, str.isdecimal)),
+        "position in word": np.where(word, _counted(text, _in_word), np.float32(np.nan)),
+        "word start": np.maximum(np.diff(word, prepend=np.float32(0)), 0),
+        "upper case": _each(text, str.isupper),
+        "digits": _each(text, str.isdecimal),
     }
 
 
 def _each(text: str, test: Callable[[str], bool]) -> np.ndarray:
-    return np.array([test(mark) for mark in text], dtype=bool)
+    return np.array([test(mark) for mark in text], dtype=np.float32)
+
+
+def _newline_ahead(text: str) -> np.ndarray:
+    return np.array(["\n" in text[at + 1 : at + 1 + SOON] for at in range(len(text))], dtype=np.float32)
 
 
 def _in_word(before: str, mark: str) -> bool:

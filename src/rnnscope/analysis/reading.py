@@ -89,7 +89,7 @@ def spelled_out(vocabulary: Vocabulary, ids: np.ndarray) -> tuple[str, np.ndarra
         return bytes(ids.tolist()).decode("latin-1"), np.arange(len(ids))
     before = " " if vocabulary.level == "word" and vocabulary.words != "lossless" else ""
     special = {vocabulary.unk: "\ufffd", vocabulary.start: "", vocabulary.end: "\n"}
-    pieces = [special.get(id, before + vocabulary.tokens[id]) for id in ids.tolist()]
+    pieces = [special[id] if id in special else before + vocabulary.tokens[id] for id in ids.tolist()]
     return "".join(pieces) or "\n", np.maximum(np.cumsum([len(piece) for piece in pieces]) - 1, 0)
 
 

@@ -126,8 +126,8 @@ def _centered_ranks(values: np.ndarray) -> np.ndarray:
 def _enough(values: np.ndarray, name: str) -> bool:
     values = values[~np.isnan(values)]
     if name in GRADED:
-        return len(values) >= 2 * LEAST and np.count_nonzero(values != values[0]) >= LEAST
-    return LEAST <= np.count_nonzero(values) <= len(values) - LEAST
+        return len(values) >= 2 * LEAST and int((values != values[0]).sum()) >= LEAST
+    return LEAST <= int(values.sum()) <= len(values) - LEAST
 
 
 def _bootstrap(unit: np.ndarray, values: np.ndarray, graded: bool) -> np.ndarray:
