@@ -48,11 +48,11 @@ def test_a_text_too_short_for_contexts():
 
 
 def test_the_horizon_is_where_all_longer_contexts_gain_no_more():
-    assert horizon({1: 3.0, 2: 2.0, 4: 1.0, 8: 1.5, 16: 1.0}) == 16
-    assert horizon({1: 1.0, 2: 1.0}) == 1
-    losses = {1: 3.0, 64: 3.0, 128: 1.0}
-    refine(losses, lambda k: 1.0 if k >= 90 else 3.0)
-    assert 90 <= horizon(losses) <= 94
+    assert horizon({1: 3.0, 2: 2.0, 4: 1.0, 8: 1.5, 16: 1.0}, gain=2.0) == 16
+    assert horizon({1: 3.0, 2: 1.08, 4: 1.0}, gain=2.0) == 2
+    assert horizon({1: 1.0, 2: 1.0}, gain=0.0) == 1
+    found = refine({1: 3.0, 64: 3.0, 128: 1.0}, 2.0, lambda k: 1.0 if k >= 90 else 3.0)
+    assert 90 <= horizon(found, 2.0) <= 94
 
 
 def test_the_time_constant_of_a_constant_forget_gate():

@@ -63,14 +63,14 @@ def test_an_untrained_network_has_no_interpretable_units(trained, shared_data):
 
 
 def test_the_horizon_of_copying_learnt_is_its_lag(trained):
-    draw, lag = random.Random(2), 8
-    marks = draw.choices("abcd", k=60_000)
+    draw, lag = random.Random(2), 5
+    marks = draw.choices("ab", k=60_000)
     for at in range(lag, len(marks)):
-        if draw.random() < 0.9:
+        if draw.random() < 0.95:
             marks[at] = marks[at - lag]
-    keys = ["dataset.sequence_length=40", "trainer.max_steps=1500", "model.hidden_size=64", "dataset.batch_size=32"]
+    keys = ["dataset.sequence_length=40", "trainer.max_steps=1500", "model.hidden_size=64", "optimizer.weight_decay=0"]
     run = trained("".join(marks), *keys)
     found = loss_by_context(run.model, run.ids("".join(marks[-3000:])).astype(np.int64))
     assert found is not None
-    assert found.truncated[128] < 0.8  # ln 4 is 1.39
+    assert found.truncated[128] < 0.2  # ln 2 is 0.69
     assert found.horizon == pytest.approx(lag, rel=0.1)

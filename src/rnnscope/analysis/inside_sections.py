@@ -54,12 +54,10 @@ def memory_section(reading: Reading) -> Section:
 
 def horizon_sentence(found: ContextLoss) -> str:
     """Return how much context the model uses, in a sentence."""
-    share = f"{100 * (1 - TOLERANCE):g} % of what context gains"
+    costs = f"different text costs at most {100 * TOLERANCE:g} % of what context gains"
     if found.horizon == found.longest:
-        return (
-            f"The model uses at least {found.horizon:,} tokens of context, the most that was tried: {share} needs all of them."
-        )
-    return f"The model uses about {found.horizon:,} tokens of context: that many give {share}."
+        return f"The model uses {found.horizon:,} tokens of context or more: that was the most that was tried."
+    return f"The model uses about {found.horizon:,} tokens of context: before them, {costs}."
 
 
 def kept_share(reading: Reading) -> np.ndarray | None:

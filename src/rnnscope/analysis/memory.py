@@ -14,7 +14,7 @@ LONGEST = 1024  # tokens of context
 FAR = 128  # tokens beyond the near ones that are shuffled or replaced
 TARGETS = 256  # tokens predicted, at most
 WORK = 2e12  # operations that the predictions may take together: half a minute of two cores
-TOLERANCE = 0.02  # share of what context gains that is still missing at the horizon
+TOLERANCE = 0.05  # share of what context gains that is still missing at the horizon
 FINE = 0.05  # the horizon is known to this share of itself
 LAGS, COLUMNS = 128, 8  # of the gradients
 
@@ -39,8 +39,12 @@ class ContextLoss:
 
     @property
     def horizon(self) -> int:
-        """The shortest context from which on all but `TOLERANCE` of what context gains is there."""
-        return horizon(self.truncated)
+        """The shortest context from which on different tokens before it cost no more than `TOLERANCE` of what context gains.
+
+        With nothing before it a context would have to be longer: a network that starts from zero takes a few tokens to get
+        going.
+        """
+        return horizon(self.replaced, gain(self.truncated))
 
     @property
     def longest(self) -> int:
@@ -58,15 +62,17 @@ def loss_by_context(model: LanguageModel, ids: np.ndarray) -> ContextLoss | None
     count = _affordable(model, lengths)
     at = np.sort(draw.permutation(np.arange(lengths[-1] + FAR, len(ids)))[:count])  # of the tokens to predict
     loss = _loss_at(model, ids, at)
-    truncated = {k: loss(_before(ids, at, k)) for k in lengths}
-    refine(truncated, lambda k: loss(_before(ids, at, k)))
     elsewhere = _before(ids, draw.integers(FAR, len(ids), size=len(at)), FAR)
-    shuffled, replaced = {}, {}
-    for k in lengths:
-        far = _before(ids, at - k, FAR)
-        shuffled[k] = loss(np.vstack([draw.permuted(far, axis=0), _before(ids, at, k)]))
-        replaced[k] = loss(np.vstack([elsewhere, _before(ids, at, k)]))
-    return ContextLoss(dict(sorted(truncated.items())), shuffled, replaced, len(at))
+
+    def replaced(k: int) -> float:
+        return loss(np.vstack([elsewhere, _before(ids, at, k)]))
+
+    def shuffled(k: int) -> float:
+        return loss(np.vstack([draw.permuted(_before(ids, at - k, FAR), axis=0), _before(ids, at, k)]))
+
+    truncated = {k: loss(_before(ids, at, k)) for k in lengths}
+    exchanged = refine({k: replaced(k) for k in lengths}, gain(truncated), replaced)
+    return ContextLoss(truncated, {k: shuffled(k) for k in lengths}, exchanged, len(at))
 
 
 def _affordable(model: LanguageModel, lengths: list[int]) -> int:
@@ -94,22 +100,27 @@ def _loss_at(model: LanguageModel, ids: np.ndarray, at: np.ndarray) -> Callable[
     return loss
 
 
-def horizon(losses: Losses) -> int:
-    """Return the shortest context from which on no loss is more than `TOLERANCE` of the gain above the last."""
+def gain(losses: Losses) -> float:
+    """Return what the longest context gains over the shortest, in nats per token."""
+    return max(losses[min(losses)] - losses[max(losses)], 0.0)
+
+
+def horizon(losses: Losses, gain: float) -> int:
+    """Return the shortest context from which on no loss is more than `TOLERANCE` of `gain` above the last."""
     lengths = sorted(losses)
-    last = losses[lengths[-1]]
-    enough = last + TOLERANCE * max(losses[lengths[0]] - last, 0)
-    short = [k for k in lengths if losses[k] > enough]
-    return next(k for k in lengths if k > short[-1]) if short else lengths[0]
+    enough = losses[lengths[-1]] + TOLERANCE * gain
+    short = max((k for k in lengths if losses[k] > enough), default=0)
+    return min(k for k in lengths if k > short)
 
 
-def refine(losses: Losses, loss: Callable[[int], float]) -> None:
-    """Add losses between two lengths, by halving, until the horizon is known to `FINE`."""
+def refine(losses: Losses, gain: float, loss: Callable[[int], float]) -> Losses:
+    """Return the losses with those of more lengths, by halving, so that the horizon is known to `FINE`."""
+    losses = dict(losses)
     while True:
-        found = horizon(losses)
+        found = horizon(losses, gain)
         shorter = max((k for k in losses if k < found), default=found)
         if found - shorter <= max(1, FINE * found):
-            return
+            return dict(sorted(losses.items()))
         middle = (shorter + found) // 2
         losses[middle] = loss(middle)
 
