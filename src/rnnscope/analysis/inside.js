@@ -9,6 +9,7 @@ const text = document.getElementById("text"), here = document.getElementById("he
 const [unitList, valueList, underline] = ["unit", "value", "underline"].map((id) => document.getElementById(id));
 const tokens = []; // the element of each
 const ON = 12; // units that are listed as on
+const levels = data.order.map((_, unit) => level(valuesOf(unit, 0)));
 
 function unpack(base64) {
   const bytes = atob(base64), values = new Int8Array(bytes.length);
@@ -118,9 +119,17 @@ function choose(unit) {
   color();
 }
 
+// The mean and spread of some values; a unit that hardly moves has the spread of what a byte can tell apart.
+function level(values) {
+  const mean = values.reduce((sum, value) => sum + value, 0) / time;
+  return { mean, spread: Math.sqrt(values.reduce((sum, value) => sum + (value - mean) ** 2, 0) / time) || 1 };
+}
+
 function color() {
-  const values = valuesOf(state.unit, state.value);
-  tokens.forEach((token, at) => { token.style.backgroundColor = colorOf(values[at]); });
+  const values = valuesOf(state.unit, state.value), { mean, spread } = level(values);
+  const relative = document.getElementById("relative").checked;
+  const shade = (value) => (relative ? Math.min(127, Math.max(-127, (63 * (value - mean)) / spread)) : value);
+  tokens.forEach((token, at) => { token.style.backgroundColor = colorOf(shade(values[at])); });
   const what = [`unit ${unitName(state.unit)}, ${valueList.selectedOptions[0].textContent}`];
   if (follows(state.unit)) what.push(`follows: ${follows(state.unit)}`);
   const rank = data.order.indexOf(state.unit) + 1;
@@ -141,10 +150,10 @@ function goTo(at) {
 function showHere() {
   here.replaceChildren();
   element(element(here, "p"), "bdi");
-  element(here, "p", { class: "hint" }, "The units furthest from 0 here:");
-  const list = element(here, "div", { class: "units" }), all = [...data.order];
-  all.sort((a, b) => Math.abs(signal[b * time + state.at]) - Math.abs(signal[a * time + state.at]));
-  for (const unit of all.slice(0, ON)) {
+  element(here, "p", { class: "hint" }, "On here, the units furthest from their own mean:");
+  const list = element(here, "div", { class: "units" });
+  const far = levels.map(({ mean, spread }, unit) => Math.abs(signal[unit * time + state.at] - mean) / spread);
+  for (const unit of [...far.keys()].sort((a, b) => far[b] - far[a]).slice(0, ON)) {
     const value = signal[unit * time + state.at];
     unitButton(list, unit, `${unitName(unit)} ${fixed(value / 127, 2)}`).style.backgroundColor = colorOf(value);
   }
@@ -181,6 +190,7 @@ function writeControls() {
   unitList.addEventListener("change", () => choose(Number(unitList.value)));
   valueList.addEventListener("change", () => { state.value = Number(valueList.value); color(); });
   underline.addEventListener("change", () => underlineBy(underline.value));
+  document.getElementById("relative").addEventListener("change", color);
   document.getElementById("guesses").addEventListener("change", (event) => showGuesses(event.target.checked));
   document.getElementById("colors").addEventListener("change", (event) => {
     document.body.classList.toggle("safe", event.target.value === "safe");
@@ -217,7 +227,7 @@ function signed(value, digits) {
 
 function writeCausal() {
   const found = data.causal;
-  if (!found) return;
+  if (!found || !found.rows.length) return;
   document.getElementById("causal").hidden = false;
   document.getElementById("causal-note").textContent = found.note;
   const body = document.querySelector("#causal tbody");

@@ -9,7 +9,7 @@ import numpy as np
 
 from rnnscope.analysis.detectors import GRADED
 from rnnscope.analysis.reading import Reading, untrained_twin
-from rnnscope.analysis.unit_ranking import MARGIN, THRESHOLD, Ranking
+from rnnscope.analysis.unit_ranking import LEAST, MARGIN, THRESHOLD, Ranking
 from rnnscope.web_page import escaped, script_json, web_page
 
 GUESSES = 5
@@ -22,15 +22,18 @@ class Interpretable:
     """How many units follow something, by number.
 
     `units` of `of` score at least `THRESHOLD` and `MARGIN` more than every unit of an untrained twin; `score` of them, and
-    `twin` of the twin's units, score at least `THRESHOLD` at all.
+    `twin` of the twin's units, score at least `THRESHOLD` at all. `detectors` is how many the text has enough of.
     """
 
     units: int
     score: int
     twin: int
     of: int
+    detectors: int
 
     def sentence(self) -> str:
+        if not self.detectors:
+            return f"The text is too short to rank units by: a detector needs {LEAST} characters where it is on in each half."
         share = f"{self.units} of {self.of:,} units ({100 * self.units / self.of:.1f} %)"
         return (
             f"{share} are interpretable: they score at least {THRESHOLD:g} with a detector, and {MARGIN:g} more than every"
@@ -46,6 +49,7 @@ def interpretable(ranking: Ranking, twin: Ranking) -> Interpretable:
         int((ranking.own_scores >= THRESHOLD).sum()),
         int((twin.own_scores >= THRESHOLD).sum()),
         ranking.chosen.shape[1],
+        len(ranking.detectors),
     )
 
 
@@ -76,8 +80,7 @@ def inside_page(reading: Reading, unit: int | None, sections: dict[str, Any]) ->
         "title": "Inside a network",
         "summary": f"<bdi>{escaped(str(run.folder.path))}</bdi>, checkpoint {escaped(run.checkpoint)}: {escaped(name)}.",
         "cell": _about_cell(reading),
-        "share": escaped(found.sentence()) if ranking.detectors else "The text is too short to rank units by.",
-        "threshold": f"{THRESHOLD:g}",
+        "share": escaped(found.sentence()),
         "signal": packed(reading.signal.T),
         "detectors": packed(_detector_values(reading, ranking)),
         "data": script_json(data),

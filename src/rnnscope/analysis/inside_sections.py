@@ -7,6 +7,7 @@ import numpy as np
 from rnnscope.analysis.causal import Effects, clamping_effects
 from rnnscope.analysis.memory import FAR, TOLERANCE, ContextLoss, gradient_by_lag, loss_by_context, time_constants
 from rnnscope.analysis.reading import Reading
+from rnnscope.format import plural
 
 CURVE = 100  # points of a curve over all units
 
@@ -56,8 +57,8 @@ def horizon_sentence(found: ContextLoss) -> str:
     """Return how much context the model uses, in a sentence."""
     costs = f"different text costs at most {100 * TOLERANCE:g} % of what context gains"
     if found.horizon == found.longest:
-        return f"The model uses {found.horizon:,} tokens of context or more: that was the most that was tried."
-    return f"The model uses about {found.horizon:,} tokens of context: before them, {costs}."
+        return f"The model uses {plural(found.horizon, 'token')} of context or more: that was the most that was tried."
+    return f"The model uses about {plural(found.horizon, 'token')} of context: before them, {costs}."
 
 
 def kept_share(reading: Reading) -> np.ndarray | None:
