@@ -9,7 +9,7 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --tim
 CPU_BUILDS := https://download.pytorch.org/whl/cpu
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate test test-loggers test-slurm torture hashes check bench gpu-check tensorboard docs figures clean
+.PHONY: help install train sample evaluate test test-all test-loggers test-slurm test-wheel torture hashes check bench gpu-check tensorboard docs figures claims clean
 
 help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ evaluate: $(READY) ## score the latest run
 test: $(READY) ## run the tests
 	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal $(ARGS)
 
+test-all: test ## run the tests, and the slow ones of tests/slow/ (half an hour)
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist worksteal tests/slow
+
 test-loggers: $(READY) ## install MLflow and W&B and test what runs log to them (a minute)
 	$(PIP) -c constraints.txt -e '.[mlflow,wandb]'
 	$(BIN)/python -m pytest tests/pipeline/test_loggers.py
@@ -50,6 +53,9 @@ torture: $(READY) ## kill sixty trainings, resume them and compare with uninterr
 
 hashes: $(READY) ## print the hashes of seven trainings, which moving code must not change
 	@$(BIN)/python tests/hashes.py
+
+test-wheel: ## build the wheel, install it into an empty environment and use it there (two minutes)
+	PYTHON=$(PYTHON) tests/wheel.sh
 
 test-slurm: $(READY) ## run a sweep on a Slurm cluster of this machine only (as root; installs slurm-wlm and munge)
 	tests/slurm.sh
@@ -64,7 +70,7 @@ bench: $(READY) ## measure how fast this machine trains, next to a bare loop
 
 gpu-check: $(READY) ## run the GPU tests and the benchmark (needs a GPU)
 	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || { echo "torch finds no GPU here"; exit 1; }
-	$(BIN)/python -m pytest tests/test_gpu.py tests/test_ddp.py -m gpu
+	$(BIN)/python -m pytest tests/test_gpu.py tests/training/test_distributed.py -m gpu
 	$(BIN)/rnnscope bench seconds=5 'cases=[1x512,2x128,2x512,3x512]'
 
 tensorboard: $(READY) ## watch runs at http://localhost:6006
@@ -79,6 +85,9 @@ $(VENV)/.docs: $(READY)
 
 figures: $(READY) ## make the pictures in docs/pictures/ from trainings of their own (ten minutes; needs chromium and chromedriver)
 	$(BIN)/python examples/figures.py
+
+claims: $(READY) ## train the classic experiments and write the table of docs/classics.md (an hour on two cores; continues)
+	$(BIN)/python examples/claims.py
 
 clean: ## remove .venv and caches; outputs/ is kept
 	rm -rf $(VENV) build dist site .pytest_cache .ruff_cache .hypothesis

@@ -34,6 +34,7 @@ TINY = [  # a training of a second
     "monitor.scalars_every=2",
     "monitor.updates_every=5",
     "monitor.histograms_every=10",
+    "monitor.activations_every=10",
     "monitor.sample_length=12",
 ]
 

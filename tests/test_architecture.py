@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "rnnscope"
-BOTTOM = {"errors", "allocator", "format", "paths", "cores", "lock", "text_io", "web_page"}
+BOTTOM = {"errors", "allocator", "format", "paths", "cores", "lock", "text_io", "interrupts", "web_page"}
 ARROWS = {  # part -> the parts below it, which it may import
     "errors": set(),
     "allocator": set(),
@@ -17,6 +17,7 @@ ARROWS = {  # part -> the parts below it, which it may import
     "paths": set(),
     "cores": set(),
     "lock": set(),
+    "interrupts": set(),
     "text_io": {"errors"},
     "web_page": {"format"},
     "data": BOTTOM,
@@ -29,8 +30,8 @@ ARROWS = {  # part -> the parts below it, which it may import
     "comparison": {"config", "runs", "training", "model", "data"} | BOTTOM,
     "pipeline": {"config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
     "bench": {"pipeline", "config", "monitor", "runs", "training", "model", "data"} | BOTTOM,
-    "sweeps": {"pipeline", "comparison", "config", "runs"} | BOTTOM,
-    "__init__": {"pipeline", "config", "runs", "training", "data"},
+    "sweeps": {"pipeline", "comparison", "config", "monitor", "runs"} | BOTTOM,
+    "__init__": {"pipeline", "comparison", "config", "runs", "training", "data"},
     "__main__": {"cli"},
 }
 ARROWS["commands"] = set(ARROWS) - {"__main__", "__init__"}

@@ -94,3 +94,9 @@ def test_the_site_builds_where_mkdocs_is_installed(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {path.parent.name for path in (tmp_path / "site").glob("*/index.html")} >= {path.stem for path in DOCS} - {"index"}
+
+
+def test_the_page_on_lightning_names_every_ready_callback_and_logger() -> None:
+    page, conf = (ROOT / "docs" / "lightning.md").read_text(encoding="utf-8"), ROOT / "conf"
+    for path in [*conf.glob("callbacks/*.yaml"), *conf.glob("logger/*.yaml")]:
+        assert f"`{path.stem}`" in page

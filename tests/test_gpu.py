@@ -18,6 +18,11 @@ from conftest import TINY, train
 
 import rnnscope
 from rnnscope.errors import UserError
+from rnnscope.model.config import ModelConfig
+from rnnscope.model.drawing import SamplingOptions
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.sampling import generate
+from rnnscope.model.stepping import Stepper
 from rnnscope.training.callback import CallbackList
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")]
@@ -71,6 +76,7 @@ GRAPHED = {
     "momentum": ["optimizer=sgd", "optimizer.momentum=0.9", "optimizer.nesterov=true", "trainer.clip_norm=null"],
     "clipped by value": ["optimizer=sgd", "optimizer.lr=0.5", "trainer.clip_norm=null", "trainer.clip_value=0.01"],
     "samples": ["dataset.windows=samples", "dataset.start_end=line", "model.dropout=0.2"],
+    "many_to_one": ["dataset.windows=many_to_one", "dataset.window_step=3"],
     "words": ["dataset.level=word", "model.tied_weights=true", "model.embedding_size=null", "schedule=plateau"],
 }
 
@@ -211,3 +217,26 @@ def test_samples_on_a_gpu_are_those_of_a_cpu(tiny_run):
     here = run.sample(length=50, seed=4, temperature=0.5)
     run.model.cuda()
     assert run.sample(length=50, seed=4, temperature=0.5)[:20] == here[:20]
+
+
+DRAWN = {
+    "one text": ([1.0], SamplingOptions()),
+    "several": ([0.0, 0.5, 1.2], SamplingOptions(never=(0,))),
+    "an end that may not come early": ([1.0, 2.0], SamplingOptions(end=2, minimum_length=29)),
+    "texts that begin again": ([0.8, 1.5, 1.5], SamplingOptions(end=2, again=True)),
+}
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+@pytest.mark.parametrize("name", DRAWN)
+def test_a_graph_draws_what_plain_steps_draw(cell, name, monkeypatch):
+    torch.manual_seed(1)
+    model = LanguageModel.from_config(ModelConfig(cell=cell, hidden_size=32, num_layers=2), 11).cuda()
+    temperatures, options = DRAWN[name]
+
+    def drawn() -> list[list[int | None]]:
+        return list(generate(model, torch.tensor([3, 1]), 150, temperatures, options, 5))
+
+    graphed = drawn()
+    monkeypatch.setattr(Stepper, "graphs", False)
+    assert graphed == drawn()

@@ -1,20 +1,18 @@
-"""An installed rnnscope finds its configs: a wheel is built, opened in an empty folder, and composes."""
+"""What is packaged and declared: every folder of the source, and the packages that it imports."""
 
 import ast
 import re
-import shutil
-import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
-import pytest
 from messages import assert_says, error_line
 
 from rnnscope.cli import main
 
 ROOT = Path(__file__).parents[1]
+OPTIONAL = ("sweep", "mlflow", "wandb", "structure", "onnx")  # extras whose packages src/ imports where they are installed
 
 
 def folders(top: Path, name: str) -> set[str]:
@@ -47,28 +45,20 @@ def names_of(requirements: list[str]) -> set[str]:
 def test_what_is_imported_is_declared_and_nothing_else():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
-    needed, optional = names_of(project["dependencies"]), names_of([*extras["sweep"], *extras["mlflow"], *extras["wandb"]])
+    needed, optional = names_of(project["dependencies"]), names_of([each for name in OPTIONAL for each in extras[name]])
     owners = packages_distributions()
     found = {package: {owner.lower() for owner in owners.get(package, [package])} for package in imported()}
     assert {package: owned for package, owned in found.items() if not owned & (needed | optional)} == {}
     assert needed - set().union(*found.values()) == set()
 
 
-@pytest.mark.slow
-def test_a_wheel_composes_away_from_the_checkout(tmp_path):
-    source, site = tmp_path / "source", tmp_path / "site"
-    shutil.copytree(ROOT, source, ignore=shutil.ignore_patterns(".git", ".venv", "outputs", "build", "*.egg-info", "tests"))
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "-q"]
-    subprocess.run([*pip, "install", "--no-deps", "--no-build-isolation", "--target", site, source], check=True)
-    code = "import sys; sys.argv = ['rnnscope', 'train', '--cfg', 'job']; from rnnscope.cli import main; main()"
-    run = [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(site)!r}); {code}"]
-    printed = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
-    assert "cell: lstm" in printed
-    assert (site / "rnnscope" / "conf" / "train.yaml").is_file()
-    assert all((site / "rnnscope" / "comparison" / f"page.{kind}").is_file() for kind in ("html", "css", "js"))
-
-
 def test_on_windows_one_line_says_where_it_runs(monkeypatch, capsys):
     monkeypatch.setattr(sys, "platform", "win32")
     assert main(["train"]) == 1
     assert_says(error_line(capsys.readouterr().err), "Linux", "macOS", "WSL")
+
+
+def test_every_file_that_the_makefile_names_exists():
+    names = re.findall(r"(?<![\w./-])(?:tests|examples)/[\w./]+", (ROOT / "Makefile").read_text())
+    assert "tests/test_gpu.py" in names
+    assert [name for name in names if not (ROOT / name).exists()] == []

@@ -4,12 +4,14 @@ docs/architecture.md draws the way through. In Python:
 
     run = rnnscope.train(["model=gru"])           # then run.curve("val/loss"), run.resume("trainer.max_steps=4000"), ...
     model = rnnscope.load("latest")               # then model.sample(prompt="def "), .score("some text"), .states("def ")
+    rnnscope.compare(group="seed")                # the table of `rnnscope compare`, a DataFrame where pandas is installed
     task, data = rnnscope.compose(["model=gru"])  # the LightningModule and its data, for a pl.Trainer of your own
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -20,7 +22,17 @@ if TYPE_CHECKING:
     from rnnscope.training.task import LanguageModelTask
 
 __version__ = "0.1.0"
-__all__ = ["compose", "find", "load", "register_callback", "register_cell", "register_optimizer", "register_schedule", "train"]
+__all__ = [
+    "compare",
+    "compose",
+    "find",
+    "load",
+    "register_callback",
+    "register_cell",
+    "register_optimizer",
+    "register_schedule",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -62,6 +74,23 @@ def find(run: str = "latest") -> Run:
     from rnnscope.pipeline.run import find as find_run
 
     return find_run(run)
+
+
+def compare(
+    folder: str | Path | None = None, filter: str = "", sort: str = "bits_per_character", group: str | None = None
+) -> Any:
+    """Return the table of `rnnscope compare`: a pandas DataFrame where pandas is installed, else a list of dicts.
+
+    Args:
+        folder: of runs; None for the outputs folder.
+        filter, sort, group: as the command takes them, such as `"model.cell=lstm"`, `"-steps"` and `"seed"`.
+
+    Raises:
+        UserError: when there are no runs, or no such column.
+    """
+    from rnnscope.comparison.frame import frame
+
+    return frame(folder, filter, sort, group)
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[LanguageModelTask, TextData]:

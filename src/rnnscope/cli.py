@@ -10,7 +10,9 @@ import os
 import sys
 
 from rnnscope.config.overrides import FOLDER, SWEEP, TAKING, as_typed, check_word, overrides_of, verbatim_of
+from rnnscope.cores import OtherWork, core_count
 from rnnscope.errors import UserError
+from rnnscope.interrupts import ended_by_signals, say_so
 from rnnscope.text_io import check_argument, check_text, prepare_output
 
 COMMANDS = {
@@ -21,10 +23,15 @@ COMMANDS = {
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
     "visualize": "look inside a run, as an HTML page         rnnscope visualize text=chapter.txt",
+    "gradcheck": "check gradients against finite differences  rnnscope gradcheck model=gru",
+    "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
+    "export": "write ONNX graphs or a model card           rnnscope export run=latest format=onnx",
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
+PRINTING = ("sample", "compare")  # commands that write nothing but what they print, or files whose errors name them
 CONFIGS = ("job", "hydra", "all")
+ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists without one
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
 USAGE = """usage: rnnscope <command> [key=value ...]
@@ -39,6 +46,7 @@ rnnscope -sc install=bash       print the script for shell completion (bash, zsh
 
 def main(argv: list[str] | None = None) -> int:
     """Run one command line and return its exit status: 0, 1 for the user's mistakes, 130 after Ctrl-C."""
+    others = OtherWork()
     prepare_output()
     arguments = sys.argv[1:] if argv is None else argv
     if sys.platform == "win32":
@@ -55,7 +63,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments[0] not in COMMANDS:
         return complain(f"unknown command {arguments[0]!r}{closest(arguments[0], list(COMMANDS))} See rnnscope --help")
-    return run_command(arguments[0], arguments[1:])
+    with ended_by_signals():
+        return run_command(arguments[0], arguments[1:], others)
 
 
 def usage() -> str:
@@ -63,7 +72,7 @@ def usage() -> str:
     return USAGE.format(commands="\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items()))
 
 
-def run_command(command: str, arguments: list[str]) -> int:
+def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
     """Run `command`, and turn what goes wrong into one line."""
     import logging
 
@@ -73,23 +82,54 @@ def run_command(command: str, arguments: list[str]) -> int:
         command = "train_from"
     try:
         check_folder()
-        return hand_over(command, arguments)
+        status = hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
+        sys.stdout.flush()
+        return status
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
             raise
         return 0
     except KeyboardInterrupt:
-        return 130
+        return say_so()
     except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         from rnnscope.config.hydra_errors import advice
 
-        message = advice(error, command)
+        message = unwritten(error, command) or advice(error, command)
         if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
         return complain(as_typed(message, arguments))
+
+
+def unwritten(error: Exception, command: str) -> str | None:
+    """Return why what was printed cannot be written, None where it can: then an error is about something else."""
+    unnamed = isinstance(error, OSError) and not isinstance(error, BrokenPipeError) and error.filename is None
+    try:
+        sys.stdout.flush()
+        found = error if unnamed and command in PRINTING else None
+    except OSError as stuck:
+        found = stuck
+    if found is None:
+        return None
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more at its end
+    return f"the output cannot be written ({getattr(found, 'strerror', found)}): send it to a different place"
+
+
+def with_action(arguments: list[str]) -> list[str]:
+    """Return the arguments of `rnnscope runs` with what it is to do, a word of its own, as a key.
+
+    Raises:
+        UserError: for a word that it does not know.
+    """
+    word = arguments[0] if arguments else ""
+    if not word or "=" in word or word.startswith("-"):
+        return arguments
+    if word not in ACTIONS:
+        known = ", ".join(ACTIONS)
+        raise UserError(f"runs {word}: unknown{closest(word, list(ACTIONS))} Choose from {known}; without one, runs lists")
+    return [f"action={word}", *arguments[1:]]
 
 
 def check_folder() -> None:
@@ -105,7 +145,7 @@ def check_folder() -> None:
         raise UserError(f"{where}: the folder you are in was deleted; change to one that exists") from None
 
 
-def hand_over(command: str, arguments: list[str]) -> int:
+def hand_over(command: str, arguments: list[str], others: OtherWork) -> int:
     """Import `command` and give it `arguments` as Hydra is to read them."""
     from rnnscope.config.compose import help_page
 
@@ -117,17 +157,28 @@ def hand_over(command: str, arguments: list[str]) -> int:
     if command != "train" and {"-h", "--help"} & set(arguments):
         print(help_page(command))
         return 0
+    share_cores(others)
     return start(command, overrides_of(command, arguments), arguments)
 
 
+def share_cores(others: OtherWork) -> None:
+    """Let threads that wait for each other sleep instead of spin, where other processes need the cores.
+
+    Training beside one busy process is then twice as fast, and a third slower on a quiet machine; no result depends on it.
+    OpenMP reads the setting when torch is imported.
+    """
+    if others.free() < core_count() - 0.5 and "OMP_WAIT_POLICY" not in os.environ:
+        os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
 def start(command: str, overrides: list[str], arguments: list[str]) -> int:
-    """Run a command's file: `run` takes its config. `train_from` is a form of `train`, which may sweep as well."""
+    """Run a command's file: `run` takes its config; `main`, where it may sweep, the line. `train_from` is a form of `train`."""
     from rnnscope.config.compose import CommandLine, hydra_main
 
     name = command.partition("_")[0]
     line = CommandLine(command, overrides, [sys.argv[0], name, *arguments])
     module = importlib.import_module(f"rnnscope.commands.{name}")
-    return module.main(line) if name == "train" else hydra_main(line, module.run)
+    return module.main(line) if hasattr(module, "main") else hydra_main(line, module.run)
 
 
 def check_arguments(command: str, arguments: list[str]) -> None:

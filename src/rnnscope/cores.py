@@ -1,7 +1,8 @@
-"""How many cores a process may use: those it may run on, as far as its container's CPU quota pays for them."""
+"""How many cores a process may use, as far as its container's CPU quota pays for them, and how many of them others use."""
 
 import math
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,8 +13,53 @@ def core_count(root: Path = Path("/")) -> int:
     Args:
         root: where proc/ and sys/ are.
     """
-    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.floor(min(allowed, cpu_quota(root))))
+    return max(1, math.floor(min(len(_allowed()), cpu_quota(root))))
+
+
+def _allowed() -> set[int]:
+    """Return the numbers of the cores that this process may run on."""
+    return os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set(range(os.cpu_count() or 1))
+
+
+class OtherWork:
+    """How many of the cores that this process may run on are taken by other processes (Linux; elsewhere it finds none).
+
+    Args:
+        root: where proc/ is.
+    """
+
+    def __init__(self, root: Path = Path("/")) -> None:
+        self.root, self._cores = root, _allowed()
+        self._before = self._read()
+
+    @property
+    def seconds(self) -> float:
+        """Seconds since `busy` was last asked: the shorter, the coarser its answer, which counts hundredths of a second."""
+        return time.perf_counter() - self._before[0]
+
+    def busy(self) -> float:
+        """Return how many cores were taken, on average since the last question."""
+        before, self._before = self._before, self._read()
+        seconds, taken, own = (now - then for now, then in zip(self._before, before, strict=True))
+        return max(0.0, (taken - own) / seconds) if taken else 0.0
+
+    def free(self) -> float:
+        """Return how many cores were left, on average since the last question."""
+        return len(self._cores) - self.busy()
+
+    def _read(self) -> tuple[float, float, float]:
+        """Return the time, the seconds that all these cores have worked, and those that they have for this process."""
+        worked = sum(_seconds_worked(line, self._cores) for line in _read(self.root / "proc/stat").splitlines())
+        return time.perf_counter(), worked, time.process_time()
+
+
+def _seconds_worked(line: str, cores: set[int]) -> float:
+    """Return the seconds that the core of a line of /proc/stat has worked: 0 for one that is none of `cores`."""
+    name, *counts = line.split()
+    if not name.startswith("cpu") or not name[3:].isdecimal() or int(name[3:]) not in cores:
+        return 0.0
+    user, nice, system, _idle, _waiting, interrupts, softly, stolen = map(int, counts[:8])
+    return (user + nice + system + interrupts + softly + stolen) / os.sysconf("SC_CLK_TCK")
 
 
 def cpu_quota(root: Path = Path("/")) -> float:

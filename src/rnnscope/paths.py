@@ -33,6 +33,12 @@ def absolute_path(typed: str) -> str:
     return typed if named else str(Path(path).absolute())
 
 
+def example_run(name: str) -> Path | None:
+    """Return the folder of a run that came with the package, `examples/shakespeare`, or None."""
+    folder = Path(__file__).resolve().parent / name
+    return folder if name.startswith("examples/") and (folder / "config.yaml").is_file() else None
+
+
 def conf_folder() -> Path:
     """Return the folder of configs: inside an installed package, or beside src/ in a checkout."""
     package = Path(__file__).resolve().parent

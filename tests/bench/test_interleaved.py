@@ -28,6 +28,7 @@ def test_both_sides_train_as_long_and_nothing_is_left(story: Path, outputs: Path
     assert turns.watched.tokens == turns.everything.tokens
     assert turns.watched.seconds < turns.everything.seconds  # which validated
     assert turns.deterministic > 0
+    assert 0 <= turns.activations < 1
     assert not outputs.exists()
 
 

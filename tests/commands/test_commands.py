@@ -178,7 +178,8 @@ def test_a_checkpoint_is_refused_where_a_run_is_wanted(trained, capsys):
 
 def table_of(out: str) -> dict[str, float]:
     """Return the nats per token of each row that evaluate prints."""
-    return {line[:38].strip(): float(line[38:].split()[0]) for line in out.splitlines() if re.search(r" \d+\.\d{4} ", line)}
+    rows = [re.split(r"\s{2,}", line.strip()) for line in out.splitlines() if re.search(r" \d+\.\d{4} ", line)]
+    return {name: float(nats) for name, nats, *_ in rows}
 
 
 def test_a_text_in_another_encoding_than_the_run_s(trained, tmp_path, capsys):
@@ -218,7 +219,8 @@ def test_evaluate_prints_what_scoring_by_hand_gives(trained, story, tmp_path, ca
 def test_help_explains_each_key(command, capsys):
     assert main([command, "--help"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for key in set(keys_of(schema.COMMANDS[command])) - {"callbacks", "logger"}:  # groups: conf/ has a file for each choice
+    groups = {"callbacks", "logger", "model"}  # conf/ has a file for each choice
+    for key in {key for key in keys_of(schema.COMMANDS[command]) if key.partition(".")[0] not in groups}:
         assert any(re.match(rf"{key}: .*  # \w", line) for line in lines), key
     assert f"    rnnscope {command}" in "\n".join(lines)
 
@@ -267,6 +269,45 @@ def test_samples_are_scored_one_by_one(tmp_path, monkeypatch, capsys):
     assert run.score("\n".join(names)).tokens == count
     with user_error("text"):
         run.score("\n")
+
+
+def test_the_only_target_of_each_window_is_scored(story, outputs, capsys):
+    """By hand: each window from a zero state in float64, the frequencies and the characters of its targets."""
+    words = ["dataset.windows=many_to_one", "dataset.window_step=5", "trainer.max_steps=5"]
+    assert main(["train", f"text={story}", *TINY, *words]) == 0, capsys.readouterr().err
+    best = float(re.findall(r"best val/loss ([\d.]+)", capsys.readouterr().out)[-1])
+    assert main(["evaluate"]) == 0
+    assert table_of(capsys.readouterr().out)["the token after each window of 12"] == best
+    assert main(["evaluate", "precision=float32", f"text={story}"]) == 0
+    run, printed = rnnscope.load(), capsys.readouterr().out
+    ids = torch.tensor(run.vocabulary.encode(story.read_text("utf-8")).tolist())
+    begins = range(0, len(ids) - 12, 5)
+    with torch.no_grad():
+        logits, _ = run.model(torch.stack([ids[begin : begin + 12] for begin in begins]))
+    targets = torch.stack([ids[begin + 12] for begin in begins])
+    nats = torch.nn.functional.cross_entropy(logits[:, -1].double(), targets).item()
+    shares = torch.bincount(targets).double() / len(targets)
+    rows = table_of(printed)
+    assert rows["the token after each window of 12"] == pytest.approx(nats, abs=1e-4)
+    assert rows["guessing by this text's frequencies"] == pytest.approx(
+        -float(torch.special.xlogy(shares, shares).sum()), abs=1e-4
+    )
+    (line,) = (line for line in printed.splitlines() if "each window of 12" in line)
+    assert f"{nats / math.log(2):.4f}" in line  # bits per character: each token is one
+
+
+def test_words_outside_the_vocabulary_are_spelled(tmp_path, outputs, capsys):
+    """Each of their characters, and their end, is one of those that the vocabulary has."""
+    text = tmp_path / "words.txt"
+    text.write_text("so it is and so it was " * 100 + "but never again ", encoding="utf-8")
+    words = ["dataset.level=word", "dataset.minimum_count=5", "dataset.sequence_length=5", "trainer.max_steps=3"]
+    assert main(["train", f"text={text}", *TINY, *words]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    assert main(["evaluate", f"text={text}"]) == 0
+    rows = table_of(capsys.readouterr().out)
+    carried = rows["state carried over all of it"]
+    nats = sum(len(word) + 1 for word in ("so", " but", " never", " again", " ")) * math.log(len(set(" soitandw")) + 1)
+    assert rows["state carried over all of it, UNK spelled"] == pytest.approx(carried + nats / (7 * 100 + 4), abs=1e-4)
 
 
 def test_lines_of_a_stream_are_scored_between_start_and_end(tmp_path, monkeypatch, capsys):

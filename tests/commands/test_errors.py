@@ -2,12 +2,14 @@
 
 import errno
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from conftest import TINY
-from messages import assert_says, error_line, user_error
+from messages import assert_says, error_line, line_with, user_error
 
 from rnnscope.cli import main
 
@@ -236,3 +238,41 @@ def test_a_traceback_for_who_asks(outputs, monkeypatch):
     monkeypatch.setenv("RNNSCOPE_TRACEBACK", "1")
     with user_error("--lr", "option"):
         main(["train", "--lr=3"])
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
+@pytest.mark.parametrize("words", [["sample", "length=5"], ["compare"]])
+def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_path):
+    run = [f"run={trained_run.path}"] if words[0] == "sample" else []
+    with open("/dev/full", "w") as full:
+        environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(trained_run.path.parents[2])}
+        command = [sys.executable, "-m", "rnnscope", *words, *run]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, env=environment)
+    assert done.returncode == 1
+    message = line_with(done.stderr, "output", os.strerror(errno.ENOSPC))
+    assert "outputs" not in message
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["text=" + "long" * 100], ["File name too long"]),
+        (["text=/dev/null"], ["/dev/null", "neither a file nor a folder"]),
+        (["dataset.encoding=undefined"], ["dataset.encoding", "undefined", "utf-8"]),
+        (["dataset.remove=['b{99999999999}']"], ["dataset.remove", "regular expression"]),
+        (["optimizer.eps=0"], ["optimizer.eps", 0]),
+        (["optimizer=rmsprop", "optimizer.alpha=1.5"], ["optimizer.alpha", 1.5, "[0, 1)"]),
+        (["schedule.horizon=0"], ["schedule.horizon", 0, "null"]),
+    ],
+)
+def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outputs, capsys):
+    given = [] if words[0].startswith("text=") else [f"text={story}"]
+    assert main(["train", *given, *TINY, *words]) == 1
+    assert_says(error_line(capsys.readouterr().err), *parts)
+    assert not list(outputs.glob("runs/*/*"))
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "0"])
+def test_a_bench_that_would_not_end(seconds, capsys):
+    assert main(["bench", f"seconds={seconds}"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "seconds", float(seconds))

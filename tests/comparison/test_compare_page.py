@@ -280,3 +280,33 @@ def test_the_page_of_two_runs(three, show):
     page = show("run=x/a", "with=x/c")
     assert [name.rpartition("/")[2] for name in names(page)] == ["a", "c"]
     assert len(curves(page, "loss")) == 4
+
+
+def test_groups_are_means_with_bands(trained_run, outputs, show):
+    for cell, bits in (("lstm", 2.0), ("gru", 3.0)):
+        for seed in (1, 2):
+            changes = with_result(bits + seed / 10, **{"model.cell": cell, "seed": seed})
+            put_run(trained_run.path, outputs / "sweeps" / "s" / f"{cell}-{seed}", **changes)
+    page = show("group=seed")
+    assert names(page) == ["model.cell=lstm", "model.cell=gru"]
+    assert "model.cell=lstm is 1.0000 bits per character below model.cell=gru" in one_of(page, "header").text
+    assert len(all_of(page, "#loss path.spread")) == 4  # training and validation of both
+    assert "standard deviation" in one_of(page, "#loss-note").text
+
+
+def test_curves_against_seconds_and_a_rate_of_zero(trained_run, outputs, show):
+    run = put_run(trained_run.path, outputs / "runs" / "x" / "a")
+    metrics = "step,update_size/all,train/loss\n10,-3,2\n20,0.5,1.5\n30,-8,1\n"
+    (run / "metrics.csv").write_text(metrics)
+    (run / "timings.csv").write_text("step,throughput/seconds\n10,5\n20,20\n30,25\n")
+    page = show()
+    assert len(all_of(page, "#update path.below")) == 1
+    (curve,) = curves(page, "update")
+    assert len(curve.split("L")) == 2
+    ticks = [float(text.text.replace("\u2212", "-")) for text in all_of(page, "#update text[text-anchor=end]")]
+    assert (min(ticks) >= -5, max(ticks) <= 0) == (True, True)
+    across = [float(point.split()[0]) for point in curves(page, "loss")[0][1:].split("L")]
+    one_of(page, "[name=axis][value=seconds]").click()
+    later = [float(point.split()[0]) for point in curves(page, "loss")[0][1:].split("L")]
+    assert (across[1] - across[0]) / (across[2] - across[1]) == pytest.approx(1, rel=0.01)
+    assert (later[1] - later[0]) / (later[2] - later[1]) == pytest.approx(3, rel=0.01)

@@ -56,14 +56,19 @@ def test_every_key_of_training_stands_in_conf():
 
 @pytest.mark.parametrize("command", [name for name in schema.COMMANDS if name != "train"])
 def test_every_key_of_a_command_stands_in_conf(command):
-    assert keys_in(CONF / f"{command}.yaml") == set(keys_of(schema.COMMANDS[command])) - OF_GROUPS
+    assert keys_in(CONF / f"{command}.yaml") | of_model(command) == set(keys_of(schema.COMMANDS[command])) - OF_GROUPS
+
+
+def of_model(command: str) -> set[str]:
+    """Return the keys that the command takes from the group `model`, whose files explain them."""
+    return {key for key in keys_of(schema.COMMANDS[command]) if key.startswith("model.")}
 
 
 def explained(text: str, group: str = "") -> set[str]:
     """Return the dotted keys of a yaml text that have a comment on their line or right above it."""
     found, above, sections = set(), False, {}
     for line in text.splitlines():
-        if match := re.match(r"( *)([\w.]+):(.*)", line):
+        if match := re.match(r"( *)\"?([\w.]+)\"?:(.*)", line):
             indent = len(match[1])
             sections = {deep: name for deep, name in sections.items() if deep < indent} | {indent: match[2]}
             if above or "#" in match[3]:
@@ -87,7 +92,7 @@ def test_every_key_is_explained_where_it_has_its_default():
 @pytest.mark.parametrize("command", [name for name in schema.COMMANDS if name != "train"])
 def test_every_key_of_a_command_is_explained(command):
     text = (CONF / f"{command}.yaml").read_text(encoding="utf-8")
-    assert leaves(set(keys_of(schema.COMMANDS[command]))) - explained(text) - OF_GROUPS == set()
+    assert leaves(set(keys_of(schema.COMMANDS[command]))) - explained(text) - of_model(command) - OF_GROUPS == set()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -121,7 +126,7 @@ def test_help_offers_every_choice_and_no_schema(capsys):
     [
         ("rnnscope sam", ["sample"]),
         ("rnnscope re", ["resume", "reproduce"]),
-        ("rnnscope train model=", ["model=gru", "model=lstm", "model=rnn"]),
+        ("rnnscope train model=", ["model=gru", "model=lstm", "model=peephole_lstm", "model=rnn"]),
         ("rnnscope train optimizer=ada", ["optimizer=adagrad", "optimizer=adam", "optimizer=adamw"]),
         ("rnnscope train trainer.max_s", ["trainer.max_steps="]),
         ("rnnscope sample temp", ["temperature="]),
@@ -135,11 +140,26 @@ def test_help_offers_every_choice_and_no_schema(capsys):
         ("rnnscope sample m", ["minimum_length="]),
         (
             "rnnscope evaluate ",
-            ["checkpoint=", "data=", "lines=", "plugins=", "precision=", "run=", "split=", "text=", "window="],
+            [
+                "checkpoint=",
+                "data=",
+                "json=",
+                "length=",
+                "lines=",
+                "ngram=",
+                "plugins=",
+                "precision=",
+                "run=",
+                "samples=",
+                "split=",
+                "temperatures=",
+                "text=",
+                "window=",
+            ],
         ),
         ("rnnscope compare w", ["with="]),
         ("rnnscope compare o", ["output="]),
-        ("rnnscope resume ", ["data=", "monitor.", "optimizer.", "run=", "schedule.", "text=", "trainer."]),
+        ("rnnscope resume ", ["data=", "monitor.", "notify=", "optimizer.", "run=", "schedule.", "text=", "trainer."]),
         ("rnnscope resume optimizer.l", ["optimizer.lr="]),
         ("rnnscope nosuch x", []),
     ],

@@ -129,3 +129,32 @@ def test_a_sweep_over_texts_and_null(story: Path, outputs: Path, tmp_path: Path,
         os.link(story, tmp_path / name)
     assert main(["train", "-m", "text=a b.txt,c.txt", *TINY, "trainer.clip_norm=choice(null, 1)", "trainer.max_steps=2"]) == 0
     assert len(list(outputs.glob("sweeps/*/*/run.json"))) == 4
+
+
+@pytest.mark.parametrize("mark", [";", "\\", "|", "\\t", "'", ","])
+@pytest.mark.parametrize("key", ["delimiter", "escape"])
+def test_marks_of_a_table_arrive_as_typed(key: str, mark: str) -> None:
+    assert getattr(compose_train([f"dataset.corpus.{key}={mark}"]).dataset.corpus, key) == mark
+    assert getattr(compose_train([f"dataset.corpus.{key}=null"]).dataset.corpus, key) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [("resume", ["data=a", "text=b"]), ("reproduce", ["text=a", "data=b"]), ("train", ["dataset.corpus.path=a", "text=b"])],
+)
+def test_two_keys_that_mean_the_same(command: str, words: list[str], outputs: Path, capsys: pytest.CaptureFixture) -> None:
+    assert main([command, *words]) == 1
+    assert_says(error_line(capsys.readouterr().err), *(word.partition("=")[0] for word in words))
+
+
+def test_a_path_takes_the_place_of_a_download_and_of_packages() -> None:
+    corpus = compose_train(["dataset=shakespeare", "dataset.corpus.path=my/hamlet.txt"]).dataset.corpus
+    assert (corpus.path, corpus.url, corpus.sha256) == (os.path.abspath("my/hamlet.txt"), None, None)
+    corpus = compose_train(["dataset=python_packages", "dataset.corpus.path=x.py"]).dataset.corpus
+    assert (corpus.path, corpus.packages) == (os.path.abspath("x.py"), [])
+    given = ["dataset.corpus.url=https://example.org/a", "dataset.corpus.sha256=00"]
+    corpus = compose_train(["dataset=shakespeare", "dataset.corpus.path=a.txt", *given]).dataset.corpus
+    assert (corpus.path, corpus.url, corpus.sha256) == ("a.txt", "https://example.org/a", "00")
+    corpus = compose_train(["dataset=wikitext_2", "dataset.corpus.val_path=v.txt"]).dataset.corpus
+    assert (corpus.val_path, corpus.val_url) == (os.path.abspath("v.txt"), None)
+    assert corpus.url is not None

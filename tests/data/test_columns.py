@@ -153,3 +153,16 @@ def test_a_table_without_a_column_is_said(tmp_path):
     source = Source(write(tmp_path / "table.csv.bz2", bz2.compress(b"a,b\n")), "table")
     assert ["".join(blocks) for blocks in documents(source, DatasetConfig(), changes, Archives())] == ["a,b\n"]
     assert counted(changes, "plain text", "dataset.corpus.column") == 1
+
+
+def test_json_that_python_refuses_is_no_defect(tmp_path):
+    digits = write(tmp_path / "digits.jsonl", '{"text": "fine"}\n{"text": ' + "7" * 5000 + "}\n")
+    assert read(digits, column="text") == ["fine"]
+    deep = write(tmp_path / "deep.jsonl", '{"text": "fine"}\n{"other": ' + "[" * 50_000 + "]" * 50_000 + "}\n")
+    with user_error(deep, "line 2"):
+        read(deep, column="text")
+
+
+def test_a_first_row_longer_than_what_is_looked_at(tmp_path):
+    path = write(tmp_path / "long.csv", f'"{"x" * 300_000}",b\n' * 2)
+    assert [len(text) for text in read(path, column="1", header=False)] == [300_000, 300_000]

@@ -1,3 +1,4 @@
+import hashlib
 import os
 import sysconfig
 import zipfile
@@ -167,3 +168,34 @@ def test_bad_packages():
         corpus(packages=["no_such_package"]).find()
     with user_error("dataset.corpus.packages", "hypothesis", package_path("hypothesis"), "dataset.corpus.include", "exclude"):
         corpus(packages=["hypothesis"], include=["*.f90"]).find()
+
+
+def test_the_shuffled_files_of_a_glob_keep_their_order_where_the_folder_moves(tmp_path):
+    def order(place: str, version: int) -> list[str]:
+        folder = tmp_path / place / "plays"
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(12):
+            (folder / f"{number}.txt").write_text("text")
+        found = corpus(f"{folder.parent}/pl*/*.txt", shuffle=True, reader_version=version).find()["train"]
+        return [source.path.name for source in found]
+
+    assert order("here", 3) == order("somewhere/else", 3) == sorted(order("here", 3), key=lambda name: sha256(f"plays/{name}"))
+    whole = [sha256(f"{tmp_path}/here/plays/{name}") for name in order("here", 2)]
+    assert whole == sorted(whole)
+
+
+def sha256(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_a_text_that_the_config_holds(tmp_path):
+    say: list[str] = []
+    for _ in range(2):  # the second time it is there
+        (source,) = Corpus(CorpusConfig(inline="héllo"), tmp_path, say.append).find()["train"]
+        assert source.path.read_text(encoding="utf-8") == "héllo"
+
+
+def test_who_has_a_text_that_is_absent(tmp_path):
+    corpus = Corpus(CorpusConfig(str(tmp_path / "a.txt"), available_at="the library"), tmp_path, print)
+    with user_error("dataset.corpus.path", "a.txt", "get it from the library"):
+        corpus.find()

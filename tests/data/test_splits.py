@@ -1,3 +1,6 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from clean_texts import clean_text
@@ -5,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from messages import user_error
 
-from rnnscope.data.splits import check_split, divide
+from rnnscope.data.batches import StreamWindows
+from rnnscope.data.config import SplitConfig
+from rnnscope.data.splits import check_split, divide, divide_columns
 
 
 def parts(folder, documents, split, **options) -> dict[str, str]:
@@ -97,3 +102,35 @@ def test_bad_splits(split, words):
     found = [f"{name}: {share}" for name, share in split.items() if share is not None]
     with user_error("dataset.split", *found, *words):
         check_split(split)
+
+
+def columns(folder: Path, text: str, **split: Any) -> dict[str, str]:
+    found, ranges = divide_columns(clean_text(folder, [text]), SplitConfig(**split), folder / "columns")
+    assert len(found.ends) == 1
+    assert found.characters == len(text)
+    return {name: "".join(found.blocks(start, end)) for name, (start, end) in ranges.items()}
+
+
+def test_each_column_is_divided(tmp_path):
+    text = "abcdefghij" + "ABCDEFGHIJ" + "0123456789" + "é"  # 31 characters in 3 columns of 11, 10, 10
+    found = columns(tmp_path, text, train=0.8, val=0.2, test=0.0, columns=3)
+    assert found == {"train": text[:8] + text[11:19] + text[21:29], "val": text[8:11] + text[19:21] + text[29:], "test": ""}
+
+
+def test_windows_cut_the_splits_where_the_columns_were(tmp_path):
+    """As char-rnn does: the last part of each of the columns that training reads."""
+    text = "".join(map(chr, range(0x4E00, 0x4E00 + 457)))
+    found = columns(tmp_path, text, train=0.7, val=0.2, test=0.1, columns=4)
+    assert sorted("".join(found.values())) == sorted(text)
+    for name, first in (("train", 0), ("val", 79), ("test", 102)):  # int(0.7 * 114), int(0.9 * 114)
+        ids = np.array([0, *map(ord, found[name])])
+        targets = np.concatenate([window.targets.numpy() for window in StreamWindows(ids, 4, 1000)], 1)
+        starts = [0, 115, 229, 343]  # 457 = 115 + 3 * 114
+        assert [chr(row[0]) for row in targets] == [text[start + first] for start in starts]
+
+
+def test_columns_that_cannot_be(tmp_path):
+    with user_error("dataset.split.columns=30", "fewer columns"):
+        columns(tmp_path, "a" * 40, train=0.9, val=0.1, test=0.0, columns=30)
+    with user_error("dataset.split.columns=2", "fractions"):
+        columns(tmp_path, "a" * 40, train=30, val=10, test=None, columns=2)

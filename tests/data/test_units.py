@@ -78,7 +78,7 @@ def test_a_text_in_memory_is_one_document():
             ("line", "byte", "stream"),
             ["dataset.start_end", "line", "byte", "dataset.start_end=null", "dataset.level=char"],
         ),
-        ((None, "char", "rows"), ["dataset.windows", "rows", "stream", "samples"]),
+        ((None, "char", "rows"), ["dataset.windows", "rows", "stream", "samples", "many_to_one"]),
         (
             (None, "char", "samples"),
             ["dataset.windows", "samples", "dataset.start_end", "document", "paragraph", "line", "sentence"],

@@ -12,7 +12,7 @@ from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, detach, drop
 from rnnscope.model.scoring import IGNORE, sum_of_nats
 
-CELLS = ("rnn", "lstm", "gru")
+CELLS = ("rnn", "lstm", "gru", "peephole_lstm")
 VARIANTS = [
     {},
     {"input": "one_hot"},
@@ -80,6 +80,8 @@ def test_an_untrained_model_loses_ln_of_the_vocabulary_size(cell, options):
 
 def plain_step(cell: str, layer, x: Tensor, state):
     """One step of each recurrence, written out as its equations; x (batch, features)."""
+    if cell == "peephole_lstm":
+        return plain_peephole_step(layer, x, *state)
     w, r, b, c = (getattr(layer, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     if cell == "rnn":
         return torch.tanh(x @ w.T + b + state @ r.T + c)
@@ -93,19 +95,29 @@ def plain_step(cell: str, layer, x: Tensor, state):
     return (1 - update) * (xn + reset * hn).tanh() + update * state
 
 
+def plain_peephole_step(layer, x: Tensor, h: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    *r, peepholes = layer.weight_hh_l0.split([5, 5, 5, 5, 3])
+    i, f, g, o = (
+        (x @ w.T + h @ u.T + b) for w, u, b in zip(layer.weight_ih_l0.chunk(4), r, layer.bias_ih_l0.chunk(4), strict=True)
+    )
+    i, f = (i + memory * peepholes[0]).sigmoid(), (f + memory * peepholes[1]).sigmoid()
+    memory = f * memory + i * g.tanh()
+    return (o + memory * peepholes[2]).sigmoid() * memory.tanh(), memory
+
+
 @pytest.mark.parametrize("residual", [False, True])
 @pytest.mark.parametrize("cell", CELLS)
-def test_the_fused_kernels_are_the_equations(cell, residual):
+def test_the_layers_are_the_equations(cell, residual):
     model = make(cell, num_layers=2, residual=residual).eval()
     tokens = torch.randint(0, 7, (3, 6))
     zero = torch.zeros(3, 5)
-    states = [(zero, zero) if cell == "lstm" else zero for _ in range(2)]
+    states = [(zero, zero) if "lstm" in cell else zero for _ in range(2)]
     logits = []
     for time in range(6):
         x = model.embedding.weight[tokens[:, time]]
         for index, layer in enumerate(model.cells):
             states[index] = plain_step(cell, layer, x, states[index])
-            written = states[index][0] if cell == "lstm" else states[index]
+            written = states[index][0] if "lstm" in cell else states[index]
             x = x + written if residual and index == 1 else written
         logits.append(x @ model.head.weight.T + model.head.bias)
     torch.testing.assert_close(model(tokens)[0], torch.stack(logits, 1), rtol=1e-4, atol=1e-5)
@@ -168,6 +180,14 @@ def test_inits_have_the_spread_they_promise():
     assert weights["uniform"].abs().max().item() == pytest.approx(0.05, rel=0.01)
     assert weights["normal"].std().item() == pytest.approx(0.05, rel=0.02)
     assert weights["xavier"].abs().max().item() == pytest.approx(math.sqrt(6 / 400), rel=0.01)  # each gate on its own
+
+
+def test_fan_in_is_one_over_the_root_of_the_inputs():
+    """WildML's: of V words for the matrix that a word chooses a row of, of the units for the others."""
+    made = [make("rnn", 900, 200, init="fan_in", input=kind, bias=False) for kind in ("one_hot", "embedding")]
+    read = [made[0].cells[0].weight_ih_l0, made[1].embedding.weight]
+    for inputs, weight in [(900, read[0]), (900, read[1]), (200, made[0].cells[0].weight_hh_l0), (200, made[0].head.weight)]:
+        assert weight.abs().max().item() == pytest.approx(inputs**-0.5, rel=0.01)
 
 
 @pytest.mark.parametrize(

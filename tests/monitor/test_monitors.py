@@ -8,11 +8,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from conftest import TINY, train
-from messages import line_with
+from messages import assert_says, line_with
 
 from rnnscope.cli import main
 from rnnscope.format import clock
 from rnnscope.model.scoring import Score
+from rnnscope.monitor.divergence import lost_parameters
 from rnnscope.runs.journal import read_rows
 from rnnscope.training.task import LanguageModelTask
 
@@ -41,7 +42,13 @@ def look_at(monkeypatch, losses: list[float]) -> None:
 def test_watching_changes_nothing(text, windows):
     words = [*text, *windows, "model.dropout=0.3", "trainer.state_reset=0.3"]
     names = ("monitor.scalars_every", "monitor.updates_every", "monitor.histograms_every", "monitor.samples_every")
-    names += ("monitor.lines_every", "trainer.val_every", "trainer.checkpoint_every", "trainer.keep_every")
+    names += (
+        "monitor.activations_every",
+        "monitor.lines_every",
+        "trainer.val_every",
+        "trainer.checkpoint_every",
+        "trainer.keep_every",
+    )
     closely = train(*words, *(f"{name}=1" for name in names))
     barely = train(*words, *(f"{name}=1000" for name in names))
     assert closely.step == barely.step == 30
@@ -107,7 +114,7 @@ def test_a_diverged_run_shows_nan_and_keeps_its_last_finite_weights(text):
     assert result.status == "diverged"
     record = record_of(result)
     assert record["status"] == "diverged"
-    assert record["reason"] in ("train/loss is nan", "train/loss is inf")
+    assert_says(record["reason"], "train/loss", "all parameters are finite", "in")
     losses = column(result, "train/loss")
     assert list(losses) == list(range(1, result.step + 1))
     assert not math.isfinite(losses[result.step])
@@ -120,11 +127,20 @@ def test_a_diverged_run_shows_nan_and_keeps_its_last_finite_weights(text):
     assert math.isfinite(losses[saved["task"]["step"]])
 
 
+def test_the_parameters_that_are_lost_are_counted():
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    model[0].bias.data[1] = -123.0
+    assert_says(lost_parameters(model), "all parameters are finite", 123, "0.bias")
+    model[1].weight.data[1, 0] = math.inf
+    model[1].bias.data[0] = math.nan
+    assert_says(lost_parameters(model), "1.weight", "the first of 2 parameters (of 4)")
+
+
 def test_a_validation_that_is_no_number_ends_the_run(text, monkeypatch):
     look_at(monkeypatch, [2.0, math.nan])
     result = train(*text)
     assert (result.status, result.step) == ("diverged", 20)
-    assert record_of(result)["reason"] == "val/loss is nan"
+    assert_says(record_of(result)["reason"], "val/loss is nan", "all parameters are finite")
     assert math.isnan(column(result, "val/loss")[20])
     assert result.metrics["best/loss"] == 2.0
 
@@ -187,3 +203,14 @@ def test_the_clipped_fraction_and_the_norm_are_of_the_steps_they_claim(text):
 @pytest.mark.parametrize(("seconds", "said"), [(0.4, "0:00"), (42, "0:42"), (59.6, "1:00"), (185, "3:05"), (3723, "1:02:03")])
 def test_a_clock(seconds, said):
     assert clock(seconds) == said
+
+
+def test_a_first_loss_far_from_guessing_is_said(text, tmp_path):
+    wild = ["model.init=normal", "model.init_scale=2", "trainer.max_steps=2"]
+    result = train(*text, *wild, "monitor.scalars_every=1")
+    first = column(result, "train/loss")[1]
+    vocabulary = len(json.loads(result.run.vocabulary.read_text(encoding="utf-8"))["tokens"])
+    line_with(result.run.log.read_text(encoding="utf-8"), f"{first:.4f}", f"ln({vocabulary})", f"{math.log(vocabulary):.4f}")
+    usual = train(*text, "trainer.max_steps=2")
+    warm = train(*text, *wild, f"init_from={result.run.path}")
+    assert not [run for run in (usual, warm) if "ln(" in run.run.log.read_text(encoding="utf-8")]

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 import struct
 from pathlib import Path
 
@@ -13,11 +14,12 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import plugin_data_pb2
 
-from rnnscope.monitor.chart_descriptions import CHARTS, layout
+from rnnscope.monitor.chart_descriptions import CHARTS, layout, meaning
 from rnnscope.monitor.tensorboard import TensorBoardWriter, verbatim
 
 PARAMETERS = ["embedding.weight", "cells.0.weight_ih_l0", "cells.0.weight_hh_l0", "cells.0.bias_ih_l0", "cells.0.bias_hh_l0"]
 PARAMETERS += ["head.weight", "head.bias"]
+INSIDE = ("activations/", "gates/", "gradient_through_time/")  # in TensorBoard alone
 EVERYTHING = dict.fromkeys(("scalars", "tensors", "histograms", "images", "audio"), 0)  # 0: no point is left out
 
 
@@ -62,6 +64,10 @@ def scalar_tags() -> dict[str, list[int]]:
         tags[f"throughput/{name}"] = list(range(2, 31, 2))
     for name in ("all", *PARAMETERS):
         tags[f"update_size/{name}"] = list(range(5, 31, 5))
+    inside = [f"activations/cells.0/{what}" for what in ("mean", "spread", "state_size")]
+    inside += [f"gates/cells.0/{gate}_{what}" for gate in ("input", "forget", "output") for what in ("mean", "saturated")]
+    inside += [f"gradient_through_time/lag_{lag}" for lag in (1, 2, 4, 8)]
+    tags |= {tag: [10, 20, 30] for tag in inside}
     return tags | {"best/loss": [10, 20, 30], "best/bits_per_character": [10, 20, 30]}
 
 
@@ -74,7 +80,8 @@ def test_values_are_those_of_the_csv_to_the_bit(board, rows):
     def float32(value: float) -> float:
         return struct.unpack("f", struct.pack("f", value))[0]
 
-    assert scalars_of(board) == {tag: {step: float32(value) for step, value in column.items()} for tag, column in rows.items()}
+    shown = {tag: points for tag, points in scalars_of(board).items() if not tag.startswith(INSIDE)}
+    assert shown == {tag: {step: float32(value) for step, value in column.items()} for tag, column in rows.items()}
 
 
 def test_every_histogram_counts_every_value(board, tiny_run):
@@ -83,7 +90,7 @@ def test_every_histogram_counts_every_value(board, tiny_run):
     sizes = {name: value.numel() for name, value in load_file(tiny_run.run.weights).items()}
     assert set(sizes) == set(PARAMETERS)
     expected = {f"{kind}/{name}" for kind in ("parameters", "updates") for name in PARAMETERS}
-    assert set(board.Tags()["histograms"]) == expected
+    assert {tag for tag in board.Tags()["histograms"] if not tag.startswith(INSIDE)} == expected
     for tag in expected:
         events = board.Histograms(tag)
         assert [event.step for event in events] == [10, 20, 30]
@@ -199,3 +206,18 @@ def test_a_session_that_goes_on_drops_later_points(tmp_path):
     second.close()
     events = plugin_event_accumulator.EventAccumulator(str(tmp_path)).Reload().Tensors("train/loss")
     assert [event.tensor_proto.float_val[0] for event in events] == [1, 2, 3, 40]
+
+
+def test_a_card_explains_every_chart(board):
+    """Each chart of a run has one row, with what its own description says; TensorBoard shows the rows as a table."""
+    from tensorboard.plugin_util import markdown_to_safe_html
+
+    (event,) = board.Tensors("charts/text_summary")
+    text = event.tensor_proto.string_val[0].decode()
+    rows = dict(row.strip("|").split("|") for row in text.split("\n")[2:])
+    for tag in scalars_of(board):
+        fitting = [row for name, row in rows.items() if re.fullmatch(re.sub("<[a-z]+>", "[^/]+", name.strip("`")), tag)]
+        assert fitting[0] == meaning(tag) != ""
+    html = markdown_to_safe_html(text)
+    assert html.count("<tr>") == len(rows) + 1
+    assert "<code>gates/&lt;layer&gt;/&lt;gate&gt;_mean</code>" in html

@@ -325,3 +325,11 @@ def test_the_private_name_of_lightnings_is_still_there():
 def test_nothing_is_asked_for_by_default():
     assert ExtensionsConfig().words() == []
     assert not ExtensionsConfig(plugins=["a"]).in_lightning
+
+
+@pytest.mark.parametrize("asked", [[], ["callbacks.device_stats.cpu_stats=true"]])
+def test_a_callback_without_its_package_is_refused_before_training(asked, story, folder, monkeypatch):
+    monkeypatch.setitem(sys.modules, "psutil", None)
+    with user_error("psutil", "pip install 'psutil'"):
+        trained(story, "callbacks=[device_stats]", *asked)
+    assert not list(Path("outputs").glob("runs/*/*"))

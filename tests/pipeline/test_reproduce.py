@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from messages import assert_says, line_with
 from torture import SAMPLES, SMALL, Kill, only_run, rnnscope, said, write_text
 
@@ -329,3 +330,64 @@ def test_train_from_takes_the_parents_config_and_shows_what_changed(parent: Path
     line_with(said(outputs), "trainer.max_steps", "30 -> 4")
     assert rnnscope(outputs, "train", "-m", f"from={parent}", "optimizer.lr=0.1,0.2") == 1
     assert_says(said(outputs).splitlines()[-1], "rnnscope: error", "from", "-m")
+
+
+def test_the_kind_of_processor_is_the_first_cause(parent: Path, tmp_path: Path) -> None:
+    record = json.loads((parent / "run.json").read_text(encoding="utf-8"))
+    hardware = {**record["hardware"], "cpu": "A Processor of 1989", "gpus": ["a card that nothing ran on"]}
+    edit_record(parent, hardware=hardware, packages={**record["packages"], "torch": "1.0"})
+    edit_rows(parent, lambda rows: rows[0].update({"train/loss": "9.5"}))
+    status, verdict = reproduce(tmp_path, parent)
+    assert status == 1
+    causes = [line for line in verdict.splitlines() if line.startswith("  different: ")]
+    assert_says(causes[0], "cpu A Processor of 1989 ->")
+    assert_says(causes[1], "torch 1.0 ->")
+
+
+def test_every_installed_package_is_recorded_and_what_differs_can_be_installed(parent: Path, tmp_path: Path) -> None:
+    listed = (parent / "environment.txt").read_text(encoding="utf-8").splitlines()
+    assert {f"pytest=={pytest.__version__}", f"torch=={torch.__version__}"} <= set(listed)
+    others = [line for line in listed if not line.startswith(("torch==", "pytest=="))]
+    hostile = "evil; rm -rf ~==1"
+    (parent / "environment.txt").write_text("\n".join([*others, "torch==1.0+cpu", "gone==2.1", hostile]), encoding="utf-8")
+    assert reproduce(tmp_path, parent, "until=4")[0] == 0
+    printed = said(tmp_path / "reproduced")
+    line_with(printed, "packages differ", "torch 1.0+cpu ->", "gone 2.1 -> none", f"pytest none -> {pytest.__version__}")
+    install = line_with(printed, "pip", "gone==2.1", "torch==1.0+cpu", "https://download.pytorch.org/whl/cpu")
+    assert "pytest" not in install
+    assert "evil" not in printed
+
+
+def test_a_step_before_the_first_row_is_refused(parent: Path, tmp_path: Path) -> None:
+    assert reproduce(tmp_path, parent, "until=1")[0] == 1
+    assert_says(said(tmp_path / "reproduced").splitlines()[-1], "until=1", "step 2", "until=2")
+
+
+def test_a_reproduction_stands_under_its_parent_and_is_none_of_the_runs(tmp_path: Path, text: Path) -> None:
+    assert rnnscope(tmp_path, "train", f"text={text}", *TRAINED_IN_A_MOMENT, "monitor.scalars_every=1") == 0, said(tmp_path)
+    run = only_run(tmp_path)
+    assert rnnscope(tmp_path, "reproduce", "json=true") == 0, said(tmp_path)
+    (child,) = (run / "reproductions").iterdir()
+    assert_says(line_with(said(tmp_path), "reproduces"), run)
+    lines = said(tmp_path).splitlines()
+    shown = json.loads("\n".join(lines[lines.index("{") :]))
+    assert (shown["verdict"], shown["status"], shown["trained_now"]) == ("bit-identical", 0, str(child))
+    assert only_run(tmp_path) == run
+    (tmp_path / "said.txt").unlink()
+    assert rnnscope(tmp_path, "compare", "format=json") == 0
+    assert [found["run"] for found in json.loads(said(tmp_path))] == [str(run.relative_to(tmp_path / "runs"))]
+    assert rnnscope(tmp_path, "compare", "format=json", "reproductions=true", "filter=reproduces!=null") == 0
+    assert str(child.relative_to(tmp_path / "runs")) in said(tmp_path)
+
+
+def test_a_config_and_the_text_alone_train_again(original: Path, tmp_path: Path, text: Path) -> None:
+    shutil.copy(original / "config.yaml", tmp_path / "it.yaml")
+    moved = Path(shutil.copy(text, tmp_path / "moved.txt"))
+    outputs = tmp_path / "new"
+    outputs.mkdir()
+    assert rnnscope(outputs, "train", f"from={tmp_path / 'it.yaml'}", f"data={moved}") == 0, said(outputs)
+    assert (only_run(outputs) / "metrics.csv").read_bytes() == (original / "metrics.csv").read_bytes()
+    assert (only_run(outputs) / "model.safetensors").read_bytes() == (original / "model.safetensors").read_bytes()
+    (tmp_path / "it.yaml").write_text("optimizer: 3\n", encoding="utf-8")
+    assert rnnscope(outputs, "train", f"from={tmp_path / 'it.yaml'}") == 1
+    assert_says(said(outputs).splitlines()[-1], "it.yaml", "optimizer")

@@ -53,7 +53,6 @@ def record_of(run: Path) -> dict:
     return json.loads((run / "run.json").read_text(encoding="utf-8"))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "kills"),
     [
@@ -64,8 +63,9 @@ def record_of(run: Path) -> dict:
             [Kill("in validation", 2), Kill("before a checkpoint moves", 2)],
         ),
         (["model=gru", "monitor.updates_every=7"], [Kill("in sampling", 2)]),
+        (["dataset.windows=many_to_one", "dataset.window_step=2", "optimizer=adagrad"], [Kill("in a step", 34)]),
     ],
-    ids=["adamw-stream", "sgd-samples", "rmsprop-plateau", "gru"],
+    ids=["adamw-stream", "sgd-samples", "rmsprop-plateau", "gru", "adagrad-many_to_one"],
 )
 def test_killed_anywhere_and_resumed_is_bit_identical(tmp_path: Path, text: str, words: list[str], kills: list) -> None:
     rows = torture_case(tmp_path, "case", [text, *WORDS, *words], kills)
@@ -73,7 +73,6 @@ def test_killed_anywhere_and_resumed_is_bit_identical(tmp_path: Path, text: str,
     assert {row.verdict for row in rows} == {"bit-identical"}
 
 
-@pytest.mark.slow
 def test_a_kill_from_outside_through_the_command_line(tmp_path: Path, text: str) -> None:
     environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(tmp_path)}
     words = [text, *WORDS, "trainer.max_steps=1000000"]

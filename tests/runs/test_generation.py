@@ -13,6 +13,7 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import rnnscope
+from rnnscope.analysis.evaluate import training_lines
 from rnnscope.cli import main
 
 HEATS = (0.0, 0.7, 1.5)
@@ -126,3 +127,47 @@ def test_numbers_that_training_cannot_use_are_refused_before_it(key, value, stor
     assert main(["train", f"text={story}", *TINY, *words]) == 1
     assert_says(error_line(capsys.readouterr().err), key)
     assert not list(outputs.glob("runs/*"))
+
+
+@pytest.mark.parametrize("words", ["space", "penn"])
+def test_a_space_stands_between_a_prompt_and_the_first_word(words, tmp_path, outputs):
+    text = tmp_path / "verses.txt"
+    text.write_text("cold winds blow ( hard ) .\n" * 200, encoding="utf-8")
+    keys = [
+        "dataset.level=word",
+        f"dataset.words={words}",
+        "dataset.start_end=line",
+        "optimizer.lr=0.03",
+        "trainer.val_every=30",
+    ]
+    train("dataset=text_files", f"dataset.corpus.path={text}", *keys, "monitor.sample_prompt=cold winds", "schedule=constant")
+    run = rnnscope.load()
+    assert run.sample("cold winds", 1, temperature=0.0) == "cold winds blow"
+    assert run.sample("cold winds ", 1, temperature=0.0) == "cold winds blow"
+    assert run.sample("winds blow (", 1, temperature=0.0) == f"winds blow ({'' if words == 'penn' else ' '}hard"
+    assert samples_of(run.folder.path)[0]["text"].startswith(" blow")
+
+
+def test_unk_is_written_as_a_rare_word(verses):
+    """A model that writes nothing but UNK writes the rarest words, and else never UNK."""
+    run = rnnscope.load(str(verses.run.path))
+    run.model.head.bias.data[run.vocabulary.unk] = 1e4
+    assert len(run.vocabulary) < 20, "the rarest tenth is one word"
+    assert run.sample(length=40, unknown="rare", seed=1) == 40 * run.vocabulary.tokens[-1]
+    assert run.vocabulary.tokens[0] not in run.sample(length=40, seed=1)
+    assert run.sample("the unicorn", 5, unknown="rare", seed=1).startswith("the unicorn")
+
+
+def test_novel_lines_are_those_that_training_lacks(verses, monkeypatch, capsys):
+    lines = training_lines(rnnscope.load(str(verses.run.path)))
+    assert {line for line in lines if line} == {line for line in PARAGRAPHS.splitlines() if line}
+    words = ["sample", f"run={verses.run.path}", "seed=1", "count=12", "length=40"]
+    assert main(words) == 0
+    drawn = [text for text in capsys.readouterr().out.removesuffix("\n").split("\n---\n") if any(map(str.isalpha, text))]
+    monkeypatch.setattr("rnnscope.analysis.evaluate.training_lines", lambda run: set(drawn[1::2]))
+    assert main([*words, "novel=true"]) == 0
+    found = capsys.readouterr().out.removesuffix("\n").split("\n---\n")
+    new = [text for text in drawn if text not in drawn[1::2]]
+    assert found[: len(new)] == new
+    assert len(found) == 12
+    assert not set(drawn[1::2]) & set(found)

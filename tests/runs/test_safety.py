@@ -259,7 +259,6 @@ def test_damaged_checkpoints_are_refused_or_right(run: Path) -> None:
         assert same(loaded, whole)  # what was changed are bytes that say nothing, such as the padding between tensors
 
 
-@pytest.mark.slow
 def test_checkpoints_with_flipped_bits_are_refused_or_trained_on(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No checksum tells, neither torch's nor ours: what is left of a checkpoint is resumed, or refused in one line."""
     from rnnscope.pipeline.resume import resume_run
@@ -374,6 +373,12 @@ def test_a_config_of_100_megabytes_is_not_opened(run: Path, tmp_path: Path) -> N
     size = 100_000_000
     os.truncate(run / "config.yaml", size)
     refused(tmp_path, run, parts=(run / "config.yaml", size, "bytes", 1_000_000))
+
+
+def test_what_is_no_vocabulary_is_named(run: Path) -> None:
+    (run / "vocabulary.json").write_text("{}")
+    with user_error(run / "vocabulary.json", "vocabulary"):
+        read_vocabulary(RunFolder(run))
 
 
 def test_a_vocabulary_without_end_is_refused(run: Path) -> None:

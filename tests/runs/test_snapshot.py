@@ -65,7 +65,7 @@ def test_it_says_what_was_asked_for_and_with_what(run: Path, record: dict[str, A
         "precision": "float32",
         "threads": 1,
         "world_size": 1,
-        "step_version": 1,
+        "step_version": 3,
         "total_steps": 6,
         "horizon": 6,
     }

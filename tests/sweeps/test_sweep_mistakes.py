@@ -45,6 +45,7 @@ SEARCH = ["hydra/sweeper=optuna", "seed=1,2"]
         ([*SEARCH, "hydra.sweeper.pruner=hard"], ["hydra.sweeper.pruner", "hard", "median", "halving"]),
         ([*SEARCH, "hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials", 0, 1]),
         ([*SEARCH, "hydra.sweeper.at_once=0"], ["hydra.sweeper.at_once", 0, 1, "null"]),
+        ([*SEARCH, "optimizer.weight_decay=interval(nan,1)"], ["optimizer.weight_decay", "interval(nan,1)", "finite"]),
         (["seed=1,2", "trainer=ddp"], ["trainer", "ddp", "one by one"]),
     ],
 )

@@ -33,7 +33,6 @@ def finished(folder: Path) -> list[str]:
     return [name for name, values in records(folder).items() if values["status"] == "finished"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(("number", "launcher"), [(signal.SIGKILL, "joblib"), (signal.SIGTERM, "basic")])
 def test_a_killed_sweep_loses_nothing_and_goes_on_exactly(story, tmp_path, unbroken, number, launcher):
     outputs = tmp_path / "outputs"
@@ -53,7 +52,6 @@ def test_a_killed_sweep_loses_nothing_and_goes_on_exactly(story, tmp_path, unbro
     assert {name: contents(folder / name) for name in done} == done  # nobody touched what was finished
 
 
-@pytest.mark.slow
 def test_a_sweep_started_twice_at_once_does_nothing_twice(story, tmp_path, unbroken):
     outputs = tmp_path / "outputs"
     both = [start(outputs, story, *JOBS, *LONG, "name=s") for _ in range(2)]
@@ -64,7 +62,6 @@ def test_a_sweep_started_twice_at_once_does_nothing_twice(story, tmp_path, unbro
     assert all(len(record(job.parent)["segments"]) == 1 for job in folder_of(outputs).glob("*/run.json"))
 
 
-@pytest.mark.slow
 def test_jobs_side_by_side_share_the_cores(story, tmp_path, monkeypatch):
     from rnnscope.cores import core_count
 
@@ -74,7 +71,6 @@ def test_jobs_side_by_side_share_the_cores(story, tmp_path, monkeypatch):
     assert {values["resolved"]["threads"] for values in records(folder_of(outputs)).values()} == {max(1, core_count() // 2)}
 
 
-@pytest.mark.slow
 def test_a_killed_search_goes_on_as_if_it_had_not_been(story, tmp_path):
     search = ["hydra/sweeper=optuna", "optimizer.lr=tag(log,interval(1e-4,1e-1))", "hydra.sweeper.n_trials=3", "name=s"]
     search += [*LONG, "hydra.sweeper.at_once=2", "hydra.sweeper.pruner=median"]

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TINY
 from sweep_tools import folder_of, manifest, records, statuses, sweep
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
@@ -12,11 +13,23 @@ from rnnscope.cli import main
 from rnnscope.paths import conf_folder
 
 SMALL = [word for word in TINY if not word.startswith("model.")]  # sizes are what some of them sweep over
+FEWER = {  # jobs, layers, letters
+    "bptt": ["seed=1", "model.hidden_size=16"],
+    "trump_dl4j": ["model.hidden_size=16"],
+    "init": ["model.num_layers=2", "model.hidden_size=16"],
+    "vanishing": ["dataset.corpus.copy_lag=5", "dataset.corpus.copies=200"],
+}
 READY = {
+    "bptt": ("grid", ["sequence_length-100", "sequence_length-50"]),
     "cell_types": ("grid", ["model-gru_hidden_size-299", "model-lstm_hidden_size-256", "model-rnn_hidden_size-515"]),
     "dropout": ("grid", [f"dropout-{share}" for share in ("0", "0.2", "0.4", "0.6")]),
+    "init": ("grid", ["init_scale-0.02", "init_scale-0.05"]),
+    "levels": ("grid", ["level-byte", "level-char"]),
     "learning_rates": ("grid", ["lr-0.01", "lr-0.05", "lr-0.1"]),
     "tiny_shakespeare_search": ("optuna", []),
+    "trump_dl4j": ("grid", []),
+    "trump_two_ways": ("grid", []),
+    "vanishing": ("grid", ["model-rnn", "model-gru", "model-lstm_forget_bias-1", "model-lstm_forget_bias-5"]),
     "width_x_depth": ("grid", [f"hidden_size-{width}_num_layers-{depth}" for width in (128, 256, 64) for depth in (1, 2, 3)]),
 }
 
@@ -28,9 +41,12 @@ def test_all_of_them_are_tried_here():
 @pytest.mark.parametrize("name", READY)
 def test_a_ready_sweep(story: Path, outputs: Path, name: str):
     kind, jobs = READY[name]
-    words = ["trainer.max_steps=3", "trainer.val_every=3", "dataset=text_files"]
+    swept = str(yaml.safe_load((conf_folder() / "sweep" / f"{name}.yaml").read_text(encoding="utf-8"))["hydra"])
+    words = [word for word in SMALL if word.partition("=")[0] not in swept]  # which the jobs set
+    words += ["trainer.max_steps=3", "trainer.val_every=3", *FEWER.get(name, [])]
+    words += [] if name == "vanishing" else ["dataset=text_files", f"text={story}"]
     words += ["hydra.sweeper.n_trials=2"] if kind == "optuna" else []
-    assert main(["train", f"sweep={name}", f"text={story}", *SMALL, *words]) == 0  # without -m: it is a sweep by itself
+    assert main(["train", f"sweep={name}", *words]) == 0  # without -m: it is a sweep by itself
     folder = folder_of(outputs)
     found = records(folder)
     assert (folder.name, manifest(folder)["kind"]) == (name, kind)

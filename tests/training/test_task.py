@@ -237,10 +237,10 @@ AMX = [("lstm", 16, "bf16"), ("lstm", 512, "bf16"), ("gru", 128, "float32"), ("g
 @pytest.mark.parametrize(("cell", "hidden", "found"), AMX)
 def test_precision_on_a_cpu_with_matrix_units(monkeypatch, cell, hidden, found):
     cpu = torch.device("cpu")
-    monkeypatch.setattr(precision, "has_matrix_units", lambda: True)
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: True)
     assert precision.resolve_precision("auto", cpu, CELLS[cell], hidden) == found
     assert precision.resolve_precision("float32", cpu, CELLS[cell], hidden) == "float32"
-    monkeypatch.setattr(precision, "has_matrix_units", lambda: False)
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: False)
     assert precision.resolve_precision("auto", cpu, CELLS[cell], hidden) == "float32"
     assert precision.resolve_precision("bf16", cpu, CELLS[cell], hidden) == "bf16"
     with user_error("trainer.precision", "half", "auto", "float32", "bf16"):
@@ -259,7 +259,7 @@ def test_precision_on_a_gpu(monkeypatch, hardware, version, found):
 def test_a_run_in_bf16_has_float32_weights_and_says_so(story, outputs, monkeypatch):
     import json
 
-    monkeypatch.setattr(precision, "has_matrix_units", lambda: True)
+    monkeypatch.setattr(precision, "has_fast_bf16", lambda: True)
     words = ["dataset=text_files", f"dataset.corpus.path={story}", "trainer.max_steps=5", "trainer.precision=auto"]
     result = train(*words)
     record = json.loads(result.run.record.read_text(encoding="utf-8"))

@@ -2,21 +2,29 @@
 
 import math
 import sys
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
+from rnnscope.analysis.compressors import xz_nats
+from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
+from rnnscope.analysis.generated import report as lines_on
+from rnnscope.analysis.ngram import NGram, check_order
+from rnnscope.analysis.novelty import text_of
+from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to, text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
 from rnnscope.data.module import TextData
+from rnnscope.data.vocabulary import SPECIALS, UNK
 from rnnscope.errors import UserError, WrongEncoding
 from rnnscope.format import plain, table_lines
+from rnnscope.model.drawing import check_temperature
 from rnnscope.model.precision import resolve_device, resolve_precision
 from rnnscope.model.scoring import Score, evaluate, perplexity
 from rnnscope.paths import cache_folder
@@ -26,17 +34,25 @@ from rnnscope.runs.record import Record, value_at
 from rnnscope.text_io import stdin_lines
 
 BLOCK = 1 << 22  # ids counted at a time
+MANY = 10_000_000  # training tokens whose n-grams take so long to count that it is said
 
 
 @dataclass
 class Report:
-    """Scores by protocol and two baselines over the same tokens; `unknown` is the share of UNK among them."""
+    """Scores by protocol and baselines over the same tokens; `unknown` is the share of UNK among them.
+
+    `spelling`: nats per token of spelling each UNK besides, as `spelling_nats` does; None where that cannot be said.
+    `baselines`: nats per token of what learns from the training split, by name. `generated`: lines on texts of the run.
+    """
 
     source: str
     scores: dict[str, Score]  # by protocol
     unigram: float  # nats per token of guessing by the text's own token frequencies: its unigram entropy
     vocabulary_size: int
     unknown: float
+    spelling: float | None = None
+    baselines: dict[str, float] = field(default_factory=dict[str, float])
+    generated: list[str] = field(default_factory=list[str])
 
     @property
     def uniform(self) -> float:
@@ -46,27 +62,92 @@ class Report:
 
 def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     """Score the run that `config` names; return it and the report."""
+    check_samples(config)
     loaded = load(config.run, config.checkpoint)
     recorded = from_plain(loaded.config, str(loaded.folder.config))
     recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, config.data))
     data, split, source = _scored(loaded, recorded, config)
-    stream, characters = data.stream(split), data.splits[split].characters
+    targets, info = data.targets(split), data.splits[split]
+    characters = (
+        info.characters if data.config.windows != "many_to_one" else round(info.characters * len(targets) / info.tokens)
+    )
     device = resolve_device("auto")
     model = loaded.model.to(device)
     asked = recorded.trainer.precision if config.precision == "auto" else config.precision
     precision = resolve_precision(asked, device, model.cell, model.hidden_size, "precision")
-    counts = count_ids(stream[1:], len(loaded.vocabulary))
+    counts = count_ids(targets, len(loaded.vocabulary))
     if data.given is not None:
         counts[data.given] = 0
     unk = loaded.vocabulary.unk
     protocols = _protocols(data, split, config.window)
-    return loaded, Report(
+    report = Report(
         source,
         {name: evaluate(model, windows, precision, characters) for name, windows in protocols.items()},
         entropy(counts.tolist()),
         len(loaded.vocabulary),
         0.0 if unk is None else float(counts[unk] / counts.sum()),
+        spelling=_spelling(data, counts, characters),
     )
+    if config.ngram is not None or config.samples is not None:
+        _compare_with_training(loaded, data, data.stream(split), _training(loaded, recorded, data, config), config, report)
+    return loaded, report
+
+
+def check_samples(config: EvaluateConfig) -> None:
+    """Refuse, by a `UserError`, numbers of samples and tokens that mean nothing."""
+    if config.samples is not None and config.samples < 1:
+        raise UserError(f"samples={config.samples} must be at least 1, or null for none")
+    if config.length < 1:
+        raise UserError(f"length={config.length} must be at least 1")
+    for temperature in config.temperatures:
+        check_temperature(temperature, "temperatures")
+
+
+def _training(loaded: LoadedRun, recorded: TrainConfig, data: TextData, config: EvaluateConfig) -> np.ndarray | None:
+    """Return the stream of the run's training split, None where only another text is there and its baselines can do without."""
+    if config.text is None:
+        return data.stream("train")
+    try:
+        return own_data(loaded, recorded, "train").stream("train")
+    except UserError as error:
+        if config.samples is not None:
+            raise
+        print(f"without the n-gram and xz, which learn from the training text: {error}", file=sys.stderr)
+        return None
+
+
+def _compare_with_training(
+    loaded: LoadedRun, data: TextData, stream: np.ndarray, training: np.ndarray | None, config: EvaluateConfig, report: Report
+) -> None:
+    """Add to a report what the training split predicts of a stream, and what of it the run's own texts have."""
+    if training is None:
+        return
+    if len(training) > MANY:
+        print(f"counting n-grams of {len(training):,} tokens; ngram=null leaves that out", file=sys.stderr)
+    if config.ngram is not None:
+        check_order(config.ngram, len(training))
+    strings = SuffixArray(training, config.ngram if config.samples is None else None)
+    ngram = None if config.ngram is None else NGram(strings, len(loaded.vocabulary), config.ngram)
+    if ngram is not None:
+        cut = data.given if data.config.windows == "samples" else None
+        report.baselines[f"{ngram.order}-gram of the training split"] = ngram.losses(stream, data.given, cut)[-1]
+        report.baselines["xz -9 after the training split"] = xz_nats(stream, training)
+    if config.samples is not None:
+        size = config.samples, config.length
+        columns = {f"samples at {heat:g}": samples(loaded, *size, heat) for heat in config.temperatures}
+        columns |= {} if ngram is None else {f"{ngram.order}-gram": ngram_samples(ngram, loaded, *size)}
+        columns["real text"] = real_texts(stream, data.given, loaded.vocabulary, *size)
+        report.generated = list(lines_on(columns, Training.of(loaded.vocabulary, training, strings)))
+
+
+def training_lines(run: LoadedRun) -> set[str]:
+    """Return the lines of the text that a run was trained on.
+
+    Raises:
+        UserError: where the text is not there, or has changed.
+    """
+    recorded = from_plain(run.config, str(run.folder.config))
+    return set(text_of(run.vocabulary, own_data(run, recorded, "train").stream("train")).splitlines())
 
 
 def score_lines(config: EvaluateConfig) -> Iterator[str]:
@@ -94,6 +175,30 @@ def count_ids(stream: np.ndarray, size: int) -> np.ndarray:
     return sum((np.bincount(block, minlength=size) for block in blocks), np.zeros(size, dtype=np.int64))
 
 
+def spelling_nats(tokens: Sequence[str], counts: np.ndarray, characters: int) -> float:
+    """Return what it costs to spell each UNK of a text blindly: without that, words do not compare with characters.
+
+    Each character of an UNK, and its end, is one of the distinct characters of the vocabulary or the end.
+
+    Args:
+        tokens: of the vocabulary, the special ones first.
+        counts: of each id in the text, (V,); without those that have no characters.
+        characters: of the whole text: those that its known tokens do not have are in an UNK.
+    """
+    known = sum(int(count) * len(token) for count, token in zip(counts[SPECIALS:], tokens[SPECIALS:], strict=True))
+    distinct = len(set().union(*tokens[SPECIALS:]))
+    return (characters - known + int(counts[UNK])) * math.log(distinct + 1)
+
+
+def _spelling(data: TextData, counts: np.ndarray, characters: int) -> float | None:
+    """Return `spelling_nats` per token of words whose characters are all there is in the text, else None."""
+    config, vocabulary = data.config, data.vocabulary
+    whole = vocabulary.level == "word" and vocabulary.words == "lossless" and not vocabulary.unk_in_text
+    if not whole or config.windows != "stream" or config.start_end is not None:
+        return None
+    return spelling_nats(vocabulary.tokens, counts, characters) / int(counts.sum())
+
+
 def entropy(counts: Iterable[int]) -> float:
     """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
     found = [count for count in counts if count]
@@ -105,6 +210,8 @@ def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
     """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
     if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
+    if data.config.windows == "many_to_one":
+        return {f"the token after each window of {data.config.sequence_length}": data.windows(split)}
     stream, given, size = data.stream(split), data.given, len(data.vocabulary)
     window = min(window, len(stream) - 1)
     return {
@@ -146,7 +253,7 @@ def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
 def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
     corpus, whole = CorpusConfig(path=path, reader_version=READER_VERSION), SplitConfig(1.0, 0.0, 0.0)
-    short = {} if recorded.dataset.windows == "samples" else {"sequence_length": 1}  # any text is long enough
+    short = {"sequence_length": 1} if recorded.dataset.windows == "stream" else {}  # any text is long enough
     try:
         return _prepare(loaded, recorded, corpus=corpus, split=whole, batch_size=1, **short)
     except WrongEncoding as error:  # the key to set is not one of this command's
@@ -164,8 +271,11 @@ def table(report: Report, words: bool) -> list[str]:
     """Return the report as lines: a row for each protocol and baseline."""
     first = next(iter(report.scores.values()))
     scale = first.tokens / first.characters / math.log(2)
+    spelled = report.spelling or 0.0
     rows = [
         *((name, score.loss, score.accuracy) for name, score in report.scores.items()),
+        *((f"{name}, UNK spelled", score.loss + spelled, None) for name, score in report.scores.items() if spelled),
+        *((name, nats, None) for name, nats in report.baselines.items()),
         ("guessing by this text's frequencies", report.unigram, None),
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]

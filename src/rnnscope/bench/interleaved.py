@@ -11,6 +11,7 @@ import torch
 
 from rnnscope.bench.baseline import BareLoop
 from rnnscope.config.compose import compose_train
+from rnnscope.monitor.activations import Activations
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.console import Console
@@ -50,6 +51,7 @@ class Turns:
     bare: Side = field(default_factory=Side)
     watched: Side = field(default_factory=Side)
     everything: Side = field(default_factory=Side)
+    activations: float = math.nan  # share of the time that reading a window once more takes, at the default interval
     deterministic: float = math.nan  # speed with kernels that repeat their bits, against that with any
 
 
@@ -102,6 +104,8 @@ def bare_loop(training: Training) -> BareLoop:
 class Timed(Callback):
     """Another callback, with the seconds that it takes after steps."""
 
+    name = "Timed"
+
     def __init__(self, inner: Callback) -> None:
         self.inner, self.seconds = inner, 0.0
 
@@ -126,7 +130,9 @@ class TakeTurns(Callback):
 
     def __init__(self, inner: TrainingCallbacks, turns: Turns, bare: BareLoop, seconds: float) -> None:
         self.validation = Timed(inner.validation)
-        callbacks = [self.validation if callback is inner.validation else callback for callback in inner.callbacks]
+        self.activations = Timed(next(callback for callback in inner.callbacks if isinstance(callback, Activations)))
+        timed = {timer.inner: timer for timer in (self.validation, self.activations)}
+        callbacks = [timed.get(callback, callback) for callback in inner.callbacks]
         self.callbacks = CallbackList(inner.ends, callbacks, inner.every)
         self.turns, self.bare, self.seconds, self.done = turns, bare, seconds, False
         self._period, self._turn = inner.validation.every, min(TURN, seconds)
@@ -156,6 +162,7 @@ class TakeTurns(Callback):
         self.turns.bare.add(*self.bare.train(took))
         if period_ends and self.turns.everything.seconds >= self.seconds:
             self.done = task.ending = task.interrupted = True
+            self.turns.activations = self.activations.seconds / self.turns.everything.seconds
         self._begin(task)
 
     def _begin(self, task: LanguageModelTask) -> None:

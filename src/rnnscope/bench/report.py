@@ -4,6 +4,7 @@ The pipeline is the real one: a config composed from conf/ with its callbacks at
 model takes turns with it, inside a callback, while the pipeline stands still: other work on the machine then slows both.
 """
 
+import math
 import platform
 import time
 from collections.abc import Iterator
@@ -15,15 +16,18 @@ from rnnscope.bench.text import encoding_lines
 from rnnscope.config.schema import BenchConfig
 from rnnscope.cores import core_count
 from rnnscope.errors import UserError
+from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.precision import resolve_device
+from rnnscope.model.precision import autocast, resolve_device, resolve_precision
 from rnnscope.model.sampling import generate
+from rnnscope.model.scoring import sum_of_nats
 from rnnscope.runs.environment import cpu_name, gpu_names
 
 SELDOM = ["trainer.val_every=1000", "trainer.checkpoint_every=1000"]
-ON_GPU = [*SELDOM, "monitor.updates_every=500", "monitor.histograms_every=500"]  # where a thousand steps take a second
+LOOKS = ["monitor.updates_every=500", "monitor.histograms_every=500", "monitor.activations_every=3000"]
+ON_GPU = [*SELDOM, *LOOKS]  # where a thousand steps take a second
 
 
 def shape(layers: int, hidden: int, batch: int, window: int) -> list[str]:
@@ -44,6 +48,7 @@ CASES = {
     "3x512": shape(3, 512, batch=100, window=100),
 }
 YARDSTICK = "1x512"  # its bare loop is what experiments state their budgets in
+PRECISION_TURNS = 10  # of each precision; the fastest counts: other work on the machine only slows
 SAMPLE_LENGTH = 2000  # tokens of each text whose sampling is timed
 
 
@@ -61,6 +66,8 @@ def report(config: BenchConfig) -> Iterator[str]:
     for case in config.cases:
         yield f"training {case} and a bare loop in turns, at least {config.seconds:g} s each ..."
         yield from case_lines(case, config)
+    yield "both precisions ..."
+    yield from precision_lines(resolve_device(config.accelerator))
     yield "sampling and encoding ..."
     yield from sampling_lines()
     yield from encoding_lines()
@@ -82,7 +89,34 @@ def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
         yield f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}"
     for name, side in ((f"train {case}", turns.watched), ("  + validation", turns.everything)):
         yield f"{name:<15} {side.speed:>12,.0f} tokens/s   {side.speed / bare:.3f} of the bare loop, {precision}"
+    yield f"{'  activations':<15} {turns.activations:>12.2%} of the time, for the charts of activations and gates"
     yield f"{'  deterministic':<15} {turns.deterministic:>12.3f} of the speed with trainer.deterministic=false"
+
+
+def precision_lines(device: torch.device) -> Iterator[str]:
+    """Yield for each cell how fast its gradients are found in bf16, as a multiple of float32, and what `auto` takes."""
+    for cell in CELLS.values():
+        for hidden, layers, batch, window in ((512, 1, 32, 64), (128, 2, 50, 50)):
+            model = LanguageModel.from_config(ModelConfig(cell.name, hidden, layers), 100).to(device)
+            ids = torch.randint(100, (window, batch), device=device)
+            best = {"float32": math.inf, "bf16": math.inf}
+            for turn in range(2 * PRECISION_TURNS):
+                precision = ("float32", "bf16")[turn % 2]
+                best[precision] = min(best[precision], gradient_seconds(model, ids, precision))
+            auto = resolve_precision("auto", device, cell, hidden)
+            name = f"bf16 {layers}x{hidden}"
+            yield f"{name:<15} {best['float32'] / best['bf16']:>12.2f} of float32   {cell.name}, precision=auto takes {auto}"
+
+
+def gradient_seconds(model: LanguageModel, ids: torch.Tensor, precision: str) -> float:
+    """Return how long forward and backward over a window take."""
+    begin = time.perf_counter()
+    with autocast(ids.device.type, precision):
+        logits, _ = model.read(ids)
+    sum_of_nats(logits, ids).backward()
+    if ids.is_cuda:
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin
 
 
 def sampling_lines() -> Iterator[str]:

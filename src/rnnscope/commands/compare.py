@@ -28,12 +28,15 @@ def run(config: CompareConfig) -> None:
 
 def compare_many(config: CompareConfig) -> None:
     """Print the table, or write it where `output=` and `html=` say."""
-    kind = format_for(config.format, config.output)
+    kind = format_for("json" if config.json else config.format, config.output)
     if config.limit is not None and config.limit < 1:
         raise UserError(f"limit={config.limit} must be at least 1")
-    everything = runs_under(config.folder)
-    columns = chosen_columns(config.columns, everything)
+    everything = runs_under(config.folder, config.reproductions)
     kept = filter_runs(everything, config.filter or "")
+    if config.group is not None:
+        compare_groups(kept, kind, config, len(everything))
+        return
+    columns = chosen_columns(config.columns, everything)
     runs = sort_runs(kept, config.sort)[: config.limit]
     if config.html is not None:
         write_page(config.html, runs, columns, config.sort)
@@ -42,7 +45,35 @@ def compare_many(config: CompareConfig) -> None:
         deliver(lines, config.output, plural(len(runs), "run"))
 
 
-def runs_under(typed: str | None) -> list[Summary]:
+def compare_groups(runs: list[Summary], kind: str, config: CompareConfig, total: int) -> None:
+    """Print or write a line for each group of runs that are alike in all but one key."""
+    from rnnscope.comparison.groups import difference_lines, group_columns, group_tables, make_groups
+
+    assert config.group is not None
+    groups, keys = make_groups(runs, config.group)
+    by_label = {group.label: group for group in groups}
+    lines = sort_runs([group.summary() for group in groups], config.sort)[: config.limit]
+    groups = [by_label[line.name] for line in lines]
+    columns = chosen_columns(config.columns, lines) or group_columns(keys)
+    if config.html is not None:
+        members, notes = {group.label: group.runs for group in groups}, difference_lines(groups)
+        write_page(config.html, lines, columns, config.sort, members, notes)
+    if config.html is None or config.output is not None:
+        head = [group_headline(len(groups), runs, config, total)]
+        said = formats.LINES[kind](lines, columns) if kind in formats.LINES else [*head, *group_tables(groups, keys)]
+        deliver(said, config.output, plural(len(groups), "group"))
+
+
+def group_headline(count: int, runs: list[Summary], config: CompareConfig, total: int) -> str:
+    """Return a line on what is grouped, and what the marks mean."""
+    counted = plural(total, "run") if len(runs) == total else f"{len(runs)} of {total} runs"
+    return (
+        f"{plural(count, 'group')} of {counted} under {config.folder or outputs_folder()}, alike in all but {config.group},"
+        " by mean; * the lowest, ~ its 95 % interval overlaps that one's"
+    )
+
+
+def runs_under(typed: str | None, reproductions: bool = False) -> list[Summary]:
     """Return the runs under a folder, after a line on stderr for each that cannot be read.
 
     Raises:
@@ -51,7 +82,7 @@ def runs_under(typed: str | None) -> list[Summary]:
     folder = outputs_folder() if typed is None else Path(typed)
     if typed is not None and not folder.is_dir():
         raise UserError(f"folder={typed} does not exist")
-    found = read_runs(folder) if folder.is_dir() else Found()
+    found = read_runs(folder, reproductions) if folder.is_dir() else Found()
     for complaint in found.complaints:
         warn(complaint)
     if found.runs:
@@ -110,18 +141,26 @@ def write_file(key: str, path: str, text: str) -> None:
         raise UserError(f"{key}={path} cannot be written: {error.strerror}") from error
 
 
-def write_page(path: str, runs: list[Summary], columns: list[str] | None, sort: str) -> None:
-    """Write the runs as one page and say so."""
-    text, complaints = page(runs, columns or default_columns(runs), sort)
+def write_page(
+    path: str,
+    runs: list[Summary],
+    columns: list[str] | None,
+    sort: str,
+    groups: dict[str, list[Summary]] | None = None,
+    notes: list[str] | None = None,
+) -> None:
+    """Write the runs as one page and say so; of `groups`, each run is one by its name, and here are its members."""
+    text, complaints = page(runs, columns or default_columns(runs), sort, groups or {}, notes or [])
     for complaint in complaints:
         warn(complaint)
     write_file("html", path, text)
-    print(printable(f"wrote {path}: {plural(len(runs), 'run')}, {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
+    counted = plural(len(runs), "group" if groups else "run")
+    print(printable(f"wrote {path}: {counted}, {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
 
 
 def compare_two(config: CompareConfig) -> None:
     """Print how `run=` and `with=` differ; `html=` writes the page of the two."""
-    for key in ("folder", "filter", "columns", "format", "output", "limit"):
+    for key in ("folder", "filter", "columns", "group", "format", "output", "limit"):
         if getattr(config, key) is not None:
             raise UserError(f"{key}= does not apply to two runs; leave it out, or leave out run= and with=")
     pair = find_pair(config.run, config.other)

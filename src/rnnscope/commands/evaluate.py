@@ -1,6 +1,14 @@
 """`rnnscope evaluate`: score a run's model on its data or on any text."""
 
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
 from rnnscope.config.schema import EvaluateConfig
+from rnnscope.errors import UserError
+
+if TYPE_CHECKING:
+    from rnnscope.analysis.evaluate import Report
 
 
 def run(config: EvaluateConfig) -> None:
@@ -8,13 +16,40 @@ def run(config: EvaluateConfig) -> None:
     from rnnscope.analysis.evaluate import evaluate_run, score_lines, table
     from rnnscope.format import printable
 
+    if config.text is not None and config.data is not None:
+        raise UserError("text= scores another text, data= says where the run's own lies now: give one of them")
     if config.lines:
         for row in score_lines(config):
             print(printable(row), flush=True)
         return
     loaded, report = evaluate_run(config)
+    if config.json:
+        print(json.dumps({"run": str(loaded.folder.path), "checkpoint": loaded.checkpoint, **values_of(report)}, indent=1))
+        return
     score = next(iter(report.scores.values()))
     print(f"run      {printable(str(loaded.folder.path))}, checkpoint {loaded.checkpoint}")
     unknown = f"{100 * report.unknown:.2f} % unknown"
     print(f"scored   {printable(report.source)}: {score.tokens:,} tokens, {score.characters:,} characters, {unknown}\n")
     print("\n".join(table(report, loaded.vocabulary.level == "word")))
+    if report.generated:
+        print(printable("\n".join(["", *report.generated])))
+
+
+def values_of(report: "Report") -> dict[str, Any]:
+    """Return a report as `json=true` prints it: nats per token, bits per character; null where they are not known."""
+
+    def known(value: float) -> float | None:
+        return value if math.isfinite(value) else None
+
+    scores = {
+        name: {
+            "tokens": score.tokens,
+            "characters": score.characters,
+            "loss": known(score.loss),
+            "bits_per_character": known(score.bits_per_character),
+            "accuracy": known(score.accuracy),
+        }
+        for name, score in report.scores.items()
+    }
+    baselines = {name: known(nats) for name, nats in {"unigram": report.unigram, **report.baselines}.items()}
+    return {"source": report.source, "unknown": report.unknown, "scores": scores, **baselines}

@@ -1,5 +1,11 @@
-"""`rnnscope reproduce`: train a run again from its folder alone, and say whether the result is the same."""
+"""`rnnscope reproduce`: train a run, or all jobs of a sweep, again from the folder alone, and say whether they are the same."""
 
+import json
+import sys
+from contextlib import nullcontext, redirect_stdout
+from dataclasses import replace
+
+from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import ReproduceConfig
 
 
@@ -10,8 +16,25 @@ def run(config: ReproduceConfig) -> int:
     from rnnscope.runs.find import find_run
 
     parent = find_run(config.run)
-    child, verdict = reproduce(parent, config.until, config.data, config.alone())
-    with Console() as console:
-        for line in ["", *verdict.lines, f"  recorded     {parent.path}", f"  trained now  {child.path}"]:
-            console.say(line)
+    with redirect_stdout(sys.stderr) if config.json else nullcontext():
+        child, verdict = reproduce(parent, config.until, config.data, config.alone())
+        with Console() as console:
+            for line in ["", *verdict.lines, f"  recorded     {parent.path}", f"  trained now  {child.path}"]:
+                console.say(line)
+    if config.json:
+        found = {"recorded": str(parent.path), "trained_now": str(child.path), "verdict": verdict.kind}
+        print(json.dumps({**found, "status": verdict.status, "lines": verdict.lines}, indent=1))
     return verdict.status
+
+
+def main(line: CommandLine) -> int:
+    """Reproduce a run, or with `sweep=` every job of one, through Hydra's launchers."""
+    if not any(word.startswith("of_sweep=") for word in line.overrides):
+        return hydra_main(line, run)
+    from rnnscope.sweeps.reproductions import Judged, job, register
+
+    register()
+    try:
+        return hydra_main(replace(line, overrides=[*line.overrides, "-m"]), run, job)
+    except Judged as judged:
+        return judged.status

@@ -5,8 +5,12 @@ import secrets
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
 from rnnscope.config.schema import SampleConfig
+
+if TYPE_CHECKING:
+    from rnnscope.runs.load import LoadedRun
 
 
 def run(config: SampleConfig) -> None:
@@ -17,6 +21,7 @@ def run(config: SampleConfig) -> None:
 
     how = asdict(config)
     del how["plugins"]  # imported already
+    novel = how.pop("novel")
     loaded = load(how.pop("run"), how.pop("checkpoint"))
     if how["prompt"] == "-":
         how["prompt"] = read_stdin("prompt")
@@ -29,6 +34,9 @@ def run(config: SampleConfig) -> None:
         print(f"top_k={how['top_k']} draws from all: the vocabulary has {len(loaded.vocabulary)} tokens", file=sys.stderr)
     if spaced(loaded.vocabulary, how["prompt"]) != how["prompt"]:
         print("the prompt is read with a space in front: its first word is known only after one", file=sys.stderr)
+    if novel:
+        _write("\n---\n".join(_novel(loaded, how)) + "\n")
+        return
     pieces = loaded.stream(**how)
     if how["count"] == 1:
         _write(how["prompt"])
@@ -37,6 +45,21 @@ def run(config: SampleConfig) -> None:
     else:
         _write("\n---\n".join(_whole(how["prompt"], pieces, how["count"])))
     _write("\n")
+
+
+def _novel(loaded: "LoadedRun", how: dict[str, Any]) -> list[str]:
+    """Return texts without the lines that the training text has, and say where they are fewer than asked for."""
+    from rnnscope.analysis.evaluate import training_lines
+    from rnnscope.analysis.novelty import novel_texts
+
+    def draw(round: int) -> Iterator[str]:
+        again = {**how, "seed": (how["seed"] + round) % 2**63}
+        return _whole(how["prompt"], loaded.stream(**again), how["count"])
+
+    texts = list(novel_texts(draw, how["count"], training_lines(loaded)))
+    if len(texts) < how["count"]:
+        print(f"novel=true: {len(texts)} of {how['count']} texts; the rest had no line that is new", file=sys.stderr)
+    return texts
 
 
 def _write(text: str) -> None:

@@ -1,6 +1,8 @@
 """`rnnscope train`: compose a config, train it, leave a run folder; `from=` starts from a run's config, -m sweeps."""
 
+import os
 from dataclasses import replace
+from pathlib import Path
 
 from rnnscope.config.compose import CommandLine, Composition, hydra_main
 from rnnscope.config.overrides import SWEEP, is_sweep, refuse_settings_of_sweeps
@@ -17,12 +19,15 @@ def run(composition: Composition) -> int:
 
 
 def run_from(config: TrainFromConfig) -> int:
-    """Train what an earlier run's config describes, with changes; the exit status is the same."""
+    """Train what an earlier run's config describes, or its config.yaml alone, with changes; the exit status is the same."""
     from rnnscope.config.changes import parse_changes
-    from rnnscope.pipeline.fit import fit_changed
+    from rnnscope.pipeline.fit import fit_changed, fit_file
     from rnnscope.runs.find import find_run
 
     changes = parse_changes(config.changes, groups=True)
+    path = Path(os.path.expanduser(config.parent))
+    if path.suffix in (".yaml", ".yml"):
+        return fit_file(path, changes, config.data, config.alone()).exit_status
     return fit_changed(find_run(config.parent, "from"), changes, config.data, config.alone()).exit_status
 
 

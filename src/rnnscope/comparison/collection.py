@@ -12,6 +12,7 @@ from rnnscope.runs.folder import RunFolder
 DEPTH = 4  # of folders in which runs are looked for
 MOST_RUNS = 20_000
 INSIDE = ("checkpoints",)  # folders of a run, in which there are no runs
+REPRODUCTIONS = "reproductions"  # of a run, or of a sweep's jobs
 
 
 @dataclass
@@ -22,10 +23,14 @@ class Found:
     complaints: list[str] = field(default_factory=list)
 
 
-def read_runs(folder: Path) -> Found:
+def read_runs(folder: Path, reproductions: bool = False) -> Found:
     """Read every run under `folder`, by name; a broken one becomes a complaint and the rest go on.
 
-    Names are paths under `folder`, or under its runs/ and sweeps/ where it is an outputs folder.
+    Names are paths under `folder`, or under its runs/ and sweeps/ where it is an outputs folder. Runs that repeat another
+    are left out unless there is nothing else.
+
+    Args:
+        reproductions: read those, too.
 
     Raises:
         UserError: when there are more than any table should hold.
@@ -33,11 +38,12 @@ def read_runs(folder: Path) -> Found:
     found = Found()
     inner = [folder / kind for kind in ("runs", "sweeps") if (folder / kind).is_dir()]
     for root in inner or [folder]:
-        for path in _run_folders(root, DEPTH, found.complaints):
+        for path in _run_folders(root, DEPTH, found.complaints, reproductions or REPRODUCTIONS in root.resolve().parts):
             if len(found.runs) + len(found.complaints) >= MOST_RUNS:
                 raise UserError(f"folder={folder} has over {MOST_RUNS:,} runs: choose a folder inside it")
             _read_into(found, path, path.name if path == root else path.relative_to(root).as_posix())
-    found.runs.sort(key=lambda run: run.name)
+    own = [run for run in found.runs if run.facts["reproduces"] is None]
+    found.runs = sorted(found.runs if reproductions or not own else own, key=lambda run: run.name)
     return found
 
 
@@ -51,7 +57,7 @@ def _read_into(found: Found, path: Path, name: str) -> None:
     found.complaints += [run.complaint] if run.complaint else []
 
 
-def _run_folders(folder: Path, depth: int, complaints: list[str]) -> Iterator[Path]:
+def _run_folders(folder: Path, depth: int, complaints: list[str], repeated: bool) -> Iterator[Path]:
     """Yield the run folders in `folder`, those without run.json included: what they lack is for the reader to say."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
@@ -61,15 +67,17 @@ def _run_folders(folder: Path, depth: int, complaints: list[str]) -> Iterator[Pa
     names = {entry.name for entry in entries}
     if "run.json" in names:
         yield folder
+        if repeated and REPRODUCTIONS in names:
+            yield from _run_folders(folder / REPRODUCTIONS, 1, complaints, repeated)
         return
     inner: list[Path] = []
     for entry in entries:
-        if not depth or entry.name.startswith(".") or entry.name in INSIDE:
+        if not depth or entry.name.startswith(".") or entry.name in INSIDE or (entry.name == REPRODUCTIONS and not repeated):
             continue
         if entry.is_symlink() and entry.is_dir():
             complaints.append(f"{entry.path} is a link: links to folders are not followed")
         elif entry.is_dir(follow_symlinks=False):
-            inner += _run_folders(folder / entry.name, depth - 1, complaints)
+            inner += _run_folders(folder / entry.name, depth - 1, complaints, repeated)
     if not inner and names & {"config.yaml", "metrics.csv"}:
         yield folder
     yield from inner

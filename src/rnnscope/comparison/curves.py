@@ -1,11 +1,13 @@
 """The curves of a run, read from its metrics.csv: as many points as a screen shows, and never more in memory."""
 
 import math
+import statistics
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from rnnscope.errors import UserError
-from rnnscope.runs.journal import read_rows
+from rnnscope.runs.journal import Row, read_rows
 
 Point = tuple[int, float]
 
@@ -32,6 +34,48 @@ def read_curves(path: Path, tags: list[str], most: int) -> Curves:
         curves.complaint = str(error)
     curves.points = {tag: thin(points, most) for tag, points in curves.points.items()}
     return curves
+
+
+def mean_rows(paths: list[Path]) -> Iterator[tuple[int, dict[str, tuple[float, float]]]]:
+    """Yield each step that all of some metrics.csv have, with the mean and the standard deviation of each of its columns.
+
+    Raises:
+        UserError: at the first line that is not a row.
+    """
+    journals = [read_rows(path) for path in paths]
+    rows = [next(journal, None) for journal in journals]
+    while all(rows):
+        steps = [int(row["step"]) for row in rows if row]
+        if min(steps) == max(steps):
+            yield steps[0], _spreads([row for row in rows if row])
+        behind = [step < max(steps) or min(steps) == max(steps) for step in steps]
+        rows = [next(journal, None) if late else row for late, journal, row in zip(behind, journals, rows, strict=True)]
+
+
+def _spreads(rows: list[Row]) -> dict[str, tuple[float, float]]:
+    """Return the mean and the standard deviation of each column in which all rows have a finite number."""
+    found = {}
+    for tag in rows[0]:
+        values = [value for row in rows if (value := finite(row.get(tag))) is not None]
+        if len(values) == len(rows) and tag != "step":
+            found[tag] = statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+    return found
+
+
+def mean_curves(paths: list[Path], tags: list[str], most: int) -> tuple[Curves, Curves]:
+    """Return the mean curves of some metrics.csv and their standard deviations, at most `most` points of each."""
+    means, deviations = Curves({tag: [] for tag in tags}), Curves({tag: [] for tag in tags})
+    try:
+        for step, spreads in mean_rows(paths):
+            for tag in tags:
+                if tag in spreads:
+                    means.points[tag].append((step, spreads[tag][0]))
+                    deviations.points[tag].append((step, spreads[tag][1]))
+    except UserError as error:
+        means.complaint = str(error)
+    for curves in (means, deviations):
+        curves.points = {tag: points[:: -max(1, -(-len(points) // most))][::-1] for tag, points in curves.points.items()}
+    return means, deviations
 
 
 def thin(points: list[Point], most: int) -> list[Point]:

@@ -1,11 +1,12 @@
 // Draws the curves of page.html.
 const runs = JSON.parse(document.getElementById("data").textContent);
 const state = { unit: "bits", axis: "step", splits: ["val", "train"], shown: new Set(runs.keys()), zoom: null, focus: null };
+const axes = { step: "optimizer steps", tokens: "training tokens", seconds: "seconds trained" };
 const margin = { left: 66, right: 14, top: 10, bottom: 42 };
 const charts = [
   { svg: document.getElementById("loss"), series: () => state.splits.map((split) => `${split}/loss`), label: lossLabel },
   {
-    svg: document.getElementById("update"), series: () => ["update_size/all"], band: [-4, -2],
+    svg: document.getElementById("update"), series: () => ["update_size/all"], band: [-4, -2], limits: [-5, 0],
     label: () => "log\u2081\u2080 (update / parameter)",
   },
 ];
@@ -15,13 +16,27 @@ function lossLabel() {
   return state.unit === "bits" ? "loss, bits per character" : "loss, nats per token";
 }
 
-// A run's curve in the units chosen: { run, tag, xs, ys }; none where a run has no such curve or no such unit.
+// What turns a run's steps into the units of the x axis, none where the run does not say.
+function stepsTo(run) {
+  if (state.axis === "step") return (step) => step;
+  if (state.axis === "tokens") return run.tokens && ((step) => step * run.tokens);
+  const [steps, seconds] = run.seconds, last = steps.length - 1;
+  return last >= 0 && ((step) => { // straight lines between the points that are known, from 0 on and beyond the last
+    const found = steps.findIndex((known) => known >= step), after = found < 0 ? last : found;
+    const [step0, time0] = after ? [steps[after - 1], seconds[after - 1]] : [0, 0];
+    return time0 + ((step - step0) / (steps[after] - step0)) * (seconds[after] - time0);
+  });
+}
+
+// A run's curve in the units chosen: { run, tag, xs, ys }; none where a run has no such curve or no such unit. Of a group it
+// is the mean, and { lows, highs } lie a standard deviation from it.
 function lineOf(run, tag) {
-  const curve = run.curves[tag];
-  const x = state.axis === "tokens" ? run.tokens : 1;
+  const curve = run.curves[tag], toX = stepsTo(run);
   const y = tag === "update_size/all" || state.unit === "nats" ? 1 : run.bits[tag];
-  if (!curve || !curve[0].length || !x || !y) return null;
-  return { run, tag, xs: curve[0].map((step) => step * x), ys: curve[1].map((value) => value * y) };
+  if (!curve || !curve[0].length || !toX || !y) return null;
+  const line = { run, tag, xs: curve[0].map(toX), ys: curve[1].map((value) => value * y) }, band = run.bands[tag];
+  if (!band) return line;
+  return { ...line, lows: line.ys.map((value, k) => value - band[k] * y), highs: line.ys.map((value, k) => value + band[k] * y) };
 }
 
 function linesOf(chart) {
@@ -56,14 +71,19 @@ function draw(chart) {
   [chart.x0, chart.x1] = state.zoom || [0, furthest];
   let cut;
   [chart.y0, chart.y1, cut] = rangeOf(chart.lines, chart.x0, chart.x1, !chart.band);
-  if (chart.band) [chart.y0, chart.y1] = [Math.min(chart.y0, -4.3), Math.max(chart.y1, -1.7)];
+  if (chart.band) {
+    const [lowest, highest] = chart.limits;
+    [chart.y0, chart.y1] = [Math.max(lowest, Math.min(chart.y0, -4.3)), Math.min(highest, Math.max(chart.y1, -1.7))];
+  }
   const [beside, below] = [margin.left + margin.right, margin.top + margin.bottom];
   chart.inner = { width: Math.max(1, chart.width - beside), height: chart.height - below };
   chart.toX = (x) => margin.left + ((x - chart.x0) / (chart.x1 - chart.x0)) * chart.inner.width;
   chart.toY = (y) => margin.top + ((chart.y1 - y) / (chart.y1 - chart.y0)) * chart.inner.height;
   drawAxes(chart);
   drawCurves(chart);
-  if (svg.id === "loss") document.getElementById("loss-note").textContent = cut ? "goes on above the edge" : "";
+  if (svg.id === "loss") document.getElementById("loss-note").textContent = [
+    ...(cut ? ["goes on above the edge"] : []), ...(chart.lines.some((line) => line.lows) ? ["mean \u00b1 standard deviation"] : []),
+  ].join("; ");
   chart.overlay = element(svg, "g");
 }
 
@@ -83,8 +103,7 @@ function drawAxes(chart) {
     element(svg, "text", { x: toX(x), y: bottom + 19, "text-anchor": "middle" }, short(x));
   }
   element(svg, "line", { class: "axis", x1: margin.left, x2: right, y1: bottom, y2: bottom });
-  const name = state.axis === "step" ? "optimizer steps" : "training tokens";
-  element(svg, "text", { x: (margin.left + right) / 2, y: height - 5, "text-anchor": "middle" }, name);
+  element(svg, "text", { x: (margin.left + right) / 2, y: height - 5, "text-anchor": "middle" }, axes[state.axis]);
   const middle = (margin.top + bottom) / 2;
   element(svg, "text", { x: 14, y: middle, transform: `rotate(-90 14 ${middle})`, "text-anchor": "middle" }, chart.label());
 }
@@ -98,8 +117,16 @@ function drawCurves(chart) {
   for (const line of ordered) {
     const kind = line.tag.split("/")[0] === "update_size" ? "update" : line.tag.split("/")[0];
     const group = element(all, "g", { class: line.run.look, "data-run": line.run.name, "data-curve": runs.indexOf(line.run) });
-    const points = line.xs.map((x, index) => `${toX(x).toFixed(1)} ${toY(line.ys[index]).toFixed(1)}`);
-    element(group, "path", { class: `curve ${kind}`, d: `M${points.join("L")}` });
+    const at = (ys) => (index) => `${toX(line.xs[index]).toFixed(1)} ${toY(ys[index]).toFixed(1)}`;
+    const inside = [...line.xs.keys()].filter((index) => !chart.limits || line.ys[index] >= chart.limits[0]);
+    if (line.lows) {
+      const outline = [...inside.map(at(line.highs)), ...[...inside].reverse().map(at(line.lows))];
+      element(group, "path", { class: "spread", d: `M${outline.join("L")}Z` });
+    }
+    if (inside.length) element(group, "path", { class: `curve ${kind}`, d: `M${inside.map(at(line.ys)).join("L")}` });
+    for (const index of line.xs.keys()) {
+      if (!inside.includes(index)) element(group, "path", { class: "below", d: `M${toX(line.xs[index])} ${toY(chart.y0)}l-5 -8h10z` });
+    }
     const fits = line.xs.length === 1 || (kind === "val" && line.xs.length <= 40 && runs.length <= 14);
     if (fits) line.xs.forEach((x, index) => dot(group, 2.6, toX(x), toY(line.ys[index])));
   }
@@ -126,9 +153,9 @@ function point(chart, x, pixelY, left, top) {
   const close = found.slice(0, 10), near = close[0];
   close.sort((a, b) => b.value - a.value);
   for (const { line, at, value } of close) {
-    if (value <= chart.y1) dot(element(chart.overlay, "g", { class: line.run.look }), 3.2, chart.toX(at), chart.toY(value));
+    if (value >= chart.y0 && value <= chart.y1) dot(element(chart.overlay, "g", { class: line.run.look }), 3.2, chart.toX(at), chart.toY(value));
   }
-  const where = `${state.axis === "step" ? "step" : "tokens"} ${Math.round(x).toLocaleString("en")}`;
+  const where = `${state.axis} ${Math.round(x).toLocaleString("en")}`;
   fillTip(close, near, where, found.length - close.length);
   tip.style.left = `${Math.min(left + 16, innerWidth - tip.offsetWidth - 8)}px`;
   tip.style.top = `${Math.max(8, Math.min(top + 16, innerHeight - tip.offsetHeight - 8))}px`;

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnscope.comparison.curves import Point, read_curves
+from rnnscope.comparison.curves import Curves, Point, mean_curves, read_curves
 from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.samples import final_sample
 from rnnscope.comparison.select import BEST, find_column, winners
@@ -15,18 +15,27 @@ from rnnscope.runs.record import KILLED
 from rnnscope.web_page import escaped, script_json, web_page
 
 TAGS = ("train/loss", "val/loss", "update_size/all")
+SECONDS, TIMES = "throughput/seconds", 60  # how many points of it say what a step took
 COLORS = 7  # of page.css; the next seven runs have them dashed, all others are grey
 POINTS = 24_000  # of one curve, all runs together: two megabytes hold three curves
 CHARACTERS = 200_000  # of all samples together
 LONGEST_SAMPLE = 4_000
 CELL = 200  # characters of a cell
-HEADS = {BEST: "bits per character", "tokens_per_second": "tokens/s"}
+HEADS = {BEST: "bits per character", "tokens_per_second": "tokens/s", "standard_deviation": "standard deviation"}
+BADGES = {
+    (True, False): ' <span class="badge">\u2605 best</span>',
+    (False, True): ' <span class="badge" title="its interval overlaps that of the best">\u2248 best</span>',
+    (False, False): "",
+}
 MEANINGS = {
     BEST: "the lowest loss on the validation split, in bits per character of text",
     "time": "time trained, pauses left out (minutes:seconds)",
     "steps": "optimizer steps made, of the budget where it was not used up",
     "tokens_per_second": "training tokens per second of all the time trained, validation included",
     "parameters": "trainable numbers in the model",
+    "mean": "the mean of the group's best bits per character",
+    "low": "where the 95 % bootstrap interval of the mean begins",
+    "high": "where the 95 % bootstrap interval of the mean ends",
 }
 
 
@@ -34,7 +43,8 @@ MEANINGS = {
 class Entry:
     """A run on the page: `label` is the last part of its name, `folders` what stands before it where that tells runs apart.
 
-    `look` are the CSS classes that tell its curves from the others'.
+    `look` are the CSS classes that tell its curves from the others'. A group of runs has `members`, whose mean is drawn; it
+    is `close` to the best one where the intervals of both means overlap.
     """
 
     run: Summary
@@ -42,21 +52,27 @@ class Entry:
     folders: str
     look: str
     best: bool
+    members: list[Summary]
+    close: bool = False
 
 
-def page(runs: list[Summary], columns: list[str], sort: str) -> tuple[str, list[str]]:
+def page(
+    runs: list[Summary], columns: list[str], sort: str, groups: dict[str, list[Summary]], notes: list[str]
+) -> tuple[str, list[str]]:
     """Return the page and a line for each thing that is wrong with a run's files.
 
     Args:
         columns: of the table; the run's name comes first in any case.
         sort: the column that `runs` are ordered by, with a `-` in front where the highest is first.
+        groups: the members of those of `runs` that stand for several, by their names.
+        notes: lines below the one on who won.
     """
     complaints: list[str] = []
     columns = ["run", *(column for column in columns if column != "run")]
-    entries = make_entries(runs)
+    entries = make_entries(runs, groups)
     parts = {
-        "title": f"{len(runs)} runs compared" if len(runs) > 1 else "One run",
-        "summary": _summary(entries),
+        "title": f"{len(runs)} {'groups' if groups else 'runs'} compared" if len(runs) > 1 else "One run",
+        "summary": "<br>".join([_summary(entries), *map(escaped, notes)]),
         "table": _table(entries, columns, sort),
         "samples": "\n".join(_sample(entry, CHARACTERS // len(runs), complaints) for entry in entries),
         "data": script_json(_data(entries, columns, complaints)),
@@ -64,16 +80,35 @@ def page(runs: list[Summary], columns: list[str], sort: str) -> tuple[str, list[
     return web_page(Path(__file__).with_suffix(".html"), parts), complaints
 
 
-def make_entries(runs: list[Summary]) -> list[Entry]:
+def make_entries(runs: list[Summary], groups: dict[str, list[Summary]]) -> list[Entry]:
     """Return what the page shows of each run: the first fourteen have colors of their own, the best one the first."""
     best = winners(runs)
-    names = [run.name[-CELL:].rpartition("/") for run in runs]
+    first = next((run for run in runs if run.name in best), None)
+    names = [("", "", run.name[:CELL]) if groups else run.name[-CELL:].rpartition("/") for run in runs]
     several = len({folders for folders, _, _ in names}) > 1
     entries = []
     for index, (run, (folders, _, last)) in enumerate(zip(runs, names, strict=True)):
         look = f"k{index % COLORS}{' dashed' if index >= COLORS else ''}" if index < 2 * COLORS else "rest"
-        entries.append(Entry(run, one_line(last), one_line(folders) if several else "", look, run.name in best))
+        entries.append(
+            Entry(
+                run,
+                one_line(last),
+                one_line(folders) if several else "",
+                look,
+                run.name in best,
+                groups.get(run.name, []),
+                _overlap(run, first),
+            )
+        )
     return entries
+
+
+def _overlap(run: Summary, best: Summary | None) -> bool:
+    """Whether the 95 % intervals of two groups' means overlap; runs have none."""
+    if best is None or run is best or run.text != best.text:
+        return False
+    bounds = [value for found in (run, best) for fact in ("low", "high") if (value := found.number(fact)) is not None]
+    return len(bounds) == 4 and bounds[0] <= bounds[3] and bounds[2] <= bounds[1]
 
 
 def _summary(entries: list[Entry]) -> str:
@@ -107,7 +142,7 @@ def _head(column: str, kind: str, order: str) -> str:
 def _rows(entries: list[Entry], columns: list[str], kinds: list[str]) -> Iterator[str]:
     for index, entry in enumerate(entries):
         cells = "".join(_cell(entry.run, column, kind) for column, kind in zip(columns[1:], kinds[1:], strict=True))
-        badge = ' <span class="badge">\u2605 best</span>' if entry.best else ""
+        badge = BADGES[entry.best, entry.close]
         head = f'<th scope="row" data-value="{escaped(entry.run.name[:CELL])}">{_named(entry, badge)}</th>'
         yield f'<tr data-index="{index}"{" class=best" if entry.best else ""}>{head}{cells}</tr>'
 
@@ -149,7 +184,7 @@ def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> li
     settings = [column for column in columns if any(column in entry.run.config for entry in entries)][:3]
     found = []
     for entry in entries:
-        run, curves = entry.run, read_curves(entry.run.folder.metrics, list(TAGS), most)
+        run, (curves, bands, seconds) = entry.run, _curves(entry, most)
         complaints += [curves.complaint] if curves.complaint and not run.complaint else []
         found.append(
             {
@@ -160,10 +195,21 @@ def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> li
                 "look": entry.look,
                 "tokens": _ratio(run, "tokens", "step"),
                 "bits": {tag: _ratio(run, tag.replace("loss", "bits_per_character"), tag) for tag in TAGS[:2]},
+                "seconds": _rounded(seconds.points[SECONDS]),
                 "curves": {tag: _rounded(points) for tag, points in curves.points.items()},
+                "bands": {tag: _rounded(points)[1] for tag, points in bands.points.items()},
             }
         )
     return found
+
+
+def _curves(entry: Entry, most: int) -> tuple[Curves, Curves, Curves]:
+    """Return the curves of a run, or the means of a group with their standard deviations, and the seconds trained at steps."""
+    if not entry.members:
+        run = entry.run.folder
+        return read_curves(run.metrics, list(TAGS), most), Curves(), read_curves(run.timings, [SECONDS], TIMES)
+    means, bands = mean_curves([run.folder.metrics for run in entry.members], list(TAGS), most)
+    return means, bands, mean_curves([run.folder.timings for run in entry.members], [SECONDS], TIMES)[0]
 
 
 def _ratio(run: Summary, above: str, below: str) -> float | None:

@@ -5,13 +5,17 @@ Somebody else may have made the run: whatever is read is checked for its type an
 
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 from rnnscope.comparison.curves import finite
 from rnnscope.errors import UserError
+from rnnscope.runs.expectation import VERDICTS
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import newest_rows
+from rnnscope.runs.marks import read_marks
+from rnnscope.runs.plain_values import is_mapping
 from rnnscope.runs.record import KILLED, Record, status_of
 from rnnscope.runs.safe_files import check_plain
 
@@ -38,7 +42,8 @@ class Summary:
     """One run: `facts` and `config` by column, `text` what it was validated on, `complaint` what is wrong with its files.
 
     Facts are None where they are not known: `time` in seconds trained, `tokens_per_second` over all of that time, pauses left
-    out, `loss` and `bits_per_character` the best on the validation split, and the newest value of each tag in metrics.csv.
+    out, `loss` and `bits_per_character` the best on the validation split, `claims` what became of those of its experiment, and
+    the newest value of each tag in metrics.csv.
     """
 
     folder: RunFolder
@@ -76,13 +81,33 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     facts: dict[str, Value] = {"run": name, "folder": str(folder.path), "status": status_of(record)}
     facts |= {fact: _number(record, key) for fact, key in NUMBERS.items()}
     facts |= {fact: _text(record, key) for fact, key in TEXTS.items()}
+    facts["parent"] = _text(record, "parent.path")
+    facts["reproduces"] = facts["parent"] if record.get("parent.reproduced", bool) else None
+    facts["verdict"] = _text(record, "verdict.kind")
+    marked, odd = _marks(folder)
     config = _config(record)
     newest, complaint = _newest(folder, facts, config)
     tags = _numbers(record.get("last", dict, {}))  # of its last end: what a run that was resumed has done since is newer
     tags = {**tags, **newest} if facts["status"] in UNFINISHED else {**newest, **tags}
     facts["bits_per_character"], facts["loss"] = tags.get("best/bits_per_character"), tags.get("best/loss")
-    facts["tokens_per_second"] = _speed(newest, facts)
-    return Summary(folder, {**tags, **facts}, config, _validated_on(record, config), complaint)
+    facts["tokens_per_second"], facts["claims"] = _speed(newest, facts), _claims(record)
+    return Summary(folder, {**tags, **facts, **marked}, config, _validated_on(record, config), complaint or odd)
+
+
+def _marks(folder: RunFolder) -> tuple[dict[str, Value], str | None]:
+    """Return the tags and the note that a person gave a run, and what is wrong with their file."""
+    try:
+        marks = read_marks(folder)
+    except UserError as error:
+        return {}, str(error)
+    return {"tags": list(marks.tags) or None, "note": marks.note}, None
+
+
+def _claims(record: Record) -> str | None:
+    """Return what became of the claims of the run's experiment: `held`, or `2 held, 1 not judged`; None where it has none."""
+    verdicts = [claim.get("verdict") for claim in record.get("claims", list, []) if is_mapping(claim)]
+    counts = Counter(verdict for verdict in verdicts if verdict in VERDICTS)
+    return ", ".join(f"{count} {verdict}" if len(verdicts) > 1 else verdict for verdict, count in counts.items()) or None
 
 
 def _number(record: Record, key: str) -> int | float | None:

@@ -13,6 +13,7 @@ from rnnscope.format import plain
 
 BEST = "bits_per_character"
 FACTS = ("status", "steps", "time", "tokens_per_second", "parameters")
+NOTED = ("tags", "note", "reproduces")  # shown where a run has one
 LABELS = {BEST: "bits/char", "tokens_per_second": "tokens/s"}  # what a narrow column is called; taken for the name, too
 MOST_DECIDING = 20  # keys that are looked at as the ones that decide others
 UNIMPORTANT = ("dataset.corpus.", "monitor.")  # where a text came from, how closely a run was watched: shown last
@@ -24,17 +25,18 @@ def differing_keys(runs: list[Summary]) -> list[str]:
     """Return the config keys that have more than one value among the runs that have them, the most telling first.
 
     A key that only some runs have, as momentum belongs to one optimizer, is not a difference by itself. `name` is in the
-    run's own name. The config's order, but last come those that another key decides, as model.cell does forget_bias.
+    run's own name, and `expect` decides nothing. The config's order, but last come those that another key decides, as
+    model.cell does forget_bias.
     """
     values: dict[str, set[str]] = {}
     for run in runs:
         for key, value in run.config.items():
             values.setdefault(key, set()).add(repr(value))
-    keys = [key for key, found in values.items() if len(found) > 1 and key != "name"]
-    return sorted(keys, key=lambda key: (key.startswith(UNIMPORTANT), _is_decided(key, keys[: keys.index(key)], runs)))
+    keys = [key for key, found in values.items() if len(found) > 1 and key not in ("name", "expect")]
+    return sorted(keys, key=lambda key: (key.startswith(UNIMPORTANT), is_decided(key, keys[: keys.index(key)], runs)))
 
 
-def _is_decided(key: str, earlier: list[str], runs: list[Summary]) -> bool:
+def is_decided(key: str, earlier: list[str], runs: list[Summary]) -> bool:
     """Whether one of the earlier keys, of a few, has a value of its own for each value of `key`."""
     for other in earlier[:MOST_DECIDING]:
         pairs = {(repr(run.config.get(other)), repr(run.config.get(key))) for run in runs}
@@ -44,8 +46,10 @@ def _is_decided(key: str, earlier: list[str], runs: list[Summary]) -> bool:
 
 
 def default_columns(runs: list[Summary]) -> list[str]:
-    """Return the columns of a table without `columns=`."""
-    return ["run", BEST, *differing_keys(runs), *FACTS]
+    """Return the columns of a table without `columns=`; what became of claims, and what people noted, where there is any."""
+    claims = ["claims"] if any(run.has("claims") for run in runs) else []
+    noted = [column for column in NOTED if any(run.value(column) for run in runs)]
+    return ["run", BEST, *claims, *differing_keys(runs), *FACTS, *noted]
 
 
 def find_column(typed: str, runs: list[Summary], where: str) -> str:
@@ -164,6 +168,9 @@ def _holds(value: Value, sign: str, wanted: str, where: str) -> bool:
 
 
 def _equal(value: Value, wanted: str) -> bool:
+    """Whether a value is the one wanted; a list is, too, if one of its values is."""
+    if isinstance(value, list) and any(_equal(item, wanted) for item in value):
+        return True
     number = _as_number(wanted)
     if isinstance(value, int | float) and not isinstance(value, bool) and number is not None:
         return value == number

@@ -4,8 +4,8 @@ import re
 import sys
 from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, is_dataclass
+from typing import Any, get_type_hints
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
@@ -139,6 +139,8 @@ def composition_of(cfg: DictConfig, found: Any) -> Composition:
 
     values, choices, words = plain(cfg), dict(found.runtime.choices), found.overrides.task
     extensions = schema.ExtensionsConfig(**{key: values.pop(key) for key in EXTENSIONS})
+    if extensions.notify is not None and not any(word.startswith("notify=") for word in words):
+        raise UserError(f"notify={extensions.notify}: only the command line takes this, no file in a config folder")
     import_plugins(extensions.plugins)  # in a worker of a sweep nobody has done so yet
     files = {"overrides.yaml": OmegaConf.to_yaml(words), "choices.yaml": OmegaConf.to_yaml(choices)}
     keys = [word.partition("=")[0].lstrip("+") for word in words]
@@ -187,7 +189,9 @@ def compose_train(overrides: list[str]) -> schema.TrainConfig:
 
 def typed(command: str, cfg: DictConfig) -> Any:
     """Return what Hydra composed as the command's dataclass: neither an OmegaConf object nor a dict goes past this line."""
-    return schema.COMMANDS[command](**plain(cfg))
+    kind: Any = schema.COMMANDS[command]
+    hints = get_type_hints(kind)
+    return kind(**{key: hints[key](**value) if is_dataclass(hints[key]) else value for key, value in plain(cfg).items()})
 
 
 def plain(cfg: DictConfig) -> Any:

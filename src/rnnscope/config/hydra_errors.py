@@ -26,11 +26,13 @@ ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
 
 def advice(error: Exception, command: str) -> str | None:
     """Return the line that tells the user what to do about an error, None for a defect of rnnscope."""
-    if isinstance(error, (UserError, HydraException, OmegaConfBaseException, YAMLError, FileNotFoundError, PermissionError)):
+    if isinstance(error, (UserError, HydraException, OmegaConfBaseException, YAMLError)):
         return one_line(error, command)
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or outputs_folder()
         return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to a different place"
+    if isinstance(error, OSError) and error.filename:  # a file that cannot be read or made is nobody's defect
+        return one_line(error, command)
     if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
         return f"out of GPU memory ({str(error).splitlines()[0]}); use a smaller model, or the CPU"
     return None

@@ -12,23 +12,27 @@ from rnnscope.errors import UserError
 
 TEXT = "dataset.corpus.path"
 PATHS = {"text": TEXT, **{key: key for key in (TEXT, "dataset.corpus.val_path", "dataset.corpus.test_path", "init_from")}}
-NAMES = ("name", "dataset.corpus.column", "dataset.name", "dataset.unk", "dataset.start", "dataset.end")
+MARKS = ("dataset.corpus.column", "dataset.corpus.delimiter", "dataset.corpus.escape")
+NAMES = ("name", *MARKS, "dataset.name", "dataset.unk", "dataset.start", "dataset.end")
 FOLDERS = ("folder", "output", "html")  # of compare; other paths are taken apart where they are used
 VERBATIM = {
-    "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt")}},
-    "train_from": {"from": "parent", "data": "data"},
-    "resume": {"run": "run", "data": "data", "text": "data"},
-    "reproduce": {"run": "run", "data": "data", "text": "data"},
+    "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt", "notify")}},
+    "train_from": {"from": "parent", "data": "data", "notify": "notify"},
+    "resume": {"run": "run", "data": "data", "text": "data", "notify": "notify"},
+    "reproduce": {"run": "run", "sweep": "of_sweep", "data": "data", "text": "data", "notify": "notify"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
     "evaluate": {"run": "run", "data": "data", "text": "text"},
     "compare": {
-        **{key: key for key in ("folder", "sort", "filter", "columns", "output", "html", "run")},
+        **{key: key for key in ("folder", "sort", "filter", "columns", "group", "output", "html", "run")},
         "with": "other",
     },
     "visualize": {key: key for key in ("run", "text", "data", "unit", "output")},
+    "gradcheck": {"run": "run"},
+    "runs": {key: key for key in ("run", "filter", "folder", "tags", "note", "name", "older_than")},
+    "export": {"run": "run", "output": "output"},
     "bench": {},
 }
-EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins")  # keys that a recorded config never has
+EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins", "notify")  # keys that a recorded config never has
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
 FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train
@@ -37,17 +41,30 @@ FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.laun
 HYDRAS_OWN = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job", "hydra/job_logging", "hydra/hydra_logging")
 LISTS = ("plugins", "callback_classes")  # keys whose value is a list: a single name stands for a list of one
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
-MAY_BE_NULL = {"dataset.corpus.val_path", "dataset.corpus.test_path", "dataset.corpus.column", "name", "init_from", "data"}
+MAY_BE_NULL = {"dataset.corpus.val_path", "dataset.corpus.test_path", *MARKS, "name", "init_from", "data"}
 QUOTED_NULL = r"\1'null'"
 WHOLE = re.compile(r"(?<![\w.+-])\d+(?:\.\d+)?[eE]\+?\d{1,2}(?![\w.])")  # a number that may be whole: 1e6, 2.5e3
 
 
 def overrides_of(command: str, words: list[str]) -> list[str]:
     """Return what Hydra reads: each word as it was meant, whatever Hydra's grammar would make of it."""
+    refuse_the_same_twice(command, words)
     if command in CHANGING:
         words = collect_changes(command, words)
     overrides = [protect(command, word, is_sweep(words)) for word in words]
     return select_text_files(words, overrides) if command == "train" else overrides
+
+
+def refuse_the_same_twice(command: str, words: list[str]) -> None:
+    """Refuse two keys that stand for one, as `text=` and `data=` do for `resume`: only the last would count.
+
+    Raises:
+        UserError: naming both.
+    """
+    typed: dict[str, str] = {}
+    for key in (word.partition("=")[0] for word in words if "=" in word):
+        if (before := typed.setdefault(VERBATIM[command].get(key, key), key)) != key:
+            raise UserError(f"{before} and {key} mean the same: give one of them")
 
 
 def is_sweep(words: Iterable[str]) -> bool:
@@ -109,19 +126,16 @@ def change(command: str, word: str) -> str:
 def select_text_files(words: list[str], overrides: list[str]) -> list[str]:
     """Let `text=` choose the dataset that reads a person's own files, unless a dataset is named.
 
-    That dataset then reads this text and nothing else: its packages, downloads and further files are left out.
+    That dataset then reads this text and nothing else: its packages, downloads and further files are left out. A single
+    path takes the place of what is downloaded for it, unless its URL is given too.
     """
-    keys = {word.partition("=")[0] for word in words}
-    if not keys & {"text", TEXT}:
-        return overrides
-    if "dataset" not in keys:
-        return ["dataset=text_files", *overrides]
-    if "text" not in keys:
-        return overrides
-    from rnnscope.config.places import ONE_TEXT
+    from rnnscope.config.places import ONE_TEXT, replaced_by
 
-    others = [f"dataset.corpus.{key}={'null' if value is None else value}" for key, value in ONE_TEXT.items()]
-    return [*others, *overrides]
+    keys = {word.partition("=")[0] for word in words}
+    if "dataset" not in keys:
+        return ["dataset=text_files", *overrides] if keys & {"text", TEXT} else overrides
+    others = ONE_TEXT if "text" in keys else replaced_by(keys)
+    return [*(f"dataset.corpus.{key}={'null' if value is None else value}" for key, value in others.items()), *overrides]
 
 
 def protect(command: str, argument: str, sweeps: bool = False) -> str:

@@ -14,8 +14,11 @@ from rnnscope.runs.segments import with_value
 PLACES = {"path": "url", "val_path": "val_url", "test_path": "test_url"}  # of dataset.corpus; a path beside a URL is a name
 ONE_TEXT: dict[str, Any] = {  # of dataset.corpus, where another text is given: what else named the one before
     "packages": [],
-    **dict.fromkeys(("val_path", "test_path", "url", "sha256", "md5", "val_url", "val_sha256", "test_url", "test_sha256")),
+    "copy_lag": None,
+    **dict.fromkeys(("inline", "available_at", "val_path", "test_path", "url", "sha256", "md5")),
+    **dict.fromkeys(("val_url", "val_sha256", "test_url", "test_sha256")),
 }
+HASHES = {"url": ("sha256", "md5"), "val_url": ("val_sha256",), "test_url": ("test_sha256",)}
 OWN = "text_files"  # the dataset that reads a person's own text
 NAME_LIMIT = 120  # bytes; a folder's name may have 255, of which the run has some more
 SAME_FILES = ("column", "lines", "separator")  # keys of dataset.corpus that do not decide which files are read
@@ -28,6 +31,15 @@ def with_absolute_places(config: dict[str, Any]) -> dict[str, Any]:
         if corpus[key] is not None and corpus[url] is None:
             config = with_value(config, f"dataset.corpus.{key}", absolute_path(corpus[key]))
     return config
+
+
+def replaced_by(keys: set[str]) -> dict[str, Any]:
+    """Return what a path among dotted keys takes the place of: the URL it had, with its hash, and packages."""
+    found: dict[str, Any] = {}
+    for path, url in PLACES.items():
+        if f"dataset.corpus.{path}" in keys and f"dataset.corpus.{url}" not in keys:
+            found |= dict.fromkeys((url, *HASHES[url])) | ({"packages": []} if path == "path" else {})
+    return {key: value for key, value in found.items() if f"dataset.corpus.{key}" not in keys}
 
 
 def is_place(key: str) -> bool:
@@ -65,8 +77,14 @@ def moved_to(corpus: CorpusConfig, data: str | None) -> dict[str, Any]:
     """
     if data is None:
         return {}
+    if corpus.copy_lag is not None:
+        raise UserError(
+            f"data={data}: this run's text was made (dataset.corpus.copy_lag={corpus.copy_lag}), not read from a file"
+        )
     if corpus.packages:
         raise UserError(f"data={data}: this run was trained on packages ({', '.join(corpus.packages)}), not on a file")
+    if corpus.inline:
+        raise UserError(f"data={data}: this run was trained on a text that its config holds, not on a file")
     path = Path(absolute_path(data))
     moved: dict[str, Any] = {"path": str(path), "url": None}
     for key in ("val_path", "test_path"):

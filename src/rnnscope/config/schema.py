@@ -14,6 +14,7 @@ from omegaconf import MISSING
 from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
+from rnnscope.runs.expectation import Expectation
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig, TrainerConfig
 from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
@@ -27,6 +28,7 @@ class ExtensionsConfig:
     logger: dict[str, Any] = field(default_factory=dict[str, Any])
     callback_classes: list[str] = field(default_factory=list[str])
     plugins: list[str] = field(default_factory=list[str])
+    notify: str | None = None
 
     @property
     def in_lightning(self) -> bool:
@@ -35,12 +37,13 @@ class ExtensionsConfig:
 
     def alone(self) -> "ExtensionsConfig":
         """Return these keys without those of a command."""
-        return ExtensionsConfig(self.callbacks, self.logger, self.callback_classes, self.plugins)
+        return ExtensionsConfig(self.callbacks, self.logger, self.callback_classes, self.plugins, self.notify)
 
     def words(self) -> list[str]:
         """Return the words of a command line that ask for the same."""
         named = {key: list(getattr(self, key)) for key in ("callbacks", "logger", "callback_classes", "plugins")}
-        return [f"{key}=[{','.join(names)}]" for key, names in named.items() if names]
+        words = [f"{key}=[{','.join(names)}]" for key, names in named.items() if names]
+        return [*words, *([f"notify={self.notify}"] if self.notify else [])]
 
 
 @dataclass
@@ -54,6 +57,7 @@ class TrainConfig:
     seed: int = 1
     name: str | None = None
     init_from: str | None = None
+    expect: list[Expectation] = field(default_factory=list[Expectation])
 
 
 @dataclass
@@ -79,6 +83,7 @@ class SearchConfig:
     sampler: str = "tpe"
     seed: int = 1
     pruner: str | None = None
+    seeds: int = 1
     retry_failed: bool = False
     seconds: float = 10.0
 
@@ -100,8 +105,10 @@ class ResumeConfig(ExtensionsConfig):
 @dataclass
 class ReproduceConfig(ExtensionsConfig):
     run: str = "latest"
+    of_sweep: str | None = None
     until: int | None = None
     data: str | None = None
+    json: bool = False
 
 
 @dataclass
@@ -118,6 +125,7 @@ class SampleConfig:
     stop: str | None = None
     minimum_length: int = 0
     unknown: str = "refuse"
+    novel: bool = False
     plugins: list[str] = field(default_factory=list[str])
 
 
@@ -131,6 +139,11 @@ class EvaluateConfig:
     lines: bool = False
     precision: str = "auto"
     window: int = 256
+    json: bool = False
+    ngram: int | None = 10
+    samples: int | None = None
+    length: int = 1000
+    temperatures: list[float] = field(default_factory=lambda: [1.0, 0.2])
     plugins: list[str] = field(default_factory=list[str])
 
 
@@ -141,7 +154,10 @@ class CompareConfig:
     filter: str | None = None
     columns: str | None = None
     limit: int | None = None
+    group: str | None = None
+    reproductions: bool = False
     format: str | None = None
+    json: bool = False
     output: str | None = None
     html: str | None = None
     run: str | None = None
@@ -166,6 +182,39 @@ class VisualizeConfig:
 
 
 @dataclass
+class GradcheckConfig:
+    model: ModelConfig = MISSING
+    run: str | None = None
+    vocabulary_size: int = 11
+    seed: int = 1
+    max_minutes: float = 2.0
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
+class RunsConfig:
+    action: str | None = None
+    run: str | None = None
+    filter: str | None = None
+    folder: str | None = None
+    tags: str | None = None
+    note: str | None = None
+    name: str | None = None
+    older_than: str | None = None
+    yes: bool = False
+    json: bool = False
+
+
+@dataclass
+class ExportConfig:
+    run: str = "latest"
+    checkpoint: str = "best"
+    format: str = "onnx"
+    output: str | None = None
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class BenchConfig:
     seconds: float = 40.0
     accelerator: str = "auto"
@@ -182,6 +231,9 @@ COMMANDS = {
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
     "visualize": VisualizeConfig,
+    "gradcheck": GradcheckConfig,
+    "runs": RunsConfig,
+    "export": ExportConfig,
     "bench": BenchConfig,
 }
 SWEEPERS = {"grid": GridConfig, "optuna": SearchConfig}

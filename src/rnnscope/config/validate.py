@@ -40,7 +40,7 @@ TEMPERATURES = 100  # samples at each look
 DEPTH = 8  # of nesting; the schema has three
 AT_LEAST_ONE = {
     "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
-    "monitor": ("scalars_every", "updates_every", "histograms_every", "samples_every", "lines_every"),
+    "monitor": ("scalars_every", "updates_every", "histograms_every", "activations_every", "samples_every", "lines_every"),
 }
 FLOAT32 = 1e-38, 1e38  # what training computes with holds no smaller or larger sizes
 MAY_BE_INFINITE = ("trainer.max_minutes", "trainer.checkpoint_minutes", "trainer.clip_norm", "trainer.clip_value")
@@ -161,6 +161,13 @@ def check_config(config: TrainConfig) -> None:
             raise UserError(f"trainer.{key}={value} must be above 0, or null for none")
     if not 0 <= trainer.state_reset <= 1:
         raise UserError(f"trainer.state_reset={trainer.state_reset} must lie in [0, 1]: it is a share of columns")
+    if not getattr(config.optimizer, "eps", 1) > 0:
+        raise UserError("optimizer.eps=0 must be above 0: a parameter without a gradient would be 0/0")
+    if (horizon := getattr(config.schedule, "horizon", None)) is not None and horizon < 1:
+        raise UserError(f"schedule.horizon={horizon} must be at least 1, or null for the end of the budget")
+    for key in ("momentum", "alpha"):
+        if not 0 <= (share := getattr(config.optimizer, key, 0)) < 1:
+            raise UserError(f"optimizer.{key}={share} must lie in [0, 1): it is the share that remains of what was before")
     if trainer.clip_norm is not None and trainer.clip_value is not None:
         raise UserError("trainer.clip_norm and trainer.clip_value are both set: set one of them to null")
     if trainer.max_steps is None and trainer.max_epochs is None and trainer.max_minutes is None:

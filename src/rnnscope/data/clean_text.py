@@ -8,7 +8,7 @@ and no text has to fit in memory:
 
 import hashlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
@@ -204,6 +204,15 @@ def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
             first = last + 1
     text.path.unlink()
     return writer.text(path, text.labeled, text.files)
+
+
+def rearranged(text: CleanText, spans: Iterable[tuple[int, int]], path: Path) -> CleanText:
+    """The pieces of a text between byte positions, in this order, as one document in `path`. The old file is removed."""
+    writer = _DocumentWriter("")
+    with HashingWriter(path, hashed=False) as file:
+        writer.write(file, (block for span in spans for block in text.blocks(*span)), new_split=True)
+    text.path.unlink()
+    return writer.text(path, {"train": 1}, text.files)
 
 
 def _document(text: CleanText, file: BinaryIO, last: int, tail: int, i: int) -> bytes:

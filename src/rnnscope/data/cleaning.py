@@ -185,7 +185,7 @@ def clean(text: str, keys: Mapping[str, Any]) -> str:
 def _compile(pattern: str) -> re.Pattern[str]:
     try:
         return re.compile(pattern, re.MULTILINE)
-    except re.error as error:
+    except (re.error, OverflowError, RecursionError) as error:
         raise UserError(f"dataset.remove={pattern!r} is not a regular expression ({error}): correct the pattern") from None
 
 

@@ -16,7 +16,9 @@ from rnnscope.data.lines import line_fed, split_lines
 from rnnscope.errors import UserError
 
 SAMPLE = 1 << 16  # characters from which the dialect is told
+SNIFFED = 1 << 12  # of them for Python's sniffer, whose time grows with their square
 DELIMITERS = (",", ";", "\t", "|")
+NOT_JSON = (ValueError, RecursionError)  # the second of what is nested too deeply
 SEP_LINE = re.compile(r'"?sep=(.)"?\r?\n')  # how Excel is told the delimiter
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")  # suffixes
 
@@ -61,7 +63,6 @@ class _Dialect:
     header: bool
 
     def rows(self, lines: "_Lines") -> Iterator[list[str]]:
-        csv.field_size_limit(sys.maxsize)
         for row in csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True):
             lines.open = False
             yield row
@@ -96,7 +97,7 @@ def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suff
     else:
         index = int(config.column) - 1 if config.column.isdecimal() else -1
         with suppress(csv.Error):
-            sniffed = csv.Sniffer().sniff(sample, "".join(DELIMITERS)).delimiter
+            sniffed = csv.Sniffer().sniff(sample[:SNIFFED], "".join(DELIMITERS)).delimiter
             candidates.sort(key=lambda candidate: candidate != sniffed)
         chosen = next((candidate for candidate in candidates if 0 <= index < len(rows[candidate])), None)
         if chosen is None:
@@ -108,9 +109,10 @@ def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suff
 
 
 def _first_row(sample: str, delimiter: str) -> list[str]:
-    for escape in (None, "\\"):
+    csv.field_size_limit(sys.maxsize)
+    for escape, strict in ((None, True), ("\\", True), (None, False)):  # the last for a row longer than the sample
         with suppress(csv.Error):
-            return next(csv.reader(split_lines([sample]), delimiter=delimiter, escapechar=escape, strict=True), [])
+            return next(csv.reader(split_lines([sample]), delimiter=delimiter, escapechar=escape, strict=strict), [])
     return []
 
 
@@ -185,9 +187,13 @@ class _Lines:
 
 def _is_json(sample: str) -> bool:
     """Whether the first line is an object of JSON."""
-    with suppress(ValueError):
-        return isinstance(json.loads(sample.lstrip().partition("\n")[0]), dict)
+    with suppress(*NOT_JSON):
+        return isinstance(_loads(sample.lstrip().partition("\n")[0]), dict)
     return False
+
+
+def _loads(line: str) -> Any:
+    return json.loads(line, parse_int=float)  # Python refuses whole numbers of thousands of digits, and none is a text
 
 
 def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counter[str]) -> Iterator[str]:
@@ -209,8 +215,8 @@ def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counte
 
 def _json_row(line: str, number: int, where: str) -> dict[str, Any]:
     try:
-        row = json.loads(line)
-    except ValueError as error:
+        row = _loads(line)
+    except NOT_JSON as error:
         raise UserError(f"{where}: not JSON at line {number} ({error}): give one object in each line") from None
     if not isinstance(row, dict):
         raise UserError(f'{where}: line {number} is not an object of JSON: give one in each line, such as {{"text": ...}}')

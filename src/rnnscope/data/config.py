@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-READER_VERSION = 2  # of a new run; a run that has none recorded has 1
+READER_VERSION = 3  # of a new run; a run that has none recorded has 1
 
 
 @dataclass
@@ -17,7 +17,12 @@ class CorpusConfig:
     val_sha256: str | None = None
     test_url: str | None = None
     test_sha256: str | None = None
+    inline: str | None = None
+    available_at: str | None = None
     packages: list[str] = field(default_factory=list)
+    copy_lag: int | None = None
+    copies: int = 20_000
+    copy_seed: int = 1
     include: list[str] = field(default_factory=list)
     exclude: list[str] = field(default_factory=list)
     column: str | None = None
@@ -35,6 +40,7 @@ class SplitConfig:
     train: float | None = 0.9
     val: float | None = 0.1
     test: float | None = 0.0
+    columns: int | None = None
 
 
 @dataclass
@@ -60,6 +66,7 @@ class DatasetConfig:
     normalise: str | None = None
     lower_case: bool = False
     windows: str = "stream"
+    window_step: int | None = None
     batch_size: int = 32
     sequence_length: int = 64
     val_batch_size: int = 16

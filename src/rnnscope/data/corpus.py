@@ -5,6 +5,7 @@ import glob
 import hashlib
 import importlib.util
 import os
+import re
 import sysconfig
 from collections import Counter
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from pathlib import Path
 
 from rnnscope.data.archives import MEMBER
 from rnnscope.data.config import CorpusConfig
+from rnnscope.data.copy_task import copy_task_file
 from rnnscope.data.download import Remote, local_file
 from rnnscope.data.pipes import PIPED
 from rnnscope.data.sources import Source, file_digest, members
@@ -34,8 +36,15 @@ class Corpus:
     def find(self) -> dict[str, list[Source]]:
         """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
         own = [split for split in ("val", "test") if getattr(self.config, f"{split}_path") is not None]
-        train = self._packages() if self.config.packages else self._files("")
-        return {"train": train, **{split: self._files(f"{split}_") for split in own}}
+        return {"train": self._train(), **{split: self._files(f"{split}_") for split in own}}
+
+    def _train(self) -> list[Source]:
+        if self.config.copy_lag is not None:
+            made = copy_task_file(self.config, self._cache_dir)
+            return [Source(made, made.name)]
+        if self.config.inline:
+            return self._inline()
+        return self._packages() if self.config.packages else self._files("")
 
     @property
     def divided(self) -> bool:
@@ -57,12 +66,23 @@ class Corpus:
             return itself or self._selected(found, [f"*/{member}"] if member else include, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
-            missing = "a link that leads nowhere" if root.is_symlink() else "no such file or folder"
+            special = "neither a file nor a folder" if root.exists() else "no such file or folder"
+            missing = "a link that leads nowhere" if root.is_symlink() else special
             if root.parent.name == PIPED:
                 missing += ", where what came through a pipe was kept"
-            raise UserError(f"{key}={path}: {missing}: give an existing file, folder or glob")
+            remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""
+            raise UserError(f"{key}={path}: {missing}: {remedy}give an existing file, folder or glob")
         found = [source for file, name in files for source in self._members(file, name)]
-        return self._selected(found, include, f"{key}={root}")
+        return self._selected(found, include, f"{key}={root}", fixed_part(path))
+
+    def _inline(self) -> list[Source]:
+        """The text that the config itself holds, as a file of the cache, which goes by its content."""
+        content = (self.config.inline or "").encode("utf-8", "surrogatepass")
+        path = self._cache_dir / "inline" / f"{hashlib.sha256(content).hexdigest()[:32]}.txt"
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+        return [Source(path, "inline")]
 
     def _members(self, path: Path, name: str) -> list[Source]:
         return members(path, name, self.config.reader_version, self.changes)
@@ -90,15 +110,15 @@ class Corpus:
                     self.changes["dangling links left out"] += 1
         return found
 
-    def _selected(self, sources: list[Source], include: list[str], where: str) -> list[Source]:
-        """The sources that `include` and exclude let through, in order."""
+    def _selected(self, sources: list[Source], include: list[str], where: str, root: str = "") -> list[Source]:
+        """The sources that `include` and exclude let through, in order; names may begin with `root`, which may move."""
         sources = [source for source in sources if self._chosen(source.name, include)]
         if not sources:
             raise UserError(
                 f"{where}: no file in it matches: include={include} exclude={self.config.exclude}"
                 " (hidden files are never taken): change dataset.corpus.include or exclude"
             )
-        return self._ordered(sources)
+        return self._ordered(sources, root)
 
     def _chosen(self, name: str, include: list[str]) -> bool:
         """Whether a file's relative name, or its last part, matches one of `include` and none of exclude.
@@ -113,9 +133,10 @@ class Corpus:
 
         return any(map(matches, include)) and not any(map(matches, self.config.exclude))
 
-    def _ordered(self, sources: list[Source]) -> list[Source]:
+    def _ordered(self, sources: list[Source], root: str = "") -> list[Source]:
         if self.config.shuffle:
-            return sorted(sources, key=lambda source: hashlib.sha256(source.name.encode()).hexdigest())
+            moving = root if self.config.reader_version > 2 else ""
+            return sorted(sources, key=lambda source: hashlib.sha256(source.name.removeprefix(moving).encode()).hexdigest())
         return sorted(sources, key=lambda source: source.name)
 
 
@@ -151,6 +172,11 @@ def _archive_and_member(path: str) -> tuple[str, str | None]:
     """`texts.zip/inner/*.txt` is an archive and a pattern for its members; anything else is a plain path."""
     found = None if os.path.lexists(path) else MEMBER.fullmatch(path)
     return (found[1], found[2]) if found else (path, None)
+
+
+def fixed_part(pattern: str) -> str:
+    """The folder of a glob that is the same for all its files, with the slash at its end."""
+    return re.split(r"[^/]*[*?\[]", os.path.expanduser(pattern))[0]
 
 
 def _globbed(pattern: str) -> list[tuple[Path, str]]:

@@ -12,6 +12,7 @@ import torch
 from rnnscope.data import report
 from rnnscope.data.batches import StreamWindows, Window, Windows
 from rnnscope.data.config import DatasetConfig
+from rnnscope.data.many_to_one import ManyToOneWindows, target_ids
 from rnnscope.data.pipes import keep_piped
 from rnnscope.data.prepare import PreparedText, check_dataset, prepare
 from rnnscope.data.sample_windows import Pools, SampleWindows, find_pools
@@ -61,6 +62,9 @@ class TextData(pl.LightningDataModule):
             text = prepare(self.config, self.cache_dir, self._frozen, self.say)
             if self.config.windows == "stream":
                 check_length(text.splits["train"].tokens, self.config.batch_size, self.config.sequence_length)
+            if self.config.windows == "many_to_one":
+                for split in [name for name, info in text.splits.items() if info.tokens]:
+                    self._many_to_one(text.stream(split), 1, None)  # which refuses a split without a target
             self._text = text
         return self
 
@@ -94,12 +98,23 @@ class TextData(pl.LightningDataModule):
         if self.config.windows == "stream":
             return self.text.report
         train = self.train_windows()
-        assert isinstance(train, SampleWindows)
-        return [*self.text.report, report.samples_line(train.samples, train.padding, train.long_samples)]
+        if isinstance(train, SampleWindows):
+            return [*self.text.report, report.samples_line(train.samples, train.padding, train.long_samples)]
+        return [*self.text.report, report.many_to_one_line(train.tokens_per_epoch, self.config.sequence_length, self.step)]
 
     def stream(self, split: str) -> np.ndarray:
         """The ids of a split with START in front: a read-only memory map, (ids,)."""
         return self.text.stream(split)
+
+    def targets(self, split: str) -> np.ndarray:
+        """The ids of a split that its windows ask for, START among them where `given` says so: a view of its stream."""
+        stream, config = self.stream(split), self.config
+        return target_ids(stream, config.sequence_length, self.step) if config.windows == "many_to_one" else stream[1:]
+
+    @property
+    def step(self) -> int:
+        """From the beginning of a window with one target to that of the next, in tokens."""
+        return self.config.window_step or self.config.sequence_length + 1
 
     @property
     def given(self) -> int | None:
@@ -150,10 +165,15 @@ class TextData(pl.LightningDataModule):
         length, start = self.config.sequence_length, self.vocabulary.start
         if self.config.windows == "stream":
             return StreamWindows(stream, batch_size, length, given=self.given, **share)
+        if self.config.windows == "many_to_one":
+            return self._many_to_one(stream, batch_size, seed, **share)
         whole = self.stream(split)
         if split not in self._pools:
             self._pools[split] = find_pools(whole, start)
         return SampleWindows(whole, batch_size, length, start, seed, self._pools[split], **share)
+
+    def _many_to_one(self, stream: np.ndarray, batch_size: int, seed: int | None, **share: Any) -> ManyToOneWindows:
+        return ManyToOneWindows(stream, batch_size, self.config.sequence_length, self.step, seed, **share)
 
 
 def check_length(tokens: int, batch_size: int, sequence_length: int) -> None:

@@ -21,7 +21,7 @@ from rnnscope.data.config import READER_VERSION, DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest
 from rnnscope.data.sources import ENCODING_ERRORS, Source, text_decoder
 from rnnscope.data.split_warnings import split_warnings
-from rnnscope.data.splits import Ranges, check_split, divide
+from rnnscope.data.splits import Ranges, check_split, divide, divide_columns
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
 from rnnscope.data.units import check_kind, units
 from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_counts
@@ -29,10 +29,17 @@ from rnnscope.errors import UserError
 from rnnscope.format import plain
 
 FORMAT = 1  # of the cache: with a new number all texts are encoded again
-NOT_IN_IDS = ("name", "windows", "batch_size", "sequence_length", "val_batch_size")  # keys that the ids do not depend on
+NOT_IN_IDS = (
+    "name",
+    "windows",
+    "window_step",
+    "batch_size",
+    "sequence_length",
+    "val_batch_size",
+)  # keys that the ids do not depend on
 CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # keys of the corpus that they depend on
 # keys of later that they depend on, each with the value that older runs had without it
-ADDED = {"delimiter": None, "header": True, "escape": None, "reader_version": 1, "encoding_errors": "strict"}
+ADDED = {"delimiter": None, "header": True, "escape": None, "reader_version": 1, "encoding_errors": "strict", "columns": None}
 LIBRARIES = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}  # by level and start_end
 
 
@@ -43,18 +50,25 @@ def check_dataset(config: DatasetConfig) -> None:
     if config.level == "word" and config.words == "penn" and config.start_end not in ("sentence", "line"):
         raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
     check_split(vars(config.split))
+    columns = config.split.columns
+    if columns is not None and (columns < 1 or config.start_end or config.corpus.val_path or config.corpus.test_path):
+        raise UserError(
+            f"dataset.split.columns={columns} must be at least 1, for one text without start_end, val_path or test_path"
+        )
     text_decoder(config.encoding)
     if config.encoding_errors not in ENCODING_ERRORS:
         raise UserError(f"dataset.encoding_errors={config.encoding_errors}: use {', '.join(ENCODING_ERRORS)}")
     check_delimiter(config.corpus)
-    if config.corpus.reader_version not in (1, READER_VERSION):
-        raise UserError(
-            f"dataset.corpus.reader_version={config.corpus.reader_version}: use {READER_VERSION}; older runs have 1"
-        )
+    if not 1 <= (version := config.corpus.reader_version) <= READER_VERSION:
+        raise UserError(f"dataset.corpus.reader_version={version}: use {READER_VERSION}; older runs have 1 or more")
     Cleaner(config)
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
             raise UserError(f"dataset.{key}={getattr(config, key)}: must be at least 1")
+    if config.window_step is not None and (config.window_step < 1 or config.windows != "many_to_one"):
+        raise UserError(
+            f"dataset.window_step={config.window_step}: must be at least 1, and is for dataset.windows=many_to_one only"
+        )
     if config.unk_in_text:
         _check_unk_in_text(config)
 
@@ -113,7 +127,7 @@ def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> st
     used = [name for key in (config.level, config.start_end) for name in LIBRARIES.get(key or "", ())]
     data = {key: value for key, value in asdict(config).items() if key not in NOT_IN_IDS}
     data["corpus"] = {key: value for key, value in data["corpus"].items() if key in (*CORPUS_IN_IDS, *ADDED)}
-    for keys in (data, data["corpus"]):
+    for keys in (data, data["corpus"], data["split"]):
         for key in [key for key in keys if key in ADDED and keys[key] == ADDED[key]]:
             del keys[key]
     data["vocabulary"] = vocabulary.to_json() if vocabulary else None
@@ -131,7 +145,10 @@ def _encode(
     if config.corpus.shuffle and len(text.ends) > text.files:
         text = shuffled(text, config.corpus.separator if kind is None else "", folder / "shuffled")
         return_freed_memory()  # three numbers for each of what may be millions of documents
-    ranges = divide(text, vars(config.split), divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
+    if config.split.columns is not None:
+        text, ranges = divide_columns(text, config.split, folder / "columns")
+    else:
+        ranges = divide(text, vars(config.split), divided=corpus.divided, lines=kind in ("line", "paragraph", "sentence"))
     counts = None if frozen or config.level == "byte" else _count(text, ranges["train"], config)
     each = counts if frozen or config.level == "char" else _tally(text, ranges["train"], DatasetConfig(level="char"))
     characters = None if each is None else len(each)

@@ -104,6 +104,11 @@ def samples_line(samples: int, padding: float, long: int) -> str:
     return f"samples: {samples:,} in train, {padding:.1%} padding, {long:,} longer than sequence_length take several windows"
 
 
+def many_to_one_line(targets: int, length: int, step: int) -> str:
+    """How many tokens of train are targets."""
+    return f"windows: {targets:,} of {length} tokens in train, one every {plural(step, 'token')}, each with one target"
+
+
 def example_line(text: str, vocabulary: Vocabulary) -> str:
     """The beginning of a text before and after encoding."""
     shown = text[:SHOWN]

@@ -109,7 +109,7 @@ def text_decoder(encoding: str, errors: str = "strict") -> codecs.IncrementalDec
     try:
         "".encode(encoding)  # refuses codecs that are not between bytes and text
         return codecs.getincrementaldecoder(encoding)(errors)
-    except LookupError:
+    except (LookupError, UnicodeError):  # the second of `undefined`
         known = "utf-8, utf-16, cp1252, shift_jis, ..."
         raise UserError(f"dataset.encoding={encoding} is not a text encoding that Python knows: use {known}") from None
 

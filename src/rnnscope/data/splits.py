@@ -1,11 +1,13 @@
 """Where a text is divided into train, val and test."""
 
 from collections.abc import Mapping
-from itertools import accumulate, pairwise
+from itertools import accumulate, chain, pairwise
+from pathlib import Path
 
 import numpy as np
 
-from rnnscope.data.clean_text import CleanText
+from rnnscope.data.clean_text import CleanText, rearranged
+from rnnscope.data.config import SplitConfig
 from rnnscope.data.corpus import SPLITS
 from rnnscope.errors import UserError
 from rnnscope.format import plural
@@ -56,6 +58,32 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
                 f"{plural(len(text.ends), 'document')}: change dataset.split or give a longer text"
             )
     return ranges
+
+
+def divide_columns(text: CleanText, split: SplitConfig, path: Path) -> tuple[CleanText, Ranges]:
+    """The text in another order, in `path`, and the byte range of each split in it: first what trains of every column.
+
+        text    | train  val | train  val | train  val |      becomes      | train train train | val val val |
+
+    Columns are `split.columns` equal parts, the longer ones first, of which each split has the same share: `StreamWindows`
+    with as many columns then cuts each of them where it was cut here. Errors: `UserError` for a split in bytes, and for a
+    part without a character.
+    """
+    columns, shown = split.columns or 1, f"dataset.split.columns={split.columns}"
+    if check_split(vars(split)):
+        raise UserError(f"{shown}: give train, val and test as fractions")
+    short, longer = divmod(text.characters, columns)
+    ends = [round(sum(getattr(split, name) or 0.0 for name in SPLITS[:count]), 9) for count in (1, 2)]
+    inner = [int(end * short) for end in ends if end < 1]  # cuts of every column; the last part is one longer in some
+    if min(np.diff([0, *inner, short])) < 1:
+        raise UserError(f"{shown}: a column of {short} characters leaves a split without any: use fewer columns")
+    starts = [at * short + min(at, longer) for at in range(columns + 1)]
+    cuts = [[start, *(start + cut for cut in inner), end] for start, end in pairwise(starts)]
+    places = [[text.byte_of_character(cut) for cut in column] for column in cuts]
+    spans = [[(column[part], column[part + 1]) for column in places] for part in range(len(inner) + 1)]
+    found, sizes = rearranged(text, chain(*spans), path), [sum(end - start for start, end in part) for part in spans]
+    edges = [*accumulate(sizes, initial=0), *[found.ends[-1]] * (len(SPLITS) - len(sizes))]
+    return found, dict(zip(SPLITS, ((int(start), int(end)) for start, end in pairwise(edges)), strict=True))
 
 
 def _wanted(text: CleanText, split: Mapping[str, float | None]) -> tuple[int, int, bool]:

@@ -10,6 +10,7 @@ from rnnscope.data.cleaning import BLOCK, cut_blocks, slices
 from rnnscope.errors import UserError
 
 KINDS = ("document", "paragraph", "line", "sentence")
+WINDOWS = ("stream", "samples", "many_to_one")
 BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
@@ -29,8 +30,10 @@ def check_kind(start_end: str | None, level: str, windows: str) -> None:
         raise UserError(
             f"dataset.start_end={start_end}: level=byte has no START and END: set dataset.start_end=null or dataset.level=char"
         )
-    if windows not in ("stream", "samples"):
-        raise UserError(f"dataset.windows={windows}: use stream or samples")
+    if windows not in WINDOWS:
+        raise UserError(f"dataset.windows={windows}: use one of {', '.join(WINDOWS)}")
+    if windows == "many_to_one" and start_end is not None:
+        raise UserError(f"dataset.windows=many_to_one cuts anywhere: set dataset.start_end=null instead of {start_end}")
     if windows == "samples" and start_end is None:
         raise UserError(f"dataset.windows=samples needs START and END: set dataset.start_end to one of {', '.join(KINDS)}")
 

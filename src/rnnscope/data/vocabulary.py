@@ -91,7 +91,7 @@ class Vocabulary:
         decoder = self.decoder(specials=specials)
         return "".join([decoder.feed(int(id)) for id in ids]) + decoder.finish()
 
-    def decoder(self, *, specials: bool = False) -> "ByteDecoder | TokenDecoder":
+    def decoder(self, *, specials: bool = False) -> "Decoder":
         """An object that turns ids into text one at a time: `feed(id)` for each, `finish()` at the end."""
         return ByteDecoder() if self.level == "byte" else TokenDecoder(self, specials)
 
@@ -141,6 +141,9 @@ class TokenDecoder:
 
     def finish(self) -> str:
         return ""
+
+
+Decoder = ByteDecoder | TokenDecoder
 
 
 def token_counts(level: str, words: str = "lossless", unk: str | None = None) -> CharacterCounts | WordCounts:

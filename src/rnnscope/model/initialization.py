@@ -7,7 +7,7 @@ from torch import nn
 
 from rnnscope.model.cells.cell import Cell
 
-INITS = ("torch", "xavier", "uniform", "normal")
+INITS = ("torch", "xavier", "uniform", "normal", "fan_in")
 
 
 @torch.no_grad()
@@ -21,7 +21,7 @@ def initialize_layer(layer: nn.Module, cell: Cell, init: str, scale: float, forg
         if init != "torch" and name.startswith("bias"):
             nn.init.zeros_(parameter)
         elif init != "torch":
-            for gate in parameter.chunk(cell.gates):  # each gate is a matrix of its own
+            for gate in parameter.split(layer.hidden_size):  # each gate is a matrix of its own; peepholes lie below them
                 initialize_matrix(gate, init, scale)
     bias = dict(layer.named_parameters()).get("bias_ih_l0")
     if cell.forget_gate is not None and bias is not None and forget_bias:
@@ -30,7 +30,7 @@ def initialize_layer(layer: nn.Module, cell: Cell, init: str, scale: float, forg
 
 @torch.no_grad()
 def initialize_matrix(matrix: torch.Tensor, init: str, scale: float) -> None:
-    """Fill a weight matrix in place: `torch` is uniform(+-1/sqrt(columns)), `uniform` and `normal` use `scale`."""
+    """Fill a weight matrix in place: `torch`, `fan_in`: uniform(+-1/sqrt(columns)); `uniform`, `normal` use `scale`."""
     if init == "xavier":
         nn.init.xavier_uniform_(matrix)  # Glorot & Bengio 2010
     elif init == "uniform":

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from rnnscope.errors import UserError
 from rnnscope.model.cells.registry import find_cell
+from rnnscope.model.cells.sequence import HandWritten
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
@@ -56,7 +57,9 @@ class LanguageModel(nn.Module):
     def _initialize(self, config: ModelConfig) -> None:
         init, scale = config.init, config.init_scale
         if self.embedding is not None and (init != "torch" or config.tied_weights):
-            initialize_matrix(self.embedding.weight, init, scale)  # torch's own N(0, 1) would drown a tied head
+            weight = self.embedding.weight  # (V, features)
+            one_hot = init == "fan_in" and not config.tied_weights  # an embedding is a layer over a one-hot of V inputs
+            initialize_matrix(weight.t() if one_hot else weight, init, scale)  # torch's own N(0, 1) would drown a tied head
         for layer in self.cells:
             initialize_layer(layer, self.cell, init, scale, config.forget_bias)
         if init != "torch":
@@ -103,6 +106,12 @@ class LanguageModel(nn.Module):
 
     def _drop(self, hidden: Tensor, share: float) -> Tensor:
         return drop(hidden, share) if share and self.training else hidden  # a share of 0 would still copy it all
+
+    def use_torch_kernels(self) -> None:
+        """Compute every layer as torch does, on a CPU too: so runs of older versions began."""
+        for layer in self.cells:
+            if isinstance(layer, HandWritten):
+                layer.torch_kernels = True
 
     def parameter_count(self) -> int:
         """Return the number of trained values; a tied matrix counts once."""

@@ -116,7 +116,9 @@ def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, ch
     was_training = model.training
     model.eval()
     scorer = Scorer(model, precision)
-    for window in windows:
-        scorer.add(window)
-    model.train(was_training)
+    try:
+        for window in windows:
+            scorer.add(window)
+    finally:
+        model.train(was_training)
     return scorer.score(characters)

@@ -84,7 +84,7 @@ class Layer:
         named = dict(layer.named_parameters())
         self._weight = named["weight_ih_l0"]
         self.recurrent = named["weight_hh_l0"].t().contiguous()
-        zero = self.recurrent.new_zeros(self.recurrent.shape[1])
+        zero = self._weight.new_zeros(len(self._weight))
         self.bias, self.recurrent_bias = named.get("bias_ih_l0", zero), named.get("bias_hh_l0", zero)
         if cell.adds_biases:
             self.bias = self.bias + self.recurrent_bias

@@ -7,9 +7,11 @@ then takes them one after the other, with the cell's own step. Nothing is droppe
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from rnnscope.model.language_model import LanguageModel, State
+from rnnscope.model.scoring import IGNORE
 from rnnscope.model.stepping import Layer, flat
 
 Parts = list[tuple[Tensor, ...]]  # a state as steps have it: the parts of each layer, (batch, hidden_size)
@@ -49,9 +51,10 @@ class Tracer:
 
     def start(self, state: State | None, count: int) -> Parts:
         """Return what `model.forward` returned as the state of `count` columns, as parts; None is zero."""
+        weight = self.model.head.weight
         if state is not None:
-            return [flat(part, count) for part in state]
-        zero = self.model.head.weight.new_zeros(count, self.model.hidden_size)
+            return [tuple(part.to(weight.dtype) for part in flat(layer, count)) for layer in state]  # bf16 kernels leave bf16
+        zero = weight.new_zeros(count, self.model.hidden_size)
         return [(zero,) * self.model.cell.state_parts for _ in self._layers]
 
     def trace(self, tokens: Tensor, state: Parts) -> Trace:
@@ -91,9 +94,11 @@ def gradient_through_time(model: LanguageModel, tokens: Tensor, targets: Tensor,
     """
     with torch.enable_grad():
         tracer = Tracer(model)
-        found = tracer.trace(tokens, tracer.start(state, tokens.shape[1]))
-        loss = torch.nn.functional.cross_entropy(model.head(found.output[-1]), targets[-1])
-        hidden = [values["hidden"] for layer in found.layers for values in layer]
-        gradients = torch.autograd.grad(loss, hidden)
-    norms = torch.stack(gradients).view(len(found.layers), len(tokens), -1).norm(dim=(0, 2))
-    return norms.flip(0)
+        return gradient_by_lag(model, tracer.trace(tokens, tracer.start(state, tokens.shape[1])), targets[-1])
+
+
+def gradient_by_lag(model: LanguageModel, found: Trace, targets: Tensor) -> Tensor:
+    """Do as `gradient_through_time` for a trace that has its gradients; `targets` (batch,) are those of the last token."""
+    loss = F.cross_entropy(model.head(found.output[-1]), targets, ignore_index=IGNORE)
+    gradients = torch.autograd.grad(loss, [values["hidden"] for layer in found.layers for values in layer])
+    return torch.stack(gradients).view(len(found.layers), len(found.output), -1).norm(dim=(0, 2)).flip(0)

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from rnnscope.training.callback import Callback
+from rnnscope.interrupts import ends
+from rnnscope.training.callback import Callback, Cut
 from rnnscope.training.task import LanguageModelTask
 
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1") if hasattr(signal, name)]
@@ -55,8 +56,17 @@ class Budget(Callback):
             raise KeyboardInterrupt
         self.signal = signal.Signals(number).name
         before = self._handlers.get(number)
-        if callable(before) and before is not signal.default_int_handler:
+        if callable(before) and not ends(before):
             before(number, frame)
+
+    def check(self) -> None:
+        """Break off what may take long, where a signal came.
+
+        Raises:
+            Cut: then.
+        """
+        if self.signal is not None:
+            raise Cut
 
     def after_step(self, task: LanguageModelTask) -> None:
         self.signal = self.signal or self.asked()

@@ -1,5 +1,7 @@
 """What each chart means and what its healthy range is: the text that TensorBoard shows with it."""
 
+import re
+
 CHARTS = {
     "train/loss": "Nats per token, averaged since the last point. It starts near ln(vocabulary size) and falls fast, then "
     "slowly. If it rises or jumps, lower optimizer.lr.",
@@ -22,16 +24,40 @@ CHARTS = {
     "throughput/tokens_per_second": "Training tokens per second since the last point, including callbacks.",
     "throughput/seconds": "Seconds of training since the run began, without the pauses between sessions.",
     "throughput/memory_gigabytes": "Peak memory in GB, of the GPU if there is one, else of the process.",
+    "update_size/<parameter>": "log10 of RMS(update) / RMS(parameter) of this step. About -3 is healthy. Above -2 the steps "
+    "are too large; below -4 hardly anything is learned. Biases start near zero, so their values are higher at first.",
+    "activations/<layer>/mean": "Mean of what a layer writes, over its units and the tokens of up to 8 columns. Near 0 is "
+    "healthy. Beyond 0.3 either way, most units have settled on one side.",
+    "activations/<layer>/spread": "Standard deviation of what a layer writes. 0.1 to 0.7 is healthy. Near 0 the layer says the "
+    "same about every token; near 1 its units are saturated.",
+    "activations/<layer>/state_size": "Root mean square of the state, with the cell where there is one. 0.1 to 2 is healthy. "
+    "If it grows without end in an LSTM, its cells add up and never forget: lower optimizer.lr or set trainer.state_reset.",
+    "gates/<layer>/<gate>_mean": "How much a gate lets through on average, from 0 to 1. The forget gate of an LSTM, and the "
+    "update gate of a GRU, is the share of a memory that is kept at each token: at 0.9 it lasts for about 10 tokens, at 0.99 "
+    "for about 100. For these, 0.5 to 0.95 is healthy.",
+    "gates/<layer>/<gate>_saturated": "Share of a gate's values below 0.1 or above 0.9. It starts near 0. Up to 0.6 is healthy "
+    "in a trained network, whose gates have found something to do. Above 0.9 the gate is stuck: hardly any gradient moves it.",
+    "gradient_through_time/lag_<k>": "How far back the loss reaches: log10 of the norm of dL/dh, the gradient of the last "
+    "token's loss at the hidden states k tokens earlier, as a ratio of that at lag 0. A slow fall is healthy, from -1 at lag 8 "
+    "to -3 at lag 64, say. Below -4 at lag 8 the gradient vanishes, and nothing that far back is learned. Above 0 at long "
+    "lags it explodes: set trainer.clip_norm.",
 }
-UPDATE_SIZE = (
-    "log10 of RMS(update) / RMS(parameter) of this step. About -3 is healthy. Above -2 the steps are too large; below -4 "
-    "hardly anything is learned. Biases start near zero, so their values are higher at first."
-)
+CARD = "charts"  # the tag of the text that explains all charts
 
 
 def meaning(tag: str) -> str:
-    """Return the description of a tag; every `update_size/<parameter>` shares one."""
-    return CHARTS.get(tag, UPDATE_SIZE if tag.startswith("update_size/") else "")
+    """Return the description of a tag; all tags of a pattern, such as `update_size/<parameter>`, share one."""
+    return next((text for pattern, text in CHARTS.items() if _fits(pattern, tag)), "")
+
+
+def _fits(pattern: str, tag: str) -> bool:
+    return re.fullmatch(re.sub("<[a-z]+>", "[^/]+", re.escape(pattern)), tag) is not None
+
+
+def card() -> str:
+    """Return the Markdown that explains every chart, one a row."""
+    rows = [f"|`{tag}`|{text}|" for tag, text in CHARTS.items()]
+    return "\n".join(["|chart|what it shows, and what is healthy|", "|---|---|", *rows])
 
 
 def layout() -> dict[str, dict[str, list]]:
@@ -45,5 +71,10 @@ def layout() -> dict[str, dict[str, list]]:
         "update sizes (log10; about -3 is healthy)": {
             "all parameters together": ["Multiline", ["update_size/all"]],
             "each parameter": ["Multiline", ["update_size/.*"]],
+        },
+        "inside": {
+            "spread of activations": ["Multiline", ["activations/.*/spread"]],
+            "share of saturated gates": ["Multiline", ["gates/.*_saturated"]],
+            "gradient through time (log10, by lag)": ["Multiline", ["gradient_through_time/.*"]],
         },
     }

@@ -11,6 +11,7 @@ class MonitorConfig:
     scalars_every: int = 10
     updates_every: int = 50
     histograms_every: int = 50
+    activations_every: int = 300
     lines_every: int = 100
     samples_every: int | None = None
     sample_prompt: str = ""

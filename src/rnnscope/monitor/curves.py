@@ -9,6 +9,19 @@ from rnnscope.monitor.recorder import Recorder
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
+FAR = 0.05  # from ln V, as a share of it
+
+
+def first_loss_line(loss: float, vocabulary_size: int) -> str | None:
+    """Return what to say of the loss of a fresh model's first step that is far from ln V, which all tokens alike would have."""
+    guessing = math.log(vocabulary_size)
+    if abs(loss - guessing) <= FAR * guessing:
+        return None
+    return (
+        f"note: the first loss is {loss:.4f}, {loss / guessing - 1:+.0%} from the {guessing:.4f} of guessing blindly,"
+        f" ln({vocabulary_size}): the initial weights prefer some tokens (model.init, model.init_scale)"
+    )
+
 
 class TrainingCurves(Callback):
     """Every `every` steps: means over all steps since the last point; accuracy and norm of the step itself.

@@ -2,7 +2,7 @@
 
 import math
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.training.callback import Callback
@@ -43,5 +43,16 @@ def look(task: LanguageModelTask, loss: float | None, norm: Tensor | float | Non
 
 
 def stop_diverged(task: LanguageModelTask, what: str) -> None:
-    """End the run as diverged."""
-    task.diverged, task.ending = what, True
+    """End the run as diverged, saying which parameters are lost."""
+    task.diverged, task.ending = f"{what}, {lost_parameters(task.model)}", True
+
+
+def lost_parameters(model: nn.Module) -> str:
+    """Return the first of a model's parameters, in its own order, that is not finite; where all are, the largest."""
+    values = dict(model.named_parameters())
+    lost = [name for name, value in values.items() if not value.isfinite().all()]
+    if not lost:
+        sizes = {name: float(value.detach().abs().max()) for name, value in values.items()}
+        largest = max(sizes, key=lambda name: sizes[name])
+        return f"though all parameters are finite: the largest value is {sizes[largest]:.3g}, in {largest}"
+    return f"{lost[0]} is the first of {len(lost)} parameters (of {len(values)}) that are not finite"

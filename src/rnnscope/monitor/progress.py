@@ -9,6 +9,9 @@ from rnnscope.monitor.throughput import Throughput
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
+TIMED = 10, 50  # steps between which the speed of the rest is measured: the first ones are slower
+WORTH_SAYING = 30.0  # seconds that a run takes
+
 
 class Console(Protocol):
     """Where lines go, and a bar that only a terminal shows."""
@@ -32,12 +35,27 @@ class Progress(Callback):
 
     def start(self, task: LanguageModelTask) -> None:
         self._first_step, self._first_seconds = task.step, self.throughput.seconds
+        self._timed: tuple[int, float] | None = None  # a step and when it was done, to measure the speed from
+        self._forecast = self.total_steps is None  # whether nothing is left to say of how long the run will take
 
     def after_step(self, task: LanguageModelTask) -> None:
+        if not self._forecast:
+            self._time_steps(task.step, self.total_steps or 0)
         if task.step % self.lines_every == 0 or "val/loss" in self.recorder.row or task.ending:
             self.console.say(self._line(task))
         if task.step % self.every == 0 or task.ending:
             self.console.bar(task.step, self.total_steps, self._numbers(task))
+
+    def _time_steps(self, step: int, total: int) -> None:
+        """Say how long the run will take, once a few steps have shown it."""
+        done, seconds = step - self._first_step, self.throughput.seconds
+        if self._timed is None and done >= TIMED[0]:
+            self._timed = step, seconds
+        elif self._timed and done >= TIMED[1]:
+            self._forecast = True
+            left = (seconds - self._timed[1]) / (step - self._timed[0]) * (total - step)
+            if left > WORTH_SAYING:
+                self.console.say(f"at this speed the run takes {clock(seconds + left)}; {clock(left)} are left")
 
     def _line(self, task: LanguageModelTask) -> str:
         total = "" if self.total_steps is None else f"/{self.total_steps}"

@@ -100,9 +100,7 @@ class Recorder(Callback):
             self._write(self._rows.popleft())
 
     def _write(self, row: Row) -> None:
-        values = dict(row.values)
-        for reading, finish in row.readings:
-            values |= finish(reading.numbers())
+        values = found_values(row.values, row.readings)
         if values:
             self.metrics.append({"step": row.step, "epoch": row.epoch, "tokens": row.tokens, **values})
         if row.clock:
@@ -112,10 +110,20 @@ class Recorder(Callback):
         self.latest |= self.row
 
     def state(self) -> dict[str, Any]:
-        return {"latest": dict(self.latest)}
+        pending = found_values(self.values, self._readings)  # none, unless a callback broke off in this step
+        return {"latest": dict(self.latest)} | ({"pending": pending} if pending else {})
 
     def restore(self, state: SavedState) -> None:
         self.latest = state.numbers("latest")
+        self.values = state.numbers("pending") if state.has("pending") else {}
+
+
+def found_values(values: dict[str, float], readings: list[tuple[Reading, Finish]]) -> dict[str, float]:
+    """Return `values` and what the readings say, once the device has told it."""
+    found = dict(values)
+    for reading, finish in readings:
+        found |= finish(reading.numbers())
+    return found
 
 
 def metric_columns(parameters: list[str], words: bool) -> list[str]:

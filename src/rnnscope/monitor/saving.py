@@ -43,10 +43,11 @@ class Saving(Callback):
     def after_step(self, task: LanguageModelTask) -> None:
         if task.diverged:  # the weights may be lost already: the last checkpoint is worth more than this one
             return
+        is_best = self.validation.best_step == task.step
         kept = task.step if self.keep_every and task.step % self.keep_every == 0 else None
-        if task.step % self.every == 0 or task.ending or self.validation.is_best or kept is not None or self._overdue(task):
+        if task.step % self.every == 0 or task.ending or is_best or kept is not None or self._overdue(task):
             self.recorder.settle()  # a checkpoint counts on what was written before it
-            self.save(self.validation.is_best, kept)
+            self.save(is_best, kept)
             self._saved = time.monotonic()
 
     def _overdue(self, task: LanguageModelTask) -> bool:

@@ -1,6 +1,7 @@
 """Writing TensorBoard events: all scalars of a step as one event, each chart with its meaning, text that stays verbatim."""
 
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor
 from torch.utils.tensorboard.summary import custom_scalars, histogram_raw, hparams
 from torch.utils.tensorboard.summary import text as text_summary
 
-from rnnscope.monitor.chart_descriptions import layout, meaning
+from rnnscope.monitor.chart_descriptions import CARD, card, layout, meaning
 from rnnscope.monitor.event_file import EventFile
 
 BINS = 30  # as many as TensorBoard draws
@@ -32,6 +33,7 @@ class TensorBoardWriter:
         self._described: set[str] = set()
         if not first_step:
             self._events.append(custom_scalars(layout()))
+            self._events.append(text_summary(CARD, card()))
 
     def scalars(self, step: int, values: dict[str, float]) -> None:
         """Write all `values` of a step."""
@@ -62,9 +64,19 @@ class TensorBoardWriter:
                 found.MergeFrom(histogram(tag, flat, low, high))
         self._events.append(found, step)
 
-    def hparams(self, values: dict[str, bool | str | float | int], metrics: list[str]) -> None:
-        """Fill the HParams tab: the same flat keys in every run, and the tags whose last value it lists."""
+    def hparams(self, values: dict[str, bool | str | float | int], metrics: list[str], swept: Collection[str] = ()) -> None:
+        """Fill the HParams tab: the same flat keys in every run, and the tags whose last value it lists.
+
+        Of the keys it shows five at first, those that differ in front: a sweep's own, or all of a section that it varies.
+        """
+        from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[attr-defined]
+
         experiment, start, _ = hparams(values, dict.fromkeys(metrics, 0.0))  # the third is the end, a success already
+        plugin = experiment.value[0].metadata.plugin_data
+        content = HParamsPluginData.FromString(plugin.content)
+        for info in content.experiment.hparam_infos:
+            info.differs = info.name in swept or info.name.partition(".")[0] in swept
+        plugin.content = content.SerializeToString()
         self._events.append(experiment)
         self._events.append(start)
 

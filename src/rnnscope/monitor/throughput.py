@@ -34,7 +34,7 @@ class Throughput(Callback):
         return self._earlier + time.perf_counter() - self._started
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if task.step % self.every:
+        if task.step % self.every or task.tokens_seen == self._last_tokens:  # as in the step that a run goes on from
             return
         now = time.perf_counter()
         speed = (task.tokens_seen - self._last_tokens) / (now - self._last_time)

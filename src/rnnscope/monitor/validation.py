@@ -43,15 +43,14 @@ class Validation(Callback):
 
     def __post_init__(self) -> None:
         self.best, self.best_step, self.bad_looks = math.inf, 0, 0
-        self.is_best = self.stopped_early = False
+        self.stopped_early = False
         self.reason: str | None = None
 
     def after_step(self, task: LanguageModelTask) -> None:
-        self.is_best = False
         if not due(task, self.every):
             return
         if self.score is None:
-            self.is_best, self.best_step = True, task.step
+            self.best_step = task.step
             self._observe(task)
             return
         score = self.score(task)
@@ -79,9 +78,9 @@ class Validation(Callback):
         self.recorder.values |= values
 
     def _compare(self, loss: float, step: int) -> None:
-        self.is_best = loss < self.best
-        self.bad_looks = 0 if self.is_best else self.bad_looks + 1
-        if self.is_best:
+        better = loss < self.best
+        self.bad_looks = 0 if better else self.bad_looks + 1
+        if better:
             self.best, self.best_step = loss, step
         bits = self.best / math.log(2) * self.tokens_per_character
         self.recorder.values |= {"best/loss": self.best, "best/bits_per_character": bits}

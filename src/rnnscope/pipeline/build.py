@@ -83,6 +83,8 @@ def assemble(config: TrainConfig, say: Callable[[str], None], options: RunOption
     options = options or RunOptions()
     extensions = Extensions(options.extensions) if options.extensions.in_lightning else None
     hardware = find_hardware(config, options.recorded.resolved, say)
+    if extensions:
+        extensions.check(hardware.device)
     start = None if options.from_checkpoint else starting_run(config)
     data = make_data(config, options, start, say)
     model, initial = make_model(config, options, start, data, hardware)
@@ -167,6 +169,8 @@ def make_model(
     model, initial = build_model(config.model, len(data.vocabulary)), options.recorded.initial
     if start is not None:
         initial = copy_weights(model, start, initial)
+    if hardware.torch_kernels:
+        model.use_torch_kernels()
     if hardware.processes.rank:
         seed_all(seed_of_process(config.seed, hardware.processes.rank))  # the same weights, but dropout of its own
     try:
@@ -181,7 +185,7 @@ def make_task(
 ) -> LanguageModelTask:
     """Return what takes the steps: optimizer, schedule, clipping, resets, and the exchange with other processes."""
     trainer, processes = config.trainer, hardware.processes
-    optimizer = make_optimizer(model.parameters(), **asdict(config.optimizer), capturable=hardware.step_version > 1)
+    optimizer = make_optimizer(model.parameters(), **asdict(config.optimizer), capturable=hardware.capturable)
     schedule = make_schedule(lr=config.optimizer.lr, total_steps=horizon, **asdict(config.schedule))
     place = processes.rank, processes.world_size
     collectives = Collectives(*place) if processes.together else None

@@ -5,8 +5,10 @@ from dataclasses import replace
 from typing import Any
 
 from rnnscope.model.scoring import Score, evaluate
+from rnnscope.monitor.activations import Activations
 from rnnscope.monitor.budget import Budget
-from rnnscope.monitor.curves import TrainingCurves
+from rnnscope.monitor.busy_machine import BusyMachine
+from rnnscope.monitor.curves import TrainingCurves, first_loss_line
 from rnnscope.monitor.divergence import Divergence
 from rnnscope.monitor.progress import Progress
 from rnnscope.monitor.recorder import Recorder
@@ -48,7 +50,8 @@ class TrainingCallbacks(CallbackList):
         recorder = self.recorder = Recorder(writers.metrics, writers.timings, writers.board)
         throughput = self.throughput = Throughput(recorder, scalars)
         self.budget = make_budget(training, lambda: throughput.seconds)
-        self.validation = make_validation(training, recorder)
+        check = self.budget.check if may_break_off(training) else lambda: None
+        self.validation = make_validation(training, recorder, check)
         saved = trainer.checkpoint_every, trainer.checkpoint_minutes, trainer.keep_every
         collectives = training.task.collectives
         self.points = synchronization_points(training) if collectives else None
@@ -56,19 +59,28 @@ class TrainingCallbacks(CallbackList):
             Divergence(recorder, scalars, [trainer.val_every, trainer.checkpoint_every]),
             TrainingCurves(recorder, scalars, training.tokens_per_character("train")),
             UpdateSizes(recorder, monitor.updates_every, monitor.histograms_every),
+            Activations(writers.board, monitor.activations_every),
             self.validation,
             throughput,
             recorder,
             Progress(console, recorder, throughput, scalars, lines, total),
-            make_sample_writer(training, writers, console),
+            BusyMachine(console.say, scalars, training.hardware.threads),
+            make_sample_writer(training, writers, console, check),
             Saving(recorder, self.validation, *saved, begin, save, agreement(training)),
         ]
         if collectives and collectives.rank:
             callbacks = [callback for callback in callbacks if isinstance(callback, IN_EVERY_PROCESS)]
         every = [trainer.val_every, trainer.checkpoint_every, trainer.keep_every, scalars, lines]
-        every += [monitor.updates_every, monitor.histograms_every, monitor.samples_every]
+        every += [monitor.updates_every, monitor.histograms_every, monitor.activations_every, monitor.samples_every]
         super().__init__(self.budget, callbacks, list(filter(None, every)))
-        self.training = training
+        self.training, self.console = training, console
+
+    def after_step(self, task: LanguageModelTask) -> None:
+        if task.step == 1 and task.collectives is None and self.training.config.init_from is None:
+            line = first_loss_line(task.sums.nats / task.sums.tokens, task.model.vocabulary_size)
+            if line:
+                self.console.say(line)
+        super().after_step(task)
 
     def before_step(self, task: LanguageModelTask) -> None:
         if self.points:
@@ -82,10 +94,15 @@ class TrainingCallbacks(CallbackList):
         return {"step": step, "total": self.training.total_steps, "seconds": seconds, **losses}
 
 
-def make_validation(training: Training, recorder: Recorder) -> Validation:
-    """Return the callback that validates, and ends the run where that no longer improves."""
+def may_break_off(training: Training) -> bool:
+    """Whether a look may break off in the middle: several processes take theirs together, and Lightning its own."""
+    return training.task.collectives is None and training.extensions is None
+
+
+def make_validation(training: Training, recorder: Recorder, check: Callable[[], None]) -> Validation:
+    """Return the callback that validates, and ends the run where that no longer improves; `check` is called in between."""
     trainer, job = training.config.trainer, training.options.job
-    scorer = training.extensions.validate if training.extensions else lambda task: score(task, val_windows(training))
+    scorer = training.extensions.validate if training.extensions else lambda task: score(task, val_windows(training, check))
     return Validation(
         recorder,
         trainer.val_every,
@@ -131,7 +148,7 @@ def synchronization_points(training: Training) -> Callable[[int], bool]:
     return lambda step: step in last or any(step % steps == 0 for steps in every if steps)
 
 
-def val_windows(training: Training) -> Iterator[Any]:
+def val_windows(training: Training, check: Callable[[], None]) -> Iterator[Any]:
     """Return the windows that validation looks at, from the first token of the val split: this process's share of them."""
     config, processes = training.config, training.hardware.processes
     rank, world_size = processes.rank, processes.world_size
@@ -139,14 +156,16 @@ def val_windows(training: Training) -> Iterator[Any]:
         rank, world_size = (0, 1) if rank == 0 else (0, config.dataset.val_batch_size + 1)
     windows = training.data.windows("val", config.trainer.val_tokens, rank, world_size)
     windows.device = training.hardware.device
-    return iter(windows)
+    for window in windows:
+        check()
+        yield window
 
 
-def make_sample_writer(training: Training, writers: Writers, console: Console) -> SampleWriter:
-    """Return the callback that generates text while training."""
+def make_sample_writer(training: Training, writers: Writers, console: Console, check: Callable[[], None]) -> SampleWriter:
+    """Return the callback that generates text while training; `check` is called before each token."""
     config, monitor = training.config, training.config.monitor
     alone = config.dataset.windows == "samples"
-    generator = TextGenerator(training.data.vocabulary, vars(config.dataset))
+    generator = TextGenerator(training.data.vocabulary, vars(config.dataset), check)
     what = monitor.sample_prompt, monitor.sample_length, monitor.sample_temperatures
     sampler = Sampler(*what, generator.cards, config.seed, alone)
 

@@ -106,6 +106,7 @@ class CheckpointManager(CheckpointPart):
                 raise ValueError("it was written by a different number of processes")
             self.put_back(self.saved, self.callbacks, str(self.run.checkpoints / LAST), say)
             self.writers.truncate(self.saved["offsets"])
+            self.callbacks.owed = self.saved.get("owed")
         except UserError:
             raise
         except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError) as error:
@@ -177,6 +178,7 @@ class CheckpointManager(CheckpointPart):
             "random": random_state(),
             "others": self.gather(),  # the parts of the other processes
             "offsets": self.writers.offsets(),
+            **({"owed": self.callbacks.owed} if self.callbacks.owed else {}),
             **({"lightning": extensions.state()} if extensions and task.step else {}),
         }
 

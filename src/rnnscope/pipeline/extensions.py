@@ -5,14 +5,15 @@ every hook is called when Lightning says it is. The weights are the same to the 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Checkpoint, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import Checkpoint, DeviceStatsMonitor, ModelCheckpoint, ProgressBar
 from torch import Tensor
 
-from rnnscope.config.extensions import make_callbacks, module_files, named_classes
+from rnnscope.config.extensions import import_module, make_callbacks, module_files, named_classes
 from rnnscope.config.overrides import EXTENSIONS
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.data.module import TextData
@@ -46,6 +47,18 @@ class Extensions:
         self.trainer: pl.Trainer
         self.reason: str | None = None  # why Lightning's side ended the training, where it did
         self._saved: dict[str, Any] = {}
+
+    def check(self, device: torch.device) -> None:
+        """Refuse what would fail for want of a package once training begins.
+
+        Raises:
+            UserError: naming the package.
+        """
+        for callback in self.callbacks:
+            if isinstance(callback, DeviceStatsMonitor):
+                asked = callback._cpu_stats  # no public name has it
+                if asked or (asked is None and device.type == "cpu"):
+                    import_module("psutil", "DeviceStatsMonitor on a CPU")
 
     def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int, say: Callable[[str], None]) -> None:
         """Make the loggers of a run; a process that is not the first has no run, and logs nothing."""
@@ -121,6 +134,7 @@ class InLightning(Callback):
 
     def start(self, task: LanguageModelTask) -> None:
         self.callbacks.start(task)
+        self._end(task)
 
     def before_step(self, task: LanguageModelTask) -> None:
         self.callbacks.before_step(task)
@@ -128,6 +142,9 @@ class InLightning(Callback):
     def after_step(self, task: LanguageModelTask) -> None:
         self.extensions.heed(task)
         self.callbacks.after_step(task)
+        self._end(task)
+
+    def _end(self, task: LanguageModelTask) -> None:
         if task.ending:  # by the count of steps: at `should_stop` Lightning would validate once more
             trainer = self.extensions.trainer
             trainer.should_stop = False
@@ -145,7 +162,7 @@ def is_plain(value: Any) -> bool:
 
 def extensions_entry(asked: ExtensionsConfig) -> dict[str, Any]:
     """Return what a segment in run.json says of extensions: their names, and the SHA-256 of each of the user's files."""
-    if asked == ExtensionsConfig():
+    if replace(asked, notify=None) == ExtensionsConfig():
         return {}
     files = {name: sha256_of(file) if file else None for name, file in module_files(asked).items()}
     return {"extensions": {**named_classes(asked), "plugins": list(asked.plugins), "files": files}}

@@ -1,6 +1,8 @@
 """The functions that train a new run: what a command line composed, an earlier run with changes, or any config."""
 
+from collections.abc import Iterable
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from rnnscope.config.changes import complete, with_changes
@@ -8,9 +10,11 @@ from rnnscope.config.compose import Composition
 from rnnscope.config.places import is_text, moved_to, text_name, with_absolute_places
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import from_plain, recorded_config
+from rnnscope.config.without_effect import lines_without_effect
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.budgets import beyond_schedule
 from rnnscope.pipeline.build import Training, assemble
+from rnnscope.pipeline.claims import check_expectations
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extensions_entry
 from rnnscope.pipeline.lightning import quiet_lightning
@@ -18,13 +22,15 @@ from rnnscope.pipeline.options import Job, Recorded, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
 from rnnscope.pipeline.warm_start import adopt
+from rnnscope.runs.distributions import write_environment
 from rnnscope.runs.environment import environment, git_patch
+from rnnscope.runs.expectation import deciding
 from rnnscope.runs.files import replace_file, replace_text
 from rnnscope.runs.folder import RunFolder, check_run_name, create_run_folder, make_run_folder
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now, parent_entry
 from rnnscope.runs.segments import differences, flatten
-from rnnscope.runs.snapshot import write_config, write_vocabulary
+from rnnscope.runs.snapshot import read_config_file, write_config, write_vocabulary
 
 MANY_PASSES = 20  # over a text: well before this most runs have their lowest val/loss behind them
 
@@ -38,7 +44,10 @@ def fit_composed(composition: Composition, job: Job | None = None) -> Result:
     with together(composition.config.trainer) as rendezvous:
         config, parent = adopt(composition.config, composition.keys)
         name = config.name or composition.choices.get("experiment")
-        options = RunOptions(parent=parent, job=job, extensions=composition.extensions, rendezvous=rendezvous)
+        keys, extensions = tuple(composition.keys), composition.extensions
+        options = RunOptions(parent=parent, job=job, extensions=extensions, overridden=keys, rendezvous=rendezvous)
+        if job is None:
+            say_without_effect(config, keys)
         return fit(config, name, composition.files, options)
 
 
@@ -62,10 +71,35 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
         print(printable(f"from {parent.path}, {'changed:' if changed else 'nothing changed'}"))
         for key, (before, after) in changed.items():
             print(printable(f"  {key}: {before} -> {after}"))
+        say_without_effect(new, changes)
         text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
         recorded, entry = Recorded(fingerprint={"text": text} if text else {}), parent_entry(record, changed=changed)
-        options = RunOptions(recorded, parent=entry, extensions=extensions, rendezvous=rendezvous)
+        keys = (*record.get("overridden", list, []), *changed)
+        options = RunOptions(recorded, parent=entry, extensions=extensions, overridden=keys, rendezvous=rendezvous)
         return fit(new, new.name, options=options)
+
+
+def fit_file(path: Path, changes: dict[str, Any], data: str | None, extensions: ExtensionsConfig) -> Result:
+    """Train what the config.yaml of some run describes, of which nothing else need be there, with changes.
+
+    Args:
+        data: where the text lies now, if it has moved.
+
+    Raises:
+        UserError: when it is not such a config, for a key or value that training does not take, and without the text.
+    """
+    config = from_plain(read_config_file(path), str(path))
+    config = with_changes(config, moved_to(config.dataset.corpus, data) | complete(changes))
+    config = from_plain(with_absolute_places(asdict(config)))
+    with together(config.trainer) as rendezvous:
+        config, parent = adopt(config, changes) if "init_from" in changes else (config, None)
+        return fit(config, config.name, options=RunOptions(parent=parent, extensions=extensions, rendezvous=rendezvous))
+
+
+def say_without_effect(config: TrainConfig, keys: Iterable[str]) -> None:
+    """Say which of the keys that were set change nothing."""
+    for line in lines_without_effect(config, keys):
+        print(printable(line))
 
 
 def fit(
@@ -87,13 +121,18 @@ def fit(
         check_run_name(name or run_name(config))  # before the text is read, which may take minutes
     with Console(quiet=job is not None) as console:
         training = assemble(config, console.say, options)
+        check_expectations(training)
         describe(training, console)
         gather_ranks(training)
-        run = make_run_folder(job.folder) if job else create_run_folder(name or run_name(config))
+        under = options.under if options else None
+        run = make_run_folder(job.folder) if job else create_run_folder(name or run_name(config), under)
         with RunLock(run.lock):
             console.log_to(run.log)
             record = write_snapshot(run, training, command or {})
             console.say(f"run folder   {run.path}")
+            parent = record.get("parent", dict, {})
+            if parent.get("reproduced"):
+                console.say(f"reproduces   {parent['path']}")
             return Session(run, record, training, console).train()
 
 
@@ -138,11 +177,13 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
     run.hydra.mkdir()
     for name, text in command.items():
         replace_text(run.hydra / name, text)
+    write_environment(run)
     patch = git_patch()
     if patch:
         replace_file(run.patch, lambda temporary: temporary.write_bytes(patch.encode("utf-8", "surrogateescape")))
     named = extensions_entry(training.options.extensions)
     splits = {name: vars(info) for name, info in training.data.splits.items()}
+    expected = {"overridden": deciding(training.options.overridden)} if training.config.expect else {}
     return Record.create(
         run.record,
         name=run.path.parent.name,
@@ -156,5 +197,6 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
         segments=[{"from_step": 0, "started": now(), "resolved": training.hardware.as_record(), **named}],
         progress={"step": 0, "total": training.total_steps},
         config=flatten(config),
+        **expected,
         **environment(),
     )

@@ -14,7 +14,9 @@ from rnnscope.training.distributed.processes import Processes, check_world_size,
 from rnnscope.training.optimizers import is_capturable
 
 MOST_THREADS = 4096
-STEP_VERSIONS = {"cpu": 1, "cuda": 2}  # how a step rounds; 2: the optimizer reads its learning rate on the GPU, in float32
+# how a step rounds; from 2 on, the optimizer reads its learning rate on the GPU, in float32; from 3 on, GRU and RNN are
+# computed on a CPU by rnnscope's own functions
+STEP_VERSIONS = {"cpu": 3, "cuda": 2}
 CUDA_GRAPH = ("auto", "always", "never")
 DECIDING = ("device", "precision", "threads", "world_size", "step_version", "shared_validation")  # what of it decides bits
 
@@ -29,6 +31,16 @@ class Hardware:
     precision: str
     step_version: int
     shared_validation: bool  # by all processes; in runs of older versions rank 0 validates alone
+
+    @property
+    def capturable(self) -> bool:
+        """Whether the optimizer reads its learning rate on the GPU."""
+        return self.device.type == "cuda" and self.step_version >= 2
+
+    @property
+    def torch_kernels(self) -> bool:
+        """Whether all layers are computed by torch's own kernels."""
+        return self.step_version < 3
 
     def as_record(self) -> dict[str, Any]:
         """Return what run.json says of it: all that decides bits."""

@@ -54,13 +54,13 @@ class Stretched(pl.LightningModule):
     def training_step(self, batch: Iterable[Window], batch_idx: int) -> None:
         """Take a step on each window of a stretch; callbacks are called before and after each."""
         task = self.task
-        for window in batch:
+        for window in () if task.ending else batch:
             task.callbacks.before_step(task)
             task.take_step(window)
             task.callbacks.after_step(task)
             if task.ending:
-                self.trainer.should_stop = True
-                return
+                break
+        self.trainer.should_stop = task.ending
 
 
 class SideBySide(DDPStrategy):

@@ -67,8 +67,10 @@ class RunOptions:
     Args:
         from_checkpoint: its weights come from a checkpoint of its own.
         parent: the run that it came from, for its record.
+        under: the folder in which its run folder is made; None for outputs/runs/<name>.
         extensions: Lightning callbacks, loggers and plug-ins that the command line names.
         cache: where encoded texts are kept; None for the cache of the outputs folder.
+        overridden: keys that were set otherwise than in the experiment whose numbers are expected.
         rendezvous: with the other processes that train along; None where there are none.
     """
 
@@ -76,7 +78,9 @@ class RunOptions:
     stop: StopAt | None = None
     from_checkpoint: bool = False
     parent: dict[str, Any] | None = None
+    under: Path | None = None
     job: Job | None = None
     extensions: ExtensionsConfig = field(default_factory=ExtensionsConfig)
     cache: Path | None = None
+    overridden: tuple[str, ...] = ()
     rendezvous: Rendezvous | None = None

@@ -1,20 +1,24 @@
 """Training a run again from its folder alone, in a new folder, and judging whether it is the same."""
 
+import os
 import re
 import shlex
 from dataclasses import asdict, replace
+from pathlib import Path
 
 from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import filled_in, from_plain, recorded_config
 from rnnscope.errors import UserError
+from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extension_changes
 from rnnscope.pipeline.fit import fit
-from rnnscope.pipeline.options import RunOptions, StopAt
+from rnnscope.pipeline.options import Job, RunOptions, StopAt
 from rnnscope.pipeline.ranks import together
 from rnnscope.pipeline.resume import recorded_of, resume_run
+from rnnscope.runs.distributions import distribution_lines
 from rnnscope.runs.environment import SOURCE, git_commit, git_patch
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, parent_entry
@@ -24,12 +28,18 @@ from rnnscope.runs.verdict import Verdict, check_comparable, judge, read_rows
 
 
 def reproduce(
-    parent: RunFolder, until: int | None = None, data: str | None = None, extensions: ExtensionsConfig | None = None
+    parent: RunFolder,
+    until: int | None = None,
+    data: str | None = None,
+    extensions: ExtensionsConfig | None = None,
+    job: Job | None = None,
 ) -> tuple[RunFolder, Verdict]:
     """Train `parent` again, up to step `until`, and return the new run's folder and the verdict.
 
     Args:
         data: where its text lies now, if it has moved.
+        job: what a sweep tells; a reproduction in its folder that was stopped goes on. Without one, the new run stands in
+            the folder of `parent`, or under outputs/runs/ where that is not ours to write in.
 
     Raises:
         UserError: when the folder does not say how, or its text is not to be had.
@@ -40,6 +50,10 @@ def reproduce(
     stop, looked = end_of(parent, record)
     if until is not None and until < 1:
         raise UserError(f"until={until} must be at least 1")
+    if until is not None and (first := next((int(row["step"]) for row in read_rows(parent.metrics)), stop)) > until:
+        raise UserError(
+            f"until={until}: {parent.path} recorded nothing before step {first} to compare with; give until={first}"
+        )
     segments = trained_segments(asdict(config), record, stop, looked)
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
@@ -47,11 +61,11 @@ def reproduce(
     moved = moved_to(config.dataset.corpus, data)
     configs = [with_changes(from_plain(segment.config, str(parent.config)), moved) for segment in cut]
     with together(config.trainer) as rendezvous:
-        with Console() as console:
-            changes = extension_changes(record, asked)
-            for line in [*code_lines(parent, record), *filled_in(parent, record), *(f"warning: {line}" for line in changes)]:
+        with Console(quiet=job is not None) as console:
+            changes = [f"warning: {line}" for line in extension_changes(record, asked)]
+            for line in [*machine_lines(parent, record), *filled_in(parent, record), *changes]:
                 console.say(line)
-        told = RunOptions(extensions=asked, rendezvous=rendezvous)
+        told = RunOptions(extensions=asked, rendezvous=rendezvous, job=job, under=place_under(parent))
         child = train_segments(parent, record, list(zip(cut, configs, strict=True)), until, told)
     whole = cut == segments
     verdict = judge(parent, child, None if whole else cut[-1].stop, config.trainer.deterministic)
@@ -67,30 +81,53 @@ def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:
     return record.get("progress.step", int, 0), record.values.get("status") == "finished"
 
 
+def place_under(parent: RunFolder) -> Path | None:
+    """Return the folder in which reproductions of `parent` stand, None where it is not in our outputs folder."""
+    ours = parent.path.resolve().is_relative_to(outputs_folder().resolve()) and os.access(parent.path, os.W_OK)
+    return parent.reproductions if ours else None
+
+
 def train_segments(
     parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]], until: int | None, told: RunOptions
 ) -> RunFolder:
-    """Train a new run through the stretches that `parent` went through and return its folder."""
-    result, before = None, {}
-    for segment, config in segments:
+    """Train a run through the stretches that `parent` went through and return its folder; one that was begun goes on."""
+    child = RunFolder(told.job.folder) if told.job and (told.job.folder / "run.json").exists() else None
+    for segment, config in left_of(segments, child):
         recorded = recorded_of(record, segment.resolved)
         if config.init_from is not None:
             recorded = replace(recorded, vocabulary=read_vocabulary(parent))
         stop = StopAt(segment.stop, segment.looked, segment.stop == until)
         options = replace(told, recorded=recorded, stop=stop, parent=parent_entry(record, reproduced=True))
-        plain = asdict(config)
-        if result is None:
+        if child is None:
             result = fit(config, record.get("name", str), options=options)
         else:
+            plain, before = asdict(config), asdict(recorded_config(child, Record.read(child.record)))
             changed = {key: flatten(plain).get(key) for key in differences(before, plain)}
-            result = resume_run(result.run, changed, options)
+            result = resume_run(child, changed, options)
+        child = result.run
         if result.status == "diverged":
             break
         if result.status == "interrupted" and result.step < segment.stop:
             raise KeyboardInterrupt
-        before = plain
-    assert result is not None
-    return result.run
+    assert child is not None
+    return child
+
+
+def left_of(segments: list[tuple[Segment, TrainConfig]], child: RunFolder | None) -> list[tuple[Segment, TrainConfig]]:
+    """Return the stretches that a reproduction has still to train; the last one, too, where its end was not recorded."""
+    if child is None:
+        return segments
+    record = Record.read(child.record)
+    step, status = record.get("progress.step", int, 0), record.values.get("status")
+    last, _ = segments[-1]
+    if status == "diverged" or (step >= last.stop and (status == "finished" or not last.looked)):
+        return []
+    return [pair for pair in segments if pair[0].stop > step] or segments[-1:]
+
+
+def machine_lines(parent: RunFolder, record: Record) -> list[str]:
+    """Return what to say when code or packages are not those of the run: the way back to them."""
+    return [*code_lines(parent, record), *distribution_lines(parent)]
 
 
 def code_lines(parent: RunFolder, record: Record) -> list[str]:

@@ -139,7 +139,7 @@ def refuse_spent_budget(training: Training, saved: dict[str, Any] | None, source
     Raises:
         UserError: naming the budget.
     """
-    if saved is None or training.options.stop is not None:
+    if saved is None or training.options.stop is not None or "owed" in saved:
         return
     step, total, minutes = saved["task"]["step"], training.total_steps, training.config.trainer.max_minutes
     seconds = saved_seconds(saved["monitors"], source)

@@ -8,7 +8,9 @@ from rnnscope.errors import UserError
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.checkpointing import CheckpointManager
+from rnnscope.pipeline.claims import judge_run
 from rnnscope.pipeline.console import Console
+from rnnscope.pipeline.notify import HEARD, notify
 from rnnscope.pipeline.summary import explain, summary
 from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.pipeline.writers import open_writers
@@ -111,6 +113,7 @@ class Session:
 
     def _finish(self, status: str, reason: str | None) -> Result:
         task, latest, validation = self.training.task, dict(self.callbacks.recorder.latest), self.callbacks.validation
+        claims = self.claims = judge_run(self.run, self.record, self.training, status)
         digest = hash_weights(self.training.model) if task.ending or status == "finished" else None  # not in mid-step
         values = {
             "status": status,
@@ -125,6 +128,7 @@ class Session:
             },
             "last": latest,
             "weights_sha256": digest,
+            **({"claims": [claim.as_record() for claim in claims]} if claims else {}),
         }
         try:
             self.record.update(**values)
@@ -133,11 +137,16 @@ class Session:
         return Result(self.run, status, task.step, latest, digest)
 
     def _tell(self, result: Result) -> None:
-        """Print the last lines, unless an error follows, and tell loggers how it ended."""
+        """Print the last lines, unless an error follows, and tell loggers and the user's command how it ended."""
         seconds, best_step = self.callbacks.throughput.seconds, self.callbacks.validation.best_step
         if result.status != "failed":
             best = result.metrics.get("best/loss")
             for line in summary(self.training, self.run, result.status, seconds, best, best_step):
                 self.console.say(line)
+        for claim in self.claims:
+            self.console.say(claim.line())
         if self.training.extensions:
             self.training.extensions.loggers.finish(self.run, result.status, self.console.say)
+        command = self.training.options.extensions.notify
+        if command and result.status in HEARD and (complaint := notify(command, self.record)):
+            self.console.say(f"warning: {complaint}")

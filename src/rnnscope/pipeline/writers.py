@@ -76,8 +76,8 @@ def open_writers(run: RunFolder, training: Training, first_step: int, say: Calla
     extensions, place = training.extensions, (run.path, first_step)  # the board after what may be refused: it makes a file
     board = BoardAndLoggers(*place, extensions.loggers) if extensions else TensorBoardWriter(*place)
     if not first_step:
-        job = training.options.job
-        board.hparams(hparams_of(training.config, job.swept if job else ()), ["best/loss", "best/bits_per_character"])
+        swept = training.options.job.swept if training.options.job else ()
+        board.hparams(hparams_of(training.config, swept), ["best/loss", "best/bits_per_character"], swept)
     for journal in (metrics, timings):
         if journal.left_out:
             listed = ", ".join(journal.left_out)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rnnscope.errors import UserError
-from rnnscope.paths import outputs_folder
+from rnnscope.paths import example_run, outputs_folder
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 
@@ -16,7 +16,8 @@ def find_run(run: str, key: str = "run") -> RunFolder:
 
     The latest is the newest with weights that is not a reproduction. Runs in one folder of outputs/runs have the name of
     that folder, which means the newest of them; with the time behind it, it means one of them. The jobs of a sweep are
-    called <sweep>/<job>, or <job> alone. A reproduction is meant only where no other run fits.
+    called <sweep>/<job>, or <job> alone. `examples/<name>` came with the package. A reproduction is meant only where no
+    other run fits.
 
     Args:
         key: what the name was given as, for messages.
@@ -30,6 +31,8 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     folder = Path(os.path.expanduser(run))
     if (folder / "config.yaml").is_file():
         return RunFolder(folder)
+    if (shipped := example_run(run)) is not None:
+        return RunFolder(shipped)
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{key}={run}: this folder is not a run (it has no config.yaml)")
     if folder.suffix == ".ckpt" and folder.is_file():

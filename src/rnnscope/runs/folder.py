@@ -36,6 +36,9 @@ class RunFolder:
     lock = _Named("run.lock")
     checkpoints = _Named("checkpoints")
     patch = _Named("code.patch")
+    environment = _Named("environment.txt")
+    marks = _Named("marks.json")
+    reproductions = _Named("reproductions")
     hydra = _Named(".hydra")
 
 
@@ -56,14 +59,17 @@ def check_run_name(name: str) -> None:
         )
 
 
-def create_run_folder(name: str) -> RunFolder:
+def create_run_folder(name: str, under: Path | None = None) -> RunFolder:
     """Make outputs/runs/<name>/<time>/, with -2, -3 ... where that second is taken already, and return it.
+
+    Args:
+        under: the folder in which it is made instead of outputs/runs/<name>.
 
     Raises:
         UserError: where the folder cannot be made.
     """
     check_run_name(name)
-    parent = outputs_folder() / "runs" / name
+    parent = under or outputs_folder() / "runs" / name
     stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     for attempt in range(1, 1000):
         path = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")

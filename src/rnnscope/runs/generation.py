@@ -1,7 +1,7 @@
 """Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any
 
@@ -11,13 +11,14 @@ from torch import Tensor
 
 from rnnscope.data.cleaning import clean
 from rnnscope.data.stream import encode_blocks
-from rnnscope.data.vocabulary import Vocabulary
+from rnnscope.data.vocabulary import Decoder, Vocabulary
 from rnnscope.errors import UserError
 from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import generate
 
-UNKNOWN = ("refuse", "skip", "replace")
+UNKNOWN = ("refuse", "skip", "replace", "rare")
+RARE = 10  # the rarest of so many tokens of a vocabulary are its rare words
 TEXTS = 10  # on a card of a dataset of samples, at least
 
 
@@ -64,10 +65,12 @@ class TextGenerator:
         vocabulary: of the run.
         dataset: the keys of its dataset: how a prompt is cleaned, what START and END surround, and whether each text was
             trained from a zero state (`windows=samples`).
+        check: called before each token; what it raises ends the text.
     """
 
     vocabulary: Vocabulary
     dataset: Mapping[str, Any]
+    check: Callable[[], None] = lambda: None
 
     def stream(
         self,
@@ -84,9 +87,15 @@ class TextGenerator:
 
         `limits`: top_k, top_p and minimum_length of `SamplingOptions`.
         """
-        ids = self._begin(prompt, unknown)
-        rows = generate(model, ids, length, temperatures, self._options(**limits), seed)
-        return _pieces(rows, [_Text(self.vocabulary, clean(stop or "", self.dataset)) for _ in temperatures])
+        ids, options = self.begin(prompt, unknown), self._options(**limits)
+        written: Callable[[int], int] = int
+        if unknown == "rare":
+            options = replace(options, never=tuple(id for id in options.never if id != self.vocabulary.unk))
+            written = self._rare_for_unk(seed)
+        rows = self._checked(generate(model, ids, length, temperatures, options, seed))
+        return _pieces(
+            rows, [_Text(self._decoder(prompt, ids), clean(stop or "", self.dataset), written) for _ in temperatures]
+        )
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
         """Return texts to judge a training by, without the prompt: for each of `temperatures` about `length` tokens.
@@ -102,12 +111,35 @@ class TextGenerator:
             return [["".join(column)] for column in zip(*pieces, strict=True)]
         options = self._options(again=True)
         columns = [temperature for temperature in temperatures for _ in range(TEXTS)]
-        rows = generate(model, self._begin(prompt), length, columns, options, seed)
-        texts = [[self.vocabulary.decode(ids) for ids in column] for column in _texts(rows, options.end, -(-length // TEXTS))]
+        begin = self.begin(prompt)
+        rows = self._checked(generate(model, begin, length, columns, options, seed))
+        texts = [[self._continued(prompt, begin, ids) for ids in one] for one in _texts(rows, options.end, -(-length // TEXTS))]
         cards = [texts[at : at + TEXTS] for at in range(0, len(texts), TEXTS)]
         return [list(chain(*card)) if heat else card[0][:1] for card, heat in zip(cards, temperatures, strict=True)]
 
-    def _begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
+    def _decoder(self, prompt: str, ids: Tensor) -> Decoder:
+        """Return a decoder for what follows a prompt: of words without spaces, it knows whether one belongs in between."""
+        decoder = self.vocabulary.decoder()
+        if self.vocabulary.level == "word" and not prompt[-1:].isspace():
+            decoder.feed(int(ids[-1]))
+        return decoder
+
+    def _continued(self, prompt: str, begin: Tensor, ids: list[int]) -> str:
+        decoder = self._decoder(prompt, begin)
+        return "".join([decoder.feed(id) for id in ids]) + decoder.finish()
+
+    def _rare_for_unk(self, seed: int) -> Callable[[int], int]:
+        """Return what gives each id as it is, but one of the rarest for UNK; the vocabulary has none that UNK stands for."""
+        random, unk, size = np.random.default_rng(seed), self.vocabulary.unk, len(self.vocabulary)
+        first = min(size - size // RARE, size - 1)
+        return lambda id: int(random.integers(first, size)) if id == unk else id
+
+    def _checked(self, rows: Iterator[list[int | None]]) -> Iterator[list[int | None]]:
+        for row in rows:
+            self.check()
+            yield row
+
+    def begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
         """Return the ids of a prompt, (tokens,) int32, after what a text begins after.
 
         That is a line end where it is a token and no START and END are in the text: the model then met START once an epoch
@@ -121,11 +153,19 @@ class TextGenerator:
 
     def _options(self, **limits: Any) -> SamplingOptions:
         """Return what may be drawn within `limits`: UNK and START never, nor END where no text had one."""
-        vocabulary = self.vocabulary
-        start = None if vocabulary.level == "byte" else vocabulary.start
-        end = vocabulary.end if self.dataset.get("start_end") is not None else None
-        never = {vocabulary.unk, start, vocabulary.end} - {end, None}
-        return SamplingOptions(never=tuple(sorted(id for id in never if id is not None)), end=end, **limits)
+        return SamplingOptions(never=self.never, end=self.end, **limits)
+
+    @property
+    def end(self) -> int | None:
+        """The id that ends a text: END, where texts had one."""
+        return self.vocabulary.end if self.dataset.get("start_end") is not None else None
+
+    @property
+    def never(self) -> tuple[int, ...]:
+        """The ids that are never drawn."""
+        start = None if self.vocabulary.level == "byte" else self.vocabulary.start
+        specials = {self.vocabulary.unk, start, self.vocabulary.end} - {self.end}
+        return tuple(sorted(id for id in specials if id is not None))
 
 
 def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> list[list[list[int]]]:
@@ -157,16 +197,16 @@ def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[
 
 
 class _Text:
-    """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it."""
+    """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it; `written` replaces ids."""
 
-    def __init__(self, vocabulary: Vocabulary, stop: str) -> None:
-        self.decoder = vocabulary.decoder()
+    def __init__(self, decoder: Decoder, stop: str, written: Callable[[int], int]) -> None:
+        self.decoder, self.written = decoder, written
         self.stop, self.tail, self.ended = stop, "", False
 
     def feed(self, id: int | None) -> str:
         if id is None:
             return self.finish()
-        return "" if self.ended else self._add(self.decoder.feed(id))
+        return "" if self.ended else self._add(self.decoder.feed(self.written(id)))
 
     def finish(self) -> str:
         if self.ended:

@@ -65,6 +65,11 @@ class LoadedRun:
         """The keys of its dataset, of which an older run lacks some."""
         return value_at(self.config, "dataset") or {}
 
+    @property
+    def generator(self) -> TextGenerator:
+        """What begins and ends its texts, and makes text of ids."""
+        return TextGenerator(self.vocabulary, self._dataset)
+
     def sample(self, prompt: str = "", length: int = 500, **how: Any) -> str:
         """Return generated text, the prompt in front. `how` is what `stream` takes."""
         return prompt + "".join(pieces[0] for pieces in self.stream(prompt, length, **how))
@@ -90,7 +95,8 @@ class LoadedRun:
             seed: same seed, same texts; None draws a new one.
             stop: a text ends where this string has been generated; the string itself is kept.
             minimum_length: tokens before a text may end by itself.
-            unknown: what happens to parts of the prompt outside the vocabulary: `refuse`, `skip` or `replace` by UNK.
+            unknown: what happens to parts of the prompt outside the vocabulary: `refuse`, `skip`, or `replace` by UNK; with
+                `rare` UNK may be generated too, and is written as one of the rarest words.
 
         Raises:
             UserError: for a prompt the policy refuses, or a value outside its range.
@@ -107,8 +113,7 @@ class LoadedRun:
         check_text(stop or "", "stop")
         seed = secrets.randbits(32) if seed is None else seed
         limits = {"top_k": top_k, "top_p": top_p, "minimum_length": minimum_length}
-        generator = TextGenerator(self.vocabulary, self._dataset)
-        return generator.stream(self.model, prompt, length, [temperature] * count, int(seed), stop, unknown, **limits)
+        return self.generator.stream(self.model, prompt, length, [temperature] * count, int(seed), stop, unknown, **limits)
 
     def curve(self, tag: str) -> tuple[list[int], list[float]]:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
@@ -168,13 +173,18 @@ class LoadedRun:
     def ids(self, text: str) -> np.ndarray:
         """Return the tokens that `states` and `probabilities` have a row for: (time,).
 
-        They are those of the text, cleaned as the training text was, with START and END where they stood in training. The
-        START in front of them all is read, but has no row.
+        They are those of the text, cleaned as the training text was, with START and END between its parts where they stood
+        there in training. The START in front of all is read, but has no row; the END behind all is left out.
 
         Raises:
             UserError: for an empty text.
         """
-        return self._stream(text, "look at")[0][1:]
+        return self._looked_at(text)[1:]
+
+    def _looked_at(self, text: str) -> np.ndarray:
+        """Return the START in front of `ids(text)`, and those."""
+        stream, _ = self._stream(text, "look at")
+        return stream[:-1] if self._dataset.get("start_end") and stream[-1] == self.vocabulary.end else stream
 
     def step(self, state: State | None, id: int) -> tuple[np.ndarray, State]:
         """Read one token and return the probabilities (V,) of the next one, and the state to read that from.
@@ -227,7 +237,7 @@ class LoadedRun:
         """
         if block < 1:
             raise UserError(f"block={block} must be at least 1")
-        stream, _ = self._stream(text, "look at")
+        stream = self._looked_at(text)
         starts = np.flatnonzero(stream == self.vocabulary.start) if self._samples else [0]
         for begin, end in pairwise([*starts, len(stream)]):
             for at in range(begin, end, block):

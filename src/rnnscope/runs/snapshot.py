@@ -43,11 +43,20 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     Raises:
         UserError: when it is missing, too large, no YAML mapping, or holds a tag that would build an object.
     """
-    loaded = _read(folder.config, CONFIG_LIMIT, _parse_yaml)
+    return read_config_file(folder.config)
+
+
+def read_config_file(path: Path) -> dict[str, Any]:
+    """Read the config.yaml of a run, wherever it lies and whatever it is called.
+
+    Raises:
+        UserError: as `read_config`.
+    """
+    loaded = _read(path, CONFIG_LIMIT, _parse_yaml)
     if not is_mapping(loaded):
-        raise UserError(f"{folder.config} is not a config: it contains a {type(loaded).__name__}, not keys and values")
-    check_keys(loaded, folder.config)
-    check_places(loaded, folder.config)
+        raise UserError(f"{path} is not a config: it contains a {type(loaded).__name__}, not keys and values")
+    check_keys(loaded, path)
+    check_places(loaded, path)
     return loaded
 
 
@@ -95,6 +104,8 @@ def read_vocabulary(folder: RunFolder) -> Vocabulary:
     data = _read(folder.vocabulary, VOCABULARY_LIMIT, json.loads)
     try:
         return Vocabulary.from_json(data)
+    except UserError as error:
+        raise UserError(f"{folder.vocabulary}: {error}") from None
     except (LookupError, TypeError) as error:
         raise UserError(f"{folder.vocabulary} is not a vocabulary of rnnscope ({type(error).__name__}: {error})") from error
 

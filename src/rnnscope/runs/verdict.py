@@ -197,7 +197,10 @@ def _diverged(found: Comparison, causes: list[str]) -> Verdict:
 
 
 def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
-    """Return what is different between the two runs besides their numbers, one line each, the likeliest cause first."""
+    """Return what is different between the two runs besides their numbers, one line each, the likeliest cause first.
+
+    That is the kind of processor: each rounds in its own way, and what a training computes drifts apart from there.
+    """
     old, new = Record.read(parent.record), Record.read(child.record)
     causes: list[str] = []
     if old.values.get("git_commit") == new.values.get("git_commit") and _patch_hash(parent) != _patch_hash(child):
@@ -206,7 +209,12 @@ def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
         causes.append("the code that callbacks, logger, callback_classes or plugins named on the command line")
     causes += machine_differences(*(record.get("resolved", dict, {}) for record in (old, new)))
     causes += environment_differences(old.values, new.values)
+    causes.sort(key=lambda cause: not cause.startswith(("device ", "gpus " if _on_gpu(new) else "cpu ")))
     return [f"  different: {cause}" for cause in [*causes, *_changed_on_the_way(old)]]
+
+
+def _on_gpu(record: Record) -> bool:
+    return record.get("resolved.device", str) == "cuda"
 
 
 def _changed_on_the_way(record: Record) -> list[str]:

@@ -7,6 +7,7 @@ and it leaves on disk what came of it, for whoever looks.
 import gc
 import sys
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,21 +27,25 @@ from rnnscope.sweeps.running import Stop
 
 
 def job(cfg: DictConfig) -> dict[str, Any]:
-    """Do the job that Hydra's config names, or the rest of it, and return its status; failures are noted, not raised."""
+    """Train the job that Hydra's config names, or the rest of it, and return its status."""
     hydra = HydraConfig.get()
-    folder = JobFolder(Path(hydra.sweep.dir), hydra.job.name)
     sys.argv = [sys.argv[0], "train", *hydra.overrides.task]  # run.json records it: this job's own command line
+    return do(JobFolder(Path(hydra.sweep.dir), hydra.job.name), lambda folder, stop: train(folder, cfg, stop))
+
+
+def do(folder: JobFolder, work: Callable[[JobFolder, Stop], None]) -> dict[str, Any]:
+    """Do `work` in a job's folder unless it is done, and return the job's status; failures are noted, not raised."""
     with Stop(folder.sweep) as stop, held(folder.lock, stopped=stop.asked) as mine:
         if mine and not stop.asked() and not folder.state().ended:
             with folder.being_done():
-                attempt(folder, cfg, stop)
+                attempt(folder, work, stop)
     return {"job": folder.name, "status": folder.state(alive=False).status}
 
 
-def attempt(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
-    """Train the job, or go on with it; where that fails, note why."""
+def attempt(folder: JobFolder, work: Callable[[JobFolder, Stop], None], stop: Stop) -> None:
+    """Do the work, or go on with it; where that fails, note why."""
     try:
-        train(folder, cfg, stop)
+        work(folder, stop)
     except (UserError, HydraException, FileNotFoundError, PermissionError) as error:
         folder.fail(one_line(error, "train"))
     except Exception as error:

@@ -24,7 +24,9 @@ from rnnscope.runs.record import Record, status_of
 LOST = ("failed", "diverged")
 ENDED = ("finished", *LOST)
 PATIENCE = 1.0  # seconds between two tries of a lock
-UNBEGUN = {"config.yaml", "vocabulary.json", "code.patch", "run.lock", "train.log"}  # what a start that was killed leaves
+UNBEGUN = {  # what a start that was killed leaves
+    *("config.yaml", "vocabulary.json", "environment.txt", "code.patch", "run.lock", "train.log"),
+}
 
 
 @dataclass(frozen=True)

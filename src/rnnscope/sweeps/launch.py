@@ -45,7 +45,14 @@ class JobLauncher:
             asked = min(core_count(), gpus if gpus > 1 else SHARING) if gpus else core_count()
         return min(asked, jobs)
 
-    def run(self, sweep: Path, jobs: Sequence[PlannedJob], at_once: int, stopped: Callable[[], object]) -> None:
+    def run(
+        self,
+        sweep: Path,
+        jobs: Sequence[PlannedJob],
+        at_once: int,
+        stopped: Callable[[], object],
+        kind: type[JobFolder] = JobFolder,
+    ) -> None:
         """Do all `jobs`, `at_once` at the same time, and return when each has ended, failed or been told to end.
 
         A worker that dies takes others with it: they are done again, from where they were, and a job in which a process
@@ -54,12 +61,13 @@ class JobLauncher:
         Args:
             sweep: the sweep's folder.
             stopped: whether the sweep was told to end.
+            kind: of the jobs' folders: it says when a job has ended.
 
         Raises:
             UserError: when the launcher cannot launch.
         """
         deaths: Counter[JobFolder] = Counter()
-        left = {JobFolder(sweep, job.name): job for job in jobs}
+        left = {kind(sweep, job.name): job for job in jobs}
         while left and not stopped():
             problem = self._launch(sweep, list(left.values()), at_once)
             if problem is None:

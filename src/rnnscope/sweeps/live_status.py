@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from rnnscope.comparison.curves import finite
+from rnnscope.comparison.groups import group_tables, make_groups
 from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.comparison.select import BEST, sort_runs
 from rnnscope.comparison.table import tables
@@ -13,6 +14,7 @@ from rnnscope.errors import UserError
 from rnnscope.format import clock, shell, watching
 from rnnscope.runs.journal import newest_rows
 from rnnscope.sweeps.job_folder import JobFolder, JobState
+from rnnscope.sweeps.means import write_means
 
 EVERY = 1.0  # seconds between two looks at the disk
 REASON = 100  # characters of a reason; all of it stands in sweep.yaml
@@ -135,10 +137,22 @@ def shortened(text: str) -> str:
     return line if len(line) <= REASON else f"{line[: REASON - 3]}..."
 
 
-def closing_lines(folder: Path, states: dict[str, JobState], width: int) -> list[str]:
-    """Return the table of a sweep's runs as `compare` shows it, the jobs that did not finish, and what to do next."""
+def closing_lines(folder: Path, states: dict[str, JobState], width: int, seeds: bool = False) -> list[str]:
+    """Return the table of a sweep's runs as `compare` shows it, the jobs that did not finish, and what to do next.
+
+    Args:
+        seeds: add the table of groups of runs that differ in the seed alone, and write the mean of each for TensorBoard.
+    """
     runs = sort_runs(list(_summaries(folder, states)), BEST) if states else []
     lines = tables(runs, None, width)
+    if seeds and runs:
+        groups, keys = make_groups(runs, "seed")
+        lines += [
+            "",
+            "groups of seeds: * the lowest mean, ~ its 95 % interval overlaps that one's",
+            *group_tables(groups, keys),
+        ]
+        write_means(folder, groups, keys)
     unfinished = {name: state for name, state in states.items() if state.status != "finished"}
     if unfinished:
         longest = max(map(len, unfinished))

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from rnnscope.errors import UserError
 from rnnscope.format import output_width
+from rnnscope.interrupts import ends
 from rnnscope.lock import Lock
 from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.job_folder import LOST, JobFolder, JobState, held, service_folder
@@ -55,7 +56,7 @@ class Stop:
         self.signal = signal.Signals(number).name
         self._on_signal(self.signal)
         before = self._handlers.get(number)
-        if callable(before) and before is not signal.default_int_handler:
+        if callable(before) and not ends(before):
             before(number, frame)
 
     def asked(self) -> str | None:
@@ -187,7 +188,7 @@ class RunningSweep:
         self.manifest.write()
         if self._made and states and all(state.status == "failed" and state.record is None for state in states.values()):
             raise UserError(f"no job could start: {next(iter(states.values())).reason}")
-        for line in closing_lines(self.folder, states, output_width()):
+        for line in closing_lines(self.folder, states, output_width(), "seed" in self.manifest.swept):
             self._live_status.say(line)
         if self.stop.asked():
             self._live_status.say("stopped; the same command continues the sweep")

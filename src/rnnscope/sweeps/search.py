@@ -23,6 +23,7 @@ class SearchSweeper(GridSweeper):
         sampler: tpe or random.
         seed: of the sampler.
         pruner: what ends unpromising trials early: median or halving; None for nothing.
+        seeds: jobs of a trial, with the seeds 1, 2, ...: the search goes by their mean.
     """
 
     kind = "optuna"
@@ -37,9 +38,11 @@ class SearchSweeper(GridSweeper):
         sampler: str,
         seed: int,
         pruner: str | None,
+        seeds: int = 1,
     ) -> None:
         super().__init__(params, [], retry_failed, seconds)
         self.n_trials, self.at_once, self.sampler, self.seed, self.pruner = n_trials, at_once, sampler, seed, pruner
+        self.seeds = seeds
 
     def sweep(self, arguments: list[str]) -> Any:
         """Do the trials that are missing, and print the table of all.
@@ -48,15 +51,17 @@ class SearchSweeper(GridSweeper):
             UserError: for what cannot be searched, and when a job has not finished.
         """
         self._check()
-        plan = read_plan(self.params, [], arguments, self.loader)
+        seeds = [[f"seed={number}"] for number in range(1, self.seeds + 1)] if self.seeds > 1 else []
+        plan = read_plan(self.params, seeds, arguments, self.loader)
         composer = Composer(self.loader, self.master, plan)
-        first, *_ = [composer.job(words) for words in example_words(plan)]  # each of them composes, or nothing begins
+        ends = seeds or [[]]
+        first, *_ = [composer.job([*words, *ends[0]]) for words in example_words(plan)]  # each composes, or nothing begins
         with self.running(plan, first) as running:
             study = Study(running.folder, plan.swept, self.sampler, self.seed)
             if self.retry_failed:
                 study.do_again()
             for batch in self._batches(study, running):
-                self._do(study, running, {number: composer.job(words) for number, words in batch})
+                self._do(study, running, {number: [composer.job([*words, *end]) for end in ends] for number, words in batch})
             running.finish()
 
     def _check(self) -> None:
@@ -66,12 +71,19 @@ class SearchSweeper(GridSweeper):
             raise UserError(f"hydra.sweeper.n_trials={self.n_trials} must be at least 1")
         if self.at_once is not None and self.at_once < 1:
             raise UserError(f"hydra.sweeper.at_once={self.at_once} must be at least 1, or null to let the launcher decide")
+        if self.seeds < 1:
+            raise UserError(f"hydra.sweeper.seeds={self.seeds} must be at least 1")
+        if self.pruner is not None and self.seeds > 1:
+            found = (
+                f"hydra.sweeper.pruner={self.pruner} judges one job, hydra.sweeper.seeds={self.seeds} takes the mean of several"
+            )
+            raise UserError(f"{found}: leave one of them out")
         if self.pruner is not None:
             choice("pruner", self.pruner, PRUNERS)
 
     def _batches(self, study: Study, running: RunningSweep) -> Iterator[list[tuple[int, list[str]]]]:
         """Yield trials to do together: first those that were begun before, then new ones, up to `n_trials`."""
-        size, left = self.at_once or running.at_once(self.n_trials), study.begun()
+        size, left = self.at_once or -(-running.at_once(self.n_trials * self.seeds) // self.seeds), study.begun()
         while not running.stop.asked():
             batch, left = left[:size], left[size:]
             while len(batch) < size and study.count() < self.n_trials:
@@ -80,12 +92,12 @@ class SearchSweeper(GridSweeper):
                 return
             yield batch
 
-    def _do(self, study: Study, running: RunningSweep, jobs: dict[int, PlannedJob]) -> None:
-        for number, job in jobs.items():
-            study.name(number, job.name)
-        running.run(list({job.name: job for job in jobs.values()}.values()), self.n_trials)
-        for number, job in jobs.items():
-            study.tell(number, running.job(job.name).state(alive=False))
+    def _do(self, study: Study, running: RunningSweep, trials: dict[int, list[PlannedJob]]) -> None:
+        for number, jobs in trials.items():
+            study.name(number, jobs[0].name)
+        running.run(list({job.name: job for jobs in trials.values() for job in jobs}.values()), self.n_trials * self.seeds)
+        for number, jobs in trials.items():
+            study.tell(number, [running.job(job.name).state(alive=False) for job in jobs])
 
 
 def example_words(plan: Plan) -> Iterator[list[str]]:

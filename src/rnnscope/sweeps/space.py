@@ -1,5 +1,6 @@
 """What a search chooses from: the values of each key, as typed and as Optuna has them; samplers and pruners by name."""
 
+import math
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
@@ -50,6 +51,8 @@ def distribution_of(word: Override) -> Any:
 def _distribution(values: Any, word: Override) -> Any:
     kinds = optuna_package().distributions
     if isinstance(values, IntervalSweep):
+        if not all(end is not None and math.isfinite(end) for end in (values.start, values.end)):
+            raise ValueError("an interval has two finite ends")
         whole = isinstance(values.start, int) and isinstance(values.end, int)
         return (kinds.IntDistribution if whole else kinds.FloatDistribution)(values.start, values.end, log="log" in values.tags)
     found: list[Any] = list(word.sweep_iterator())

@@ -1,5 +1,6 @@
 """The Optuna study of a search, in the sweep's folder: which trials there are, what to try next, how they went."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,9 @@ BAD = 100.0  # nats per token: what Optuna is told of a trial that diverged; gue
 UNCOUNTED = "uncounted"  # attribute of the study: numbers of trials that stand for nothing any more
 JOB = "job"  # attribute of a trial: the name of the job that does it
 PRUNED = "pruned"  # how the reason of a run begins that a pruner ended
+
+
+RANKS = {"failed": 1, "diverged": 2, "finished": 3}  # of the jobs of a trial, the lowest counts; one that goes on is lowest
 
 
 class Study:
@@ -71,9 +75,11 @@ class Study:
         """Note which job does a trial."""
         self._storage.set_trial_user_attr(trial_id(self._storage, self._study.study_name, number), JOB, job)
 
-    def tell(self, number: int, state: JobState) -> None:
-        """End a trial with what its job came to; one that has not ended stays begun."""
-        states, loss = self._optuna.trial.TrialState, state.get("best.loss")
+    def tell(self, number: int, jobs: Sequence[JobState]) -> None:
+        """End a trial with what its job came to, or several jobs in the mean; one that has not ended stays begun."""
+        state = min(jobs, key=lambda job: RANKS.get(job.status, 0))  # the one that decides: its status is the trial's
+        losses = [job.get("best.loss") for job in jobs]
+        states, loss = self._optuna.trial.TrialState, None if None in losses else sum(losses) / len(losses)
         pruned = state.get("stopped_early") and str(state.reason).startswith(PRUNED)
         if state.status == "diverged":
             self._study.tell(number, BAD)

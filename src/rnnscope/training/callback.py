@@ -17,6 +17,10 @@ if TYPE_CHECKING:
 MOST_NAMED = 8  # in one line
 
 
+class Cut(Exception):
+    """A callback breaks off its look at a step, as a signal came; it looks again when the run goes on."""
+
+
 class Callback:
     """Watches one thing of a training; this one does nothing. What it remembers over a resumed run goes through its state.
 
@@ -53,6 +57,8 @@ class CallbackList(Callback):
         ends: called in every step.
         callbacks: the rest, called in the steps that `every` says, and in the last.
         every: step counts; in a step that is a multiple of none of them, only `ends` is called.
+
+    `owed` is the name of the callback that broke off: from it on, all look at the step before the run goes on.
     """
 
     name = "CallbackList"
@@ -60,10 +66,15 @@ class CallbackList(Callback):
     def __init__(self, ends: Callback, callbacks: list[Callback], every: list[int]) -> None:
         self.ends, self.callbacks, self.every = ends, callbacks, sorted(set(every))
         self._due = False
+        self.owed: str | None = None
 
     def start(self, task: LanguageModelTask) -> None:
         for callback in (self.ends, *self.callbacks):
             callback.start(task)
+        names = [callback.name for callback in self.callbacks]
+        if self.owed in names:
+            self.ends.after_step(task)
+            self._look(task, self.callbacks[names.index(self.owed) :])
 
     def before_step(self, task: LanguageModelTask) -> None:
         step = task.step + 1
@@ -75,8 +86,17 @@ class CallbackList(Callback):
     def after_step(self, task: LanguageModelTask) -> None:
         self.ends.after_step(task)
         if self._due or task.ending:
-            for callback in self.callbacks:
+            self._look(task, self.callbacks)
+
+    def _look(self, task: LanguageModelTask, callbacks: list[Callback]) -> None:
+        self.owed = None
+        for callback in callbacks:
+            try:
                 callback.after_step(task)
+            except Cut:
+                self.owed, task.ending, task.interrupted = callback.name, True, True
+                self.callbacks[-1].after_step(task)  # which saves
+                return
 
     def state(self) -> dict[str, Any]:
         """Return what each of them remembers, by name."""

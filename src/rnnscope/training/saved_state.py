@@ -52,8 +52,12 @@ class SavedState:
                 raise self._refused(f"{shown(name)} in {key}", value, "a number")
         return dict(values)
 
+    def has(self, key: str) -> bool:
+        """Return whether there is anything at `key`."""
+        return isinstance(self.value, dict) and key in self.value
+
     def _at(self, key: str) -> Any:
-        if not isinstance(self.value, dict) or key not in self.value:
+        if not self.has(key):
             raise UserError(f"{self.source}: the state of {self.name} has no {key}; {REMEDY}")
         return self.value[key]
 

@@ -30,7 +30,7 @@ from rnnscope.training.state_resets import StateResets
 
 # attributes that are set at every step, by the task and by callbacks: never parameters or modules
 SET_BY_STEP = {"step", "tokens_seen", "epoch", "position", "carried", "learning_rate", "last_count", "correct", "gradient_norm"}
-SET_BY_STEP |= {"look", "synchronizes", "ending"}  # by callbacks
+SET_BY_STEP |= {"window", "look", "synchronizes", "ending"}  # the last three by callbacks
 CHECKPOINT_PART = "rnnscope"  # what Lightning's checkpoints call the task's own part
 
 
@@ -61,6 +61,7 @@ class LanguageModelTask(pl.LightningModule):
         self.step = 0  # optimizer steps done
         self.tokens_seen = 0
         self.epoch = 0
+        self.window: Window | None = None  # the last one trained on
         self.position: dict[str, int] = {}  # of the data, after the last window trained on
         self.sums = RunningSums(take.clip_norm)  # since the last point of the curves
         self.watched = RunningSums()  # since the last validation: what a plateau schedule looks at
@@ -108,7 +109,7 @@ class LanguageModelTask(pl.LightningModule):
     def _pass(self, window: Window, outcome: Outcome) -> None:
         """Note where a window ended: the next one starts there."""
         self.carried, self.correct = outcome.state, outcome.correct
-        self.epoch, self.position = window.epoch, window.position
+        self.window, self.epoch, self.position = window, window.epoch, window.position
         self.last_count = window.count
         self.tokens_seen += window.count
         if isinstance(self.schedule, Plateau):

@@ -12,7 +12,7 @@ CANDIDATE = "candidate"  # the name of what is not a share between 0 and 1 among
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrence: one layer on torch's fused kernels (oneDNN on a CPU, cuDNN on a GPU), state in, state out.
+    """A recurrence: one layer over a whole window, on the fastest kernels there are for it, state in, state out.
 
     `step(read, state, recurrent, recurrent_bias)` is that layer written out for one token. `read` (count, gates x
     hidden_size) is what the input gives the gates, with the input's bias; `state` has parts of (count, hidden_size);
@@ -24,7 +24,7 @@ class Cell:
         gates: matrices stacked in each of its weights.
         state_parts: tensors (1, batch, hidden_size) in its state; where there are several, the state is a tuple.
         step: the equations.
-        bf16_from: units from which bf16 is faster than float32 on cores with AMX (measured).
+        bf16_from: units from which bf16 is faster than float32, on a CPU that has `precision.has_fast_bf16`.
         adds_biases: whether the biases of input and state are only ever added: `read` then has both.
         forget_gate: the gate that `model.forget_bias` is added to; None where there is none.
         step_with_gates: does as `step`, and returns in front of the next state what each gate lets through, (count,

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnscope.model.cells.cell import Cell
+from rnnscope.model.cells.sequence import HandWritten, Parts, add_biases, run_window
 
 
 def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
@@ -14,4 +15,32 @@ def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_b
     return (torch.tanh(torch.addmm(read, state[0], recurrent)),)
 
 
-RNN = Cell("rnn", nn.RNN, gates=1, state_parts=1, step=step, bf16_from=256)
+class RNNPointwise:
+    state_parts = 1
+
+    def views(self, gates: Tensor, hidden_size: int) -> Parts:
+        return (gates,)
+
+    def forward(self, views: Parts, state: Parts, after: Parts, extra: Parts) -> None:
+        torch.tanh(views[0], out=after[0])
+
+    def factors(self, gates: Tensor, states: Parts, extra: Parts) -> Parts:
+        written = states[0][1:]
+        return (torch.addcmul(written.new_ones(()), written, written, value=-1),)  # 1 - h'^2
+
+    def backward(self, factors: Parts, gradients: Parts, before: Parts) -> None:
+        factors[0].mul_(gradients[0])
+
+    def extra_gradients(self, gradient: Tensor, states: Parts) -> Parts:
+        return ()
+
+
+class RNNLayer(HandWritten, nn.RNN):
+    """nn.RNN with a sequence of our own on a CPU."""
+
+    def window(self, inputs: Tensor, state: Parts | None) -> tuple[Tensor, Parts]:
+        weights = self.weight_ih_l0, self.weight_hh_l0
+        return run_window(RNNPointwise(), inputs, state, weights, (add_biases(self), None))
+
+
+RNN = Cell("rnn", RNNLayer, gates=1, state_parts=1, step=step, bf16_from=256)

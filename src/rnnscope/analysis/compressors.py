@@ -1,0 +1,15 @@
+"""A general compressor as a baseline: what it needs for a text after the training text is what it did not learn there."""
+
+import lzma
+import math
+
+import numpy as np
+
+WINDOW = 64 << 20  # bytes that xz -9 looks back
+
+
+def xz_nats(stream: np.ndarray, training: np.ndarray) -> float:
+    """Return the nats that `xz -9` takes for each id of a stream but the first, where it has read the training text before."""
+    before, ids = training[-WINDOW:].astype(stream.dtype).tobytes(), stream[1:]
+    grown = len(lzma.compress(before + ids.tobytes(), preset=9)) - len(lzma.compress(before, preset=9))
+    return 8 * math.log(2) * grown / len(ids)

@@ -1,0 +1,57 @@
+"""`rnnscope export`: a run's model for use elsewhere, as ONNX graphs, or as a folder with a model card."""
+
+import os
+import shutil
+from pathlib import Path
+
+from rnnscope.config.schema import ExportConfig
+from rnnscope.errors import UserError
+
+FORMATS = ("onnx", "card")
+
+
+def run(config: ExportConfig) -> None:
+    """Write the files to a new folder and say which."""
+    from rnnscope.config.extensions import import_plugins
+    from rnnscope.format import printable
+    from rnnscope.runs.card import write_card
+    from rnnscope.runs.load import load
+    from rnnscope.runs.onnx_export import export_onnx, onnx_package
+
+    if config.format not in FORMATS:
+        raise UserError(f"format={config.format} is unknown: choose one of {', '.join(FORMATS)}")
+    if config.format == "onnx":
+        onnx_package()
+    import_plugins(config.plugins)
+    loaded = load(config.run, config.checkpoint)
+    folder = new_folder(config, loaded.folder.path)
+    try:
+        if config.format == "card":
+            paths = write_card(loaded, folder)
+        else:
+            shutil.copy(loaded.folder.vocabulary, folder)
+            paths = [*export_onnx(loaded.model, folder), folder / loaded.folder.vocabulary.name]
+    except BaseException:
+        shutil.rmtree(folder)  # made a moment ago: no half of an export is left
+        raise
+    for path in paths:
+        print(printable(f"{path}  {path.stat().st_size:,} bytes"))
+
+
+def new_folder(config: ExportConfig, run: Path) -> Path:
+    """Make the folder that the files go to: exports/<name>/<time of the run>-<format> in the outputs folder, or `output=`.
+
+    Raises:
+        UserError: when it is there already.
+    """
+    from rnnscope.paths import outputs_folder
+
+    usual = outputs_folder() / "exports" / run.parent.name / f"{run.name}-{config.format}"
+    folder = usual if config.output is None else Path(os.path.expanduser(config.output))
+    try:
+        folder.mkdir(parents=True)
+    except FileExistsError:
+        raise UserError(f"{folder} exists already: remove it, or give a new folder with output=") from None
+    except OSError as error:
+        raise UserError(f"output={folder} cannot be made: {error.strerror}") from error
+    return folder

@@ -1,0 +1,14 @@
+"""`rnnscope gradcheck`: every gradient of a model against finite differences."""
+
+from rnnscope.config.schema import GradcheckConfig
+
+
+def run(config: GradcheckConfig) -> int:
+    """Print a row for each parameter and return the exit status: 1 where a gradient is wrong."""
+    from rnnscope.analysis.gradcheck import TOLERANCE, check_gradients, table
+
+    rows = check_gradients(config)
+    wrong = [row.name for row in rows if not row.holds]
+    print("\n".join(table(rows)))
+    print(f"\n{'wrong: ' + ', '.join(wrong) if wrong else 'all gradients hold'} (tolerance {TOLERANCE:g})")
+    return int(bool(wrong))

@@ -1,0 +1,247 @@
+"""`rnnscope runs`: list runs, mark them, rename them, move them to the trash and back, and empty the trash."""
+
+import json
+import os
+import re
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from rnnscope.commands.compare import runs_under, warn
+from rnnscope.comparison.collection import read_runs
+from rnnscope.comparison.overview import lines_of, size_of, size_text, values_of
+from rnnscope.comparison.run_summary import Summary, summarize
+from rnnscope.comparison.select import filter_runs
+from rnnscope.config.schema import RunsConfig
+from rnnscope.errors import UserError
+from rnnscope.format import plural, printable
+from rnnscope.runs.find import find_run
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.marks import Marks, parse_tags, read_marks, write_marks
+from rnnscope.runs.moving import (
+    check_movable,
+    delete_run,
+    finish_deleting,
+    move_run,
+    renamed,
+    restored,
+    seconds_in_trash,
+    trash_folder,
+    trashed,
+)
+
+KEYS = {  # which keys an action takes; every other one would have no effect
+    None: ("filter", "folder", "json"),
+    "mark": ("run", "filter", "tags", "note"),
+    "rename": ("run", "name", "yes"),
+    "trash": ("run", "filter", "yes"),
+    "restore": ("run", "filter", "yes"),
+    "purge": ("run", "filter", "older_than", "yes"),
+}
+SECONDS = {"d": 86_400, "h": 3_600, "w": 604_800}
+
+
+def run(config: RunsConfig) -> int:
+    """Do what the first word asks for; the exit status is 1 where the person asked does not agree."""
+    if config.action not in KEYS:
+        raise UserError(f"action={config.action} is unknown: choose one of {', '.join(filter(None, KEYS))}")
+    for key, value in vars(config).items():
+        if value not in (None, False) and key not in ("action", *KEYS[config.action]):
+            raise UserError(f"{key}={value} does not apply to runs {config.action or 'without an action'}; leave it out")
+    actions = {None: show, "mark": mark, "rename": rename, "trash": trash, "restore": restore, "purge": purge}
+    return actions[config.action](config)
+
+
+def show(config: RunsConfig) -> int:
+    """Print the list, and what is in the trash."""
+    runs = filter_runs(runs_under(config.folder, reproductions=True), config.filter or "")
+    if config.json:
+        print(json.dumps([values_of(run) for run in runs], indent=1))
+        return 0
+    print(printable("\n".join(lines_of(runs))))
+    trashed_runs = in_trash() if config.folder is None else []
+    if trashed_runs:
+        size = size_text(sum(size_of(run.folder.path) for run in trashed_runs))
+        listed = f"rnnscope runs folder={trash_folder()}"
+        print(printable(f"\n{plural(len(trashed_runs), 'run')} in {trash_folder()} ({size}): {listed}"))
+    return 0
+
+
+def mark(config: RunsConfig) -> int:
+    """Set the tags and the note of runs."""
+    if config.tags is None and config.note is None:
+        raise UserError("runs mark sets tags= or note=: give one of them")
+    tags = None if config.tags is None else parse_tags(config.tags)
+    for summary in chosen(config):
+        try:
+            old = read_marks(summary.folder)
+        except UserError as error:
+            warn(f"{error}; it is replaced")
+            old = Marks()
+        new = replace(
+            old, **({} if tags is None else {"tags": tags}), **({} if config.note is None else {"note": config.note or None})
+        )
+        write_marks(summary.folder, new)
+        note = f"; {new.note}" if new.note else ""
+        print(printable(f"{summary.name}: {', '.join(new.tags) or 'no tags'}{note}"))
+    return 0
+
+
+def rename(config: RunsConfig) -> int:
+    """Give a run another name."""
+    if config.run is None or config.name is None:
+        raise UserError("runs rename needs run= and name=, as in: rnnscope runs rename run=latest name=baseline")
+    return move(config, chosen(config), lambda run: renamed(run, str(config.name)), "rename")
+
+
+def trash(config: RunsConfig) -> int:
+    """Move runs to the trash."""
+    return move(config, chosen(config), trashed, f"move to {trash_folder()}")
+
+
+def restore(config: RunsConfig) -> int:
+    """Move runs back from the trash to where they were."""
+    found = chosen_in_trash(config)
+    if not agreed(config, found, "restore", ()):
+        return 1
+    for summary in found:
+        target = restored(summary.folder)
+        move_run(summary.folder, target)
+        print(printable(f"restored {target}"))
+    return 0
+
+
+def purge(config: RunsConfig) -> int:
+    """Delete runs that are in the trash."""
+    finish_deleting()
+    least = None if config.older_than is None else seconds_of(config.older_than)
+    if least is None and config.run is None and config.filter is None:
+        raise UserError("runs purge deletes: say what, as in older_than=30d (0d for all that is in the trash), run= or filter=")
+    found = [run for run in chosen_in_trash(config) if least is None or seconds_in_trash(run.folder) >= least]
+    if not found:
+        print(f"nothing in {trash_folder()} is older than {config.older_than}")
+        return 0
+    if not agreed(config, found, "delete for good", ()):
+        return 1
+    for summary in found:
+        delete_run(summary.folder)
+        print(printable(f"deleted {summary.name}"))
+    return 0
+
+
+def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], Path], what: str) -> int:
+    """Move runs that may be moved, after a line for each that may not, and for runs that others came from."""
+    free: list[Summary] = []
+    for summary in runs:
+        try:
+            check_movable(summary.folder)
+            free.append(summary)
+        except UserError as error:
+            if config.run is not None:
+                raise
+            warn(f"{error}; it is left")
+    if not free:
+        raise UserError(f"filter={config.filter}: none of these {plural(len(runs), 'run')} can be moved")
+    if not agreed(config, free, what, descendants(free)):
+        return 1
+    for summary in free:
+        target = place(summary.folder)
+        move_run(summary.folder, target)
+        print(printable(f"{summary.folder.path} -> {target}"))
+    return 0
+
+
+def descendants(runs: list[Summary]) -> list[str]:
+    """Return a line for each run that others came from: what they have of it, they would miss."""
+    places = {os.path.realpath(run.folder.path): run.name for run in runs}
+    lines = []
+    for other in runs_under(None):
+        parent = other.value("parent")
+        name = places.get(os.path.realpath(parent)) if isinstance(parent, str) else None
+        if name is not None and other.name not in places.values():
+            needs = other.config.get("init_from") is not None
+            lines.append(f"  {other.name} came from {name}{', whose weights it needs to be reproduced' if needs else ''}")
+    return lines
+
+
+def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] | tuple[str, ...]) -> bool:
+    """Show what is about to happen, with sizes, and return whether the person agrees.
+
+    Raises:
+        UserError: where nobody can be asked.
+    """
+    sizes = [size_of(run.folder.path) for run in runs]
+    for summary, size in zip(runs, sizes, strict=True):
+        print(printable(f"  {summary.name}  {summary.facts['status']}  {size_text(size)}"))
+    for line in lines:
+        print(printable(line))
+    if config.yes:
+        return True
+    question = f"{what}: {plural(len(runs), 'run')}, {size_text(sum(sizes))}"
+    if not sys.stdin.isatty():
+        raise UserError(f"{question}: there is no terminal to ask at; yes=true does it")
+    return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
+
+
+def chosen(config: RunsConfig) -> list[Summary]:
+    """Return the runs that `run=` or `filter=` names.
+
+    Raises:
+        UserError: when neither does, or both.
+    """
+    check_choice(config)
+    if config.run is None:
+        return filter_runs(runs_under(None), config.filter or "")
+    folder = find_run(config.run)
+    return [summarize(folder, str(folder.path))]
+
+
+def check_choice(config: RunsConfig) -> None:
+    """Refuse to guess which runs are meant.
+
+    Raises:
+        UserError: saying how to name them.
+    """
+    if (config.run is None) == (config.filter is None) and config.action != "purge":
+        raise UserError(f"runs {config.action} needs either run= or filter=, as in run=latest or filter=status=failed")
+
+
+def in_trash() -> list[Summary]:
+    """Return the runs in the trash, by their names before."""
+    folders = sorted(path for path in trash_folder().glob("[!.]*") if path.is_dir())
+    return [run for folder in folders for run in read_runs(folder).runs]
+
+
+def chosen_in_trash(config: RunsConfig) -> list[Summary]:
+    """Return the runs in the trash that `run=` or `filter=` names.
+
+    Raises:
+        UserError: when there are none.
+    """
+    check_choice(config)
+    found = in_trash()
+    if not found:
+        raise UserError(f"there are no runs in {trash_folder()}")
+    if config.run is None:
+        return filter_runs(found, config.filter or "")
+    matches = [run for run in found if config.run in (run.name, str(run.folder.path))] or [
+        run for run in found if run.name.startswith(config.run) or run.name.rpartition("/")[2].startswith(config.run)
+    ]
+    if len(matches) != 1:
+        listed = ", ".join(run.name for run in (matches or found)[:4])
+        count = f"fits {len(matches)} runs" if matches else "names no run"
+        raise UserError(f"run={config.run} {count} in {trash_folder()}: {listed}")
+    return matches
+
+
+def seconds_of(typed: str) -> float:
+    """Return the seconds in `30d`, `12h` or `2w`.
+
+    Raises:
+        UserError: for anything else.
+    """
+    found = re.fullmatch(r"(\d{1,6})([dhw])", typed)
+    if found is None:
+        raise UserError(f"older_than={typed} is not a time: write days, hours or weeks, as in 30d, 12h or 2w")
+    return int(found[1]) * SECONDS[found[2]]

@@ -1,0 +1,75 @@
+"""Keys that were set and change nothing, as another key makes them pointless: each is said in a line before training."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from pathlib import Path
+
+from rnnscope.config.schema import TrainConfig
+from rnnscope.data.archives import is_tar, is_zip
+from rnnscope.model.cells.registry import CELLS
+from rnnscope.runs.segments import flatten
+
+Reason = Callable[[TrainConfig], str | None]  # why a key has no effect; None where it has one
+
+
+def lines_without_effect(config: TrainConfig, keys: Iterable[str]) -> list[str]:
+    """Return a line for each of the dotted keys that has no effect, beside those that say so in conf/."""
+    values = flatten(asdict(config))
+    reasons = {key: REASONS[key](config) for key in keys if key in REASONS and values[key] not in (None, [], "")}
+    return [f"warning: {key} has no effect: {reason}" for key, reason in reasons.items() if reason]
+
+
+def without(key: str) -> Reason:
+    """Return the reason where a key of dataset.corpus is null."""
+    return lambda config: f"dataset.corpus.{key}=null" if getattr(config.dataset.corpus, key) is None else None
+
+
+def silent(config: TrainConfig) -> str | None:
+    return None if config.monitor.sample_length else "monitor.sample_length=0"
+
+
+def shares(config: TrainConfig) -> str | None:
+    own = [key for key in ("val_path", "test_path") if getattr(config.dataset.corpus, key) is not None]
+    return f"dataset.corpus.{own[0]} is set" if own else None
+
+
+def not_words(config: TrainConfig) -> str | None:
+    return None if config.dataset.level == "word" else f"dataset.level={config.dataset.level}"
+
+
+def bytes_alone(config: TrainConfig) -> str | None:
+    return "dataset.level=byte" if config.dataset.level == "byte" else None
+
+
+def one_file(config: TrainConfig) -> str | None:
+    path = Path(config.dataset.corpus.path or "/")
+    plain = path.is_file() and not is_zip(path) and not is_tar(path) and not config.dataset.corpus.packages
+    return "dataset.corpus.path is one file, which is always taken" if plain else None
+
+
+def no_gate(config: TrainConfig) -> str | None:
+    cell = CELLS.get(config.model.cell)
+    return f"model.cell={cell.name} has no forget gate" if cell and cell.forget_gate is None else None
+
+
+def whole_init(config: TrainConfig) -> str | None:
+    return f"model.init={config.model.init}" if config.model.init in ("torch", "xavier") else None
+
+
+REASONS: dict[str, Reason] = {
+    **{f"dataset.corpus.{key}": without("url") for key in ("sha256", "md5")},
+    **{f"dataset.corpus.{split}_sha256": without(f"{split}_url") for split in ("val", "test")},
+    **{f"dataset.corpus.{key}": without("column") for key in ("delimiter", "header", "escape")},
+    **{f"dataset.corpus.{key}": one_file for key in ("include", "exclude")},
+    **{f"dataset.split.{key}": shares for key in ("train", "val", "test")},
+    "dataset.corpus.path": lambda config: "dataset.corpus.packages is set" if config.dataset.corpus.packages else None,
+    "dataset.corpus.separator": lambda config: "dataset.start_end is set" if config.dataset.start_end else None,
+    "dataset.words": not_words,
+    **{f"dataset.{key}": bytes_alone for key in ("vocabulary_size", "minimum_count", "unk")},
+    "model.embedding_size": lambda config: "model.input=one_hot" if config.model.input == "one_hot" else None,
+    "model.residual": lambda config: "model.num_layers=1" if config.model.num_layers == 1 else None,
+    "model.forget_bias": no_gate,
+    "model.init_scale": whole_init,
+    "optimizer.lr": lambda config: "schedule=step_map has its own rates" if config.schedule.name == "step_map" else None,
+    **{f"monitor.{key}": silent for key in ("sample_prompt", "sample_temperatures", "samples_every")},
+}

@@ -1,0 +1,58 @@
+"""How a command ends when it is asked to, with SIGINT (Ctrl-C) or SIGTERM: at once, and with one line.
+
+A training that has begun hears them otherwise: it finishes its step and saves (see monitor/budget.py).
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+STATUS = 130  # of a command that was interrupted
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def ended_by_signals() -> Generator[None]:
+    """Let both signals end what runs meanwhile; one that is ignored, as in a shell's background, stays so."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    ours = [number for number, handler in before.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
+    for number in ours:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in ours:
+            signal.signal(number, before[number])
+
+
+def end(number: int, frame: FrameType | None) -> None:
+    """Unwind what runs; in the midst of an import leave at once, as a half-imported module may swallow what is raised.
+
+    Raises:
+        KeyboardInterrupt: always, but in an import.
+    """
+    while frame is not None:
+        if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
+            say_so()
+            os._exit(STATUS)
+        frame = frame.f_back
+    raise KeyboardInterrupt
+
+
+def say_so() -> int:
+    """Print the line, and return the exit status."""
+    print("rnnscope: interrupted", file=sys.stderr, flush=True)
+    return STATUS
+
+
+def ends(handler: Any) -> bool:
+    """Whether a signal's handler only ends the process: who handles the signal in its place need not call it."""
+    return handler in (end, signal.default_int_handler)

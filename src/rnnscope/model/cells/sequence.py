@@ -1,0 +1,180 @@
+"""A layer over a whole window, forward and backward written by hand: for cells that torch runs step by step on a CPU.
+
+What the input gives the gates is one matrix product over the window, and so is the gradient of each weight; what is left
+for a step is one product with the state and a few operations in place. The pure `step` of each cell is the plain twin.
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+Parts = tuple[Tensor, ...]
+
+
+class Pointwise(Protocol):
+    """What a cell does to one time step between the products, and backward.
+
+    `gates` (time, batch, width) has a column for every sum of products: the last ones begin as what the input gives, and
+    the state's product is added to the first ones. Where a gate needs both apart, `width` is a gate more than the weights.
+    """
+
+    state_parts: int
+
+    def views(self, gates: Tensor, hidden_size: int) -> Parts:
+        """Return the parts of `gates` that `forward` works on, (time, batch, ...) each."""
+        ...
+
+    def forward(self, views: Parts, state: Parts, after: Parts, extra: Parts) -> None:
+        """Apply the gates of one step in place, and write its state to `after`: h, which the layer writes, comes first."""
+        ...
+
+    def factors(self, gates: Tensor, states: Parts, extra: Parts) -> Parts:
+        """Return what `backward` multiplies with, for the whole window: states are (time + 1, batch, hidden_size).
+
+        The first has the width of `gates`, and `backward` makes the gradient of `gates` of it.
+        """
+        ...
+
+    def backward(self, factors: Parts, gradients: Parts, before: Parts) -> None:
+        """Make the gradient of the gates of one step, from the `gradients` of the state after it.
+
+        What the state before it receives past the products is added to `before[0]` and written to the other parts.
+        """
+        ...
+
+    def extra_gradients(self, gradient: Tensor, states: Parts) -> Parts:
+        """Return the gradients of `extra`, from the gradient of `gates`."""
+        ...
+
+
+def run_window(
+    pointwise: Pointwise,
+    inputs: Tensor,
+    state: Parts | None,
+    weights: tuple[Tensor, Tensor],
+    biases: tuple[Tensor | None, Tensor | None] = (None, None),
+    extra: Parts = (),
+) -> tuple[Tensor, Parts]:
+    """Return what a layer writes (time, batch, hidden_size), and its state after the window, (1, batch, hidden_size) each.
+
+    Under autocast the products are in its format, and so is what the layer writes; the rest is in that of the weights.
+
+    Args:
+        inputs: (time, batch, features).
+        state: to begin from; None is zero.
+        weights: of the input (gates, features) and of the state (gates, hidden_size).
+        biases: of what the input gives (gates,), and of the gate that only the state gives (hidden_size,).
+        extra: further weights of the cell.
+    """
+    device = inputs.device.type
+    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weights[1].dtype
+    with torch.autocast(device, enabled=False):
+        if state is None:
+            zero = weights[1].new_zeros(1, inputs.shape[1], weights[1].shape[1])
+            state = (zero,) * pointwise.state_parts
+        written, *after = _Window.apply(pointwise, low, inputs, *weights, *biases, *state, *extra)
+    return written, tuple(after)
+
+
+class _Window(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, *arguments: Any) -> tuple[Tensor, ...]:
+        pointwise, low, inputs, weight, recurrent, bias, apart, *rest = arguments
+        (time, batch, _), (rows, hidden_size) = inputs.shape, recurrent.shape
+        state, extra = rest[: pointwise.state_parts], tuple(rest[pointwise.state_parts :])
+        gates = recurrent.new_empty(time, batch, rows + (0 if apart is None else hidden_size))
+        if apart is not None:
+            gates[..., :hidden_size] = apart
+        read(gates.flatten(0, 1)[:, -rows:], inputs.flatten(0, 1).to(low), weight.to(low).t(), bias)
+        states = tuple(recurrent.new_empty(time + 1, batch, hidden_size) for _ in state)
+        for part, first in zip(states, state, strict=True):
+            part[0] = first[0]
+        matrix, sums = recurrent.to(low).t().contiguous(), gates[..., :rows].unbind(0)
+        views, slots = by_step(pointwise.views(gates, hidden_size)), by_step(states)
+        for step in range(time):
+            add_product(sums[step], slots[step][0], matrix)
+            pointwise.forward(views[step], slots[step], slots[step + 1], extra)
+        ctx.pointwise, ctx.low, ctx.biases = pointwise, low, (bias is not None, apart is not None)
+        ctx.save_for_backward(inputs, weight, recurrent, gates, *states, *extra)
+        return states[0][1:].to(low), *(part[-1:].clone() for part in states)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grad_outputs: Any) -> tuple[Any, ...]:  # type: ignore[override]
+        pointwise, low = ctx.pointwise, ctx.low
+        inputs, weight, recurrent, gates, *rest = ctx.saved_tensors
+        states, extra = tuple(rest[: pointwise.state_parts]), tuple(rest[pointwise.state_parts :])
+        (rows, hidden_size), time = recurrent.shape, len(gates)
+        totals = tuple(torch.zeros_like(part) for part in states)  # gradients of the states
+        totals[0][1:] = grad_outputs[0]
+        for total, last in zip(totals, grad_outputs[1:], strict=True):
+            total[-1:] += last
+        factors = pointwise.factors(gates, states, extra)
+        sums, matrix = factors[0][..., :rows].unbind(0), recurrent.to(low)
+        parts, slots = by_step(factors), by_step(totals)
+        for step in reversed(range(time)):
+            pointwise.backward(parts[step], slots[step + 1], slots[step])
+            add_product(slots[step][0], sums[step], matrix)
+        flat = factors[0].flatten(0, 1)  # the gradient of `gates`
+        given, from_state = flat[:, -rows:].to(low), flat[:, :rows].to(low)
+        biases = [flat[:, -rows:].sum(0) if ctx.biases[0] else None, flat[:, :hidden_size].sum(0) if ctx.biases[1] else None]
+        return (
+            *(None, None),
+            (given @ weight.to(low)).view(inputs.shape) if ctx.needs_input_grad[2] else None,
+            (given.t() @ inputs.flatten(0, 1).to(low)).to(weight.dtype),
+            (from_state.t() @ states[0][:-1].flatten(0, 1).to(low)).to(recurrent.dtype),
+            *biases,
+            *(total[:1] for total in totals),
+            *pointwise.extra_gradients(factors[0], states),
+        )
+
+
+def read(into: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
+    """Write `inputs @ weight + bias` to `into`, whose format may be a wider one than that of the product."""
+    if inputs.dtype != into.dtype:
+        torch.add(inputs @ weight, 0.0 if bias is None else bias, out=into)
+    elif bias is None:
+        torch.mm(inputs, weight, out=into)
+    else:
+        torch.addmm(bias, inputs, weight, out=into)
+
+
+def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
+    """Add `left @ right` to `into`; the product is in the format of `right`."""
+    if right.dtype == into.dtype:
+        into.addmm_(left, right)
+    else:
+        into.add_(left.to(right.dtype) @ right)
+
+
+def by_step(parts: Parts) -> list[Parts]:
+    """Return views of each step: a slice of a tensor inside the loop would cost as much as a product of a few units."""
+    return list(zip(*(part.unbind(0) for part in parts), strict=True))
+
+
+class HandWritten(nn.RNNBase):
+    """A layer of torch, which computes `window` on a CPU unless `torch_kernels` tells it not to."""
+
+    torch_kernels = False
+    weight_ih_l0: Tensor
+    weight_hh_l0: Tensor
+    bias_ih_l0: Tensor  # with `bias` only, and so is the next
+    bias_hh_l0: Tensor
+
+    def window(self, inputs: Tensor, state: Parts | None) -> tuple[Tensor, Parts]:
+        """Return what the layer writes, and its state after the window."""
+        raise NotImplementedError
+
+    def forward(self, input: Any, hx: Any = None) -> Any:
+        """Do as torch's layer does: (time, batch, features) and (1, batch, hidden_size) in and out."""
+        if self.torch_kernels or input.device.type != "cpu":
+            return super().forward(input, hx)
+        written, (after,) = self.window(input, None if hx is None else (hx,))
+        return written, after
+
+
+def add_biases(layer: HandWritten) -> Tensor | None:
+    """Return the sum of the two biases that torch's layers have, None where they have none."""
+    return layer.bias_ih_l0 + layer.bias_hh_l0 if layer.bias else None

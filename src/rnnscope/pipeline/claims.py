@@ -1,0 +1,52 @@
+"""What a config expects of its run: checked before the first step, judged after the last."""
+
+from rnnscope.errors import UserError
+from rnnscope.monitor.recorder import metric_columns
+from rnnscope.pipeline.build import Training
+from rnnscope.pipeline.measures import MEASURES
+from rnnscope.runs.expectation import Claim, Expectation, deciding
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import read_curve
+from rnnscope.runs.record import Record
+from rnnscope.runs.segments import segments_of
+
+ENDED = {"interrupted": "the run was interrupted", "failed": "the run failed", "diverged": "the run diverged"}
+
+
+def check_expectations(training: Training) -> None:
+    """Refuse claims that nobody could judge.
+
+    Raises:
+        UserError: naming the key.
+    """
+    parameters = [name for name, _ in training.model.named_parameters()]
+    known = {*metric_columns(parameters, training.words), *MEASURES} - {"step"}
+    for expectation in training.config.expect:
+        expectation.check(known)
+
+
+def judge_run(run: RunFolder, record: Record, training: Training, status: str) -> list[Claim]:
+    """Return what became of each claim; nothing where the run only repeats another."""
+    if training.options.stop is not None:
+        return []
+    changed = [key for segment in segments_of(record) for key in segment.get("changed", {})]
+    keys = deciding([*record.get("overridden", list, []), *changed])
+    why = ENDED.get(status) or (f"set otherwise: {', '.join(keys)}" if keys else None)
+    return [judge(expectation, run, training, why) for expectation in training.config.expect]
+
+
+def judge(expectation: Expectation, run: RunFolder, training: Training, why: str | None) -> Claim:
+    """Return what became of one claim: what cannot be measured is not judged."""
+    try:
+        return Claim.judge(expectation, measure(expectation, run, training), why)
+    except (UserError, OSError) as error:  # a run that was trained keeps its results, whatever is gone
+        return Claim.judge(expectation, None, why or str(error))
+
+
+def measure(expectation: Expectation, run: RunFolder, training: Training) -> float | None:
+    """Return the run's number for a claim, None where it has none."""
+    if expectation.metric in MEASURES:
+        return MEASURES[expectation.metric](run, training)
+    steps, values = read_curve(run.metrics, expectation.metric)
+    points = dict(zip(steps, values, strict=True))
+    return points.get(steps[-1] if expectation.step is None and steps else expectation.step or 0)

@@ -1,0 +1,61 @@
+"""Numbers of a run that exist only afterwards, by the name under which a config may expect them."""
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+
+from rnnscope.errors import UserError
+from rnnscope.pipeline.build import Training
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import read_curve
+from rnnscope.runs.load import load
+
+SMOOTHING = 0.999  # of each step, as in min-char-rnn
+SAMPLES = 1000  # texts that are looked at
+PROMPT = 4  # characters of the text that are given, or a quarter of a shorter one
+
+
+def parameters(run: RunFolder, training: Training) -> float:
+    """Return how many numbers training learns."""
+    return training.model.parameter_count()
+
+
+def smoothed_window_loss(run: RunFolder, training: Training) -> float:
+    """Return the training loss as min-char-rnn prints it: in nats a window, 0.999 of it what it was a step before.
+
+    It begins at that of guessing. A point of the curve stands for all steps since the one before.
+    """
+    before, smoothed = 0, math.log(len(training.data.vocabulary))
+    for step, loss in zip(*read_curve(run.metrics, "train/loss"), strict=True):
+        kept = SMOOTHING ** (step - before)
+        before, smoothed = step, kept * smoothed + (1 - kept) * loss
+    return smoothed * training.config.dataset.sequence_length
+
+
+def recalled(run: RunFolder, training: Training) -> float:
+    """Return which share of the training text, from its beginning, the likeliest tokens give back after its first few."""
+    text = training.data.vocabulary.decode(training.data.stream("train")[1:])
+    found = load(str(run.path)).sample(text[: min(PROMPT, len(text) // 4)], len(text), temperature=0)
+    same = next((at for at, (one, other) in enumerate(zip(found, text, strict=False)) if one != other), len(text))
+    return same / len(text)
+
+
+def novel(run: RunFolder, training: Training) -> float:
+    """Return the share of a thousand texts sampled at temperature 1 that training does not have; an empty one is not novel."""
+    if training.config.dataset.windows != "samples":
+        raise UserError("sample/novel: only dataset.windows=samples has texts that training may have")
+    vocabulary, stream = training.data.vocabulary, training.data.stream("train")
+    starts = np.flatnonzero(np.asarray(stream) == vocabulary.start)
+    known = {vocabulary.decode(part) for part in np.split(np.asarray(stream), starts)}
+    pieces = load(str(run.path)).stream(length=200, temperature=1.0, seed=training.config.seed, count=SAMPLES)
+    texts = ["".join(parts) for parts in zip(*pieces, strict=True)]
+    return sum(text not in known for text in texts) / len(texts)
+
+
+MEASURES: dict[str, Callable[[RunFolder, Training], float]] = {
+    "parameters": parameters,
+    "train/smoothed_window_loss": smoothed_window_loss,
+    "sample/recalled": recalled,
+    "sample/novel": novel,
+}

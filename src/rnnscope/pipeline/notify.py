@@ -1,0 +1,35 @@
+"""`notify="command"`: a command of the user's that hears how a training ended. Only a command line can name it."""
+
+import os
+import subprocess
+
+from rnnscope.runs.record import Record
+
+HEARD = ("finished", "failed", "diverged")  # who interrupts a run knows of it
+PATIENCE = 60  # seconds that the command may take
+FACTS = {  # environment variables, and where run.json has their values
+    "RNNSCOPE_STATUS": "status",
+    "RNNSCOPE_REASON": "reason",
+    "RNNSCOPE_NAME": "name",
+    "RNNSCOPE_STEP": "progress.step",
+    "RNNSCOPE_SECONDS": "progress.seconds",
+    "RNNSCOPE_BEST_LOSS": "best.loss",
+    "RNNSCOPE_BITS_PER_CHARACTER": "best.bits_per_character",
+}
+
+
+def notify(command: str, record: Record) -> str | None:
+    """Run `command` in a shell with the facts of a run that ended in its environment, and return what went wrong.
+
+    `RNNSCOPE_RUN` is the run's folder; a fact that is not known is empty.
+    """
+    facts = {name: record.get(key, object) for name, key in FACTS.items()}
+    texts = {name: "" if value is None else str(value).replace("\0", " ") for name, value in facts.items()}
+    environment = {**os.environ, **texts, "RNNSCOPE_RUN": str(record.path.parent.resolve())}
+    try:
+        done = subprocess.run(command, shell=True, env=environment, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False)
+    except subprocess.TimeoutExpired:
+        return f"notify={command} took more than {PATIENCE} seconds and was stopped"
+    except OSError as error:
+        return f"notify={command} could not be run: {error.strerror}"
+    return f"notify={command} ended with exit status {done.returncode}" if done.returncode else None

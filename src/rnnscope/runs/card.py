@@ -1,0 +1,132 @@
+"""README.md of an exported run: front matter that the Hugging Face hub reads, then what a person wants to know of a model."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+
+import yaml
+
+from rnnscope.errors import UserError
+from rnnscope.format import number, one_line, visible
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.load import LoadedRun
+from rnnscope.runs.record import Record, value_at
+from rnnscope.runs.verdict import read_samples
+
+FILES = ("config", "vocabulary", "weights")  # of a run folder, all that `rnnscope.load` needs
+LONGEST = 600  # characters of a sample
+METRICS = {"best/bits_per_character": "bits_per_character", "val/perplexity": "perplexity", "best/loss": "loss"}
+
+
+def card(run: LoadedRun) -> str:
+    """Return the model card of a run.
+
+    Raises:
+        UserError: when its record or samples are not what rnnscope writes.
+    """
+    record = Record.read(run.folder.record)
+    name, dataset = run.folder.path.parent.name, str(value_at(run.config, "dataset.name"))
+    metrics = _metrics(record)
+    front = {
+        "library_name": "rnnscope",
+        "pipeline_tag": "text-generation",
+        "tags": ["rnnscope", "recurrent-neural-network", "language-model", run.model.cell.name],
+        "model-index": [
+            {
+                "name": name,
+                "results": [
+                    {
+                        "task": {"type": "text-generation"},
+                        "dataset": {"name": dataset, "type": dataset, "split": "validation"},
+                        "metrics": [{"type": kind, "value": value} for kind, value in metrics.items()],
+                    }
+                ],
+            }
+        ],
+    }
+    head = yaml.safe_dump(front, sort_keys=False, allow_unicode=True)
+    return "\n".join(["---", head.rstrip(), "---", "", *_body(run, record, one_line(name), metrics)]) + "\n"
+
+
+def _metrics(record: Record) -> dict[str, float]:
+    last = record.get("last", dict, {})
+    return {kind: float(last[tag]) for tag, kind in METRICS.items() if type(last.get(tag)) in (int, float)}
+
+
+def _body(run: LoadedRun, record: Record, name: str, metrics: dict[str, float]) -> list[str]:
+    model, level = run.model, run.vocabulary.level
+    size = f"{model.num_layers} x {model.hidden_size} {model.cell.name}, {model.parameter_count():,} parameters"
+    text = str(value_at(run.config, "dataset.name"))
+    tokens = record.get("data.splits.train.tokens", int)
+    return [
+        f"# {_plain(name)}",
+        "",
+        f"A recurrent language model of level `{level}` ({size}), trained with rnnscope on `{_plain(text)}`"
+        f"{f', {tokens:,} tokens' if tokens else ''}, for {record.get('progress.step', int, 0):,} steps.",
+        "",
+        *(["| on the validation split | |", "|---|---:|"] if metrics else []),
+        *(f"| {kind.replace('_', ' ')} | {number(value)} |" for kind, value in metrics.items()),
+        "",
+        "## How to load",
+        "",
+        *_code("import rnnscope\n\nmodel = rnnscope.load('path/of/this/folder')\nprint(model.sample(length=300))", "python"),
+        "",
+        "## What it writes",
+        "",
+        *_sample(run.folder),
+        "",
+        "## Reproduced",
+        "",
+        _verdicts(run.folder),
+        "",
+        "## Config",
+        "",
+        *_code(run.folder.config.read_text(encoding="utf-8"), "yaml"),
+    ]
+
+
+def _sample(folder: RunFolder) -> list[str]:
+    last = None
+    for last in read_samples(folder, None):  # noqa: B007
+        pass
+    if last is None:
+        return ["No sample was written while it was trained."]
+    where = f"After {last['step']:,} steps, at temperature {last['temperature']}:"
+    return [where, "", *_code(last["text"][:LONGEST], "")]
+
+
+def _verdicts(folder: RunFolder) -> str:
+    """Return what `rnnscope reproduce` said of the run, the newest last."""
+    kinds: list[str] = []
+    for path in sorted(folder.reproductions.glob("*/run.json")):
+        with suppress(UserError):
+            kinds += filter(None, [Record.read(path).get("verdict.kind", str)])
+    return f"`rnnscope reproduce` gave: {', '.join(map(_plain, kinds))}." if kinds else "It has not been reproduced."
+
+
+def _code(text: str, language: str) -> list[str]:
+    """Return a fence around a text, longer than any in it: nothing in it is markup."""
+    ticks = max([2, *(len(found) for found in re.findall("`+", text))]) + 1
+    return [f"{'`' * ticks}{language}", *visible(text).splitlines(), "`" * ticks]
+
+
+def _plain(text: str) -> str:
+    """Return text of one line that is no markup."""
+    return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", one_line(text))
+
+
+def write_card(run: LoadedRun, folder: Path) -> list[Path]:
+    """Write README.md to `folder` beside copies of all that `rnnscope.load` needs, and return their paths.
+
+    Raises:
+        UserError: when the run lacks one of the files.
+    """
+    paths: list[Path] = []
+    for file in FILES:
+        source: Path = getattr(run.folder, file)
+        if not source.is_file():
+            raise UserError(f"{run.folder.path} has no {source.name}, which a card needs: train it to its first checkpoint")
+        (folder / source.name).write_bytes(source.read_bytes())
+        paths.append(folder / source.name)
+    (folder / "README.md").write_text(card(run), encoding="utf-8", errors="replace")
+    return [*paths, folder / "README.md"]

@@ -1,0 +1,117 @@
+"""What a run should give: a number that somebody claims for its setting, and whether the run bears it out.
+
+Standard library only: the schema of the config has it.
+"""
+
+import math
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rnnscope.errors import UserError
+from rnnscope.format import number
+
+SIGNS = {"at_most": "<=", "at_least": ">=", "near": "="}  # of each direction
+VERDICTS = HELD, NOT_HELD, NOT_JUDGED = "held", "not held", "not judged"
+HARDWARE = ("accelerator", "precision", "threads", "deterministic", "cuda_graph", "strategy", "devices")
+SAVING = ("checkpoint_every", "checkpoint_minutes", "keep_every")
+OTHERS = ("experiment", "seed", "name", "trainer", "callbacks", "logger", "callback_classes", "plugins")
+FREE = {*OTHERS, *(f"trainer.{key}" for key in (*HARDWARE, *SAVING))}  # keys that no claim depends on
+
+
+@dataclass
+class Expectation:
+    """A claim. What each key means stands in conf/train.yaml.
+
+    Args:
+        metric: one of the run, at `step`, or its newest where that is None.
+        direction: `at_most`, `at_least` or `near` the `value`, up to the `tolerance`.
+        source: who claims it, and where.
+        comparable: False where the `reason` says what differs: then nothing is judged.
+    """
+
+    metric: str = ""
+    value: float = math.nan
+    source: str = ""
+    direction: str = "near"
+    tolerance: float = 0.0
+    step: int | None = None
+    comparable: bool = True
+    reason: str | None = None
+
+    @property
+    def measured(self) -> str:
+        """What is measured: `val/loss`, or `val/loss at step 100`."""
+        return self.metric if self.step is None else f"{self.metric} at step {self.step:,}"
+
+    def gap(self, ours: float) -> float:
+        """Return by how much `ours` misses the claim; 0 or less where it does not."""
+        away = {"at_most": ours - self.value, "at_least": self.value - ours, "near": abs(ours - self.value)}[self.direction]
+        return away - self.tolerance
+
+    def check(self, known: set[str]) -> None:
+        """Refuse a claim that nobody could judge; `known` are the metrics of the run.
+
+        Raises:
+            UserError: naming the key.
+        """
+        if self.metric not in known:
+            raise UserError(f"expect: metric={self.metric} is not a metric of this run; use one of {', '.join(sorted(known))}")
+        if self.direction not in SIGNS:
+            raise UserError(f"expect: {self.metric}: direction={self.direction}: use {', '.join(SIGNS)}")
+        if not (math.isfinite(self.value) and 0 <= self.tolerance < math.inf):
+            raise UserError(f"expect: {self.metric}: value={self.value} and tolerance={self.tolerance} must be finite numbers")
+        if not self.source:
+            raise UserError(f"expect: {self.metric} has no source: say who claims it, and where")
+        if not self.comparable and not self.reason:
+            raise UserError(f"expect: {self.metric}: comparable=false needs a reason: say what differs from the source")
+        if self.step is not None and self.step < 1:
+            raise UserError(f"expect: {self.metric}: step={self.step} must be at least 1, or null for the newest")
+
+
+@dataclass(frozen=True)
+class Claim:
+    """An expectation beside what a run gave: `ours` is None where it has no such number; `why` nothing was judged."""
+
+    expectation: Expectation
+    ours: float | None
+    verdict: str
+    why: str | None = None
+
+    @classmethod
+    def judge(cls, expectation: Expectation, ours: float | None, why: str | None = None) -> "Claim":
+        """Compare them, unless there is a reason `why` not to."""
+        why = why or (None if expectation.comparable else expectation.reason)
+        if why is None and (ours is None or not math.isfinite(ours)):
+            why = f"the run has no {expectation.measured}"
+        if why is not None or ours is None:
+            return cls(expectation, ours, NOT_JUDGED, why)
+        return cls(expectation, ours, HELD if expectation.gap(ours) <= 0 else NOT_HELD)
+
+    def line(self) -> str:
+        """Return it in a line: `claim held: best/loss 1.3871 <= 1.3939 (char-rnn, pull request 151)`."""
+        wanted = self.expectation
+        ours = "nothing" if self.ours is None else number(self.ours)
+        source = f"({wanted.source})"
+        if self.verdict == NOT_JUDGED:
+            beside = f"{wanted.measured} {ours} beside {number(wanted.value)} {source}"
+            return f"claim not judged: {beside}: {self.why}"
+        assert self.ours is not None
+        if self.verdict == HELD:
+            sign = f"within {number(wanted.tolerance)} of" if wanted.tolerance and wanted.direction == "near" else None
+            return f"claim held: {wanted.measured} {ours} {sign or SIGNS[wanted.direction]} {number(wanted.value)} {source}"
+        off = f"{number(abs(self.ours - wanted.value))} {'above' if self.ours > wanted.value else 'below'}"
+        return f"claim not held: {wanted.measured} {ours}, {off} {number(wanted.value)} {source}"
+
+    def as_record(self) -> dict[str, Any]:
+        """Return it for run.json."""
+        return {**asdict(self.expectation), "ours": self.ours, "verdict": self.verdict, "why": self.why}
+
+
+def deciding(keys: Iterable[str]) -> list[str]:
+    """Return the keys, of those that were set, for which an experiment's numbers no longer hold.
+
+    The seed, the hardware and how closely a run is watched are free; and whoever sets `expect` claims it for all they set.
+    """
+    found = {key for key in keys if key not in FREE and not key.startswith(("monitor.", "hydra"))}
+    return [] if "expect" in keys else sorted(found)

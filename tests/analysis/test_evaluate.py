@@ -1,0 +1,79 @@
+"""What stands beside a run's score: an n-gram, a compressor, and what its texts copy and which rules they keep."""
+
+import json
+import lzma
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import TINY
+from messages import assert_says, error_line, line_with
+
+import rnnscope
+from rnnscope.analysis.compressors import xz_nats
+from rnnscope.analysis.ngram import NGram
+from rnnscope.analysis.suffix_array import SuffixArray
+from rnnscope.cli import main
+
+
+@pytest.fixture
+def trained(tiny_run, monkeypatch) -> str:
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tiny_run.run.path.parents[2]))
+    return str(tiny_run.run.path)
+
+
+def test_xz_is_what_a_file_of_both_takes_more():
+    draw = np.random.default_rng(0)
+    training, text = draw.integers(0, 256, (2, 3000)).astype(np.uint8)
+    assert xz_nats(text, training) == pytest.approx(math.log(256), rel=0.02)  # random bytes
+    assert xz_nats(training, training) < 0.2  # a repetition
+    both, before = (len(lzma.compress(part.tobytes(), preset=9)) for part in (np.append(training, text[1:]), training))
+    assert xz_nats(text, training) * 2999 == pytest.approx((both - before) * 8 * math.log(2))
+
+
+def test_evaluate_has_an_n_gram_and_xz_beside_the_run(trained, story, capsys):
+    text = story.read_text(encoding="utf-8")
+    run = rnnscope.load(trained)
+    splits = json.loads((Path(trained) / "run.json").read_text(encoding="utf-8"))["data"]["splits"]
+    begin, count = (splits[split]["characters"] for split in ("train", "val"))
+    first, second = (run.vocabulary.encode(part) for part in (text[:begin], text[begin : begin + count]))
+    assert main(["evaluate", f"run={trained}", "ngram=4"]) == 0
+    found = {name: float(nats) for name, nats in re.findall(r"^(.*\S) {2,}(\d+\.\d{4}) ", capsys.readouterr().out, re.M)}
+    stream = np.insert(first, 0, run.vocabulary.start)
+    wanted = NGram(SuffixArray(stream), len(run.vocabulary), 4).losses(np.insert(second, 0, run.vocabulary.start))
+    assert found["4-gram of the training split"] == pytest.approx(wanted[-1], abs=1e-3)
+    assert found["xz -9 after the training split"] > 0
+
+
+def test_evaluate_says_what_the_samples_are_like(trained, capsys):
+    assert main(["evaluate", f"run={trained}", "samples=2", "length=80", "ngram=4", "temperatures=[1.0]"]) == 0
+    out = capsys.readouterr().out
+    assert line_with(out, "samples at 1", "real text").split() == ["samples", "at", "1", "4-gram", "real", "text"]
+    shares = [float(share) for share in re.findall(r"([\d.]+) %", line_with(out, "known words"))]
+    assert shares[0] < shares[1] <= shares[2]  # of an untrained network, of an n-gram, and real
+    line_with(out, "copied by real text", "line")
+
+
+def test_another_text_is_scored_where_the_training_text_is_gone(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
+    (text := tmp_path / "lines.txt").write_text("so it is\nand so it was\n" * 60, encoding="utf-8")
+    (other := tmp_path / "other.txt").write_text("it was so\n" * 9, encoding="utf-8")
+    assert main(["train", f"text={text}", *TINY, "trainer.max_steps=2"]) == 0
+    text.unlink()
+    capsys.readouterr()
+    assert main(["evaluate", f"text={other}"]) == 0
+    printed = capsys.readouterr()
+    assert "-gram of" not in printed.out
+    assert_says(printed.err.splitlines()[-1], "n-gram", "xz", str(text))
+    assert main(["evaluate", f"text={other}", "samples=2"]) == 1
+
+
+@pytest.mark.parametrize("word", ["ngram=0", "ngram=1000000", "samples=0", "length=0", "temperatures=[-1.0]"])
+def test_what_means_nothing_is_refused(trained, word, capsys):
+    words = ["samples=1"] if word.startswith(("length", "temperatures")) else []
+    assert main(["evaluate", f"run={trained}", word, *words]) == 1
+    assert_says(
+        error_line(capsys.readouterr().err), word.replace("[", "").replace("]", ""), "least" if "temp" not in word else 0
+    )

@@ -1,0 +1,45 @@
+"""A key that was set and changes nothing is named with the reason; any other is not."""
+
+import pytest
+from messages import line_with
+
+from rnnscope.config.compose import compose_command
+from rnnscope.config.without_effect import REASONS, lines_without_effect
+
+IDLE = {
+    "dataset.corpus.sha256=00": "dataset.corpus.url=null",
+    "dataset.corpus.delimiter=;": "dataset.corpus.column=null",
+    "dataset.corpus.include=[*.c]": "one file",
+    "dataset.words=penn": "dataset.level=char",
+    "model.residual=true": "model.num_layers=1",
+    "model.init_scale=0.1": "model.init=torch",
+    "monitor.sample_prompt=a": "monitor.sample_length=0",
+}
+
+
+@pytest.mark.parametrize("word", IDLE)
+def test_it_is_said(word, story):
+    more = ["monitor.sample_length=0"] if word.startswith("monitor") else []
+    composition = compose_command([f"text={story}", *more, word])
+    (line,) = lines_without_effect(composition.config, composition.keys)
+    line_with(line, word.partition("=")[0], IDLE[word])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["dataset=wikitext_2", "dataset.minimum_count=3"],
+        ["dataset=shakespeare", "dataset.corpus.path=a.csv", "dataset.corpus.column=x", "dataset.corpus.delimiter=|"],
+        ["model=lstm", "model.forget_bias=0.5", "model.residual=true", "model.num_layers=2"],
+    ],
+)
+def test_a_key_with_an_effect_is_left_alone(words):
+    composition = compose_command(words)
+    assert lines_without_effect(composition.config, composition.keys) == []
+
+
+def test_every_reason_is_for_a_key_that_exists():
+    keys = [f"{key}=x" for key in REASONS]
+    assert len(keys) == len(set(keys))
+    config = compose_command(["text=x"]).config
+    assert all(reason(config) is None or isinstance(reason(config), str) for reason in REASONS.values())

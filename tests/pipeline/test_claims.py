@@ -1,0 +1,105 @@
+"""A run says what became of the claims of its experiment, records it, and `compare` shows it."""
+
+import importlib
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import TINY
+from messages import assert_says, line_with
+from recorded_names import NAMES, changes, listed, names_of
+
+from rnnscope.cli import main
+from rnnscope.config.compose import compose_train
+from rnnscope.pipeline.run import Run, train
+from rnnscope.runs.load import load
+
+SMALL = ["experiment=hello", "trainer.threads=1", "monitor.sample_length=0", "monitor.updates_every=1000"]
+
+
+@pytest.fixture(scope="module")
+def hello(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
+        return train(SMALL)
+
+
+def test_the_experiment_holds_and_says_so(hello, capsys, monkeypatch):
+    (claim,) = hello.record["claims"]
+    assert (claim["verdict"], claim["ours"], hello.record["overridden"]) == ("held", 1.0, [])
+    assert hello.load().sample("h", 4, temperature=0) == "hello"
+    assert_says(hello.folder.log.read_text(encoding="utf-8").splitlines()[-1], "claim held", "sample/recalled", "1")
+    assert changes(names_of(hello.record), listed("run.json", NAMES["run.json"]["expect adds"])) == []
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(hello.path.parents[2]))
+    assert main(["compare"]) == 0
+    assert_says(line_with(capsys.readouterr().out, hello.path.name, "finished"), "held")
+
+
+def test_the_table_of_the_claims_does_not_train_again_what_is_there(hello, tmp_path, monkeypatch):
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(hello.path.parents[2]))
+    monkeypatch.syspath_prepend(str(Path(__file__).parents[2] / "examples"))
+    claims = importlib.import_module("claims")
+    monkeypatch.setattr(claims.subprocess, "run", lambda *words, **how: pytest.fail("it trained"))
+    monkeypatch.setattr(claims, "PAGE", tmp_path / "page.md")
+    claims.PAGE.write_text(f"before\n{claims.BEGIN}old\n{claims.END}after\n", encoding="utf-8")
+    claims.write(claims.rows("hello"))
+    before, *rows, after = claims.PAGE.read_text(encoding="utf-8").splitlines()
+    assert (before, after) == ("before", "after")
+    (row,) = [row for row in rows if row.startswith("| `")]
+    assert_says(row, "sample/recalled", "1: held", "rnnscope train experiment=hello")
+    assert claims.finished("hello", replace(compose_train(SMALL), seed=2)) is None
+
+
+def test_nothing_is_judged_where_a_key_was_set(outputs, capsys):
+    run = train([*SMALL, "trainer.max_steps=3", "optimizer.lr=0.2"])
+    assert_says(line_with(capsys.readouterr().out, "claim not judged"), "optimizer.lr, trainer.max_steps")
+    assert run.record["claims"][0]["verdict"] == "not judged"
+    run.resume("trainer.max_steps=4")
+    assert_says(line_with(capsys.readouterr().out, "claim not judged"), "optimizer.lr, trainer.max_steps")
+    assert main(["train", f"from={run.path}", "seed=2"]) == 0
+    assert_says(line_with(capsys.readouterr().out, "claim not judged"), "optimizer.lr, trainer.max_steps")
+
+
+def test_claims_of_a_command_line(story, outputs, capsys):
+    claims = [
+        "{metric: train/loss, step: 2, value: 9, direction: at_most, source: me}",
+        "{metric: parameters, value: 1, source: me}",
+    ]
+    run = train([*TINY, f"dataset.corpus.path={story}", f"expect=[{','.join(claims)}]"])
+    loss = dict(zip(*run.curve("train/loss"), strict=True))[2]
+    assert [(claim["verdict"], claim["ours"]) for claim in run.record["claims"]] == [
+        ("held", loss),
+        ("not held", sum(weights.numel() for weights in load(str(run.path)).model.parameters())),
+    ]
+
+
+def test_a_claim_that_nobody_could_judge_is_refused_before_the_first_step(story, outputs, capsys):
+    words = [*TINY, f"text={story}", "expect=[{metric: val/los, value: 1, source: me}]"]
+    assert main(["train", *words]) == 1
+    assert_says(capsys.readouterr().err.splitlines()[-1], "metric=val/los", "val/loss", "parameters")
+    assert not list(outputs.glob("runs/*/*"))
+
+
+def test_the_loss_of_a_window_as_min_char_rnn_smooths_it(outputs, tmp_path):
+    """Against its own rule, step by step."""
+    words = ["experiment=hello", "trainer.threads=1", "trainer.max_steps=20", "monitor.sample_length=0"]
+    expect = "expect=[{metric: train/smoothed_window_loss, value: 0, source: me}]"
+    run = train([*words, "monitor.scalars_every=1", expect])
+    smooth = math.log(7) * 5
+    for loss in run.curve("train/loss")[1]:
+        smooth = smooth * 0.999 + loss * 5 * 0.001
+    assert run.record["claims"][0]["ours"] == pytest.approx(smooth, rel=1e-9)
+
+
+def test_novel_texts_are_those_that_training_lacks(outputs, tmp_path: Path):
+    (tmp_path / "names.txt").write_text("ab\nba\n" * 50, encoding="utf-8")
+    words = [*TINY, f"dataset.corpus.path={tmp_path / 'names.txt'}", "dataset.corpus.lines=true", "dataset.windows=samples"]
+    words += ["dataset.start_end=document", "trainer.max_steps=60", "optimizer.lr=0.02", "schedule=constant"]
+    run = train([*words, "expect=[{metric: sample/novel, value: 0, source: me}]"])
+    pieces = run.load().stream(length=200, temperature=1.0, seed=1, count=1000)
+    texts = ["".join(parts).rstrip("\n") for parts in zip(*pieces, strict=True)]
+    share = sum(text not in ("ab", "ba", "") for text in texts) / 1000
+    assert json.loads(run.folder.record.read_text())["claims"][0]["ours"] == share
+    assert 0 < share < 0.9

@@ -1,0 +1,85 @@
+"""A signal while training validates or samples: a checkpoint at once, and what was broken off is done when the run goes on."""
+
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import train
+from recorded_names import NAMES, changes, names_of
+from torture import what_differs
+
+from rnnscope.config.compose import compose_command
+from rnnscope.pipeline import callbacks
+from rnnscope.pipeline.options import RunOptions
+from rnnscope.pipeline.resume import resume_run
+from rnnscope.runs import generation
+
+pytestmark = pytest.mark.usefixtures("outputs")
+
+
+def raising(looks: Callable[..., Iterator[Any]], at: int) -> Callable[..., Iterator[Any]]:
+    """Return `looks`, whose `at`-th call gets a signal in its midst."""
+    calls = 0
+
+    def look(*arguments: Any) -> Iterator[Any]:
+        nonlocal calls
+        calls += 1
+        for number, found in enumerate(looks(*arguments)):
+            if calls == at and number == 1:
+                signal.raise_signal(signal.SIGTERM)
+            yield found
+            assert calls != at or number < 3, "it goes on for long"
+
+    return look
+
+
+def words(story: Path) -> list[str]:
+    return [
+        "dataset=text_files",
+        f"dataset.corpus.path={story}",
+        "model.dropout=0.2",
+        "schedule=plateau",
+        "trainer.keep_every=20",
+    ]
+
+
+@pytest.fixture(scope="module")
+def whole(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path_factory.mktemp("whole")))
+        return train(*words(story))
+
+
+PLACES: dict[str, tuple[Any, str]] = {"Validation": (callbacks, "val_windows"), "Samples": (generation, "generate")}
+
+
+def broken_off(story: Path, look: str, at: int) -> Any:
+    """Train until a signal comes in the `at`-th look."""
+    module, name = PLACES[look]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, raising(getattr(module, name), at))
+        result = train(*words(story))
+    assert (result.status, result.step) == ("interrupted", 10 * at)
+    return result
+
+
+@pytest.mark.parametrize("at", [2, 3], ids=["on the way", "in the last step"])
+@pytest.mark.parametrize("look", PLACES)
+def test_it_leaves_at_once_and_goes_on_exactly(look, at, story, whole):
+    run = broken_off(story, look, at).run
+    saved = torch.load(run.checkpoints / "last.ckpt", weights_only=True)
+    assert saved["owed"] == look
+    more = NAMES["checkpoint"]["interrupted while it validated or sampled adds"]
+    assert changes(names_of({"owed": saved["owed"]}), {"owed": more["owed"]}) == []
+    assert resume_run(run).status == "finished"
+    assert what_differs(whole.run.path, run.path) == []
+
+
+def test_it_goes_on_in_the_loop_of_lightning(story, whole):
+    run = broken_off(story, "Validation", 3).run
+    options = RunOptions(extensions=compose_command(["callbacks=[timer]"]).extensions)
+    assert resume_run(run, options=options).status == "finished"
+    assert run.metrics.read_bytes() == whole.run.metrics.read_bytes()

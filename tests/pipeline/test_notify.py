@@ -1,0 +1,71 @@
+"""`notify=`: a command of the user's hears how a run ended; a run folder never brings one along."""
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import TINY
+from messages import assert_says, error_line, line_with
+
+from rnnscope.cli import main
+
+SHORT = [*TINY, "trainer.max_steps=4", "trainer.val_every=2", "monitor.sample_length=0"]
+
+
+def heard(path: Path) -> dict[str, str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return dict(line.partition("=")[::2] for line in lines if line.startswith("RNNSCOPE_"))
+
+
+def test_a_command_hears_the_facts_and_no_snapshot_has_it(story, outputs, tmp_path, capsys):
+    command = f"env > '{tmp_path}/it heard'; exit 3"
+    assert main(["train", f"text={story}", *SHORT, f"notify={command}"]) == 0
+    (run,) = (outputs / "runs").glob("*/*")
+    record, facts = json.loads((run / "run.json").read_text()), heard(tmp_path / "it heard")
+    assert facts["RNNSCOPE_RUN"] == str(run)
+    assert (facts["RNNSCOPE_STATUS"], facts["RNNSCOPE_STEP"], facts["RNNSCOPE_REASON"]) == ("finished", "4", "")
+    assert float(facts["RNNSCOPE_BEST_LOSS"]) == record["best"]["loss"]
+    assert_says(line_with(capsys.readouterr().out, "warning"), "notify", "exit status 3")
+    assert "notify" not in (run / "config.yaml").read_text() + json.dumps({**record, "command": []})
+
+    (tmp_path / "it heard").unlink()
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    (run / "config.yaml").write_text(yaml.safe_dump({**config, "notify": command}))
+    for words in (["reproduce", f"run={run}"], ["resume", f"run={run}", "trainer.max_steps=6"], ["train", f"from={run}"]):
+        assert main(words) == 1
+        assert_says(error_line(capsys.readouterr().err), "notify")
+    assert not (tmp_path / "it heard").exists()
+
+
+def test_divergence_and_failure_are_heard_of(story, outputs, tmp_path, monkeypatch):
+    log = tmp_path / "log"
+    command = f"echo $RNNSCOPE_STATUS: $RNNSCOPE_REASON >> {log}"
+    words = ["train", f"text={story}", *SHORT, f"notify={command}"]
+    assert main([*words, "optimizer=sgd", "optimizer.lr=1e38", "schedule=constant", "trainer.clip_norm=null"]) == 1
+
+    def fail(*_: object) -> None:
+        raise RuntimeError("it broke")
+
+    monkeypatch.setattr("rnnscope.training.task.LanguageModelTask.take_step", fail)
+    with pytest.raises(RuntimeError):
+        main(words)
+    diverged, failed = log.read_text().splitlines()
+    assert diverged.startswith("diverged: ")
+    assert_says(failed, "failed", "RuntimeError", "it broke")
+
+
+def test_a_folder_of_configs_cannot_name_one(story, outputs, tmp_path, capsys):
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    (tmp_path / "conf/experiment/mine.yaml").write_text("# @package _global_\nnotify: touch owned\n")
+    assert main(["train", f"--config-dir={tmp_path / 'conf'}", "experiment=mine", f"text={story}", *SHORT]) == 1
+    assert_says(error_line(capsys.readouterr().err), "notify=touch owned", "command line")
+
+
+def test_an_evaluation_as_json(trained_run, capsys):
+    assert main(["evaluate", f"run={trained_run.path}", "json=true"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    record = json.loads(trained_run.record.read_text())
+    carried = max(found["scores"].values(), key=lambda score: score["tokens"])
+    assert math.isclose(carried["loss"], record["best"]["loss"], rel_tol=1e-4)
