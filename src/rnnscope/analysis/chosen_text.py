@@ -8,6 +8,7 @@ import numpy as np
 
 from rnnscope.analysis.evaluate import own_data
 from rnnscope.analysis.evolution import words_of
+from rnnscope.analysis.novelty import text_of
 from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to
 from rnnscope.config.validate import from_plain
@@ -16,7 +17,6 @@ from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import value_at
 
 WORDS_FROM = 5_000_000  # tokens of the training text
-ENDS = {"line": "\n", "sentence": " "}  # what stands between two texts that END divides; else an empty line
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def _beginning(path: Path, encoding: str, characters: int) -> str:
 
 def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> ChosenText:
     stream = own_stream(run, split, data)
-    text = decode(run, stream[1 : characters + 1])
+    text = text_of(run.vocabulary, stream[1 : characters + 1])
     return ChosenText(text[:characters], f"{split} split", len(stream) > characters + 1 or len(text) > characters)
 
 
@@ -93,15 +93,6 @@ def own_stream(run: LoadedRun, split: str, data: str | None) -> np.ndarray:
 def training_words(run: LoadedRun, data: str | None) -> set[str] | None:
     """Return the words of the beginning of the training text, in lower case; None where that text is not there."""
     try:
-        return set(words_of(decode(run, own_stream(run, "train", data)[1 : WORDS_FROM + 1])))
+        return set(words_of(text_of(run.vocabulary, own_stream(run, "train", data)[1 : WORDS_FROM + 1])))
     except UserError:
         return None
-
-
-def decode(run: LoadedRun, ids: np.ndarray) -> str:
-    """Return tokens of the run's data as the text that they were."""
-    vocabulary, kind = run.vocabulary, value_at(run.config, "dataset.start_end")
-    if vocabulary.end is None or kind is None:
-        return vocabulary.decode(ids)
-    units = np.split(ids, np.flatnonzero(ids == vocabulary.end) + 1)
-    return ENDS.get(str(kind), "\n\n").join(vocabulary.decode(unit) for unit in units if len(unit))
