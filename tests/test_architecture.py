@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 SOURCES = Path(__file__).parents[1] / "src" / "rnnscope"
-BOTTOM = {"errors", "allocator", "format", "paths", "cores", "lock", "text_io", "interrupts"}
+BOTTOM = {"errors", "allocator", "format", "paths", "cores", "lock", "text_io", "interrupts", "web_page"}
 ARROWS = {  # part -> the parts below it, which it may import
     "errors": set(),
     "allocator": set(),
@@ -19,6 +19,7 @@ ARROWS = {  # part -> the parts below it, which it may import
     "lock": set(),
     "interrupts": set(),
     "text_io": {"errors"},
+    "web_page": {"format"},
     "data": BOTTOM,
     "model": BOTTOM,
     "training": {"model", "data"} | BOTTOM,

@@ -22,6 +22,7 @@ COMMANDS = {
     "sample": "generate text from a run                   rnnscope sample prompt='def main(' temperature=0.7",
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
+    "visualize": "look inside a run, as an HTML page         rnnscope visualize text=chapter.txt",
     "gradcheck": "check gradients against finite differences  rnnscope gradcheck model=gru",
     "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
     "export": "write ONNX graphs or a model card           rnnscope export run=latest format=onnx",

@@ -11,7 +11,7 @@ from selenium import webdriver
 from test_compare import ESCAPES, put_run, with_result
 
 from rnnscope.cli import main
-from rnnscope.comparison.page import script_json
+from rnnscope.web_page import script_json
 
 HOSTILE = '</script><script>window.owned=1</script><img src=x onerror="window.owned=1"><b>bold</b>&amp;\u2028' + ESCAPES
 

@@ -108,7 +108,7 @@ def _training(loaded: LoadedRun, recorded: TrainConfig, data: TextData, config: 
     if config.text is None:
         return data.stream("train")
     try:
-        return _own_data(loaded, recorded, "train").stream("train")
+        return own_data(loaded, recorded, "train").stream("train")
     except UserError as error:
         if config.samples is not None:
             raise
@@ -147,7 +147,7 @@ def training_lines(run: LoadedRun) -> set[str]:
         UserError: where the text is not there, or has changed.
     """
     recorded = from_plain(run.config, str(run.folder.config))
-    return set(text_of(run.vocabulary, _own_data(run, recorded, "train").stream("train")).splitlines())
+    return set(text_of(run.vocabulary, own_data(run, recorded, "train").stream("train")).splitlines())
 
 
 def score_lines(config: EvaluateConfig) -> Iterator[str]:
@@ -228,11 +228,16 @@ def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) ->
         return _text(loaded, recorded, config.text), "train", config.text
     if config.split not in ("train", "val", "test"):
         raise UserError(f"split={config.split} is unknown: choose train, val or test")
-    data = _own_data(loaded, recorded, config.split)
+    data = own_data(loaded, recorded, config.split)
     return data, config.split, f"{config.split} split of {text_name(data.config)}"
 
 
-def _own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
+def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
+    """Return the run's data, as its snapshot records it.
+
+    Raises:
+        UserError: when its text is not where it was or is not what it was, or has no such split.
+    """
     record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
     fingerprint = record.get("data.fingerprint", dict, {}) if record else {}
     with finding(recorded.dataset.corpus, fingerprint):

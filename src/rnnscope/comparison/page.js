@@ -1,5 +1,4 @@
-"use strict";
-// Draws the curves of page.html. All text from runs goes through textContent: none of it becomes markup.
+// Draws the curves of page.html.
 const runs = JSON.parse(document.getElementById("data").textContent);
 const state = { unit: "bits", axis: "step", splits: ["val", "train"], shown: new Set(runs.keys()), zoom: null, focus: null };
 const axes = { step: "optimizer steps", tokens: "training tokens", seconds: "seconds trained" };
@@ -12,15 +11,6 @@ const charts = [
   },
 ];
 const tip = document.getElementById("tip");
-
-function element(parent, name, attributes = {}, text = null) {
-  const inSvg = parent instanceof SVGElement || name === "svg";
-  const made = inSvg ? document.createElementNS("http://www.w3.org/2000/svg", name) : document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) made.setAttribute(key, value);
-  if (text !== null) made.textContent = text;
-  parent.append(made);
-  return made;
-}
 
 function lossLabel() {
   return state.unit === "bits" ? "loss, bits per character" : "loss, nats per token";
@@ -69,23 +59,6 @@ function rangeOf(lines, from, to, mayCut) {
   const top = Math.min(high, low + 1.12 * Math.min(usual[usual.length - 1] - low, 2 * typical));
   const cut = mayCut && high - low > 1.25 * (top - low) && top > low, room = 0.04 * ((cut ? top : high) - low) || 0.5;
   return [low - room, (cut ? top : high) + room, cut];
-}
-
-function ticks(low, high, about) {
-  const rough = (high - low) / about, power = 10 ** Math.floor(Math.log10(rough));
-  const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) || 10);
-  const found = [];
-  for (let k = Math.ceil(low / step); k * step <= high + step * 1e-9; k += 1) found.push(k * step);
-  return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
-}
-
-function fixed(value, digits) {
-  return value.toFixed(digits).replace("-", "\u2212");
-}
-
-function short(count) {
-  const [size, unit] = [[1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([least]) => count >= least) || [1, ""];
-  return `${+(count / size).toFixed(2)}${unit}`;
 }
 
 function draw(chart) {
@@ -161,15 +134,6 @@ function drawCurves(chart) {
 
 function dot(parent, r, cx, cy) {
   element(parent, "circle", { class: "dot", r, cx, cy });
-}
-
-function nearest(sorted, wanted) {
-  let low = 0, high = sorted.length - 1;
-  while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (sorted[middle] < wanted) low = middle; else high = middle;
-  }
-  return wanted - sorted[low] < sorted[high] - wanted ? low : high;
 }
 
 // Shows the values at x, those of the curves nearest to the pointer where there are many.

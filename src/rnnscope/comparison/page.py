@@ -1,14 +1,5 @@
-"""The page of `rnnscope compare html=`: one HTML file with the table, the curves and the samples of some runs.
+"""The page of `rnnscope compare html=`: one HTML file with the table, the curves and the samples of some runs."""
 
-What runs hold is hostile input here: it reaches the page as escaped text or as JSON in which no tag can begin, and a
-policy in the page's head lets the browser run our script, by its hash, and nothing else.
-"""
-
-import base64
-import hashlib
-import html
-import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +12,8 @@ from rnnscope.comparison.select import BEST, find_column, winners
 from rnnscope.comparison.table import cell, is_numeric
 from rnnscope.format import one_line, plain
 from rnnscope.runs.record import KILLED
+from rnnscope.web_page import escaped, script_json, web_page
 
-HERE = Path(__file__).parent
 TAGS = ("train/loss", "val/loss", "update_size/all")
 SECONDS, TIMES = "throughput/seconds", 60  # how many points of it say what a step took
 COLORS = 7  # of page.css; the next seven runs have them dashed, all others are grey
@@ -78,21 +69,15 @@ def page(
     """
     complaints: list[str] = []
     columns = ["run", *(column for column in columns if column != "run")]
-    style, script = (HERE / "page.css").read_text("utf-8"), (HERE / "page.js").read_text("utf-8")
     entries = make_entries(runs, groups)
     parts = {
-        "policy": policy(style, script),
         "title": f"{len(runs)} {'groups' if groups else 'runs'} compared" if len(runs) > 1 else "One run",
         "summary": "<br>".join([_summary(entries), *map(escaped, notes)]),
         "table": _table(entries, columns, sort),
         "samples": "\n".join(_sample(entry, CHARACTERS // len(runs), complaints) for entry in entries),
         "data": script_json(_data(entries, columns, complaints)),
-        "style": style,
-        "script": script,
     }
-    template = (HERE / "page.html").read_text("utf-8")
-    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], template)
-    return text.encode("utf-8", "replace").decode(), complaints
+    return web_page(Path(__file__).with_suffix(".html"), parts), complaints
 
 
 def make_entries(runs: list[Summary], groups: dict[str, list[Summary]]) -> list[Entry]:
@@ -124,24 +109,6 @@ def _overlap(run: Summary, best: Summary | None) -> bool:
         return False
     bounds = [value for found in (run, best) for fact in ("low", "high") if (value := found.number(fact)) is not None]
     return len(bounds) == 4 and bounds[0] <= bounds[3] and bounds[2] <= bounds[1]
-
-
-def policy(style: str, script: str) -> str:
-    """Return a Content-Security-Policy under which the page runs this script, shows this style, and loads nothing."""
-    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
-    inline = f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:"
-    return f"default-src 'none'; {inline}; base-uri 'none'; form-action 'none'"
-
-
-def script_json(values: Any) -> str:
-    """Return JSON that may stand in a script element: nothing in it ends the element or a line of JavaScript."""
-    marks = {mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
-    return json.dumps(values, separators=(",", ":")).translate(str.maketrans(marks))
-
-
-def escaped(text: str) -> str:
-    """Return text of one line that a browser shows as it is."""
-    return html.escape(one_line(text))
 
 
 def _summary(entries: list[Entry]) -> str:

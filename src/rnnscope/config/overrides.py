@@ -26,6 +26,7 @@ VERBATIM = {
         **{key: key for key in ("folder", "sort", "filter", "columns", "group", "output", "html", "run")},
         "with": "other",
     },
+    "visualize": {key: key for key in ("run", "text", "data", "unit", "output")},
     "gradcheck": {"run": "run"},
     "runs": {key: key for key in ("run", "filter", "folder", "tags", "note", "name", "older_than")},
     "export": {"run": "run", "output": "output"},

@@ -165,6 +165,23 @@ class CompareConfig:
 
 
 @dataclass
+class VisualizeConfig:
+    run: str = "latest"
+    checkpoint: str = "best"
+    page: str = "inside"
+    text: str | None = None
+    split: str = "val"
+    data: str | None = None
+    characters: int = 5000
+    unit: str | None = None
+    memory: bool = True
+    causal: bool = True
+    steps: list[int] = field(default_factory=lambda: [100, 300, 500, 700, 1200, 2000])
+    output: str | None = None
+    plugins: list[str] = field(default_factory=list[str])
+
+
+@dataclass
 class GradcheckConfig:
     model: ModelConfig = MISSING
     run: str | None = None
@@ -213,6 +230,7 @@ COMMANDS = {
     "sample": SampleConfig,
     "evaluate": EvaluateConfig,
     "compare": CompareConfig,
+    "visualize": VisualizeConfig,
     "gradcheck": GradcheckConfig,
     "runs": RunsConfig,
     "export": ExportConfig,

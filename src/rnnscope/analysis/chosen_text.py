@@ -1,0 +1,98 @@
+"""The text that a run is looked at with: a file, what was typed, or a part of the run's own."""
+
+import codecs
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from rnnscope.analysis.evaluate import own_data
+from rnnscope.analysis.evolution import words_of
+from rnnscope.analysis.novelty import text_of
+from rnnscope.config.changes import with_changes
+from rnnscope.config.places import moved_to
+from rnnscope.config.validate import from_plain
+from rnnscope.errors import UserError
+from rnnscope.runs.load import LoadedRun
+from rnnscope.runs.record import value_at
+
+WORDS_FROM = 5_000_000  # tokens of the training text
+
+
+@dataclass(frozen=True)
+class ChosenText:
+    """The first `characters` of a text, what it is, and whether there was more of it."""
+
+    text: str
+    source: str
+    cut: bool
+
+
+def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None, characters: int) -> ChosenText:
+    """Return the text to look at: `typed`, a file's path or the text itself, or where it is None a split of the run's own.
+
+    Raises:
+        UserError: when there is none, or it cannot be read.
+    """
+    if characters < 2:
+        raise UserError(f"characters={characters} must be at least 2")
+    if typed is None:
+        return _own(run, split, data, characters)
+    path = Path(typed).expanduser()
+    if _is_file(path):
+        encoding = str(value_at(run.config, "dataset.encoding") or "utf-8")
+        text, source = _beginning(path, encoding, characters + 1), str(path)
+    elif path.suffix in (".txt", ".py", ".c", ".md") and not any(mark.isspace() for mark in typed):
+        raise UserError(f"text={typed} does not exist: give a file, or the text itself")
+    else:
+        text, source = typed, "the text given"
+    if not text.strip():
+        raise UserError(f"text={typed}: the text is empty" if text != typed or typed else "text= is empty")
+    return ChosenText(text[:characters], source, len(text) > characters)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # a text that no path can be
+        return False
+
+
+def _beginning(path: Path, encoding: str, characters: int) -> str:
+    """Return the first characters of a file, of which no more is read."""
+    try:
+        with path.open("rb") as file:
+            block = file.read(4 * characters + 4)
+        text = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)().decode(block)
+    except OSError as error:
+        raise UserError(f"text={path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"text={path}: byte {error.start} is not {encoding} ({error.reason}): save it as {encoding}") from None
+    return text.replace("\r\n", "\n")[:characters]
+
+
+def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> ChosenText:
+    stream = own_stream(run, split, data)
+    text = text_of(run.vocabulary, stream[1 : characters + 1])
+    return ChosenText(text[:characters], f"{split} split", len(stream) > characters + 1 or len(text) > characters)
+
+
+def own_stream(run: LoadedRun, split: str, data: str | None) -> np.ndarray:
+    """Return the ids of a split of the run's own text; `data`: where that text is now, if it has moved.
+
+    Raises:
+        UserError: when it is not there.
+    """
+    recorded = from_plain(run.config, str(run.folder.config))
+    recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, data))
+    if split not in ("train", "val", "test"):
+        raise UserError(f"split={split} is unknown: choose train, val or test")
+    return own_data(run, recorded, split).stream(split)
+
+
+def training_words(run: LoadedRun, data: str | None) -> set[str] | None:
+    """Return the words of the beginning of the training text, in lower case; None where that text is not there."""
+    try:
+        return set(words_of(text_of(run.vocabulary, own_stream(run, "train", data)[1 : WORDS_FROM + 1])))
+    except UserError:
+        return None

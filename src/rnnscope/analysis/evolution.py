@@ -1,0 +1,165 @@
+"""The page of `rnnscope visualize page=evolution`: what a run wrote as it learnt, beside its curves and its units."""
+
+import json
+import math
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rnnscope.analysis.reading import Reading, untrained_twin
+from rnnscope.format import one_line, plural
+from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.journal import read_curve, whole_lines
+from rnnscope.runs.load import LoadedRun, load
+from rnnscope.web_page import escaped, script_json, web_page
+
+WORD = re.compile(r"[^\W\d_]{2,}")
+POINTS = 400  # of a curve
+LINES = 6  # detectors shown
+NEW_WORDS = 30  # shown of a sample, the longest
+LONGEST_SAMPLE = 1500
+TAGS = {"train/loss": "training loss", "val/loss": "validation loss"}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A text that a run wrote after `step` optimizer steps."""
+
+    step: int
+    temperature: float
+    text: str
+
+    @property
+    def words(self) -> list[str]:
+        """Its words in lower case; the last may have been cut off."""
+        return words_of(self.text)[:-1]
+
+
+def words_of(text: str) -> list[str]:
+    """Return the words of at least two letters in a text, in lower case."""
+    return [word.casefold() for word in WORD.findall(text)]
+
+
+def read_samples(path: Path) -> list[Sample]:
+    """Return a sample of each step, that of the middle temperature, steps ascending; a line that is no sample is left out."""
+    found: dict[int, list[Sample]] = {}
+    for line in whole_lines(path) if path.exists() else ():
+        try:
+            values = json.loads(line)
+            sample = Sample(int(values["step"]), float(values["temperature"]), str(values["text"]))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            continue
+        found.setdefault(sample.step, []).append(sample)
+    rows = (sorted(samples, key=lambda sample: sample.temperature) for _, samples in sorted(found.items()))
+    return [samples[(len(samples) - 1) // 2] for samples in rows]
+
+
+def nearest(samples: list[Sample], steps: Iterable[int]) -> list[Sample]:
+    """Return the samples nearest to `steps`, each once, and the last."""
+    chosen = [min(samples, key=lambda sample: abs(sample.step - step)) for step in steps] if samples else []
+    return sorted({sample.step: sample for sample in [*chosen, *samples[-1:]]}.values(), key=lambda sample: sample.step)
+
+
+def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] | None) -> str:
+    """Return the page.
+
+    Args:
+        steps: whose samples are shown, as far as there are samples near them.
+        text: that the units of the kept checkpoints read.
+        known: the words of the training text in lower case; None where that is not there.
+    """
+    samples = read_samples(run.folder.samples)
+    charts = [*_curves(run.folder), *_word_chart(samples, known), *detector_chart(run, text)]
+    data = {"charts": charts, "samples": sample_cards(samples, nearest(samples, steps), known)}
+    parts = {
+        "title": "How a network learnt",
+        "summary": f"<bdi>{escaped(str(run.folder.path))}</bdi>: {plural(len(samples), 'sample')}.",
+        "missing": "" if known is not None else "The training text is not there, so words cannot be looked up in it.",
+        "data": script_json(data),
+    }
+    return web_page(Path(__file__).with_suffix(".html"), parts)
+
+
+def sample_cards(samples: list[Sample], shown: list[Sample], known: set[str] | None) -> list[dict[str, Any]]:
+    """Return what the page says of each sample shown: its text, and the words that no sample before it had."""
+    cards = []
+    for sample in shown:
+        before = {word for earlier in samples if earlier.step < sample.step for word in earlier.words}
+        new = sorted(set(sample.words) & (known or set()) - before, key=lambda word: (-len(word), word))
+        share = real_share(sample, known)
+        cards.append(
+            {
+                "step": sample.step,
+                "temperature": sample.temperature,
+                "text": "\n".join(one_line(line) for line in sample.text[:LONGEST_SAMPLE].split("\n")),
+                "real": None if math.isnan(share) else round(100 * share),
+                "new": new[:NEW_WORDS],
+            }
+        )
+    return cards
+
+
+def real_share(sample: Sample, known: set[str] | None) -> float:
+    """Return which share of the words of a sample are words of the training text; NaN where that cannot be told."""
+    words = sample.words
+    return sum(word in known for word in words) / len(words) if known and words else math.nan
+
+
+def _curves(folder: RunFolder) -> list[dict[str, Any]]:
+    losses = [_line(name, f"k{index}", *read_curve(folder.metrics, tag)) for index, (tag, name) in enumerate(TAGS.items())]
+    sizes = _line("all parameters", "k2", *read_curve(folder.metrics, "update_size/all"))
+    charts = [
+        {"title": "Loss", "x": "optimizer steps", "y": "nats per token", "series": losses},
+        {
+            "title": "Update size",
+            "note": "about \u22123 is healthy",
+            "x": "optimizer steps",
+            "y": "log\u2081\u2080",
+            "series": [sizes],
+        },
+    ]
+    for chart in charts:
+        chart["series"] = [line for line in chart["series"] if line["xs"]]
+    return [chart for chart in charts if chart["series"]]
+
+
+def _word_chart(samples: list[Sample], known: set[str] | None) -> list[dict[str, Any]]:
+    line = _line(
+        "real words", "k0", [sample.step for sample in samples], [100 * real_share(sample, known) for sample in samples]
+    )
+    note = "share of the words in each sample that are words of the training text"
+    chart = {"title": "Words", "note": note, "x": "optimizer steps", "y": "%", "series": [line]}
+    return [chart] if line["xs"] else []
+
+
+def detector_chart(run: LoadedRun, text: str) -> list[dict[str, Any]]:
+    """Return how well the best unit of a detector follows it at each kept checkpoint; step 0 is an untrained twin.
+
+    Shown are the detectors that gained most. Without kept checkpoints there is no chart.
+    """
+    steps = kept_steps(run.folder)
+    if not steps:
+        return []
+    models = [untrained_twin(run), *(load(str(run.folder.path), step) for step in steps)]
+    rankings = [Reading(model, text).ranking for model in models]
+    names = rankings[0].detectors  # the same for all: they depend on the text alone
+    scores = [[float(ranking.best_scores[place]) for ranking in rankings] for place in range(len(names))]
+    places = sorted(range(len(names)), key=lambda place: scores[place][0] - scores[place][-1])[:LINES]
+    lines = [_line(names[place], f"k{index}", [0, *steps], scores[place]) for index, place in enumerate(places)]
+    note = "score of each detector's best unit, 0.5 to 1, at the kept checkpoints; step 0 is an untrained network"
+    return [{"title": "Detectors", "note": note, "x": "optimizer steps", "y": "score", "series": lines}] if lines else []
+
+
+def kept_steps(folder: RunFolder) -> list[int]:
+    """Return the steps of the checkpoints that were kept, ascending."""
+    names = [re.fullmatch(r"step_(\d{1,16})\.ckpt", path.name) for path in folder.checkpoints.glob("step_*.ckpt")]
+    return sorted(int(name[1]) for name in names if name)
+
+
+def _line(name: str, look: str, xs: list[int], ys: list[float]) -> dict[str, Any]:
+    """Return a line of at most about `POINTS` of its points; those that are not finite are left out."""
+    points = [(x, float(f"{y:.4g}")) for x, y in zip(xs, ys, strict=True) if math.isfinite(y)]
+    points = [*points[:: -(-len(points) // POINTS)], points[-1]] if len(points) > POINTS else points
+    return {"name": name, "look": look, "xs": [x for x, _ in points], "ys": [y for _, y in points]}

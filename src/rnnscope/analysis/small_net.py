@@ -1,0 +1,66 @@
+"""A network of a few units, written out as Karpathy (2015) draws "hello": all its numbers, before and after one update."""
+
+import copy
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+from rnnscope.data.vocabulary import Vocabulary
+from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.tracing import Tracer
+
+MOST_UNITS = 8
+STEPS = 6  # tokens drawn
+LR = 0.1
+
+
+def is_small(model: LanguageModel) -> bool:
+    """Whether a model has few enough units to draw them all."""
+    return model.num_layers * model.hidden_size <= MOST_UNITS
+
+
+def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> dict[str, Any]:
+    """Return what inside.js draws of a small model at the first of the tokens `ids` (time,): plain values.
+
+    Scores are shown of the tokens that occur there; the update is one step of gradient descent on them.
+    """
+    ids = ids[: STEPS + 1]
+    shown = sorted(set(ids.tolist()))
+    updated = copy.deepcopy(model)
+    with torch.enable_grad():
+        _losses(updated, ids).mean().backward()
+    with torch.no_grad():
+        for parameter in updated.parameters():
+            if parameter.grad is not None:
+                parameter -= LR * parameter.grad
+    return {
+        "note": f"The first {len(ids) - 1} tokens, from below: which of the tokens shown it is, what every unit then holds, and"
+        " the score of each next token, the right one in green. Beside it the same after one step of gradient descent on these"
+        f" tokens (lr {LR:g}).",
+        "tokens": [vocabulary.tokens[id] for id in ids[:-1].tolist()],
+        "shown": [vocabulary.tokens[id] for id in shown],
+        "targets": [shown.index(id) for id in ids[1:].tolist()],
+        "inputs": [[int(id == other) for other in shown] for id in ids[:-1].tolist()],
+        "sides": [_side("before", model, ids, shown), _side("after one update", updated, ids, shown)],
+    }
+
+
+def _side(title: str, model: LanguageModel, ids: np.ndarray, shown: list[int]) -> dict[str, Any]:
+    tokens = torch.from_numpy(ids[:-1, None])
+    with torch.no_grad():
+        tracer = Tracer(model)
+        trace = tracer.trace(tokens, tracer.start(None, 1))
+        scores = model.head(trace.output)[:, 0, shown]
+        hidden = trace.stacked()["hidden"][:, :, 0].flatten(1)
+        losses = _losses(model, ids)
+    values = {"scores": scores, "hidden": hidden, "losses": losses}
+    return {"title": title, **{name: np.round(found.numpy(), 3).tolist() for name, found in values.items()}}
+
+
+def _losses(model: LanguageModel, ids: np.ndarray) -> torch.Tensor:
+    """Return the nats that each token but the first costs, (time - 1,)."""
+    tokens = torch.from_numpy(ids)
+    logits, _ = model.read(tokens[:-1, None])
+    return F.cross_entropy(logits[:, 0], tokens[1:], reduction="none")

@@ -1,0 +1,51 @@
+"""What every page is made of: one HTML file that needs no network, with our own script and style and nothing else that runs.
+
+What runs and texts hold is hostile input here: it reaches the page as escaped text or as JSON in which no tag can begin,
+and a policy in the page's head lets the browser run our script, by its hash, and nothing else.
+"""
+
+import base64
+import hashlib
+import html
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from rnnscope.format import one_line
+
+HERE = Path(__file__).parent
+
+
+def web_page(template: Path, parts: dict[str, str]) -> str:
+    """Return the page of `template`, an HTML file with a style (.css) and a script (.js) of the same name beside it.
+
+    Args:
+        parts: what stands for each `{{name}}` in it, which is not escaped here.
+    """
+    style, script = (_read(HERE / f"web_page{kind}") + _read(template.with_suffix(kind)) for kind in (".css", ".js"))
+    parts = {"policy": policy(style, script), "style": style, "script": script, **parts}
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read(template))
+    return text.encode("utf-8", "replace").decode()
+
+
+def _read(path: Path) -> str:
+    return path.read_text("utf-8")
+
+
+def policy(style: str, script: str) -> str:
+    """Return a Content-Security-Policy under which the page runs this script, shows this style, and loads nothing."""
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in (style, script)]
+    inline = f"style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:"
+    return f"default-src 'none'; {inline}; base-uri 'none'; form-action 'none'"
+
+
+def script_json(values: Any) -> str:
+    """Return JSON that may stand in a script element: nothing in it ends the element or a line of JavaScript."""
+    marks = {mark: f"\\u{ord(mark):04x}" for mark in "<>&\u2028\u2029"}
+    return json.dumps(values, separators=(",", ":")).translate(str.maketrans(marks))
+
+
+def escaped(text: str) -> str:
+    """Return text of one line that a browser shows as it is."""
+    return html.escape(one_line(text))
