@@ -221,7 +221,7 @@ def test_help_explains_each_key(command, capsys):
     lines = capsys.readouterr().out.splitlines()
     groups = {"callbacks", "logger", "model"}  # conf/ has a file for each choice
     for key in {key for key in keys_of(schema.COMMANDS[command]) if key.partition(".")[0] not in groups}:
-        assert any(re.match(rf"{key}: .*  # \w", line) for line in lines), key
+        assert any(re.match(rf"\"?{key}\"?: .*  # \w", line) for line in lines), key
     assert f"    rnnscope {command}" in "\n".join(lines)
 
 

@@ -47,6 +47,7 @@ def test_the_folder_holds_every_file(run: Path) -> None:
         "timings.csv",
         "samples.jsonl",
         "train.log",
+        "environment.txt",
         "events.out",
         ".hydra/overrides.yaml",
         ".hydra/choices.yaml",

@@ -125,6 +125,7 @@ def test_a_defect_leaves_its_traceback(story, outputs, monkeypatch, capsys):
     assert sweep(story, "seed=1,2", "hydra.sweeper.retry_failed=true") == 0
     assert sorted(path.name for path in folder.iterdir()) == [
         ".jobs",
+        "means",
         *("seed-1", "seed-1.failed-1", "seed-2", "seed-2.failed-1"),
         "sweep.yaml",
     ]
