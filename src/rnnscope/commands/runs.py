@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -181,7 +182,9 @@ def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] 
     question = f"{what}: {plural(len(runs), 'run')}, {size_text(sum(sizes))}"
     if not sys.stdin.isatty():
         raise UserError(f"{question}: there is no terminal to ask at; yes=true does it")
-    return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
+    with suppress(EOFError):  # Ctrl-D: no answer
+        return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
+    return False
 
 
 def chosen(config: RunsConfig) -> list[Summary]:
@@ -208,9 +211,11 @@ def check_choice(config: RunsConfig) -> None:
 
 
 def in_trash() -> list[Summary]:
-    """Return the runs in the trash, by their names before."""
+    """Return the runs in the trash, by their names before; reproductions in one of them go where it goes."""
     folders = sorted(path for path in trash_folder().glob("[!.]*") if path.is_dir())
-    return [run for folder in folders for run in read_runs(folder).runs]
+    runs = [run for folder in folders for run in read_runs(folder, reproductions=True).runs]
+    places = {run.folder.path for run in runs}
+    return [run for run in runs if places.isdisjoint(run.folder.path.parents)]
 
 
 def chosen_in_trash(config: RunsConfig) -> list[Summary]:
