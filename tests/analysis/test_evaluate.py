@@ -52,7 +52,7 @@ def test_evaluate_says_what_the_samples_are_like(trained, capsys):
     out = capsys.readouterr().out
     assert line_with(out, "samples at 1", "real text").split() == ["samples", "at", "1", "4-gram", "real", "text"]
     shares = [float(share) for share in re.findall(r"([\d.]+) %", line_with(out, "known words"))]
-    assert shares[0] < shares[1] <= shares[2]  # of an untrained network, of an n-gram, and real
+    assert shares[0] < min(shares[1:])  # of an untrained network; of an n-gram, and of real text that is cut within words
     line_with(out, "copied by real text", "line")
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from rnnscope.analysis.compressors import xz_nats
 from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
 from rnnscope.analysis.generated import report as lines_on
-from rnnscope.analysis.ngram import NGram, check_order
+from rnnscope.analysis.ngram import LONGEST, NGram
 from rnnscope.analysis.novelty import text_of
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.config.changes import with_changes
@@ -95,6 +95,8 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
 
 def check_samples(config: EvaluateConfig) -> None:
     """Refuse, by a `UserError`, numbers of samples and tokens that mean nothing."""
+    if config.ngram is not None and not 1 <= config.ngram <= LONGEST:
+        raise UserError(f"ngram={config.ngram} must be at least 1 and at most {LONGEST}, or null for none")
     if config.samples is not None and config.samples < 1:
         raise UserError(f"samples={config.samples} must be at least 1, or null for none")
     if config.length < 1:
@@ -124,13 +126,12 @@ def _compare_with_training(
         return
     if len(training) > MANY:
         print(f"counting n-grams of {len(training):,} tokens; ngram=null leaves that out", file=sys.stderr)
-    if config.ngram is not None:
-        check_order(config.ngram, len(training))
-    strings = SuffixArray(training, config.ngram if config.samples is None else None)
-    ngram = None if config.ngram is None else NGram(strings, len(loaded.vocabulary), config.ngram)
+    order = None if config.ngram is None else min(config.ngram, len(training))
+    strings = SuffixArray(training, order if config.samples is None else None)
+    ngram = None if order is None else NGram(strings, len(loaded.vocabulary), order)
     if ngram is not None:
         cut = data.given if data.config.windows == "samples" else None
-        report.baselines[f"{ngram.order}-gram of the training split"] = ngram.losses(stream, data.given, cut)[-1]
+        report.baselines[f"{ngram.order}-gram of the training split"] = ngram.losses(stream, _scored_ids(data, stream), cut)[-1]
         report.baselines["xz -9 after the training split"] = xz_nats(stream, training)
     if config.samples is not None:
         size = config.samples, config.length
@@ -138,6 +139,13 @@ def _compare_with_training(
         columns |= {} if ngram is None else {f"{ngram.order}-gram": ngram_samples(ngram, loaded, *size)}
         columns["real text"] = real_texts(stream, data.given, loaded.vocabulary, *size)
         report.generated = list(lines_on(columns, Training.of(loaded.vocabulary, training, strings)))
+
+
+def _scored_ids(data: TextData, stream: np.ndarray) -> slice | np.ndarray:
+    """Return which ids of a stream but the first the model is scored on."""
+    if data.config.windows == "many_to_one":
+        return slice(data.config.sequence_length, None, data.step)
+    return slice(None) if data.given is None else stream[1:] != data.given
 
 
 def training_lines(run: LoadedRun) -> set[str]:
