@@ -37,6 +37,8 @@ def judge_run(run: RunFolder, record: Record, training: Training, status: str) -
 
 def judge(expectation: Expectation, run: RunFolder, training: Training, why: str | None) -> Claim:
     """Return what became of one claim: what cannot be measured is not judged."""
+    if why in ENDED.values() and expectation.metric.startswith("sample/"):  # who interrupts a run waits for no texts
+        return Claim.judge(expectation, None, why)
     try:
         return Claim.judge(expectation, measure(expectation, run, training), why)
     except (UserError, OSError) as error:  # a run that was trained keeps its results, whatever is gone
