@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 from messages import assert_says, error_line, line_with, user_error
 
 import rnnscope
-from rnnscope.analysis.chosen_text import own_stream
-from rnnscope.analysis.evaluate import Report, table
+from rnnscope.analysis.evaluate import Report, own_stream, table
 from rnnscope.analysis.ngram import NGram
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.cli import COMMANDS, main
@@ -296,7 +295,7 @@ def test_the_only_target_of_each_window_is_scored(story, outputs, capsys):
     assert rows["guessing by this text's frequencies"] == pytest.approx(
         -float(torch.special.xlogy(shares, shares).sum()), abs=1e-4
     )
-    (*_, expected) = NGram(SuffixArray(own_stream(run, "train", None)), len(run.vocabulary), 10).probabilities(
+    (*_, expected) = NGram(SuffixArray(own_stream(run, "train")), len(run.vocabulary), 10).probabilities(
         np.insert(ids.numpy(), 0, run.vocabulary.start)
     )
     ngram = -np.log(expected[[begin + 12 for begin in begins]]).mean()

@@ -4,14 +4,9 @@ import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from rnnscope.analysis.evaluate import own_data
+from rnnscope.analysis.evaluate import own_stream
 from rnnscope.analysis.evolution import words_of
 from rnnscope.analysis.novelty import text_of
-from rnnscope.config.changes import with_changes
-from rnnscope.config.places import moved_to
-from rnnscope.config.validate import from_plain
 from rnnscope.errors import UserError
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import value_at
@@ -75,19 +70,6 @@ def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> Chose
     stream = own_stream(run, split, data)
     text = text_of(run.vocabulary, stream[1 : characters + 1])
     return ChosenText(text[:characters], f"{split} split", len(stream) > characters + 1 or len(text) > characters)
-
-
-def own_stream(run: LoadedRun, split: str, data: str | None) -> np.ndarray:
-    """Return the ids of a split of the run's own text; `data`: where that text is now, if it has moved.
-
-    Raises:
-        UserError: when it is not there.
-    """
-    recorded = from_plain(run.config, str(run.folder.config))
-    recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, data))
-    if split not in ("train", "val", "test"):
-        raise UserError(f"split={split} is unknown: choose train, val or test")
-    return own_data(run, recorded, split).stream(split)
 
 
 def training_words(run: LoadedRun, data: str | None) -> set[str] | None:
