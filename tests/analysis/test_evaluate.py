@@ -30,6 +30,8 @@ def test_xz_is_what_a_file_of_both_takes_more():
     assert xz_nats(text, training) == pytest.approx(math.log(256), rel=0.02)  # random bytes
     assert xz_nats(training, training) < 0.2  # a repetition
     both, before = (len(lzma.compress(part.tobytes(), preset=9)) for part in (np.append(training, text[1:]), training))
+    others = np.count_nonzero(text[1:] != 7)
+    assert xz_nats(text, training, 7) * others == pytest.approx(xz_nats(text, training) * 2999)  # the same bytes
     assert xz_nats(text, training) * 2999 == pytest.approx((both - before) * 8 * math.log(2))
 
 

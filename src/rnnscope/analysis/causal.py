@@ -1,4 +1,4 @@
-"""What a unit is needed for: what the model loses when the unit is held at its mean, over all and where a detector is on."""
+"""What a unit is needed for: what the model loses when the unit is held at its mean, overall and where a detector is on."""
 
 from dataclasses import dataclass
 from itertools import pairwise

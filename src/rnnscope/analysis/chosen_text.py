@@ -1,4 +1,4 @@
-"""The text that a run is looked at with: a file, what was typed, or a part of the run's own."""
+"""The text that a run is examined with: a file, what was typed, or a part of the run's own."""
 
 import codecs
 from dataclasses import dataclass
@@ -69,7 +69,7 @@ def _beginning(path: Path, encoding: str, characters: int) -> str:
 def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> ChosenText:
     stream = own_stream(run, split, data)
     text = text_of(run.vocabulary, stream[1 : characters + 1])
-    return ChosenText(text[:characters], f"{split} split", len(stream) > characters + 1 or len(text) > characters)
+    return ChosenText(text[:characters], f"the {split} split", len(stream) > characters + 1 or len(text) > characters)
 
 
 def training_words(run: LoadedRun, data: str | None) -> set[str] | None:

@@ -132,7 +132,7 @@ def _compare_with_training(
     if ngram is not None:
         cut = data.given if data.config.windows == "samples" else None
         report.baselines[f"{ngram.order}-gram of the training split"] = ngram.losses(stream, _scored_ids(data, stream), cut)[-1]
-        report.baselines["xz -9 after the training split"] = xz_nats(stream, training)
+        report.baselines["xz -9 after the training split"] = xz_nats(stream, training, data.given)
     if config.samples is not None:
         size = config.samples, config.length
         columns = {f"samples at {heat:g}": samples(loaded, *size, heat) for heat in config.temperatures}

@@ -1,4 +1,4 @@
-"""The page of `rnnscope visualize page=evolution`: what a run wrote as it learnt, beside its curves and its units."""
+"""The page of `rnnscope visualize page=evolution`: what a run wrote as it learned, beside its curves and its units."""
 
 import json
 import math
@@ -73,7 +73,7 @@ def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] 
     charts = [*_curves(run.folder), *_word_chart(samples, known), *detector_chart(run, text)]
     data = {"charts": charts, "samples": sample_cards(samples, nearest(samples, steps), known)}
     parts = {
-        "title": "How a network learnt",
+        "title": "How a network learned",
         "summary": f"<bdi>{escaped(str(run.folder.path))}</bdi>: {plural(len(samples), 'sample')}.",
         "missing": "" if known is not None else "The training text is not there, so words cannot be looked up in it.",
         "data": script_json(data),

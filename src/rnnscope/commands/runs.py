@@ -44,7 +44,7 @@ SECONDS = {"d": 86_400, "h": 3_600, "w": 604_800}
 
 
 def run(config: RunsConfig) -> int:
-    """Do what the first word asks for; the exit status is 1 where the person asked does not agree."""
+    """Do what the first word asks for; the exit status is 1 where the person who is asked says no."""
     if config.action not in KEYS:
         raise UserError(f"action={config.action} is unknown: choose one of {', '.join(filter(None, KEYS))}")
     for key, value in vars(config).items():
@@ -132,7 +132,7 @@ def purge(config: RunsConfig) -> int:
 
 
 def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], Path], what: str) -> int:
-    """Move runs that may be moved, after a line for each that may not, and for runs that others came from."""
+    """Move the runs that may be moved; say which may not, and which runs came from them."""
     free: list[Summary] = []
     for summary in runs:
         try:
@@ -154,7 +154,7 @@ def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], P
 
 
 def descendants(runs: list[Summary]) -> list[str]:
-    """Return a line for each run that others came from: what they have of it, they would miss."""
+    """Return a line for each run that came from one of `runs` and may need it."""
     places = {os.path.realpath(run.folder.path): run.name for run in runs}
     lines = []
     for other in runs_under(None):
@@ -167,7 +167,7 @@ def descendants(runs: list[Summary]) -> list[str]:
 
 
 def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] | tuple[str, ...]) -> bool:
-    """Show what is about to happen, with sizes, and return whether the person agrees.
+    """Show what is about to happen, with sizes, and return whether the user agrees.
 
     Raises:
         UserError: where nobody can be asked.
