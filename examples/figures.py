@@ -1,7 +1,8 @@
 """`make figures`: the pictures in docs/pictures/, from trainings of their own.
 
 A sweep of four models learns Tiny Shakespeare, in about ten minutes on two cores; a second call continues or reuses it.
-Then a browser without a window opens TensorBoard with two of the runs, and the page of `rnnscope compare`.
+Then a browser without a window opens TensorBoard with two of the runs, the page of `rnnscope compare`, and that of
+`rnnscope visualize` on the run that comes with the package.
 """
 
 import io
@@ -41,6 +42,18 @@ SWEEP = [
 TWO = {"large-256": "hidden_size-256_lr-0.006", "small-128": "hidden_size-128_lr-0.006"}  # shown in TensorBoard, by these names
 PINNED = ["val/loss", "update_size/embedding.weight", "update_size/head.weight"]
 SAMPLE = "samples/temperature_0.5"
+PASSAGE = """HAMLET:
+To be, or not to be: that is the question:
+Whether 'tis nobler in the mind to suffer
+The slings and arrows of outrageous fortune,
+Or to take arms against a sea of troubles,
+And by opposing end them. To die: to sleep;
+No more; and by a sleep to say we end
+The heart-ache and the thousand natural shocks
+That flesh is heir to, 'tis a consummation
+Devoutly to be wish'd.
+"""
+UNIT = "0:146"  # of the shipped run: it follows the position in a line
 WIDTH = 1360
 PAGE_WIDTH = 1140  # of compare's page: samples in two columns
 FLAGS = ("headless=new", "no-sandbox", "hide-scrollbars", "force-device-scale-factor=1", "disable-dev-shm-usage")
@@ -137,6 +150,18 @@ def draw_compare() -> None:
         save(picture(driver, height), "compare.png")
 
 
+def draw_inside() -> None:
+    """The text of `rnnscope visualize`, colored by a unit."""
+    with tempfile.TemporaryDirectory() as folder, browser() as driver:
+        page = Path(folder) / "inside.html"
+        words = [f"text={PASSAGE}", f"unit={UNIT}", "memory=false", "causal=false", f"output={page}"]
+        rnnscope("visualize", "run=examples/shakespeare", *words)
+        driver.set_window_size(PAGE_WIDTH, 1000)
+        driver.get(page.as_uri())
+        wait_for(driver, "document.querySelectorAll('#text *').length > 100", "the text")
+        save(picture(driver, 860), "inside.png")
+
+
 def stacked(above: Image.Image, below: Image.Image) -> Image.Image:
     whole = Image.new("RGB", (WIDTH, above.height + below.height + 4), "#888888")
     whole.paste(above, (0, 0))
@@ -155,3 +180,4 @@ if __name__ == "__main__":
     rnnscope("train", "-m", *SWEEP)
     draw_compare()
     draw_tensorboard()
+    draw_inside()

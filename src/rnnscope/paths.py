@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+PACKAGE = Path(__file__).resolve().parent
+
 
 def outputs_folder() -> Path:
     """Return where runs, sweeps and the cache live: `RNNSCOPE_OUTPUTS`, else outputs/ under the current folder."""
@@ -35,14 +37,13 @@ def absolute_path(typed: str) -> str:
 
 def example_run(name: str) -> Path | None:
     """Return the folder of a run that came with the package, `examples/shakespeare`, or None."""
-    folder = Path(__file__).resolve().parent / name
+    folder = PACKAGE / name
     return folder if name.startswith("examples/") and (folder / "config.yaml").is_file() else None
 
 
 def conf_folder() -> Path:
     """Return the folder of configs: inside an installed package, or beside src/ in a checkout."""
-    package = Path(__file__).resolve().parent
-    for folder in (package / "conf", package.parents[1] / "conf"):
+    for folder in (PACKAGE / "conf", PACKAGE.parents[1] / "conf"):
         if (folder / "train.yaml").is_file():
             return folder
-    raise FileNotFoundError(f"conf/train.yaml is neither in {package} nor beside src/: reinstall rnnscope")
+    raise FileNotFoundError(f"conf/train.yaml is neither in {PACKAGE} nor beside src/: reinstall rnnscope")

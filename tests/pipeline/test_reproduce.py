@@ -260,7 +260,7 @@ def test_other_code_is_said_and_the_way_back_leads_back(checkout: Path, text: Pa
         git(checkout, *words)
     changed.write_text(changed.read_text(encoding="utf-8") + "\n# changed, ünd not committed\n", encoding="utf-8")
     added.write_text("IDEA = 1\n", encoding="utf-8")
-    sizes = [*TRAINED_IN_A_MOMENT, f"text={text}"]
+    sizes = [*TRAINED_IN_A_MOMENT, "monitor.scalars_every=1", f"text={text}"]
     assert command(checkout, "train", *sizes).returncode == 0
     run, then = only_run(checkout / "outputs"), changed.read_bytes()
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from rnnscope.analysis.reading import Reading, untrained_twin
 from rnnscope.format import one_line, plural
+from rnnscope.runs.find import typed_name
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_curve, whole_lines
 from rnnscope.runs.load import LoadedRun, load
@@ -74,7 +75,7 @@ def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] 
     data = {"charts": charts, "samples": sample_cards(samples, nearest(samples, steps), known)}
     parts = {
         "title": "How a network learned",
-        "summary": f"<bdi>{escaped(str(run.folder.path))}</bdi>: {plural(len(samples), 'sample')}.",
+        "summary": f"<bdi>{escaped(typed_name(run.folder))}</bdi>: {plural(len(samples), 'sample')}.",
         "missing": "" if known is not None else "The training text is not there, so words cannot be looked up in it.",
         "data": script_json(data),
     }

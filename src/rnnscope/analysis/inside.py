@@ -10,6 +10,7 @@ import numpy as np
 from rnnscope.analysis.detectors import GRADED
 from rnnscope.analysis.reading import Reading, untrained_twin
 from rnnscope.analysis.unit_ranking import LEAST, MARGIN, THRESHOLD, Ranking
+from rnnscope.runs.find import typed_name
 from rnnscope.web_page import escaped, script_json, web_page
 
 GUESSES = 5
@@ -78,7 +79,7 @@ def inside_page(reading: Reading, unit: int | None, sections: dict[str, Any]) ->
     name = f"{model.num_layers} x {model.hidden_size} {model.cell.name}"
     parts = {
         "title": "Inside a network",
-        "summary": f"<bdi>{escaped(str(run.folder.path))}</bdi>, checkpoint {escaped(run.checkpoint)}: {escaped(name)}.",
+        "summary": f"<bdi>{escaped(typed_name(run.folder))}</bdi>, checkpoint {escaped(run.checkpoint)}: {escaped(name)}.",
         "cell": _about_cell(reading),
         "share": escaped(found.sentence()),
         "signal": packed(reading.signal.T),

@@ -12,6 +12,7 @@ from rnnscope.format import clock, shell, watching
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.build import Training
+from rnnscope.runs.find import typed_name
 from rnnscope.runs.folder import RunFolder
 from rnnscope.training.config import CosineConfig
 from rnnscope.training.distributed.collectives import ProcessLost
@@ -87,12 +88,6 @@ def _best(training: Training, best: float | None, step: int) -> str:
         return f"; best val/loss {best:.4f} (perplexity {perplexity:.1f}, {unknown}) at step {step}"
     bits = best / math.log(2) * training.tokens_per_character("val")
     return f"; best val/loss {best:.4f} ({bits:.4f} bits per character) at step {step}"
-
-
-def typed_name(run: RunFolder) -> str:
-    """Return the run as `run=` takes it."""
-    runs = outputs_folder() / "runs"
-    return str(run.path.relative_to(runs)) if run.path.is_relative_to(runs) else str(run.path)
 
 
 def what_to_try(training: Training) -> str:

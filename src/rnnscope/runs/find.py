@@ -6,7 +6,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from rnnscope.errors import UserError
-from rnnscope.paths import example_run, outputs_folder
+from rnnscope.paths import PACKAGE, example_run, outputs_folder
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 
@@ -49,6 +49,14 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     if not runs:
         raise UserError(f"{key}={run}: there are no runs under {root}; train one with: rnnscope train")
     raise UserError(f"{key}={run}: neither a run folder nor the name of any of the {len(runs)} runs under {root}")
+
+
+def typed_name(run: RunFolder) -> str:
+    """Return the run as `run=` takes it: one under outputs/runs, and one that came with the package, by its name."""
+    for root in (outputs_folder() / "runs", PACKAGE):
+        if run.path.is_relative_to(root):
+            return str(run.path.relative_to(root))
+    return str(run.path)
 
 
 def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:
