@@ -1,4 +1,4 @@
-"""How many cores a process may use, as far as its container's CPU quota pays for them, and how many of them others use."""
+"""How many cores a process may use, within its container's CPU quota, and how many of them other processes use."""
 
 import math
 import os

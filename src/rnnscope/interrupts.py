@@ -1,6 +1,6 @@
 """How a command ends when it is asked to, with SIGINT (Ctrl-C) or SIGTERM: at once, and with one line.
 
-A training that has begun hears them otherwise: it finishes its step and saves (see monitor/budget.py).
+Training that has begun handles them differently: it finishes its step and saves (see monitor/budget.py).
 """
 
 import os
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def ended_by_signals() -> Generator[None]:
-    """Let both signals end what runs meanwhile; one that is ignored, as in a shell's background, stays so."""
+    """Let both signals end what runs meanwhile; one that is ignored, as for background jobs of a shell, stays so."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,10 +34,10 @@ def ended_by_signals() -> Generator[None]:
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """Unwind what runs; in the midst of an import leave at once, as a half-imported module may swallow what is raised.
+    """Unwind what runs; during an import leave at once, as a half-imported module may swallow what is raised.
 
     Raises:
-        KeyboardInterrupt: always, but in an import.
+        KeyboardInterrupt: unless something is being imported.
     """
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
@@ -54,5 +54,5 @@ def say_so() -> int:
 
 
 def ends(handler: Any) -> bool:
-    """Whether a signal's handler only ends the process: who handles the signal in its place need not call it."""
+    """Whether a signal's handler only ends the process: a handler in its place need not call it."""
     return handler in (end, signal.default_int_handler)

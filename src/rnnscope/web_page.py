@@ -8,13 +8,16 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rnnscope.format import one_line
 
 HERE = Path(__file__).parent
+POINTS = 400  # of a line
 
 
 def web_page(template: Path, parts: dict[str, str]) -> str:
@@ -49,3 +52,10 @@ def script_json(values: Any) -> str:
 def escaped(text: str) -> str:
     """Return text of one line that a browser shows as it is."""
     return html.escape(one_line(text))
+
+
+def chart_line(name: str, look: str, xs: Sequence[float], ys: Sequence[float]) -> dict[str, Any]:
+    """Return a line as lineChart draws it, of at most about `POINTS` of its points; those that are not finite are left out."""
+    points = [(x, float(f"{y:.4g}")) for x, y in zip(xs, ys, strict=True) if math.isfinite(y)]
+    points = [*points[:: -(-len(points) // POINTS)], points[-1]] if len(points) > POINTS else points
+    return {"name": name, "look": look, "xs": [x for x, _ in points], "ys": [y for _, y in points]}

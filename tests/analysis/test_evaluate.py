@@ -30,6 +30,8 @@ def test_xz_is_what_a_file_of_both_takes_more():
     assert xz_nats(text, training) == pytest.approx(math.log(256), rel=0.02)  # random bytes
     assert xz_nats(training, training) < 0.2  # a repetition
     both, before = (len(lzma.compress(part.tobytes(), preset=9)) for part in (np.append(training, text[1:]), training))
+    others = np.count_nonzero(text[1:] != 7)
+    assert xz_nats(text, training, 7) * others == pytest.approx(xz_nats(text, training) * 2999)  # the same bytes
     assert xz_nats(text, training) * 2999 == pytest.approx((both - before) * 8 * math.log(2))
 
 
@@ -52,7 +54,7 @@ def test_evaluate_says_what_the_samples_are_like(trained, capsys):
     out = capsys.readouterr().out
     assert line_with(out, "samples at 1", "real text").split() == ["samples", "at", "1", "4-gram", "real", "text"]
     shares = [float(share) for share in re.findall(r"([\d.]+) %", line_with(out, "known words"))]
-    assert shares[0] < min(shares[1:])  # of an untrained network, and of an n-gram and real text
+    assert shares[0] < min(shares[1:])  # of an untrained network; of an n-gram, and of real text that is cut within words
     line_with(out, "copied by real text", "line")
 
 

@@ -5,7 +5,6 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from messages import user_error
 from nltk.lm.models import KneserNeyInterpolated
 from nltk.util import everygrams
 
@@ -91,9 +90,3 @@ def test_samples_follow_the_longest_context(text):
     assert list(model.sample([0], 50, seed=1)) == drawn[:50]
     assert 0 not in list(model.sample([0], 200, seed=2, never=[0]))
     assert list(NGram(SuffixArray(text), V, 100).sample(text[:99].tolist(), 20, seed=1)) == text[99:119].tolist()
-
-
-@pytest.mark.parametrize("order", [0, 121])
-def test_an_order_needs_a_text(text, order):
-    with user_error(f"ngram={order}", "at least 1", "at most 120", "120 tokens"):
-        NGram(SuffixArray(text), V, order)

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import AWKWARD, TINY
@@ -19,7 +20,9 @@ from hypothesis import strategies as st
 from messages import assert_says, error_line, line_with, user_error
 
 import rnnscope
-from rnnscope.analysis.evaluate import Report, table
+from rnnscope.analysis.evaluate import Report, own_stream, table
+from rnnscope.analysis.ngram import NGram
+from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.cli import COMMANDS, main
 from rnnscope.config import schema
 from rnnscope.config.hydra_errors import keys_of
@@ -292,6 +295,11 @@ def test_the_only_target_of_each_window_is_scored(story, outputs, capsys):
     assert rows["guessing by this text's frequencies"] == pytest.approx(
         -float(torch.special.xlogy(shares, shares).sum()), abs=1e-4
     )
+    (*_, expected) = NGram(SuffixArray(own_stream(run, "train")), len(run.vocabulary), 10).probabilities(
+        np.insert(ids.numpy(), 0, run.vocabulary.start)
+    )
+    ngram = -np.log(expected[[begin + 12 for begin in begins]]).mean()
+    assert rows["10-gram of the training split"] == pytest.approx(ngram, abs=1e-4)
     (line,) = (line for line in printed.splitlines() if "each window of 12" in line)
     assert f"{nats / math.log(2):.4f}" in line  # bits per character: each token is one
 

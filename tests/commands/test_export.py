@@ -58,7 +58,7 @@ def test_the_example_samples_without_torch(trained_run, tmp_path, capsys):
     assert_says(error_line(capsys.readouterr().err), tmp_path / "it", "exists")
 
 
-def test_a_folder_with_a_card_loads(trained_run, outputs, tmp_path):
+def test_a_folder_with_a_card_loads(trained_run, outputs, tmp_path, capsys):
     assert main(["export", f"run={trained_run.path}", "format=card"]) == 0
     (folder,) = (outputs / "exports").glob("*/*")
     moved = folder.rename(tmp_path / "downloaded")
@@ -69,6 +69,8 @@ def test_a_folder_with_a_card_loads(trained_run, outputs, tmp_path):
     best = rnnscope.find(str(trained_run.path)).record["best"]
     assert metrics["bits_per_character"] == best["bits_per_character"]
     assert "It has not been reproduced." in body
+    assert main(["export", f"run={trained_run.path}", "format=card", "checkpoint=last", f"output={tmp_path / 'last'}"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "checkpoint=last", "best")
     how = {"length": 40, "seed": 3}
     assert rnnscope.load(str(moved)).sample(**how) == rnnscope.load(str(trained_run.path)).sample(**how)
 

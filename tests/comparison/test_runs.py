@@ -116,6 +116,18 @@ def test_there_and_back(runs, said):
     assert not list((runs / "trash").iterdir())
 
 
+def test_a_reproduction_goes_to_the_trash_and_back(runs, trained_run, said):
+    child = runs / "runs/a/2026-11-01_00-00-00/reproductions/2026-11-03_00-00-00"
+    put_run(trained_run.path, child / "reproductions/2026-11-04_00-00-00", parent={"path": str(child), "reproduced": True})
+    line_with(said()[1], "reproduced", "2026-11-04_00-00-00", "finished")
+    before = contents(runs)
+    assert said("trash", f"run={child}", "yes=true")[0] == 0
+    assert not child.parent.exists()
+    assert_says(said()[1].splitlines()[-1], "1 run", runs / "trash")
+    assert said("restore", "filter=run=*", "yes=true")[0] == 0
+    assert contents(runs) == before
+
+
 def test_a_name_that_is_taken_is_not_overwritten(runs, said):
     assert said("trash", "run=a", "yes=true")[0] == 0
     shutil.copytree(runs / "runs/b", runs / "runs/a")

@@ -33,6 +33,8 @@ def test_the_experiment_holds_and_says_so(hello, capsys, monkeypatch):
     assert_says(hello.folder.log.read_text(encoding="utf-8").splitlines()[-1], "claim held", "sample/recalled", "1")
     assert changes(names_of(hello.record), listed("run.json", NAMES["run.json"]["expect adds"])) == []
     monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(hello.path.parents[2]))
+    assert main(["evaluate", f"run={hello.path}", "split=train"]) == 0
+    line_with(capsys.readouterr().out, "6-gram of the training split")  # of START and five letters
     assert main(["compare"]) == 0
     assert_says(line_with(capsys.readouterr().out, hello.path.name, "finished"), "held")
 

@@ -22,6 +22,8 @@ def test_a_reproduction_is_meant_only_by_its_own_name(outputs: Path) -> None:
     run, again = put(outputs, "alice/1"), put(outputs, "alice/2", reproduced=True)
     assert find_run("alice").path == run
     assert find_run("alice/2").path == again
+    below = put(outputs, "alice/1/reproductions/3", reproduced=True)
+    assert find_run("alice/1/reproductions/3").path == below
 
 
 def test_a_name_means_the_newest_run_of_that_name(outputs: Path) -> None:

@@ -80,5 +80,7 @@ def test_a_sweep_that_is_not_there(outputs: Path) -> None:
         shutil.rmtree(path)
     assert rnnscope(outputs, "reproduce", "sweep=x") == 1
     assert_says(said(outputs).splitlines()[-1], "sweep=x", outputs / "sweeps", "s")
+    assert rnnscope(outputs, "reproduce", "sweep=s", "run=latest") == 1
+    assert_says(said(outputs).splitlines()[-1], "run=", "sweep=")
     assert rnnscope(outputs, "reproduce", "sweep=s") == 1
     assert_says(said(outputs).splitlines()[-1], "sweep=s", "3 jobs", "trained")

@@ -1,4 +1,4 @@
-"""What a unit is needed for: what the model loses when the unit is held at its mean, over all and where a detector is on."""
+"""What a unit is needed for: what the model loses when the unit is held at its mean, overall and where a detector is on."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,6 +12,7 @@ from rnnscope.analysis.detectors import GRADED
 from rnnscope.analysis.unit_ranking import LEAST
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.stepping import Layer
+from rnnscope.model.tracing import STATE_NAMES
 
 UNITS = 512  # clamped, the best-ranked
 TOKENS = 2000  # that the model reads with each of them
@@ -92,7 +93,7 @@ class _Clamp:
 
     def __init__(self, model: LanguageModel, units: np.ndarray, states: dict[str, np.ndarray]) -> None:
         layer, unit = np.divmod(units, model.hidden_size)
-        names = ("hidden", "cell")[: model.cell.state_parts]
+        names = STATE_NAMES[: model.cell.state_parts]
         means = [torch.from_numpy(states[name].mean(0)).to(model.head.weight) for name in names]  # (layer, unit) each
         self._columns = [torch.from_numpy(np.flatnonzero(layer == index)) for index in range(model.num_layers)]
         self._units = [torch.from_numpy(unit[layer == index]) for index in range(model.num_layers)]

@@ -1,17 +1,12 @@
-"""The text that a run is looked at with: a file, what was typed, or a part of the run's own."""
+"""The text that a run is examined with: a file, what was typed, or a part of the run's own."""
 
 import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from rnnscope.analysis.evaluate import own_data
+from rnnscope.analysis.evaluate import own_stream
 from rnnscope.analysis.evolution import words_of
 from rnnscope.analysis.novelty import text_of
-from rnnscope.config.changes import with_changes
-from rnnscope.config.places import moved_to
-from rnnscope.config.validate import from_plain
 from rnnscope.errors import UserError
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import value_at
@@ -74,20 +69,7 @@ def _beginning(path: Path, encoding: str, characters: int) -> str:
 def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> ChosenText:
     stream = own_stream(run, split, data)
     text = text_of(run.vocabulary, stream[1 : characters + 1])
-    return ChosenText(text[:characters], f"{split} split", len(stream) > characters + 1 or len(text) > characters)
-
-
-def own_stream(run: LoadedRun, split: str, data: str | None) -> np.ndarray:
-    """Return the ids of a split of the run's own text; `data`: where that text is now, if it has moved.
-
-    Raises:
-        UserError: when it is not there.
-    """
-    recorded = from_plain(run.config, str(run.folder.config))
-    recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, data))
-    if split not in ("train", "val", "test"):
-        raise UserError(f"split={split} is unknown: choose train, val or test")
-    return own_data(run, recorded, split).stream(split)
+    return ChosenText(text[:characters], f"the {split} split", len(stream) > characters + 1 or len(text) > characters)
 
 
 def training_words(run: LoadedRun, data: str | None) -> set[str] | None:

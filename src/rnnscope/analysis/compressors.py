@@ -8,8 +8,8 @@ import numpy as np
 WINDOW = 64 << 20  # bytes that xz -9 looks back
 
 
-def xz_nats(stream: np.ndarray, training: np.ndarray) -> float:
-    """Return the nats that `xz -9` takes for each id of a stream but the first, where it has read the training text before."""
+def xz_nats(stream: np.ndarray, training: np.ndarray, given: int | None = None) -> float:
+    """Return the nats that `xz -9` takes for each id of a stream but the first and `given`, after the training text."""
     before, ids = training[-WINDOW:].astype(stream.dtype).tobytes(), stream[1:]
     grown = len(lzma.compress(before + ids.tobytes(), preset=9)) - len(lzma.compress(before, preset=9))
-    return 8 * math.log(2) * grown / len(ids)
+    return 8 * math.log(2) * grown / np.count_nonzero(ids != given)

@@ -12,7 +12,7 @@ import numpy as np
 from rnnscope.analysis.compressors import xz_nats
 from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
 from rnnscope.analysis.generated import report as lines_on
-from rnnscope.analysis.ngram import NGram, check_order
+from rnnscope.analysis.ngram import LONGEST, NGram
 from rnnscope.analysis.novelty import text_of
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.config.changes import with_changes
@@ -20,6 +20,7 @@ from rnnscope.config.places import moved_to, text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
+from rnnscope.data.corpus import SPLITS
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import SPECIALS, UNK
 from rnnscope.errors import UserError, WrongEncoding
@@ -64,8 +65,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     """Score the run that `config` names; return it and the report."""
     check_samples(config)
     loaded = load(config.run, config.checkpoint)
-    recorded = from_plain(loaded.config, str(loaded.folder.config))
-    recorded = with_changes(recorded, moved_to(recorded.dataset.corpus, config.data))
+    recorded = config_of(loaded, config.data)
     data, split, source = _scored(loaded, recorded, config)
     targets, info = data.targets(split), data.splits[split]
     characters = (
@@ -89,12 +89,14 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         spelling=_spelling(data, counts, characters),
     )
     if config.ngram is not None or config.samples is not None:
-        _compare_with_training(loaded, data, data.stream(split), _training(loaded, recorded, data, config), config, report)
+        _compare_with_training(loaded, data, data.stream(split), _training(loaded, data, config), config, report)
     return loaded, report
 
 
 def check_samples(config: EvaluateConfig) -> None:
     """Refuse, by a `UserError`, numbers of samples and tokens that mean nothing."""
+    if config.ngram is not None and not 1 <= config.ngram <= LONGEST:
+        raise UserError(f"ngram={config.ngram} must be at least 1 and at most {LONGEST}, or null for none")
     if config.samples is not None and config.samples < 1:
         raise UserError(f"samples={config.samples} must be at least 1, or null for none")
     if config.length < 1:
@@ -103,12 +105,12 @@ def check_samples(config: EvaluateConfig) -> None:
         check_temperature(temperature, "temperatures")
 
 
-def _training(loaded: LoadedRun, recorded: TrainConfig, data: TextData, config: EvaluateConfig) -> np.ndarray | None:
+def _training(loaded: LoadedRun, data: TextData, config: EvaluateConfig) -> np.ndarray | None:
     """Return the stream of the run's training split, None where only another text is there and its baselines can do without."""
     if config.text is None:
         return data.stream("train")
     try:
-        return own_data(loaded, recorded, "train").stream("train")
+        return own_stream(loaded, "train", config.data)
     except UserError as error:
         if config.samples is not None:
             raise
@@ -124,14 +126,13 @@ def _compare_with_training(
         return
     if len(training) > MANY:
         print(f"counting n-grams of {len(training):,} tokens; ngram=null leaves that out", file=sys.stderr)
-    if config.ngram is not None:
-        check_order(config.ngram, len(training))
-    strings = SuffixArray(training, config.ngram if config.samples is None else None)
-    ngram = None if config.ngram is None else NGram(strings, len(loaded.vocabulary), config.ngram)
+    order = None if config.ngram is None else min(config.ngram, len(training))
+    strings = SuffixArray(training, order if config.samples is None else None)
+    ngram = None if order is None else NGram(strings, len(loaded.vocabulary), order)
     if ngram is not None:
         cut = data.given if data.config.windows == "samples" else None
-        report.baselines[f"{ngram.order}-gram of the training split"] = ngram.losses(stream, data.given, cut)[-1]
-        report.baselines["xz -9 after the training split"] = xz_nats(stream, training)
+        report.baselines[f"{ngram.order}-gram of the training split"] = ngram.losses(stream, _scored_ids(data, stream), cut)[-1]
+        report.baselines["xz -9 after the training split"] = xz_nats(stream, training, data.given)
     if config.samples is not None:
         size = config.samples, config.length
         columns = {f"samples at {heat:g}": samples(loaded, *size, heat) for heat in config.temperatures}
@@ -140,14 +141,20 @@ def _compare_with_training(
         report.generated = list(lines_on(columns, Training.of(loaded.vocabulary, training, strings)))
 
 
+def _scored_ids(data: TextData, stream: np.ndarray) -> slice | np.ndarray:
+    """Return which ids of a stream but the first the model is scored on."""
+    if data.config.windows == "many_to_one":
+        return slice(data.config.sequence_length, None, data.step)
+    return slice(None) if data.given is None else stream[1:] != data.given
+
+
 def training_lines(run: LoadedRun) -> set[str]:
     """Return the lines of the text that a run was trained on.
 
     Raises:
         UserError: where the text is not there, or has changed.
     """
-    recorded = from_plain(run.config, str(run.folder.config))
-    return set(text_of(run.vocabulary, own_data(run, recorded, "train").stream("train")).splitlines())
+    return set(text_of(run.vocabulary, own_stream(run, "train")).splitlines())
 
 
 def score_lines(config: EvaluateConfig) -> Iterator[str]:
@@ -226,10 +233,23 @@ def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) ->
         raise UserError(f"window={config.window} must be at least 1")
     if config.text is not None:
         return _text(loaded, recorded, config.text), "train", config.text
-    if config.split not in ("train", "val", "test"):
-        raise UserError(f"split={config.split} is unknown: choose train, val or test")
     data = own_data(loaded, recorded, config.split)
     return data, config.split, f"{config.split} split of {text_name(data.config)}"
+
+
+def own_stream(run: LoadedRun, split: str, data: str | None = None) -> np.ndarray:
+    """Return the ids of a split of the run's own text; `data`: where that text is now, if it has moved.
+
+    Raises:
+        UserError: as `own_data`.
+    """
+    return own_data(run, config_of(run, data), split).stream(split)
+
+
+def config_of(run: LoadedRun, data: str | None) -> TrainConfig:
+    """Return the run's config; `data`: where its text is now, if it has moved."""
+    recorded = from_plain(run.config, str(run.folder.config))
+    return with_changes(recorded, moved_to(recorded.dataset.corpus, data))
 
 
 def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
@@ -238,6 +258,8 @@ def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
     Raises:
         UserError: when its text is not where it was or is not what it was, or has no such split.
     """
+    if split not in SPLITS:
+        raise UserError(f"split={split} is unknown: choose train, val or test")
     record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
     fingerprint = record.get("data.fingerprint", dict, {}) if record else {}
     with finding(recorded.dataset.corpus, fingerprint):

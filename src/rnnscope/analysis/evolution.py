@@ -1,4 +1,4 @@
-"""The page of `rnnscope visualize page=evolution`: what a run wrote as it learnt, beside its curves and its units."""
+"""The page of `rnnscope visualize page=evolution`: what a run wrote as it learned, beside its curves and its units."""
 
 import json
 import math
@@ -14,10 +14,9 @@ from rnnscope.runs.find import typed_name
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_curve, whole_lines
 from rnnscope.runs.load import LoadedRun, load
-from rnnscope.web_page import escaped, script_json, web_page
+from rnnscope.web_page import chart_line, escaped, script_json, web_page
 
 WORD = re.compile(r"[^\W\d_]{2,}")
-POINTS = 400  # of a curve
 LINES = 6  # detectors shown
 NEW_WORDS = 30  # shown of a sample, the longest
 LONGEST_SAMPLE = 1500
@@ -75,7 +74,7 @@ def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] 
     charts = [*_curves(run.folder), *_word_chart(samples, known), *detector_chart(run, text)]
     data = {"charts": charts, "samples": sample_cards(samples, nearest(samples, steps), known)}
     parts = {
-        "title": "How a network learnt",
+        "title": "How a network learned",
         "summary": f"<bdi>{escaped(typed_name(run.folder))}</bdi>: {plural(len(samples), 'sample')}.",
         "missing": "" if known is not None else "The training text is not there, so words cannot be looked up in it.",
         "data": script_json(data),
@@ -109,8 +108,8 @@ def real_share(sample: Sample, known: set[str] | None) -> float:
 
 
 def _curves(folder: RunFolder) -> list[dict[str, Any]]:
-    losses = [_line(name, f"k{index}", *read_curve(folder.metrics, tag)) for index, (tag, name) in enumerate(TAGS.items())]
-    sizes = _line("all parameters", "k2", *read_curve(folder.metrics, "update_size/all"))
+    losses = [chart_line(name, f"k{index}", *read_curve(folder.metrics, tag)) for index, (tag, name) in enumerate(TAGS.items())]
+    sizes = chart_line("all parameters", "k2", *read_curve(folder.metrics, "update_size/all"))
     charts = [
         {"title": "Loss", "x": "optimizer steps", "y": "nats per token", "series": losses},
         {
@@ -127,7 +126,7 @@ def _curves(folder: RunFolder) -> list[dict[str, Any]]:
 
 
 def _word_chart(samples: list[Sample], known: set[str] | None) -> list[dict[str, Any]]:
-    line = _line(
+    line = chart_line(
         "real words", "k0", [sample.step for sample in samples], [100 * real_share(sample, known) for sample in samples]
     )
     note = "share of the words in each sample that are words of the training text"
@@ -148,7 +147,7 @@ def detector_chart(run: LoadedRun, text: str) -> list[dict[str, Any]]:
     names = rankings[0].detectors  # the same for all: they depend on the text alone
     scores = [[float(ranking.best_scores[place]) for ranking in rankings] for place in range(len(names))]
     places = sorted(range(len(names)), key=lambda place: scores[place][0] - scores[place][-1])[:LINES]
-    lines = [_line(names[place], f"k{index}", [0, *steps], scores[place]) for index, place in enumerate(places)]
+    lines = [chart_line(names[place], f"k{index}", [0, *steps], scores[place]) for index, place in enumerate(places)]
     note = "score of each detector's best unit, 0.5 to 1, at the kept checkpoints; step 0 is an untrained network"
     return [{"title": "Detectors", "note": note, "x": "optimizer steps", "y": "score", "series": lines}] if lines else []
 
@@ -157,10 +156,3 @@ def kept_steps(folder: RunFolder) -> list[int]:
     """Return the steps of the checkpoints that were kept, ascending."""
     names = [re.fullmatch(r"step_(\d{1,16})\.ckpt", path.name) for path in folder.checkpoints.glob("step_*.ckpt")]
     return sorted(int(name[1]) for name in names if name)
-
-
-def _line(name: str, look: str, xs: list[int], ys: list[float]) -> dict[str, Any]:
-    """Return a line of at most about `POINTS` of its points; those that are not finite are left out."""
-    points = [(x, float(f"{y:.4g}")) for x, y in zip(xs, ys, strict=True) if math.isfinite(y)]
-    points = [*points[:: -(-len(points) // POINTS)], points[-1]] if len(points) > POINTS else points
-    return {"name": name, "look": look, "xs": [x for x, _ in points], "ys": [y for _, y in points]}

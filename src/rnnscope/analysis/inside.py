@@ -121,7 +121,6 @@ def _tokens(reading: Reading) -> dict[str, Any]:
         "guesses": places[time:].reshape(time, count).tolist(),
         "shares": np.round(100 * shares).astype(int).tolist(),
         "losses": _rounded(reading.losses),
-        "level": vocabulary.level,
     }
 
 

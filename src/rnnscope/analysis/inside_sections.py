@@ -8,6 +8,7 @@ from rnnscope.analysis.causal import Effects, clamping_effects
 from rnnscope.analysis.memory import FAR, TOLERANCE, ContextLoss, gradient_by_lag, loss_by_context, time_constants
 from rnnscope.analysis.reading import Reading
 from rnnscope.format import plural
+from rnnscope.web_page import chart_line
 
 CURVE = 100  # points of a curve over all units
 
@@ -79,14 +80,16 @@ def _context_chart(found: ContextLoss) -> Section:
         "x": "k, tokens of context",
         "y": "nats per token",
         "log": "x",
-        "series": [_line(name, look, list(losses), list(losses.values())) for name, look, losses in kinds],
+        "series": [chart_line(name, look, list(losses), list(losses.values())) for name, look, losses in kinds],
     }
 
 
 def _time_constant_chart(constants: np.ndarray) -> Section:
     at = np.linspace(0, constants.shape[1] - 1, min(CURVE, constants.shape[1])).astype(int)
     shares = (100 * (at + 1) / constants.shape[1]).tolist()
-    lines = [_line(f"layer {layer}", f"k{layer % 7}", shares, np.sort(row)[at].tolist()) for layer, row in enumerate(constants)]
+    lines = [
+        chart_line(f"layer {layer}", f"k{layer % 7}", shares, np.sort(row)[at].tolist()) for layer, row in enumerate(constants)
+    ]
     return {
         "title": "Time constants of the units",
         "note": "tokens until 1/e of a unit's memory is left, by its gate that keeps: \u22121 / mean of ln f, in order",
@@ -105,9 +108,5 @@ def _gradient_chart(norms: np.ndarray) -> Section:
         "x": "lag, tokens",
         "y": "gradient norm",
         "log": "y",
-        "series": [_line("all layers", "k0", lags, np.maximum(norms, 1e-30).tolist())],
+        "series": [chart_line("all layers", "k0", lags, np.maximum(norms, 1e-30).tolist())],
     }
-
-
-def _line(name: str, look: str, xs: list[Any], ys: list[float]) -> Section:
-    return {"name": name, "look": look, "xs": xs, "ys": [float(f"{value:.4g}") for value in ys]}

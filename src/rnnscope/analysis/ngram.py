@@ -14,7 +14,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from rnnscope.analysis.suffix_array import SuffixArray
-from rnnscope.errors import UserError
 
 LONGEST = 255  # order
 FALLBACK = (0.0, 0.5, 1.0, 1.5)  # D where too few strings are rare (as KenLM has it)
@@ -55,14 +54,11 @@ class NGram:
     Args:
         strings: of the training text, sorted by `order` ids at least.
         size: V, the number of ids.
-        order: of the longest strings that are counted.
-
-    Raises:
-        UserError: for an order of 0, or beyond the text.
+        order: of the longest strings that are counted, `LONGEST` or all of the text at most.
     """
 
     def __init__(self, strings: SuffixArray, size: int, order: int) -> None:
-        check_order(order, len(strings))
+        assert 1 <= order <= min(len(strings), LONGEST)
         self.strings, self.size, self.order = strings, size, order
         self._shared = strings.shared(order)
         # of the place of the position one id earlier: two positions of a string have the same id in front where that is
@@ -112,9 +108,8 @@ class NGram:
         ends = (strings.low < strings.high) & (first + np.int64(length) == len(self.strings))
         return Ranges(strings.low + ends, strings.high)
 
-    def losses(self, stream: np.ndarray, given: int | None = None, cut: int | None = None) -> list[float]:
-        """Return the mean nats of order 1, 2, up to `order` on a stream without its first id, and without those `given`."""
-        scored = slice(None) if given is None else stream[1:] != given
+    def losses(self, stream: np.ndarray, scored: slice | np.ndarray = slice(None), cut: int | None = None) -> list[float]:
+        """Return the mean nats of order 1, 2, up to `order` on those of a stream's ids but the first that are `scored`."""
         return [float(-np.log(found[scored]).mean()) for found in self.probabilities(stream, cut)]
 
     def sample(self, begin: Sequence[int], length: int, seed: int, never: Sequence[int] = ()) -> Iterator[int]:
@@ -144,12 +139,6 @@ class NGram:
         """Return what follows one of the places of a context of `length`, None where there is none."""
         low += low < high and int(self.strings.order[low]) + length == len(self.strings)  # nothing follows the end
         return None if low >= high else int(self.strings.ids[int(self.strings.order[random.integers(low, high)]) + length]) - 1
-
-
-def check_order(order: int, tokens: int) -> None:
-    """Refuse, by a `UserError`, an order of 0, or beyond a text of so many tokens."""
-    if not 1 <= order <= min(tokens, LONGEST):
-        raise UserError(f"ngram={order} must be at least 1, and at most {min(tokens, LONGEST)}: the text has {tokens:,} tokens")
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:

@@ -73,7 +73,7 @@ class Reading:
 
 
 def untrained_twin(run: LoadedRun) -> LoadedRun:
-    """Return the run with a fresh model of the same config: what its units follow was not learnt."""
+    """Return the run with a fresh model of the same config: what its units follow was not learned."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(TWIN_SEED)
         model = build_model(model_config(run.config, str(run.folder.config)), len(run.vocabulary))

@@ -52,4 +52,6 @@ def values_of(report: "Report") -> dict[str, Any]:
         for name, score in report.scores.items()
     }
     baselines = {name: known(nats) for name, nats in {"unigram": report.unigram, **report.baselines}.items()}
-    return {"source": report.source, "unknown": report.unknown, "scores": scores, **baselines}
+    spelling = {} if report.spelling is None else {"spelling": report.spelling}
+    generated = {"generated": report.generated} if report.generated else {}
+    return {"source": report.source, "unknown": report.unknown, "scores": scores, **baselines, **spelling, **generated}

@@ -12,7 +12,6 @@ FORMATS = ("onnx", "card")
 
 def run(config: ExportConfig) -> None:
     """Write the files to a new folder and say which."""
-    from rnnscope.config.extensions import import_plugins
     from rnnscope.format import printable
     from rnnscope.runs.card import write_card
     from rnnscope.runs.load import load
@@ -22,7 +21,6 @@ def run(config: ExportConfig) -> None:
         raise UserError(f"format={config.format} is unknown: choose one of {', '.join(FORMATS)}")
     if config.format == "onnx":
         onnx_package()
-    import_plugins(config.plugins)
     loaded = load(config.run, config.checkpoint)
     folder = new_folder(config, loaded.folder.path)
     try:

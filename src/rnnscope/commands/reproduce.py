@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import ReproduceConfig
+from rnnscope.errors import UserError
 
 
 def run(config: ReproduceConfig) -> int:
@@ -31,6 +32,8 @@ def main(line: CommandLine) -> int:
     """Reproduce a run, or with `sweep=` every job of one, through Hydra's launchers."""
     if not any(word.startswith("of_sweep=") for word in line.overrides):
         return hydra_main(line, run)
+    if any(word.startswith("run=") for word in line.overrides):
+        raise UserError("run= names one run, and sweep= all jobs of a sweep: give one of them")
     from rnnscope.sweeps.reproductions import Judged, job, register
 
     register()

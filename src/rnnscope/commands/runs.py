@@ -5,6 +5,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,7 +44,7 @@ SECONDS = {"d": 86_400, "h": 3_600, "w": 604_800}
 
 
 def run(config: RunsConfig) -> int:
-    """Do what the first word asks for; the exit status is 1 where the person asked does not agree."""
+    """Do what the first word asks for; the exit status is 1 where the person who is asked says no."""
     if config.action not in KEYS:
         raise UserError(f"action={config.action} is unknown: choose one of {', '.join(filter(None, KEYS))}")
     for key, value in vars(config).items():
@@ -131,7 +132,7 @@ def purge(config: RunsConfig) -> int:
 
 
 def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], Path], what: str) -> int:
-    """Move runs that may be moved, after a line for each that may not, and for runs that others came from."""
+    """Move the runs that may be moved; say which may not, and which runs came from them."""
     free: list[Summary] = []
     for summary in runs:
         try:
@@ -153,7 +154,7 @@ def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], P
 
 
 def descendants(runs: list[Summary]) -> list[str]:
-    """Return a line for each run that others came from: what they have of it, they would miss."""
+    """Return a line for each run that came from one of `runs` and may need it."""
     places = {os.path.realpath(run.folder.path): run.name for run in runs}
     lines = []
     for other in runs_under(None):
@@ -166,7 +167,7 @@ def descendants(runs: list[Summary]) -> list[str]:
 
 
 def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] | tuple[str, ...]) -> bool:
-    """Show what is about to happen, with sizes, and return whether the person agrees.
+    """Show what is about to happen, with sizes, and return whether the user agrees.
 
     Raises:
         UserError: where nobody can be asked.
@@ -181,7 +182,9 @@ def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] 
     question = f"{what}: {plural(len(runs), 'run')}, {size_text(sum(sizes))}"
     if not sys.stdin.isatty():
         raise UserError(f"{question}: there is no terminal to ask at; yes=true does it")
-    return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
+    with suppress(EOFError):  # Ctrl-D: no answer
+        return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
+    return False
 
 
 def chosen(config: RunsConfig) -> list[Summary]:
@@ -208,9 +211,11 @@ def check_choice(config: RunsConfig) -> None:
 
 
 def in_trash() -> list[Summary]:
-    """Return the runs in the trash, by their names before."""
+    """Return the runs in the trash, by their names before; reproductions in one of them go where it goes."""
     folders = sorted(path for path in trash_folder().glob("[!.]*") if path.is_dir())
-    return [run for folder in folders for run in read_runs(folder).runs]
+    runs = [run for folder in folders for run in read_runs(folder, reproductions=True).runs]
+    places = {run.folder.path for run in runs}
+    return [run for run in runs if places.isdisjoint(run.folder.path.parents)]
 
 
 def chosen_in_trash(config: RunsConfig) -> list[Summary]:

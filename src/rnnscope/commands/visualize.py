@@ -40,7 +40,7 @@ def inside(config: VisualizeConfig) -> str:
 
 
 def evolution(config: VisualizeConfig) -> str:
-    """Return the page of how the run came about."""
+    """Return the page of how the run learned."""
     from rnnscope.analysis.chosen_text import training_words
     from rnnscope.analysis.evolution import evolution_page, kept_steps
     from rnnscope.runs.load import load
@@ -51,7 +51,7 @@ def evolution(config: VisualizeConfig) -> str:
     loaded = load(config.run)
     kept = kept_steps(loaded.folder)
     if not kept:
-        say("this run kept no checkpoints to rank the units of; trainer.keep_every=100 keeps them")
+        say("this run kept no checkpoints in which to rank units; trainer.keep_every=100 keeps some")
     text = chosen_text(config, loaded) if kept else ""
     return evolution_page(loaded, config.steps, text, training_words(loaded, config.data))
 
@@ -61,7 +61,7 @@ def chosen_text(config: VisualizeConfig, loaded: Any) -> str:
     from rnnscope.analysis.chosen_text import choose_text
 
     chosen = choose_text(loaded, config.text, config.split, config.data, config.characters)
-    say(f"looking at {len(chosen.text):,} characters of {chosen.source}{', of which there are more' if chosen.cut else ''}")
+    say(f"looking at {'the first ' if chosen.cut else ''}{len(chosen.text):,} characters of {chosen.source}")
     return chosen.text
 
 

@@ -39,7 +39,7 @@ def age_text(started: Any) -> str:
 
 
 def families(runs: Iterable[Summary]) -> list[tuple[Summary, list[Summary]]]:
-    """Return runs, the newest first, each with its reproductions; one whose run is not there stands by itself."""
+    """Return runs, the newest first, each with its reproductions and theirs; one whose run is not there stands by itself."""
     ordered = sorted(runs, key=lambda run: plain(run.facts["started"]), reverse=True)
     places = {os.path.realpath(run.folder.path): run.name for run in ordered}
     below: dict[str, list[Summary]] = {run.name: [] for run in ordered}
@@ -47,7 +47,11 @@ def families(runs: Iterable[Summary]) -> list[tuple[Summary, list[Summary]]]:
     for run in ordered:
         parent = places.get(os.path.realpath(place_of_parent(run))) if run.facts["reproduces"] else None
         (below[parent] if parent not in (None, run.name) else alone).append(run)
-    return [(run, below[run.name]) for run in alone]
+
+    def family(run: Summary) -> list[Summary]:
+        return [member for child in below[run.name] for member in (child, *family(child))]
+
+    return [(run, family(run)) for run in alone]
 
 
 def place_of_parent(run: Summary) -> str:
@@ -66,9 +70,8 @@ def lines_of(runs: Iterable[Summary]) -> list[str]:
     for run, reproductions in families(runs):
         rows.append(_row(run, run.name, str(run.facts["status"])))
         for child in reproductions:
-            rows.append(
-                _row(child, f"  reproduced {child.name.rpartition('reproductions/')[2]}", plain(child.facts["verdict"]))
-            )
+            stamp = child.name.rpartition("reproductions/")[2]
+            rows.append(_row(child, f"  reproduced {stamp}", str(child.facts["verdict"] or child.facts["status"])))
     return table_lines([[one_line(cell) for cell in row] for row in rows], left=(0, 1, 5, 6))
 
 

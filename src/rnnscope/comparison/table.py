@@ -123,14 +123,17 @@ def _short_labels(columns: list[Column]) -> list[Column]:
 
 
 def _short_names(columns: list[Column]) -> list[Column]:
-    """The last folder of a name, the time of a run or the name of a job, where it names one run alone: `run=` takes it."""
+    """The last folder of a name, the time of a run or the name of a job, where it names one run alone: `run=` takes it.
+
+    Reproductions keep theirs: they go by the whole name.
+    """
     return [replace(column, cells=_ends(column.cells)) if column.key == "run" else column for column in columns]
 
 
 def _ends(names: list[str]) -> list[str]:
     ends = [name.rpartition("/")[2] for name in names]
     counts = Counter(ends)
-    return [end if counts[end] == 1 else name for name, end in zip(names, ends, strict=True)]
+    return [end if counts[end] == 1 and "/reproductions/" not in name else name for name, end in zip(names, ends, strict=True)]
 
 
 def _without_shared(columns: list[Column]) -> tuple[list[Column], list[str]]:

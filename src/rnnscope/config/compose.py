@@ -140,7 +140,7 @@ def composition_of(cfg: DictConfig, found: Any) -> Composition:
     values, choices, words = plain(cfg), dict(found.runtime.choices), found.overrides.task
     extensions = schema.ExtensionsConfig(**{key: values.pop(key) for key in EXTENSIONS})
     if extensions.notify is not None and not any(word.startswith("notify=") for word in words):
-        raise UserError(f"notify={extensions.notify}: only the command line takes this, no file in a config folder")
+        raise UserError(f"notify={extensions.notify}: set this on the command line; a config file cannot run commands")
     import_plugins(extensions.plugins)  # in a worker of a sweep nobody has done so yet
     files = {"overrides.yaml": OmegaConf.to_yaml(words), "choices.yaml": OmegaConf.to_yaml(choices)}
     keys = [word.partition("=")[0].lstrip("+") for word in words]

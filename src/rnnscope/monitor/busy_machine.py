@@ -1,4 +1,4 @@
-"""A machine that other processes keep busy: threads that wait for each other then lose more than they win."""
+"""A machine that other processes keep busy: threads that wait for each other then lose more time than they save."""
 
 from collections.abc import Callable
 
@@ -6,11 +6,11 @@ from rnnscope.cores import OtherWork
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
-PERIOD = 3.0  # seconds that are looked at together: a short burst of something else is no reason to speak
+PERIOD = 3.0  # seconds that are measured together: a short burst of other work is no reason for a warning
 
 
 class BusyMachine(Callback):
-    """Says once that other processes take the cores which `threads` would need, and what to do; it decides nothing.
+    """Warns once that other processes take the cores that `threads` would need, and says what to do; it changes nothing.
 
     Args:
         say: shows a line.

@@ -15,7 +15,7 @@ FAR = 0.05  # from ln V, as a share of it
 def first_loss_line(loss: float, vocabulary_size: int) -> str | None:
     """Return what to say of the loss of a fresh model's first step that is far from ln V, which all tokens alike would have."""
     guessing = math.log(vocabulary_size)
-    if abs(loss - guessing) <= FAR * guessing:
+    if not FAR * guessing < abs(loss - guessing) < math.inf:  # of what is not finite, Divergence speaks
         return None
     return (
         f"note: the first loss is {loss:.4f}, {loss / guessing - 1:+.0%} from the {guessing:.4f} of guessing blindly,"

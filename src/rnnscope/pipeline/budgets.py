@@ -28,7 +28,7 @@ def beyond_schedule(config: TrainConfig, horizon: int | None, total_steps: int |
     if end is None or last <= end:
         return None
     rate = config.optimizer.lr * config.schedule.final_fraction
-    nothing = " and nothing is learnt" if rate == 0 else ""
+    nothing = " and nothing is learned" if rate == 0 else ""
     return (
         f"warning: schedule=cosine ends at step {end}: from there on the rate is {rate:g}{nothing};"
         f" to let it fall until the end: schedule.horizon={total_steps or 2 * step}"

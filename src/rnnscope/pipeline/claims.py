@@ -26,17 +26,19 @@ def check_expectations(training: Training) -> None:
 
 
 def judge_run(run: RunFolder, record: Record, training: Training, status: str) -> list[Claim]:
-    """Return what became of each claim; nothing where the run only repeats another."""
+    """Return the verdict on each claim; nothing for a run that only repeats another."""
     if training.options.stop is not None:
         return []
     changed = [key for segment in segments_of(record) for key in segment.get("changed", {})]
     keys = deciding([*record.get("overridden", list, []), *changed])
-    why = ENDED.get(status) or (f"set otherwise: {', '.join(keys)}" if keys else None)
+    why = ENDED.get(status) or (f"changed from the experiment: {', '.join(keys)}" if keys else None)
     return [judge(expectation, run, training, why) for expectation in training.config.expect]
 
 
 def judge(expectation: Expectation, run: RunFolder, training: Training, why: str | None) -> Claim:
-    """Return what became of one claim: what cannot be measured is not judged."""
+    """Return the verdict on one claim: what cannot be measured is not judged."""
+    if why in ENDED.values() and expectation.metric.startswith("sample/"):  # who interrupts a run waits for no texts
+        return Claim.judge(expectation, None, why)
     try:
         return Claim.judge(expectation, measure(expectation, run, training), why)
     except (UserError, OSError) as error:  # a run that was trained keeps its results, whatever is gone

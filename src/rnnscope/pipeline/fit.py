@@ -92,6 +92,7 @@ def fit_file(path: Path, changes: dict[str, Any], data: str | None, extensions: 
     config = with_changes(config, moved_to(config.dataset.corpus, data) | complete(changes))
     config = from_plain(with_absolute_places(asdict(config)))
     with together(config.trainer) as rendezvous:
+        say_without_effect(config, changes)
         config, parent = adopt(config, changes) if "init_from" in changes else (config, None)
         return fit(config, config.name, options=RunOptions(parent=parent, extensions=extensions, rendezvous=rendezvous))
 

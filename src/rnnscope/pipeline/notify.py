@@ -1,11 +1,11 @@
-"""`notify="command"`: a command of the user's that hears how a training ended. Only a command line can name it."""
+"""`notify="command"`: a command of the user's that is told how training ended. Only the command line can set it."""
 
 import os
 import subprocess
 
 from rnnscope.runs.record import Record
 
-HEARD = ("finished", "failed", "diverged")  # who interrupts a run knows of it
+HEARD = ("finished", "failed", "diverged")  # whoever interrupts a run knows already
 PATIENCE = 60  # seconds that the command may take
 FACTS = {  # environment variables, and where run.json has their values
     "RNNSCOPE_STATUS": "status",

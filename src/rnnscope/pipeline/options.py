@@ -70,7 +70,7 @@ class RunOptions:
         under: the folder in which its run folder is made; None for outputs/runs/<name>.
         extensions: Lightning callbacks, loggers and plug-ins that the command line names.
         cache: where encoded texts are kept; None for the cache of the outputs folder.
-        overridden: keys that were set otherwise than in the experiment whose numbers are expected.
+        overridden: keys that differ from the experiment whose numbers are expected.
         rendezvous: with the other processes that train along; None where there are none.
     """
 

@@ -8,6 +8,7 @@ import yaml
 
 from rnnscope.errors import UserError
 from rnnscope.format import number, one_line, visible
+from rnnscope.model.scoring import perplexity
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import Record, value_at
@@ -15,7 +16,7 @@ from rnnscope.runs.verdict import read_samples
 
 FILES = ("config", "vocabulary", "weights")  # of a run folder, all that `rnnscope.load` needs
 LONGEST = 600  # characters of a sample
-METRICS = {"best/bits_per_character": "bits_per_character", "val/perplexity": "perplexity", "best/loss": "loss"}
+METRICS = {"best/bits_per_character": "bits_per_character", "best/loss": "loss"}
 
 
 def card(run: LoadedRun) -> str:
@@ -26,7 +27,7 @@ def card(run: LoadedRun) -> str:
     """
     record = Record.read(run.folder.record)
     name, dataset = run.folder.path.parent.name, str(value_at(run.config, "dataset.name"))
-    metrics = _metrics(record)
+    metrics = _metrics(record, run.vocabulary.level == "word")
     front = {
         "library_name": "rnnscope",
         "pipeline_tag": "text-generation",
@@ -48,9 +49,11 @@ def card(run: LoadedRun) -> str:
     return "\n".join(["---", head.rstrip(), "---", "", *_body(run, record, one_line(name), metrics)]) + "\n"
 
 
-def _metrics(record: Record) -> dict[str, float]:
+def _metrics(record: Record, words: bool) -> dict[str, float]:
+    """Return what the best weights, which are those of the card, scored on the validation split."""
     last = record.get("last", dict, {})
-    return {kind: float(last[tag]) for tag, kind in METRICS.items() if type(last.get(tag)) in (int, float)}
+    found = {kind: float(last[tag]) for tag, kind in METRICS.items() if type(last.get(tag)) in (int, float)}
+    return found | ({"perplexity": perplexity(found["loss"])} if words and "loss" in found else {})
 
 
 def _body(run: LoadedRun, record: Record, name: str, metrics: dict[str, float]) -> list[str]:
@@ -119,8 +122,10 @@ def write_card(run: LoadedRun, folder: Path) -> list[Path]:
     """Write README.md to `folder` beside copies of all that `rnnscope.load` needs, and return their paths.
 
     Raises:
-        UserError: when the run lacks one of the files.
+        UserError: when the run lacks one of the files, or was opened with different weights.
     """
+    if run.checkpoint != "best":
+        raise UserError(f"checkpoint={run.checkpoint}: a card is of the best weights, as are its scores; leave it out")
     paths: list[Path] = []
     for file in FILES:
         source: Path = getattr(run.folder, file)

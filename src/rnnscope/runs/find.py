@@ -29,8 +29,9 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     if run == "latest":
         return _latest(root, key)
     folder = Path(os.path.expanduser(run))
-    if (folder / "config.yaml").is_file():
-        return RunFolder(folder)
+    for place in (folder, root / "runs" / run, root / "sweeps" / run):  # the name of a reproduction has its run's in front
+        if (place / "config.yaml").is_file():
+            return RunFolder(place)
     if (shipped := example_run(run)) is not None:
         return RunFolder(shipped)
     if folder.is_dir() and any(folder.iterdir()):

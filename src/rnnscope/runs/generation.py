@@ -18,7 +18,7 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import generate
 
 UNKNOWN = ("refuse", "skip", "replace", "rare")
-RARE = 10  # the rarest of so many tokens of a vocabulary are its rare words
+RARE = 10  # one token of a vocabulary in so many, the rarest, is a rare word
 TEXTS = 10  # on a card of a dataset of samples, at least
 
 
@@ -105,7 +105,7 @@ class TextGenerator:
         same, it is one.
         """
         if self.dataset.get("windows") != "samples":
-            # an untrained model ends a document after a few characters: what it has learnt to write would not be seen
+            # an untrained model ends a document after a few characters: what it has learned to write would not be seen
             least = length if self.dataset.get("start_end") == "document" else 0
             pieces = self.stream(model, prompt, length, temperatures, seed, minimum_length=least)
             return [["".join(column)] for column in zip(*pieces, strict=True)]
@@ -143,7 +143,7 @@ class TextGenerator:
         """Return the ids of a prompt, (tokens,) int32, after what a text begins after.
 
         That is a line end where it is a token and no START and END are in the text: the model then met START once an epoch
-        and has hardly learnt what follows it. Elsewhere it is START.
+        and has hardly learned what follows it. Elsewhere it is START.
         """
         vocabulary = self.vocabulary
         line_end = vocabulary.encode("\n")  # nothing where words are split at white space
