@@ -269,7 +269,7 @@ def test_checkpoints_with_flipped_bits_are_refused_or_trained_on(run: Path, monk
     whole = zipfile.ZipFile(io.BytesIO((checkpoints / "last.ckpt").read_bytes()))
     parts = {part.filename: whole.read(part) for part in whole.infolist()}
     (name,) = (name for name in parts if name.endswith("data.pkl"))
-    for _ in range(60):
+    for _ in range(20):
         for path in checkpoints.iterdir():
             path.unlink()
         for path, contents in kept.items():
@@ -286,7 +286,7 @@ def test_checkpoints_with_flipped_bits_are_refused_or_trained_on(run: Path, monk
         except UserError as error:
             outcomes.append(str(error))
     assert not [outcome for outcome in outcomes if "\n" in outcome]
-    assert 5 < outcomes.count("opened") < 55
+    assert 2 < outcomes.count("opened") < 18
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "vocabulary.json", "config.yaml"])
