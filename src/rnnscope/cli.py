@@ -23,8 +23,8 @@ COMMANDS = {
     "evaluate": "score a run on its data or on any text     rnnscope evaluate split=test",
     "compare": "compare runs, the best first               rnnscope compare html=report.html",
     "visualize": "look inside a run, as an HTML page         rnnscope visualize text=chapter.txt",
-    "gradcheck": "check gradients against finite differences  rnnscope gradcheck model=gru",
-    "runs": "list, mark, rename, trash, restore     rnnscope runs trash filter=status=failed",
+    "gradcheck": "check gradients by finite differences      rnnscope gradcheck model=gru",
+    "runs": "list, mark, rename, trash, restore         rnnscope runs trash filter=status=failed",
     "export": "write ONNX graphs or a model card           rnnscope export run=latest format=onnx",
     "bench": "measure the speed of this machine          rnnscope bench",
 }

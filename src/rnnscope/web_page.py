@@ -21,14 +21,15 @@ POINTS = 400  # of a line
 
 
 def web_page(template: Path, parts: dict[str, str]) -> str:
-    """Return the page of `template`, an HTML file with a style (.css) and a script (.js) of the same name beside it.
+    """Return the page whose body is `template`, with a style (.css) and a script (.js) of the same name beside it.
 
     Args:
         parts: what stands for each `{{name}}` in it, which is not escaped here.
     """
     style, script = (_read(HERE / f"web_page{kind}") + _read(template.with_suffix(kind)) for kind in (".css", ".js"))
     parts = {"policy": policy(style, script), "style": style, "script": script, **parts}
-    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], _read(template))
+    whole = _read(HERE / "web_page.html").replace("{{body}}", _read(template))
+    text = re.sub(r"\{\{(\w+)\}\}", lambda match: parts[match[1]], whole)
     return text.encode("utf-8", "replace").decode()
 
 

@@ -43,7 +43,7 @@ def words_of(text: str) -> list[str]:
 
 
 def read_samples(path: Path) -> list[Sample]:
-    """Return a sample of each step, that of the middle temperature, steps ascending; a line that is no sample is left out."""
+    """Return one sample for each step, at the middle temperature, in order; lines that hold no sample are skipped."""
     found: dict[int, list[Sample]] = {}
     for line in whole_lines(path) if path.exists() else ():
         try:
@@ -137,7 +137,7 @@ def _word_chart(samples: list[Sample], known: set[str] | None) -> list[dict[str,
 def detector_chart(run: LoadedRun, text: str) -> list[dict[str, Any]]:
     """Return how well the best unit of a detector follows it at each kept checkpoint; step 0 is an untrained twin.
 
-    Shown are the detectors that gained most. Without kept checkpoints there is no chart.
+    It shows the detectors that gained most, and needs kept checkpoints: the list is empty without them.
     """
     steps = kept_steps(run.folder)
     if not steps:

@@ -33,6 +33,7 @@ class Interpretable:
     detectors: int
 
     def sentence(self) -> str:
+        """Return the share of interpretable units in words."""
         if not self.detectors:
             return f"The text is too short to rank units by: a detector needs {LEAST} characters where it is on in each half."
         share = f"{self.units} of {self.of:,} units ({100 * self.units / self.of:.1f} %)"

@@ -53,7 +53,7 @@ class Ranking:
 
     @property
     def own_scores(self) -> np.ndarray:
-        """The score of each unit with its detector, (units,), on the second half; 0.5 where there is no detector."""
+        """The score of each unit with its detector on the second half, (units,); 0.5 for a unit without a detector."""
         units = self.scores.shape[1]
         return self.scores[self.best_detectors, np.arange(units)] if self.detectors else np.full(units, 0.5)
 

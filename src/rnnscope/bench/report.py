@@ -89,7 +89,7 @@ def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
         yield f"yardstick       {bare:>12,.0f} tokens/s   bare loop, 1x512 LSTM, batch 32, window 64, {precision}"
     for name, side in ((f"train {case}", turns.watched), ("  + validation", turns.everything)):
         yield f"{name:<15} {side.speed:>12,.0f} tokens/s   {side.speed / bare:.3f} of the bare loop, {precision}"
-    yield f"{'  activations':<15} {turns.activations:>12.2%} of the time, for the charts of activations and gates"
+    yield f"{'  activations':<15} {100 * turns.activations:>11.2f} % of the time, for the charts of activations and gates"
     yield f"{'  deterministic':<15} {turns.deterministic:>12.3f} of the speed with trainer.deterministic=false"
 
 

@@ -32,6 +32,7 @@ def run_from(config: TrainFromConfig) -> int:
 
 
 def main(line: CommandLine) -> int:
+    """Train once or sweep, as the line says, and return the exit status."""
     if line.command == "train_from":
         return hydra_main(line, run_from)
     words = line.overrides

@@ -181,7 +181,7 @@ def difference_lines(groups: list[Group]) -> list[str]:
         f"{better.label} is {worse.mean - better.mean:.4f} bits per character below {worse.label}"
         f" (95 % interval {low:.4f} to {high:.4f})"
     )
-    test = f"permutation test: of {deals:,} ways to deal these results to two such groups, {chance:.1%} differ as much"
+    test = f"permutation test: of {deals:,} ways to deal these results to two such groups, {100 * chance:.1f} % differ as much"
     if chance < SURE:
         meaning = "chance alone rarely makes such a difference"
     elif 2 / deals >= SURE:

@@ -20,9 +20,9 @@ class ManyToOneWindows(Windows):
         row 0    a b c      e f g         row 0     . . d      . . h
         row 1    c d e      . . .         row 1     . . f      . . .
 
-    A dot is no target: so these windows train, score and run as CUDA graphs as all do. Each epoch has a new order, drawn
-    from `seed`, or without one that of the stream. Ranks share the rows of each window. `share`: the rest of what `Windows`
-    takes.
+    A dot marks a position without a target, as padding does elsewhere. Each epoch has a new order drawn from `seed`;
+    without a seed, windows follow the stream. Ranks share the rows of each window. `share`: the other arguments of
+    `Windows`.
     """
 
     def __init__(

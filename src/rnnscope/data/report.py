@@ -101,7 +101,8 @@ def _quoted(token: str) -> str:
 
 def samples_line(samples: int, padding: float, long: int) -> str:
     """How the samples of train fill their windows. `long`: how many are longer than sequence_length."""
-    return f"samples: {samples:,} in train, {padding:.1%} padding, {long:,} longer than sequence_length take several windows"
+    padded = f"{100 * padding:.1f} % padding"
+    return f"samples: {samples:,} in train, {padded}, {long:,} longer than sequence_length take several windows"
 
 
 def many_to_one_line(targets: int, length: int, step: int) -> str:

@@ -10,12 +10,12 @@ PERIOD = 3.0  # seconds that are measured together: a short burst of other work 
 
 
 class BusyMachine(Callback):
-    """Warns once that other processes take the cores that `threads` would need, and says what to do; it changes nothing.
+    """Warns once, with a remedy, when other processes use the cores that `threads` need. Training is not changed.
 
     Args:
         say: shows a line.
-        every: it looks at the clock in steps that are a multiple of this.
-        threads: of this training.
+        every: optimizer steps between two looks at the clock.
+        threads: number of threads of this training.
     """
 
     name = "BusyMachine"

@@ -77,7 +77,7 @@ class Console:
             with contextlib.suppress(OSError, ValueError):  # only a real file can be redirected
                 os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-        self.say(f"(the output is no longer read, {error.strerror}; from here on it goes to this file only)")
+        self.say(f"(nothing reads the output any more: {error.strerror}; from here on it goes to this file only)")
 
     def bar(self, step: int, total: int | None, text: str) -> None:
         """Move the bar; without a terminal there is none."""

@@ -84,7 +84,7 @@ def _best(training: Training, best: float | None, step: int) -> str:
     val = training.data.splits["val"]
     if training.words and val.unknown > MANY_UNKNOWN * val.tokens:
         perplexity = math.exp(best) if best < 700 else math.inf
-        unknown = f"with {val.unknown / val.tokens:.1%} of the words unknown; compares only within one vocabulary"
+        unknown = f"with {100 * val.unknown / val.tokens:.1f} % of the words unknown; compares only within one vocabulary"
         return f"; best val/loss {best:.4f} (perplexity {perplexity:.1f}, {unknown}) at step {step}"
     bits = best / math.log(2) * training.tokens_per_character("val")
     return f"; best val/loss {best:.4f} ({bits:.4f} bits per character) at step {step}"

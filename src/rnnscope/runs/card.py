@@ -114,7 +114,7 @@ def _code(text: str, language: str) -> list[str]:
 
 
 def _plain(text: str) -> str:
-    """Return text of one line that is no markup."""
+    """Return text on one line, with every mark of Markdown escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", one_line(text))
 
 

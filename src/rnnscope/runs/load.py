@@ -272,7 +272,7 @@ def load(run: str = "latest", checkpoint: str | int = "best") -> LoadedRun:
     `run` may be the path of one of its checkpoints.
 
     Raises:
-        UserError: when there is no such run or checkpoint, or its files do not fit together.
+        UserError: when the run or checkpoint does not exist, or its files do not fit together.
     """
     folder, checkpoint = find_checkpoint(str(run), str(checkpoint))
     config, vocabulary = read_config(folder), read_vocabulary(folder)

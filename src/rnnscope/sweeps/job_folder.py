@@ -124,7 +124,7 @@ class JobFolder:
         shutil.rmtree(path)
 
     def move_aside(self, status: str) -> Path | None:
-        """Give the job's folder a name that says what became of it, and return that; None where there is no folder."""
+        """Rename the job's folder after its status and return the new path; None where the folder does not exist."""
         if not self.run.path.exists():
             return None
         names = (self.run.path.with_name(f"{self.name}.{status}-{number}") for number in count(1))
