@@ -73,7 +73,7 @@ def test_samples(tmp_path):
     text = data(tmp_path, windows="samples", start_end="line", sequence_length=32, batch_size=8).prepare()
     loader = text.train_dataloader()
     assert isinstance(loader, SampleWindows)
-    assert_says(text.report[-1], text.splits["train"].units, "train", f"{loader.padding:.1%}", 0, "sequence_length")
+    assert_says(text.report[-1], text.splits["train"].units, "train", f"{100 * loader.padding:.1f} %", 0, "sequence_length")
     assert sum(window.count for window in text.windows("val")) == text.splits["val"].tokens
 
 

@@ -19,18 +19,18 @@ from rnnscope.training.optimizers import OPTIMIZERS, make_optimizer
 from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Constant, make_schedule
 from rnnscope.training.state_resets import AHEAD, StateResets
-from rnnscope.training.task import LanguageModelTask
+from rnnscope.training.trainer_task import TrainerTask
 
 V = 11
 
 
 def make_task(
     cell: str = "lstm", optimizer: str = "sgd", lr: float = 0.5, schedule=None, resets=None, **clipping
-) -> LanguageModelTask:
+) -> TrainerTask:
     torch.manual_seed(0)
     model = LanguageModel.from_config(ModelConfig(cell, 6, 2), V)
     take = OptimizerStep(model, make_optimizer(model.parameters(), optimizer, lr), **clipping)
-    return LanguageModelTask(take, schedule or Constant(lr), resets)
+    return TrainerTask(take, schedule or Constant(lr), resets)
 
 
 def windows(batch: int = 3, length: int = 5, tokens: int = 60) -> StreamWindows:
@@ -38,15 +38,15 @@ def windows(batch: int = 3, length: int = 5, tokens: int = 60) -> StreamWindows:
     return StreamWindows(stream, batch, length)
 
 
-def gradients(task: LanguageModelTask) -> dict[str, np.ndarray]:
+def gradients(task: TrainerTask) -> dict[str, np.ndarray]:
     return {name: value.grad.numpy().copy() for name, value in task.model.named_parameters()}
 
 
-def weights(task: LanguageModelTask) -> dict[str, np.ndarray]:
+def weights(task: TrainerTask) -> dict[str, np.ndarray]:
     return {name: value.detach().numpy().copy() for name, value in task.model.named_parameters()}
 
 
-def losses_of(task: LanguageModelTask, source) -> list[float]:
+def losses_of(task: TrainerTask, source) -> list[float]:
     """Return the sum of nats of each window that the task trains on."""
     found = []
     for window in source:

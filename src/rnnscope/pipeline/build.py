@@ -33,7 +33,7 @@ from rnnscope.training.optimizers import make_optimizer
 from rnnscope.training.randomness import random_state, seed_all, seed_of_process
 from rnnscope.training.schedules import make_schedule
 from rnnscope.training.state_resets import StateResets
-from rnnscope.training.task import LanguageModelTask
+from rnnscope.training.trainer_task import TrainerTask
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Training:
     hardware: Hardware
     data: TextData
     model: LanguageModel
-    task: LanguageModelTask
+    task: TrainerTask
     windows: Windows  # this process's share of those to train on
     total_steps: int | None  # None where only the clock limits them
     horizon: int | None  # the budget in steps that the schedule is made for
@@ -96,7 +96,7 @@ def assemble(config: TrainConfig, say: Callable[[str], None], options: RunOption
     return Training(config, options, hardware, data, model, task, windows, total_steps, horizon, initial, extensions)
 
 
-def compose(overrides: list[str]) -> tuple[LanguageModelTask, TextData]:
+def compose(overrides: list[str]) -> tuple[TrainerTask, TextData]:
     """Return the LightningModule and the data module that `rnnscope train <overrides>` would train.
 
     It sets torch's threads and seeds, as the command does.
@@ -182,7 +182,7 @@ def make_model(
 
 def make_task(
     config: TrainConfig, model: LanguageModel, horizon: int | None, hardware: Hardware, say: Callable[[str], None]
-) -> LanguageModelTask:
+) -> TrainerTask:
     """Return what takes the steps: optimizer, schedule, clipping, resets, and the exchange with other processes."""
     trainer, processes = config.trainer, hardware.processes
     optimizer = make_optimizer(model.parameters(), **asdict(config.optimizer), capturable=hardware.capturable)
@@ -191,4 +191,4 @@ def make_task(
     collectives = Collectives(*place) if processes.together else None
     take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives)
     resets = StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None
-    return LanguageModelTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say))
+    return TrainerTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say))

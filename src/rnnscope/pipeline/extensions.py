@@ -26,6 +26,7 @@ from rnnscope.runs.record import Record
 from rnnscope.runs.segments import segments_of
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
+from rnnscope.training.trainer_task import TrainerTask
 
 NEVER = 2**62  # batches until Lightning validates by itself: rnnscope's own callback says when
 STOPPED = "a Lightning callback stopped the training"
@@ -83,7 +84,7 @@ class Extensions:
             "enable_progress_bar": any(isinstance(callback, ProgressBar) for callback in self.callbacks),
         }
 
-    def fit(self, trainer: pl.Trainer, task: LanguageModelTask, data: TextData, callback: Callback) -> None:
+    def fit(self, trainer: pl.Trainer, task: TrainerTask, data: TextData, callback: Callback) -> None:
         """Train in Lightning's loop until rnnscope's `callback`, or one of Lightning's, ends it."""
         self.trainer = trainer
         task.callbacks = InLightning(callback, self)
@@ -103,6 +104,7 @@ class Extensions:
 
     def validate(self, task: LanguageModelTask) -> Score:
         """Run Lightning's validation loop in the middle of a step's hooks, as Lightning does after them."""
+        assert isinstance(task, TrainerTask)
         trainer = self.trainer
         connector: Any = trainer._logger_connector  # no public name tells it that training goes on in the same batch
         first = connector._first_loop_iter

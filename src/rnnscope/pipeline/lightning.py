@@ -14,7 +14,7 @@ from pytorch_lightning.strategies import DDPStrategy
 
 from rnnscope.data.batches import Window, Windows
 from rnnscope.training.distributed.collectives import reaching
-from rnnscope.training.task import LanguageModelTask
+from rnnscope.training.trainer_task import TrainerTask
 
 STRETCH = 128  # windows that make one batch of Lightning's
 
@@ -37,7 +37,7 @@ class Stretched(pl.LightningModule):
     Lightning's hooks, half a millisecond together, then run once for many steps.
     """
 
-    def __init__(self, task: LanguageModelTask) -> None:
+    def __init__(self, task: TrainerTask) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.task = task

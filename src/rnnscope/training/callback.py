@@ -1,18 +1,14 @@
 """What a training calls before and after each of its steps: a `Callback` for each thing that is watched.
 
-They are not subclasses of Lightning's: those are called once for many steps (see training/task.py).
+They are not subclasses of Lightning's: those are called once for many steps (see trainer_task.py).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from rnnscope.errors import shown
 from rnnscope.training.saved_state import SavedState
-
-if TYPE_CHECKING:
-    from rnnscope.training.task import LanguageModelTask
+from rnnscope.training.task import LanguageModelTask
 
 MOST_NAMED = 8  # in one line
 

@@ -1,0 +1,160 @@
+"""The LightningModule: a task as a `pl.Trainer` calls it, whose batches are `Window`s.
+
+rnnscope's own pipeline calls `take_step` instead and shows Lightning a stretch of windows as one batch
+(pipeline/lightning.py): Lightning's hooks, half a millisecond together, are 4 % of a step of two layers of 128 units. Both
+take the same steps to the bit.
+"""
+
+import math
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rnnscope.data.batches import Window
+from rnnscope.errors import UserError
+from rnnscope.model.scoring import Scorer
+from rnnscope.training.callback import Callback
+from rnnscope.training.optimizer_step import Outcome
+from rnnscope.training.randomness import random_state, restore_random_state, seed_all, seed_of_process
+from rnnscope.training.schedules import Plateau
+from rnnscope.training.task import LanguageModelTask, copied
+
+CHECKPOINT_PART = "rnnscope"  # what Lightning's checkpoints call the task's own part
+
+
+class TrainerTask(LanguageModelTask):
+    """Trains in any `pl.Trainer`.
+
+    It logs `train/loss`, `learning_rate` and `gradient_norm/all` at each step and `val/loss` and
+    `val/accuracy` at each validation. The learning rate and the clipping of the gradient are the task's own; a Trainer's
+    `gradient_clip_val` takes the place of the latter. A checkpoint of Lightning's holds all that it takes to go on exactly.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.callbacks = Callback()
+        self.start_random: dict[str, Any] | None = None  # random numbers to start with in a `pl.Trainer`; None: those at hand
+
+    @property
+    def _alone(self) -> bool:
+        """Whether nothing of rnnscope's watches: then the task itself looks after its sums and its schedule."""
+        return type(self.callbacks) is Callback
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.plain_step.optimizer
+
+    def on_train_start(self) -> None:
+        """Start from the random numbers that were kept for this, or those of the checkpoint it goes on from."""
+        if self.start_random is not None:
+            restore_random_state(self.start_random)
+            self.start_random = None
+            if self.trainer.global_rank and not self.step:  # dropout of its own in each process
+                seed_all(seed_of_process(torch.initial_seed(), self.trainer.global_rank))
+        self.carried = copied(self.carried, self.device)
+        self._set_rate(self.position.get("epoch", 0))
+        self.callbacks.start(self)
+
+    def on_train_batch_start(self, batch: Window, batch_idx: int) -> None:
+        self.callbacks.before_step(self)
+
+    def training_step(self, batch: Window, batch_idx: int) -> Tensor:
+        """Return the mean loss of a window's real targets, those of all processes together, to go backward from."""
+        self._set_rate(batch.epoch)
+        state, kept = self._start(batch)
+        nats, after, correct = self.plain_step.loss(batch.inputs.t(), batch.targets.t(), state, kept, self.look)
+        self._outcome = Outcome(after, nats.detach(), None, correct, None)
+        self._pass(batch, self._outcome)
+        averaged = self.trainer.world_size if self.collectives is None else 1  # Lightning's DDP takes the mean of gradients
+        return nats * (self._share_of(batch.count) * averaged)
+
+    def on_after_backward(self) -> None:
+        if self.collectives is not None:
+            self.plain_step.all_reduce(self.collectives, self._outcome.nats, self._outcome.correct)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip as the task was told to; or as the Trainer was, where it has been told."""
+        done = self._outcome
+        if gradient_clip_val is None:
+            done.clipping, done.gradient_norm = self.plain_step.clip(True)
+        else:
+            done.gradient_norm = nn.utils.get_total_norm(self.plain_step.gradients(), foreach=True)
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        assert done.gradient_norm is not None
+        self.log("step", float(self.step + 1))  # loggers take it for the x axis: optimizer steps, as everywhere here
+        self.log("train/loss", done.nats * self._share_of(self.last_count), prog_bar=True)
+        self.log("learning_rate", self.learning_rate)
+        self.log("gradient_norm/all", done.gradient_norm)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self._count_step(self._outcome)
+
+    def on_train_batch_end(self, outputs: Any, batch: Window, batch_idx: int) -> None:
+        self.callbacks.after_step(self)
+        if self._alone:
+            self.sums.clear()  # nobody else does
+        self._set_rate(self.position["epoch"])  # that of the next step, for whoever looks before it
+
+    def on_validation_epoch_start(self) -> None:
+        self._scorer = Scorer(self.model, self.precision)
+
+    def validation_step(self, batch: Window, batch_idx: int) -> None:
+        self._scorer.add(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        loss = self._log_score("val")
+        fitting = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+        if self._alone and fitting and isinstance(self.schedule, Plateau):
+            self.schedule.observe({"val/loss": loss, "train/loss": self.watched.take()})
+            self._set_rate(self.position["epoch"])
+
+    on_test_epoch_start, test_step = on_validation_epoch_start, validation_step
+
+    def on_test_epoch_end(self) -> None:
+        self._log_score("test")
+
+    def _log_score(self, split: str) -> float:
+        """Log what has been scored of a split, by all processes together, and return the loss in nats per token."""
+        score = self._scorer.score()
+        if self.trainer.world_size > 1:
+            sums = torch.tensor([score.nats, score.correct], dtype=torch.float64, device=self.device)
+            nats, correct = self.trainer.strategy.reduce(sums, reduce_op="sum").tolist()
+            score = replace(score, nats=nats, correct=round(correct))
+        self.score = score
+        self.log("step", float(self.step), batch_size=1)
+        self.log(f"{split}/loss", score.loss, prog_bar=True, batch_size=1)
+        self.log(f"{split}/accuracy", score.accuracy, batch_size=1)
+        return score.loss
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what Lightning does not know: the carried state and random numbers of each process, place in the data, sums."""
+        part = self.capture()
+        del part["optimizer"]  # which Lightning saves itself
+        own = {"carried": part.pop("carried"), "random": random_state()}
+        ranks = [own] * self.trainer.world_size
+        if self.trainer.world_size > 1:
+            torch.distributed.all_gather_object(ranks, own)
+        checkpoint[CHECKPOINT_PART] = {**part, "ranks": ranks}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore what `on_save_checkpoint` added.
+
+        Raises:
+            UserError: for a checkpoint of something else, or of a different number of processes.
+        """
+        part = checkpoint.get(CHECKPOINT_PART)
+        if part is None:
+            raise UserError("this checkpoint was not saved by rnnscope's LanguageModelTask: give one that was")
+        saved, now = len(part["ranks"]), self.trainer.world_size
+        if saved != now:
+            raise UserError(f"this checkpoint was saved by {saved} processes, not {now}: use Trainer(devices={saved})")
+        own = part["ranks"][self.trainer.global_rank]
+        self._restore_progress({**part, "carried": own["carried"]})
+        self.start_random, self.learning_rate = own["random"], math.nan
