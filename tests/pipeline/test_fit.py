@@ -27,7 +27,7 @@ def test_words_that_are_unknown_make_perplexity_the_number(story, outputs, capsy
     val = json.loads(run.record.read_text("utf-8"))["data"]["splits"]["val"]
     unknown = val["unknown"] / val["tokens"]
     assert unknown > 0.1
-    line_with(last, f"perplexity {math.exp(loss):.1f}", f"{unknown:.1%}")
+    line_with(last, f"perplexity {math.exp(loss):.1f}", f"{100 * unknown:.1f} %")
     assert "bits per character" not in last
     train(*words[:2])
     assert not lacks(line_with(capsys.readouterr().out, "finished", "best val/loss"), ("bits per character",))

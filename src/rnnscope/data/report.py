@@ -134,7 +134,7 @@ def _change(name: str, count: int) -> str:
 def gutenberg_line(found: Counter[str], val: int) -> Iterator[str]:
     """A warning where texts have Project Gutenberg's header or license. `val`: characters of val, if the text ends with it."""
     if documents := found["documents"]:
-        share = f" ({min(found['after'] / val, 1):.0%} of val)" if val else ""
+        share = f" ({100 * min(found['after'] / val, 1):.0f} % of val)" if val else ""
         yield (
             f"warning: {plural(documents, 'document')} with Project Gutenberg's header and license, {found['before']:,}"
             f" characters before the text and {found['after']:,} after it{share}: set dataset.strip_gutenberg=true"
