@@ -27,7 +27,7 @@ def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None,
     """Return the text to look at: `typed`, a file's path or the text itself, or where it is None a split of the run's own.
 
     Raises:
-        UserError: when there is none, or it cannot be read.
+        UserError: if there is none, or it cannot be read.
     """
     if characters < 2:
         raise UserError(f"characters={characters} must be at least 2")
@@ -73,7 +73,7 @@ def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> Chose
 
 
 def training_words(run: LoadedRun, data: str | None) -> set[str] | None:
-    """Return the words of the beginning of the training text, in lower case; None where that text is not there."""
+    """Return the words of the beginning of the training text, in lower case; None if that text is not there."""
     try:
         return set(words_of(text_of(run.vocabulary, own_stream(run, "train", data)[1 : WORDS_FROM + 1])))
     except UserError:

@@ -29,9 +29,10 @@ from rnnscope.model.drawing import check_temperature
 from rnnscope.model.precision import resolve_device, resolve_precision
 from rnnscope.model.scoring import Score, evaluate, perplexity
 from rnnscope.paths import cache_folder
-from rnnscope.runs.load import LoadedRun, carried_windows, load, zero_state_windows
+from rnnscope.runs.load import LoadedRun, load
 from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.record import Record, value_at
+from rnnscope.runs.scored_windows import carried_windows, zero_state_windows
 from rnnscope.text_io import stdin_lines
 
 BLOCK = 1 << 22  # ids counted at a time
@@ -42,7 +43,7 @@ MANY = 10_000_000  # training tokens whose n-grams take so long to count that it
 class Report:
     """Scores by protocol and baselines over the same tokens; `unknown` is the share of UNK among them.
 
-    `spelling`: nats per token of spelling each UNK besides, as `spelling_nats` does; None where that cannot be said.
+    `spelling`: nats per token of spelling each UNK besides, as `spelling_nats` does; None if that cannot be said.
     `baselines`: nats per token of what learns from the training split, by name. `generated`: lines on texts of the run.
     """
 
@@ -94,7 +95,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
 
 
 def check_samples(config: EvaluateConfig) -> None:
-    """Refuse, by a `UserError`, numbers of samples and tokens that mean nothing."""
+    """Raise a `UserError` for numbers of samples and tokens that mean nothing."""
     if config.ngram is not None and not 1 <= config.ngram <= LONGEST:
         raise UserError(f"ngram={config.ngram} must be at least 1 and at most {LONGEST}, or null for none")
     if config.samples is not None and config.samples < 1:
@@ -106,7 +107,7 @@ def check_samples(config: EvaluateConfig) -> None:
 
 
 def _training(loaded: LoadedRun, data: TextData, config: EvaluateConfig) -> np.ndarray | None:
-    """Return the stream of the run's training split, None where only another text is there and its baselines can do without."""
+    """Return the stream of the run's training split, or None if only another text is there and its baselines can do without."""
     if config.text is None:
         return data.stream("train")
     try:
@@ -152,7 +153,7 @@ def training_lines(run: LoadedRun) -> set[str]:
     """Return the lines of the text that a run was trained on.
 
     Raises:
-        UserError: where the text is not there, or has changed.
+        UserError: if the text is not there, or has changed.
     """
     return set(text_of(run.vocabulary, own_stream(run, "train")).splitlines())
 
@@ -256,7 +257,7 @@ def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
     """Return the run's data, as its snapshot records it.
 
     Raises:
-        UserError: when its text is not where it was or is not what it was, or has no such split.
+        UserError: if its text is not where it was or is not what it was, or has no such split.
     """
     if split not in SPLITS:
         raise UserError(f"split={split} is unknown: choose train, val or test")

@@ -94,7 +94,7 @@ def check_gradients(config: GradcheckConfig) -> list[Row]:
     """Check the model that `config` names: a fresh one, or that of a run.
 
     Raises:
-        UserError: where it would take longer than `config.max_minutes`, saying how long.
+        UserError: if it would take longer than `config.max_minutes`, saying how long.
     """
     if config.vocabulary_size < 2:
         raise UserError(f"vocabulary_size={config.vocabulary_size} must be at least 2")

@@ -91,7 +91,7 @@ def inside_page(reading: Reading, unit: int | None, sections: dict[str, Any]) ->
 
 
 def packed(values: np.ndarray) -> str:
-    """Return values between -1 and 1, NaN where there is none, as base64 of int8 with 127 for 1."""
+    """Return values between -1 and 1, NaN if there is none, as base64 of int8 with 127 for 1."""
     whole = np.where(np.isnan(values), NONE, np.round(np.clip(np.nan_to_num(values), -1, 1) * 127))
     return base64.b64encode(whole.astype(np.int8).tobytes()).decode()
 

@@ -30,7 +30,7 @@ def causal_section(reading: Reading) -> Section:
 
 
 def _causal_row(effects: Effects, place: int, name: str, unit: int) -> Section | None:
-    """Return the effects of a detector's unit; None where that was not clamped."""
+    """Return the effects of a detector's unit; None if that was not clamped."""
     (at,) = np.flatnonzero(effects.units == unit) if unit in effects.units else (None,)
     if at is None:
         return None

@@ -53,7 +53,7 @@ class ContextLoss:
 
 
 def loss_by_context(model: LanguageModel, ids: np.ndarray) -> ContextLoss | None:
-    """Return what a model loses on tokens of a text (time,) by the length of the context; None where the text is too short."""
+    """Return what a model loses on tokens of a text (time,) by the length of the context; None if the text is too short."""
     longest = 1 << max((len(ids) - FAR) // 2, 1).bit_length() - 1
     lengths = [1 << power for power in range(min(longest, LONGEST).bit_length())]
     if lengths[-1] < 4:

@@ -136,7 +136,7 @@ class NGram:
         return [(0, len(self.strings)), *longer]
 
     def _draw(self, low: int, high: int, length: int, random: np.random.Generator) -> int | None:
-        """Return what follows one of the places of a context of `length`, None where there is none."""
+        """Return what follows one of the places of a context of `length`, or None if there is none."""
         low += low < high and int(self.strings.order[low]) + length == len(self.strings)  # nothing follows the end
         return None if low >= high else int(self.strings.ids[int(self.strings.order[random.integers(low, high)]) + length]) - 1
 

@@ -97,7 +97,7 @@ def find_unit(typed: str, layers: int, units: int) -> int:
     """Return the place among all units, layer by layer, of the one that `layer:unit` names; both count from 0.
 
     Raises:
-        UserError: when the model does not have it.
+        UserError: if the model does not have it.
     """
     layer, _, unit = typed.partition(":")
     if not (layer.isdecimal() and unit.isdecimal() and int(layer) < layers and int(unit) < units):

@@ -95,7 +95,7 @@ def python_blocks(text: str) -> list[str]:
 
 
 def parsed(block: str) -> ast.Module | None:
-    """Return the syntax tree of some Python, None where it has none."""
+    """Return the syntax tree of some Python, or None if it has none."""
     try:
         with warnings.catch_warnings(action="ignore"):
             return ast.parse(block)

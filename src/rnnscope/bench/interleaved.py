@@ -62,7 +62,7 @@ def train_case(overrides: list[str], seconds: float) -> Turns:
     What the training writes is gone afterwards.
 
     Raises:
-        KeyboardInterrupt: where a signal ended it before.
+        KeyboardInterrupt: if a signal ended it before.
     """
     quiet_lightning()
     config = compose_train([*overrides, "trainer.max_steps=1000000000", "schedule=constant"])

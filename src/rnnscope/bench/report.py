@@ -57,7 +57,7 @@ def report(config: BenchConfig) -> Iterator[str]:
 
     Raises:
         UserError: for a case that is unknown.
-        KeyboardInterrupt: where a signal asked it to end.
+        KeyboardInterrupt: if a signal asked it to end.
     """
     unknown = [case for case in config.cases if case not in CASES]
     if unknown:

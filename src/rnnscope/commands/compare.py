@@ -77,7 +77,7 @@ def runs_under(typed: str | None, reproductions: bool = False) -> list[Summary]:
     """Return the runs under a folder, after a line on stderr for each that cannot be read.
 
     Raises:
-        UserError: when the folder does not exist or has no run.
+        UserError: if the folder does not exist or has no run.
     """
     folder = outputs_folder() if typed is None else Path(typed)
     if typed is not None and not folder.is_dir():
@@ -118,7 +118,7 @@ def deliver(lines: list[str], output: str | None, what: str) -> None:
     """Print the lines, or write them to the file `output` in one step and say so.
 
     Raises:
-        UserError: when the file cannot be written.
+        UserError: if the file cannot be written.
     """
     if output is None:
         print(printable("\n".join(lines)))
@@ -131,7 +131,7 @@ def write_file(key: str, path: str, text: str) -> None:
     """Write what the key asked for.
 
     Raises:
-        UserError: when it cannot be written.
+        UserError: if it cannot be written.
     """
     try:
         if not Path(path).name or Path(path).is_dir():

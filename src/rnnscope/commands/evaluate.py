@@ -36,7 +36,7 @@ def run(config: EvaluateConfig) -> None:
 
 
 def values_of(report: "Report") -> dict[str, Any]:
-    """Return a report as `json=true` prints it: nats per token, bits per character; null where they are not known."""
+    """Return a report as `json=true` prints it: nats per token, bits per character; null if they are not known."""
 
     def known(value: float) -> float | None:
         return value if math.isfinite(value) else None

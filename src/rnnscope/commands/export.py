@@ -40,7 +40,7 @@ def new_folder(config: ExportConfig, run: Path) -> Path:
     """Make the folder that the files go to: exports/<name>/<time of the run>-<format> in the outputs folder, or `output=`.
 
     Raises:
-        UserError: when it is there already.
+        UserError: if it is there already.
     """
     from rnnscope.paths import outputs_folder
 

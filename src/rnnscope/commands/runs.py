@@ -170,7 +170,7 @@ def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] 
     """Show what is about to happen, with sizes, and return whether the user agrees.
 
     Raises:
-        UserError: where nobody can be asked.
+        UserError: if nobody can be asked.
     """
     sizes = [size_of(run.folder.path) for run in runs]
     for summary, size in zip(runs, sizes, strict=True):
@@ -191,7 +191,7 @@ def chosen(config: RunsConfig) -> list[Summary]:
     """Return the runs that `run=` or `filter=` names.
 
     Raises:
-        UserError: when neither does, or both.
+        UserError: if neither does, or both.
     """
     check_choice(config)
     if config.run is None:
@@ -222,7 +222,7 @@ def chosen_in_trash(config: RunsConfig) -> list[Summary]:
     """Return the runs in the trash that `run=` or `filter=` names.
 
     Raises:
-        UserError: when there are none.
+        UserError: if there are none.
     """
     check_choice(config)
     found = in_trash()

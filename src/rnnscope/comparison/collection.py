@@ -33,7 +33,7 @@ def read_runs(folder: Path, reproductions: bool = False) -> Found:
         reproductions: read those, too.
 
     Raises:
-        UserError: when there are more than any table should hold.
+        UserError: if there are more than any table should hold.
     """
     found = Found()
     inner = [folder / kind for kind in ("runs", "sweeps") if (folder / kind).is_dir()]

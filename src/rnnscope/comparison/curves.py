@@ -94,7 +94,7 @@ def thin(points: list[Point], most: int) -> list[Point]:
 
 
 def finite(text: str | None) -> float | None:
-    """Return the finite number that a cell holds, None where it holds none."""
+    """Return the finite number that a cell holds, or None if it holds none."""
     try:
         value = float(text or "nan")
     except ValueError:

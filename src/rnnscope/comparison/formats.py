@@ -17,7 +17,7 @@ def format_for(typed: str | None, output: str | None) -> str:
     """Return the format that was asked for, else the one that the output's name ends in.
 
     Raises:
-        UserError: when the format is unknown.
+        UserError: if the format is unknown.
     """
     if typed is None:
         return BY_SUFFIX.get(Path(output or "").suffix.lower(), "table")
@@ -32,7 +32,7 @@ def csv_lines(runs: list[Summary], columns: list[str]) -> list[str]:
 
 
 def _rows(runs: list[Summary], columns: list[str]) -> list[list[str]]:
-    """Return the head and the runs; null where a run's config says so, an empty cell where the run has no value."""
+    """Return the head and the runs; null if a run's config says so, an empty cell where the run has no value."""
     return [columns, *([plain(run.value(column)) if run.has(column) else "" for column in columns] for run in runs)]
 
 

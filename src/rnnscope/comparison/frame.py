@@ -14,7 +14,7 @@ def frame(folder: str | Path | None, filter: str, sort: str, group: str | None) 
     """Return the runs under a folder, or groups of them, with all digits; without pandas as a list of dicts.
 
     Raises:
-        UserError: when there are no runs, or no such column.
+        UserError: if there are no runs, or no such column.
     """
     place = outputs_folder() if folder is None else Path(folder)
     found = read_runs(place).runs if place.is_dir() else []

@@ -30,7 +30,7 @@ def size_text(size: int) -> str:
 
 
 def age_text(started: Any) -> str:
-    """Return how long ago a run began: 3 d, 2 h, 5 min; nothing where its record does not say."""
+    """Return how long ago a run began: 3 d, 2 h, 5 min; nothing if its record does not say."""
     try:
         seconds = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
     except (TypeError, ValueError):

@@ -7,11 +7,12 @@ from typing import Any
 
 from rnnscope.comparison.curves import Curves, Point, mean_curves, read_curves
 from rnnscope.comparison.run_summary import Summary
-from rnnscope.comparison.samples import final_sample
 from rnnscope.comparison.select import BEST, find_column, winners
 from rnnscope.comparison.table import cell, is_numeric
+from rnnscope.errors import UserError
 from rnnscope.format import one_line, plain
 from rnnscope.runs.record import KILLED
+from rnnscope.runs.samples import final_sample
 from rnnscope.web_page import escaped, script_json, web_page
 
 TAGS = ("train/loss", "val/loss", "update_size/all")
@@ -162,8 +163,11 @@ def _named(entry: Entry, badge: str = "") -> str:
 
 
 def _sample(entry: Entry, most: int, complaints: list[str]) -> str:
-    sample, complaint = final_sample(entry.run.folder.samples)
-    complaints += [complaint] if complaint else []
+    sample = None
+    try:
+        sample = final_sample(entry.run.folder.samples)
+    except UserError as error:
+        complaints.append(str(error))
     start = f"<article{' class=best' if entry.best else ''}><h3>{_named(entry)}</h3>"
     if sample is None:
         return f'{start}<p class="hint">no sample yet</p></article>'

@@ -35,7 +35,7 @@ def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
     """Return the two runs that `run=` and `with=` name.
 
     Raises:
-        UserError: when one of them names no run, or both the same.
+        UserError: if one of them names no run, or both the same.
     """
     if other is None:
         raise UserError(f"run={run} is only one run; add with=<run>, or leave out run= to compare all")
@@ -49,7 +49,7 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
     """Return how the two runs differ, one thing a line.
 
     Raises:
-        UserError: when a record is not what rnnscope writes.
+        UserError: if a record is not what rnnscope writes.
     """
     records = [Record.read(run.folder.record) for run in (first, second)]
     hardware = machine_differences(*(record.get("resolved", dict, {}) for record in records))

@@ -57,7 +57,7 @@ class Summary:
         return str(self.facts["run"])
 
     def value(self, column: str) -> Value:
-        """Return what stands in a column, None where the run has no such value."""
+        """Return what stands in a column, or None if the run has no such value."""
         return self.facts[column] if column in self.facts else self.config.get(column)
 
     def has(self, column: str) -> bool:
@@ -65,7 +65,7 @@ class Summary:
         return column in self.config or self.facts.get(column) is not None
 
     def number(self, fact: str) -> int | float | None:
-        """Return a fact that is a number, None where it is not known."""
+        """Return a fact that is a number, or None if it is not known."""
         value = self.facts.get(fact)
         return value if isinstance(value, int | float) else None
 
@@ -74,7 +74,7 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     """Read one run.
 
     Raises:
-        UserError: when its run.json is missing or not what rnnscope writes.
+        UserError: if its run.json is missing or not what rnnscope writes.
     """
     check_plain(folder.record, RECORD_LIMIT)
     record = Record.read(folder.record)
@@ -104,7 +104,7 @@ def _marks(folder: RunFolder) -> tuple[dict[str, Value], str | None]:
 
 
 def _claims(record: Record) -> str | None:
-    """Return what became of the claims of the run's experiment: `held`, or `2 held, 1 not judged`; None where it has none."""
+    """Return what became of the claims of the run's experiment: `held`, or `2 held, 1 not judged`; None if it has none."""
     verdicts = [claim.get("verdict") for claim in record.get("claims", list, []) if is_mapping(claim)]
     counts = Counter(verdict for verdict in verdicts if verdict in VERDICTS)
     return ", ".join(f"{count} {verdict}" if len(verdicts) > 1 else verdict for verdict, count in counts.items()) or None

@@ -56,7 +56,7 @@ def find_column(typed: str, runs: list[Summary], where: str) -> str:
     """Return the column that was meant, by its name or by what a narrow table calls it: a label, a group, the end of a key.
 
     Raises:
-        UserError: when no run has it, naming the closest; `where` is what was typed.
+        UserError: if no run has it, naming the closest; `where` is what was typed.
     """
     known = sorted({key for run in runs for key in (*run.facts, *run.config)})
     if typed in known:
@@ -75,7 +75,7 @@ def find_column(typed: str, runs: list[Summary], where: str) -> str:
 
 
 def chosen_columns(typed: str | None, runs: list[Summary]) -> list[str] | None:
-    """Return the columns that `columns=a,b` or `columns=[a,b]` names, None where it names none."""
+    """Return the columns that `columns=a,b` or `columns=[a,b]` names, or None if it names none."""
     words = re.sub(r"^\s*\[|\]\s*$", "", typed or "").split(",")
     names = [word.strip().strip("'\"") for word in words]
     columns = [find_column(name, runs, f"columns={typed}") for name in names if name]

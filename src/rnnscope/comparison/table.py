@@ -41,7 +41,7 @@ def is_numeric(runs: list[Summary], key: str) -> bool:
 
 
 def shared_folder(runs: list[Summary]) -> str:
-    """Return the folder that all runs are in, by their names; empty where that is none, or there is one run."""
+    """Return the folder that all runs are in, by their names; empty if that is none, or there is one run."""
     folders = {run.name.rpartition("/")[0] for run in runs}
     return folders.pop() if len(folders) == 1 and len(runs) > 1 else ""
 

@@ -7,7 +7,7 @@ from rnnscope.training.config import CosineConfig, TrainerConfig
 
 
 def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:
-    """Return the optimizer steps that the budgets in steps and epochs allow, None where only the clock limits them."""
+    """Return the optimizer steps that the budgets in steps and epochs allow, or None if only the clock limits them."""
     limits = [trainer.max_steps] if trainer.max_steps is not None else []
     if trainer.max_epochs is not None:
         limits.append(math.ceil(trainer.max_epochs * windows_per_epoch))
@@ -15,7 +15,7 @@ def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:
 
 
 def beyond_schedule(config: TrainConfig, horizon: int | None, total_steps: int | None, step: int = 0) -> str | None:
-    """Return what happens when training lasts longer than the schedule, None where that is not to be expected.
+    """Return what happens when training lasts longer than the schedule, or None if that is not to be expected.
 
     Args:
         horizon: the budget in steps that the schedule was made for.

@@ -163,7 +163,7 @@ def make_model(
     """Return the model on its device, and the hash of the weights of `start` where it begins with those.
 
     Raises:
-        UserError: when the GPU has no room for it, or the weights are not those that were recorded.
+        UserError: if the GPU has no room for it, or the weights are not those that were recorded.
     """
     seed_all(config.seed)  # after the data, whose preparation must not shift the weights
     model, initial = build_model(config.model, len(data.vocabulary)), options.recorded.initial

@@ -97,7 +97,7 @@ class CheckpointManager(CheckpointPart):
         """Make everything as it was when the checkpoint was written, if there is one.
 
         Raises:
-            UserError: when it does not fit the run.
+            UserError: if it does not fit the run.
         """
         if self.saved is None:
             return
@@ -187,7 +187,7 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
     """Return the checkpoint to go on from and its file's name; none where the run was killed before its first step.
 
     Raises:
-        UserError: when there should be one.
+        UserError: if there should be one.
     """
     remove_temporaries(run.path)
     checkpoints = Checkpoints(run.checkpoints, record.get("id", str))

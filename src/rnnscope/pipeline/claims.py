@@ -46,7 +46,7 @@ def judge(expectation: Expectation, run: RunFolder, training: Training, why: str
 
 
 def measure(expectation: Expectation, run: RunFolder, training: Training) -> float | None:
-    """Return the run's number for a claim, None where it has none."""
+    """Return the run's number for a claim, or None if it has none."""
     if expectation.metric in MEASURES:
         return MEASURES[expectation.metric](run, training)
     steps, values = read_curve(run.metrics, expectation.metric)

@@ -39,7 +39,7 @@ class Extensions:
         asked: what the command line names.
 
     Raises:
-        UserError: when something of it cannot be made.
+        UserError: if something of it cannot be made.
     """
 
     def __init__(self, asked: ExtensionsConfig) -> None:

@@ -39,7 +39,7 @@ def fit_composed(composition: Composition, job: Job | None = None) -> Result:
     """Train what Hydra composed; `init_from` brings the model of another run.
 
     Raises:
-        UserError: when that run is not there, or a key was set that does not fit it.
+        UserError: if that run is not there, or a key was set that does not fit it.
     """
     with together(composition.config.trainer) as rendezvous:
         config, parent = adopt(composition.config, composition.keys)
@@ -86,7 +86,7 @@ def fit_file(path: Path, changes: dict[str, Any], data: str | None, extensions: 
         data: where the text lies now, if it has moved.
 
     Raises:
-        UserError: when it is not such a config, for a key or value that training does not take, and without the text.
+        UserError: if it is not such a config, for a key or value that training does not take, and without the text.
     """
     config = from_plain(read_config_file(path), str(path))
     config = with_changes(config, moved_to(config.dataset.corpus, data) | complete(changes))

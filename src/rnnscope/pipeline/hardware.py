@@ -104,7 +104,7 @@ def resolve_cuda_graph(wanted: str, optimizer: torch.optim.Optimizer, hardware: 
     """Return whether steps are replayed as a CUDA graph: `auto` does where it can, and says why where it cannot.
 
     Raises:
-        UserError: where it must (`always`) and cannot.
+        UserError: if it must (`always`) and cannot.
     """
     if wanted not in CUDA_GRAPH:
         raise UserError(f"trainer.cuda_graph={wanted} is unknown; choose from: {', '.join(CUDA_GRAPH)}")

@@ -29,7 +29,7 @@ class Loggers:
         nodes: of conf/logger, by name.
 
     Raises:
-        UserError: when the package of one is not installed.
+        UserError: if the package of one is not installed.
     """
 
     def __init__(self, nodes: dict[str, Any]) -> None:
@@ -42,7 +42,7 @@ class Loggers:
         """Make them for a run whose next step is `first_step`, and tell new ones its config.
 
         Raises:
-            UserError: when one refuses its settings.
+            UserError: if one refuses its settings.
         """
         for chatty in ("mlflow.store.db.utils", "alembic.runtime.migration"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -159,7 +159,7 @@ class RunLogger(Logger):
 
 
 def step_of(line: str) -> float:
-    """Return the step of a line, infinity where it was cut off."""
+    """Return the step of a line, or infinity if it was cut off."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):

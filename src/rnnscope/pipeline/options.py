@@ -18,7 +18,7 @@ class Job:
         folder: its run folder, made exclusively.
         swept: the keys in which the jobs of the sweep differ, for TensorBoard.
         asked: what asks it to end, None while nothing does; called after every step.
-        report: told the step and loss of each validation; returns why the run is not worth going on, None where it is.
+        report: told the step and loss of each validation; returns why the run is not worth going on, or None if it is.
     """
 
     folder: Path
@@ -71,7 +71,7 @@ class RunOptions:
         extensions: Lightning callbacks, loggers and plug-ins that the command line names.
         cache: where encoded texts are kept; None for the cache of the outputs folder.
         overridden: keys that differ from the experiment whose numbers are expected.
-        rendezvous: with the other processes that train along; None where there are none.
+        rendezvous: with the other processes that train along; None if there are none.
     """
 
     recorded: Recorded = field(default_factory=Recorded)

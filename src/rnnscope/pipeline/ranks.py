@@ -67,7 +67,7 @@ def gather_ranks(training: Training) -> None:
     """Tell the other processes, where there are some, what is trained, and form the group once all have assembled it.
 
     Raises:
-        UserError: when one of them cannot, with its reason.
+        UserError: if one of them cannot, with its reason.
     """
     rendezvous = training.options.rendezvous
     if rendezvous is None:
@@ -146,7 +146,7 @@ def assemble_told(told: dict[str, Any]) -> Training:
     """Return this process's side of a training.
 
     Raises:
-        UserError: when it would not be the same training.
+        UserError: if it would not be the same training.
     """
     vocabulary, stop = told["vocabulary"], told["stop"]
     recorded = Recorded(told["resolved"], told["horizon"], vocabulary=vocabulary and Vocabulary.from_json(vocabulary))

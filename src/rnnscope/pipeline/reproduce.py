@@ -19,7 +19,7 @@ from rnnscope.pipeline.options import Job, RunOptions, StopAt
 from rnnscope.pipeline.ranks import together
 from rnnscope.pipeline.resume import recorded_of, resume_run
 from rnnscope.runs.distributions import distribution_lines
-from rnnscope.runs.environment import SOURCE, git_commit, git_patch
+from rnnscope.runs.environment import SOURCE, git_commit, git_patch, recorded_patch
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, parent_entry
 from rnnscope.runs.segments import Segment, cut_segments, differences, flatten, trained_segments
@@ -42,7 +42,7 @@ def reproduce(
             the folder of `parent`, or under outputs/runs/ where that is not ours to write in.
 
     Raises:
-        UserError: when the folder does not say how, or its text is not to be had.
+        UserError: if the folder does not say how, or its text is not to be had.
     """
     asked, record = extensions or ExtensionsConfig(), Record.read(parent.record)
     config = recorded_config(parent, record)
@@ -82,7 +82,7 @@ def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:
 
 
 def place_under(parent: RunFolder) -> Path | None:
-    """Return the folder in which reproductions of `parent` stand, None where it is not in our outputs folder."""
+    """Return the folder in which reproductions of `parent` stand, or None if it is not in our outputs folder."""
     ours = parent.path.resolve().is_relative_to(outputs_folder().resolve()) and os.access(parent.path, os.W_OK)
     return parent.reproductions if ours else None
 
@@ -132,8 +132,7 @@ def machine_lines(parent: RunFolder, record: Record) -> list[str]:
 
 def code_lines(parent: RunFolder, record: Record) -> list[str]:
     """Return what to say when the code differs from what the run was trained with: the way back to it."""
-    commit = record.get("git_commit", str)
-    patch = parent.patch.read_text(encoding="utf-8", errors="surrogateescape") if parent.patch.is_file() else ""
+    commit, patch = record.get("git_commit", str), recorded_patch(parent)
     if commit is None or (commit == git_commit() and patch == git_patch()):
         return []
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit):

@@ -22,7 +22,7 @@ from rnnscope.pipeline.options import Job, Recorded, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
 from rnnscope.pipeline.summary import larger_budget
-from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch
+from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch, recorded_patch
 from rnnscope.runs.folder import RunFolder, refuse_links
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
@@ -39,7 +39,7 @@ def resume_run(run: RunFolder, changes: dict[str, Any] | None = None, options: R
         options: what is recorded of the run is taken from its own record, unless they say where to stop.
 
     Raises:
-        UserError: when it is being trained elsewhere, has ended, or its text or checkpoints are not what they were.
+        UserError: if it is being trained elsewhere, has ended, or its text or checkpoints are not what they were.
     """
     quiet_lightning()
     refuse_links(run)
@@ -191,9 +191,7 @@ def code_changed(run: RunFolder, record: Record) -> list[str]:
     commit = record.values.get("git_commit")
     if commit is None or commit != git_commit():
         return []
-    recorded = run.patch.read_bytes() if run.patch.is_file() else b""
-    same = recorded == git_patch().encode("utf-8", "surrogateescape")
-    return [] if same else ["the uncommitted changes of the code (code.patch)"]
+    return [] if recorded_patch(run) == git_patch() else ["the uncommitted changes of the code (code.patch)"]
 
 
 def rewound(segment: dict[str, Any], step: int) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class Run:
         """Go on with the run, with changes such as `trainer.max_steps=4000`, and return it.
 
         Raises:
-            UserError: when it cannot go on, or a key cannot change.
+            UserError: if it cannot go on, or a key cannot change.
         """
         parsed = parse_changes([change("resume", word) for word in changes])
         check_on_the_way(parsed, str(self.path))
@@ -52,7 +52,7 @@ class Run:
         """Train the run again, up to step `until`, and say whether each step is the same.
 
         Raises:
-            UserError: when its folder does not say how, or its text is not to be had.
+            UserError: if its folder does not say how, or its text is not to be had.
         """
         return reproduce(self.folder, until, extensions=self.extensions)[1]
 
@@ -84,6 +84,6 @@ def find(run: str) -> Run:
     """Return a run by the name that `run=` takes.
 
     Raises:
-        UserError: when it names no run, or more than one.
+        UserError: if it names no run, or more than one.
     """
     return Run(find_run(run))

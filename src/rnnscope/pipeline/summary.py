@@ -27,7 +27,7 @@ def summary(
 
     Args:
         seconds: trained, all sessions of the run together.
-        best: the lowest validation loss, in nats per token, at `best_step`; None where nothing was validated.
+        best: the lowest validation loss, in nats per token, at `best_step`; None if nothing was validated.
     """
     step, stop = training.task.step, training.options.stop
     repeated = stop if stop is not None and step == stop.step else None  # up to here: the verdict comes next
@@ -102,7 +102,7 @@ def what_to_try(training: Training) -> str:
 
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
-    """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
+    """Return why a training failed, for its record, and what to tell the user; None if only a traceback helps."""
     step, words = training.task.step, (f"run={typed_name(run)}", *training.options.extensions.words())
     resume = f"continue from the last checkpoint with: {shell('rnnscope', 'resume', *words)}"
     if isinstance(error, ProcessLost):

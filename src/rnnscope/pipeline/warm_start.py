@@ -23,7 +23,7 @@ def adopt(config: TrainConfig, typed: Iterable[str]) -> tuple[TrainConfig, dict[
         typed: the keys that the user set: those of the model must agree with the run.
 
     Raises:
-        UserError: when the run does not exist, or a key of the model was set to something else.
+        UserError: if the run does not exist, or a key of the model was set to something else.
     """
     if config.init_from is None:
         return config, None
@@ -49,10 +49,10 @@ def refuse_other_model(own: dict[str, Any], parent: dict[str, Any], path: Path, 
 
 
 def starting_run(config: TrainConfig) -> LoadedRun | None:
-    """Return the run that a config starts from, opened; None where it starts from nothing.
+    """Return the run that a config starts from, opened; None if it starts from nothing.
 
     Raises:
-        UserError: when that run or its weights are gone, or its model differs.
+        UserError: if that run or its weights are gone, or its model differs.
     """
     if config.init_from is None:
         return None
@@ -70,7 +70,7 @@ def copy_weights(model: LanguageModel, start: LoadedRun, wanted: str | None) -> 
     """Fill `model` with the weights of `start` and return their hash.
 
     Raises:
-        UserError: when they are not those with the hash `wanted`.
+        UserError: if they are not those with the hash `wanted`.
     """
     found = hash_weights(start.model)
     if wanted is not None and found != wanted:

@@ -1,4 +1,4 @@
-"""model.safetensors: weights that open without running anything, and the hash that says whether two are the same."""
+"""model.safetensors, which opens without running any code, and the hash by which weights are compared."""
 
 import hashlib
 from pathlib import Path
@@ -13,9 +13,9 @@ from rnnscope.runs.files import replace_file
 
 
 def weights_file(model: LanguageModel) -> bytes:
-    """Return a file of the model's parameters; a tied matrix is in it once, under the embedding's name."""
+    """Return the contents of a safetensors file of the parameters; a tied matrix is stored once, as the embedding."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
-    return save(tensors, metadata={"format": "rnnscope"})  # save_file would make a file that only its owner may read
+    return save(tensors, metadata={"format": "rnnscope"})  # save_file would make a file that only its owner can read
 
 
 def save_weights(contents: bytes, path: Path) -> None:
@@ -24,10 +24,10 @@ def save_weights(contents: bytes, path: Path) -> None:
 
 
 def load_weights(model: LanguageModel, path: Path) -> None:
-    """Fill the model from a file of `weights_file`.
+    """Fill the model from a file that `save_weights` wrote.
 
     Raises:
-        UserError: when the file is missing, damaged, or of another model.
+        UserError: if the file is missing, damaged, or belongs to a different model.
     """
     try:
         tensors = load_file(path)
@@ -39,7 +39,11 @@ def load_weights(model: LanguageModel, path: Path) -> None:
 
 
 def fill_model(model: LanguageModel, tensors: dict[str, torch.Tensor], source: Path) -> None:
-    """Copy `tensors` into the model's parameters, all of them or none."""
+    """Copy `tensors` into the model's parameters.
+
+    Raises:
+        UserError: if names or shapes do not match; nothing is copied then.
+    """
     own = dict(model.named_parameters())
     if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
         raise UserError(f"{source} holds the weights of a different model from the one in config.yaml and vocabulary.json")
@@ -49,7 +53,7 @@ def fill_model(model: LanguageModel, tensors: dict[str, torch.Tensor], source: P
 
 
 def hash_weights(model: LanguageModel) -> str:
-    """Return the SHA-256 over every parameter's name and bits, in order of name."""
+    """Return the SHA-256 over the names and bits of all parameters, sorted by name."""
     digest = hashlib.sha256()
     for name, value in sorted(model.named_parameters()):
         digest.update(name.encode())

@@ -11,7 +11,7 @@ mine: list[Lock] = []  # held until the process ends: CUDA cannot change its GPU
 
 
 def take_gpu() -> str | None:
-    """Let this process see only the least used GPU and return its name; None where there is nothing to choose from."""
+    """Let this process see only the least used GPU and return its name; None if there is nothing to choose from."""
     import torch
 
     if mine or torch.cuda.is_initialized() or torch.cuda.device_count() < 2:

@@ -42,7 +42,7 @@ class JobState:
         return self.status in ENDED
 
     def get(self, key: str) -> Any:
-        """Return the value at a dotted key of run.json, None where there is none."""
+        """Return the value at a dotted key of run.json, or None if there is none."""
         return self.record.get(key, object) if self.record else None
 
 
@@ -111,7 +111,7 @@ class JobFolder:
         That is what `fail` wrote, the mark of a death, and a folder that a start left which was killed before the first step.
 
         Raises:
-            UserError: when the folder has no run.json and holds anything else; it is not ours to remove.
+            UserError: if the folder has no run.json and holds anything else; it is not ours to remove.
         """
         for ending in (".json", ".log", *([".begun"] if self.died() else [])):
             self._service(ending).unlink(missing_ok=True)
@@ -124,7 +124,7 @@ class JobFolder:
         shutil.rmtree(path)
 
     def move_aside(self, status: str) -> Path | None:
-        """Rename the job's folder after its status and return the new path; None where the folder does not exist."""
+        """Rename the job's folder after its status and return the new path; None if the folder does not exist."""
         if not self.run.path.exists():
             return None
         names = (self.run.path.with_name(f"{self.name}.{status}-{number}") for number in count(1))

@@ -64,7 +64,7 @@ class JobLauncher:
             kind: of the jobs' folders: it says when a job has ended.
 
         Raises:
-            UserError: when the launcher cannot launch.
+            UserError: if the launcher cannot launch.
         """
         deaths: Counter[JobFolder] = Counter()
         left = {kind(sweep, job.name): job for job in jobs}
@@ -84,7 +84,7 @@ class JobLauncher:
             left = {job: planned for job, planned in left.items() if not job.state().ended}
 
     def _launch(self, sweep: Path, jobs: Sequence[PlannedJob], at_once: int) -> str | None:
-        """Launch `jobs` and return what went wrong with the launching, None where nothing did."""
+        """Launch `jobs` and return what went wrong with the launching, or None if nothing did."""
         launcher = Plugins.instance().instantiate_launcher(self._context, self._task, self._configured(sweep, at_once))
         words = [_words(job, at_once) for job in jobs]
         try:

@@ -98,7 +98,7 @@ def progress(job: JobFolder, state: JobState) -> str:
 
 
 def newest_values(path: Path) -> dict[str, float]:
-    """Return the newest value of each column among the last rows of a journal; nothing where there is none yet."""
+    """Return the newest value of each column among the last rows of a journal; nothing if there is none yet."""
     found: dict[str, float] = {}
     try:
         for row in newest_rows(path)[0]:

@@ -65,10 +65,10 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
-        """Return the manifest in `folder`, None where there is none.
+        """Return the manifest in `folder`, or None if there is none.
 
         Raises:
-            UserError: when it cannot be read.
+            UserError: if it cannot be read.
         """
         path = folder / "sweep.yaml"
         try:
@@ -99,7 +99,7 @@ class Manifest:
         """Take over the jobs of the sweep that goes on.
 
         Raises:
-            UserError: when it is a different one, naming the keys that differ, both values, and the remedy.
+            UserError: if it is a different one, naming the keys that differ, both values, and the remedy.
         """
         if old.kind != self.kind:
             raise UserError(f"the sweep {self.name} exists with hydra/sweeper={old.kind}, not {self.kind}; {REMEDY}")
@@ -116,7 +116,7 @@ class Manifest:
         self.jobs, self.started = old.jobs, old.started
 
     def _shown(self, key: str) -> str | None:
-        """Return the value of a key for people; None where the rnnscope that wrote this did not know the key."""
+        """Return the value of a key for people; None if the rnnscope that wrote this did not know the key."""
         if key in self.fixed:
             return str(comparable(key, self.fixed[key]))
         return "swept" if _is_under(key, self.swept) else None

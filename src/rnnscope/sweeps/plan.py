@@ -66,7 +66,7 @@ def read_plan(params: dict[str, str], jobs: list[list[str]], arguments: list[str
         arguments: the command line.
 
     Raises:
-        UserError: when it sweeps over nothing, or sets what a job of the ready sweep sets.
+        UserError: if it sweeps over nothing, or sets what a job of the ready sweep sets.
     """
     parser = OverridesParser.create(config_loader=loader)
     ready = replacing([f"{key}={value}" for key, value in params.items()])
@@ -162,7 +162,7 @@ class Composer:
         """Return the job that sets `words` besides what is fixed.
 
         Raises:
-            HydraException: for an unknown key or value; UserError: when it starts from a run that does not exist.
+            HydraException: for an unknown key or value; UserError: if it starts from a run that does not exist.
         """
         typed = [*map(_text, self._plan.fixed), *words]
         config, choices = self._compose(typed)

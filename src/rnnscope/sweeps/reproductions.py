@@ -76,8 +76,8 @@ class ReproductionSweeper(Sweeper):
         """Do it, and print the table.
 
         Raises:
-            UserError: when there is no such sweep, or none of its jobs was trained.
-            KeyboardInterrupt: when it was told to end.
+            UserError: if there is no such sweep, or none of its jobs was trained.
+            KeyboardInterrupt: if it was told to end.
             Judged: with the worst of the exit statuses.
         """
         sweep = find_sweep(self._config.of_sweep)
@@ -97,7 +97,7 @@ class ReproductionSweeper(Sweeper):
         raise Judged(max((found["status"] for found in rows), key=(0, 3, 1).index))
 
     def _train(self, folder: Path, jobs: list[PlannedJob], first: RunFolder) -> str | None:
-        """Train those that have no verdict yet, and return what asked to end, None where nothing did.
+        """Train those that have no verdict yet, and return what asked to end, or None if nothing did.
 
         Args:
             first: the run whose code and packages are said to differ from those that are here.
@@ -152,7 +152,7 @@ def find_sweep(typed_name: str) -> Path:
     """Return the folder of the sweep that is meant: by its path, its name, or the only one whose name begins so.
 
     Raises:
-        UserError: when there is none, or more than one.
+        UserError: if there is none, or more than one.
     """
     root = outputs_folder() / "sweeps"
     for folder in (root / typed_name, Path(os.path.expanduser(typed_name))):

@@ -136,7 +136,7 @@ class RunningSweep:
             total: jobs of the whole sweep: what is left of one that was stopped gets no more threads than the rest had.
 
         Raises:
-            UserError: when a folder of one of them is another job's, or the launcher cannot launch.
+            UserError: if a folder of one of them is another job's, or the launcher cannot launch.
         """
         for job in jobs:
             job.check(self.job(job.name).state())
@@ -178,8 +178,8 @@ class RunningSweep:
         """Print the table, and tell the caller how it went.
 
         Raises:
-            KeyboardInterrupt: when the sweep was told to end.
-            UserError: when a job of this go has not finished; with none of them begun, there is no folder either.
+            KeyboardInterrupt: if the sweep was told to end.
+            UserError: if a job of this go has not finished; with none of them begun, there is no folder either.
         """
         self._live_status.close()
         states = {name: self.job(name).state(alive=False) for name in self.manifest.jobs}

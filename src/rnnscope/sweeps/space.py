@@ -15,7 +15,7 @@ def optuna_package() -> Any:
     """Return Optuna, which rnnscope does not depend on by itself, with nothing but its warnings to be heard.
 
     Raises:
-        UserError: where it is not installed.
+        UserError: if it is not installed.
     """
     try:
         import optuna
@@ -29,7 +29,7 @@ def choice(key: str, name: str, known: dict[str, str]) -> str:
     """Return what Optuna calls the sampler or pruner `name`.
 
     Raises:
-        UserError: when it is unknown.
+        UserError: if it is unknown.
     """
     if name not in known:
         raise UserError(f"hydra.sweeper.{key}={name} is unknown; choose from: {', '.join(known)}")
@@ -40,7 +40,7 @@ def distribution_of(word: Override) -> Any:
     """Return the values of a swept word as Optuna draws them: intervals (log where tagged so), ranges, choices.
 
     Raises:
-        UserError: where there is nothing to draw.
+        UserError: if there is nothing to draw.
     """
     try:
         return _distribution(word.value(), word)
