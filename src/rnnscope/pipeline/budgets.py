@@ -1,4 +1,4 @@
-"""How long a training may last: its budget in steps, and whether its schedule lasts as long."""
+"""The budget of a training in steps, and whether its schedule lasts as long."""
 
 import math
 
@@ -15,11 +15,11 @@ def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:
 
 
 def beyond_schedule(config: TrainConfig, horizon: int | None, total_steps: int | None, step: int = 0) -> str | None:
-    """Return what happens when training lasts longer than the schedule, or None if that is not to be expected.
+    """Return a warning if training lasts longer than the schedule, or None if that is not expected.
 
     Args:
         horizon: the budget in steps that the schedule was made for.
-        step: where training goes on.
+        step: the step that training continues from.
     """
     if not isinstance(config.schedule, CosineConfig):
         return None
@@ -31,5 +31,5 @@ def beyond_schedule(config: TrainConfig, horizon: int | None, total_steps: int |
     nothing = " and nothing is learned" if rate == 0 else ""
     return (
         f"warning: schedule=cosine ends at step {end}: from there on the rate is {rate:g}{nothing};"
-        f" to let it fall until the end: schedule.horizon={total_steps or 2 * step}"
+        f" to decay until the end, set schedule.horizon={total_steps or 2 * step}"
     )

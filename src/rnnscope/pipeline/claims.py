@@ -1,4 +1,4 @@
-"""What a config expects of its run: checked before the first step, judged after the last."""
+"""The claims in a config: checked before the first step, judged after the last."""
 
 from rnnscope.errors import UserError
 from rnnscope.monitor.recorder import metric_columns
@@ -14,10 +14,10 @@ ENDED = {"interrupted": "the run was interrupted", "failed": "the run failed", "
 
 
 def check_expectations(training: Training) -> None:
-    """Refuse claims that nobody could judge.
+    """Check that all claims can be judged.
 
     Raises:
-        UserError: naming the key.
+        UserError: if one cannot, naming the key.
     """
     parameters = [name for name, _ in training.model.named_parameters()]
     known = {*metric_columns(parameters, training.words), *MEASURES} - {"step"}
@@ -26,7 +26,7 @@ def check_expectations(training: Training) -> None:
 
 
 def judge_run(run: RunFolder, record: Record, training: Training, status: str) -> list[Claim]:
-    """Return the verdict on each claim; nothing for a run that only repeats another."""
+    """Return the verdict on each claim; none for a run that repeats a different one."""
     if training.options.stop is not None:
         return []
     changed = [key for segment in segments_of(record) for key in segment.get("changed", {})]
@@ -36,12 +36,12 @@ def judge_run(run: RunFolder, record: Record, training: Training, status: str) -
 
 
 def judge(expectation: Expectation, run: RunFolder, training: Training, why: str | None) -> Claim:
-    """Return the verdict on one claim: what cannot be measured is not judged."""
-    if why in ENDED.values() and expectation.metric.startswith("sample/"):  # who interrupts a run waits for no texts
+    """Return the verdict on one claim; if it cannot be measured, it is not judged."""
+    if why in ENDED.values() and expectation.metric.startswith("sample/"):  # do not generate texts after an interruption
         return Claim.judge(expectation, None, why)
     try:
         return Claim.judge(expectation, measure(expectation, run, training), why)
-    except (UserError, OSError) as error:  # a run that was trained keeps its results, whatever is gone
+    except (UserError, OSError) as error:  # the run keeps its results, whatever file is missing
         return Claim.judge(expectation, None, why or str(error))
 
 

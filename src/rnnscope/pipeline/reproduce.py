@@ -1,4 +1,4 @@
-"""Training a run again from its folder alone, in a new folder, and judging whether it is the same."""
+"""Training a run again from its folder alone, in a new folder, and judging whether the result is the same."""
 
 import os
 import re
@@ -37,12 +37,12 @@ def reproduce(
     """Train `parent` again, up to step `until`, and return the new run's folder and the verdict.
 
     Args:
-        data: where its text lies now, if it has moved.
-        job: what a sweep tells; a reproduction in its folder that was stopped goes on. Without one, the new run stands in
-            the folder of `parent`, or under outputs/runs/ where that is not ours to write in.
+        data: the path of its text, if that has moved.
+        job: set if this is a job of a sweep: a reproduction in its folder that was stopped is continued. Otherwise, the new
+            run is created in the folder of `parent`, or under outputs/runs/ if that folder is not ours to write in.
 
     Raises:
-        UserError: if the folder does not say how, or its text is not to be had.
+        UserError: if the folder is incomplete, or the text is missing or has changed.
     """
     asked, record = extensions or ExtensionsConfig(), Record.read(parent.record)
     config = recorded_config(parent, record)
@@ -69,20 +69,20 @@ def reproduce(
         child = train_segments(parent, record, list(zip(cut, configs, strict=True)), until, told)
     whole = cut == segments
     verdict = judge(parent, child, None if whole else cut[-1].stop, config.trainer.deterministic)
-    told = Record.read(child.record)
-    told.update(verdict={"kind": verdict.kind, "until": None if whole else cut[-1].stop, "lines": verdict.lines})
+    kept = {"kind": verdict.kind, "until": None if whole else cut[-1].stop, "lines": verdict.lines}
+    Record.read(child.record).update(verdict=kept)
     return child, verdict
 
 
 def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:
-    """Return the last step that `parent` recorded, and whether it was its end: then validated and sampled."""
-    if record.values.get("status") in ("running", "failed"):  # it was killed: its rows go on after the last checkpoint
+    """Return the last step that `parent` recorded, and whether the run ended there, so that it was validated and sampled."""
+    if record.values.get("status") in ("running", "failed"):  # its rows continue after the last checkpoint
         return max((int(row["step"]) for row in read_rows(parent.metrics)), default=0), False
     return record.get("progress.step", int, 0), record.values.get("status") == "finished"
 
 
 def place_under(parent: RunFolder) -> Path | None:
-    """Return the folder in which reproductions of `parent` stand, or None if it is not in our outputs folder."""
+    """Return the folder for reproductions of `parent`, or None if it is not in our outputs folder."""
     ours = parent.path.resolve().is_relative_to(outputs_folder().resolve()) and os.access(parent.path, os.W_OK)
     return parent.reproductions if ours else None
 
@@ -90,7 +90,7 @@ def place_under(parent: RunFolder) -> Path | None:
 def train_segments(
     parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]], until: int | None, told: RunOptions
 ) -> RunFolder:
-    """Train a run through the stretches that `parent` went through and return its folder; one that was begun goes on."""
+    """Train the segments that `parent` went through and return the run folder; one that was begun is continued."""
     child = RunFolder(told.job.folder) if told.job and (told.job.folder / "run.json").exists() else None
     for segment, config in left_of(segments, child):
         recorded = recorded_of(record, segment.resolved)
@@ -114,7 +114,7 @@ def train_segments(
 
 
 def left_of(segments: list[tuple[Segment, TrainConfig]], child: RunFolder | None) -> list[tuple[Segment, TrainConfig]]:
-    """Return the stretches that a reproduction has still to train; the last one, too, where its end was not recorded."""
+    """Return the segments that a reproduction still has to train; also the last one if its end was not recorded."""
     if child is None:
         return segments
     record = Record.read(child.record)
@@ -126,21 +126,18 @@ def left_of(segments: list[tuple[Segment, TrainConfig]], child: RunFolder | None
 
 
 def machine_lines(parent: RunFolder, record: Record) -> list[str]:
-    """Return what to say when code or packages are not those of the run: the way back to them."""
+    """Return lines on how to get back the code and packages of a run, if they differ."""
     return [*code_lines(parent, record), *distribution_lines(parent)]
 
 
 def code_lines(parent: RunFolder, record: Record) -> list[str]:
-    """Return what to say when the code differs from what the run was trained with: the way back to it."""
+    """Return lines on how to get back the code of a run, if it differs."""
     commit, patch = record.get("git_commit", str), recorded_patch(parent)
     if commit is None or (commit == git_commit() and patch == git_patch()):
         return []
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
-        return ["warning: the run's git_commit is not a commit; its code is not known"]
+        return ["warning: the run's git_commit is not a commit, so its code is not known"]
     git = f"git -C {shlex.quote(str(SOURCE))}"
-    lines = [
-        "the code differs from that of the run; to get it back, with your own changes kept in git stash:",
-        f"  {git} stash -u",
-    ]
-    lines.append(f"  {git} checkout {commit}")
+    head = "the code differs from that of the run; to get it back, with your own changes kept in git stash:"
+    lines = [head, f"  {git} stash -u", f"  {git} checkout {commit}"]
     return [*lines, *([f"  {git} apply {shlex.quote(str(parent.patch.resolve()))}"] if patch else [])]
