@@ -1,4 +1,4 @@
-"""What a search chooses from: the values of each key, as typed and as Optuna has them; samplers and pruners by name."""
+"""The search space: the values of each key, as typed and as Optuna's distributions; samplers and pruners by name."""
 
 import math
 from typing import Any
@@ -12,7 +12,7 @@ PRUNERS = {"median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
 
 
 def optuna_package() -> Any:
-    """Return Optuna, which rnnscope does not depend on by itself, with nothing but its warnings to be heard.
+    """Return Optuna, an optional dependency, with its log limited to warnings.
 
     Raises:
         UserError: if it is not installed.
@@ -26,7 +26,7 @@ def optuna_package() -> Any:
 
 
 def choice(key: str, name: str, known: dict[str, str]) -> str:
-    """Return what Optuna calls the sampler or pruner `name`.
+    """Return the class name in Optuna of the sampler or pruner `name`.
 
     Raises:
         UserError: if it is unknown.
@@ -37,7 +37,7 @@ def choice(key: str, name: str, known: dict[str, str]) -> str:
 
 
 def distribution_of(word: Override) -> Any:
-    """Return the values of a swept word as Optuna draws them: intervals (log where tagged so), ranges, choices.
+    """Return Optuna's distribution for a swept override: an interval (log if tagged so), a range or choices.
 
     Raises:
         UserError: if there is nothing to draw.
@@ -64,6 +64,6 @@ def _distribution(values: Any, word: Override) -> Any:
 
 
 def examples_of(word: Override) -> list[str]:
-    """Return values of a swept word that show whether all of them compose: every choice, or both ends."""
+    """Return values with which all values of a swept override can be checked: every choice, or both ends."""
     kind = distribution_of(word)
     return list(kind.choices) if hasattr(kind, "choices") else [repr(kind.low), repr(kind.high)]
