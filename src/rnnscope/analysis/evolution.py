@@ -1,4 +1,4 @@
-"""The page of `rnnscope visualize page=evolution`: what a run wrote as it learned, beside its curves and its units."""
+"""The page of `rnnscope visualize page=evolution`: a run's samples as it learned, with its curves and units."""
 
 import math
 import re
@@ -43,7 +43,7 @@ def middle_samples(path: Path) -> list[Sample]:
 
 
 def nearest(samples: list[Sample], steps: Iterable[int]) -> list[Sample]:
-    """Return the samples nearest to `steps`, each once, and the last."""
+    """Return the samples nearest to `steps`, and the last one, without repetitions."""
     chosen = [min(samples, key=lambda sample: abs(sample.step - step)) for step in steps] if samples else []
     return sorted({sample.step: sample for sample in [*chosen, *samples[-1:]]}.values(), key=lambda sample: sample.step)
 
@@ -52,9 +52,9 @@ def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] 
     """Return the page.
 
     Args:
-        steps: whose samples are shown, as far as there are samples near them.
-        text: that the units of the kept checkpoints read.
-        known: the words of the training text in lower case; None if that is not there.
+        steps: the samples nearest to these are shown.
+        text: to rank the units of the kept checkpoints on.
+        known: the words of the training text in lower case; None if that text is missing.
     """
     samples = middle_samples(run.folder.samples)
     charts = [*_curves(run.folder), *_word_chart(samples, known), *detector_chart(run, text)]
@@ -69,7 +69,7 @@ def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] 
 
 
 def sample_cards(samples: list[Sample], shown: list[Sample], known: set[str] | None) -> list[dict[str, Any]]:
-    """Return what the page says of each sample shown: its text, and the words that no sample before it had."""
+    """Return the data of each sample shown: its text, and the words that no earlier sample had."""
     cards = []
     for sample in shown:
         before = {word for earlier in samples if earlier.step < sample.step for word in whole_words(earlier)}
@@ -88,7 +88,7 @@ def sample_cards(samples: list[Sample], shown: list[Sample], known: set[str] | N
 
 
 def real_share(sample: Sample, known: set[str] | None) -> float:
-    """Return which share of the words of a sample are words of the training text; NaN if that cannot be told."""
+    """Return the share of a sample's words that are words of the training text; NaN if that is unknown."""
     words = whole_words(sample)
     return sum(word in known for word in words) / len(words) if known and words else math.nan
 
@@ -121,9 +121,9 @@ def _word_chart(samples: list[Sample], known: set[str] | None) -> list[dict[str,
 
 
 def detector_chart(run: LoadedRun, text: str) -> list[dict[str, Any]]:
-    """Return how well the best unit of a detector follows it at each kept checkpoint; step 0 is an untrained twin.
+    """Return the scores of the best unit of each detector at the kept checkpoints; step 0 is an untrained twin.
 
-    It shows the detectors that gained most, and needs kept checkpoints: the list is empty without them.
+    Only the detectors that gained most are shown. Without kept checkpoints, the list is empty.
     """
     steps = kept_steps(run.folder)
     if not steps:
@@ -139,6 +139,6 @@ def detector_chart(run: LoadedRun, text: str) -> list[dict[str, Any]]:
 
 
 def kept_steps(folder: RunFolder) -> list[int]:
-    """Return the steps of the checkpoints that were kept, ascending."""
+    """Return the steps of the kept checkpoints, ascending."""
     names = [re.fullmatch(r"step_(\d{1,16})\.ckpt", path.name) for path in folder.checkpoints.glob("step_*.ckpt")]
     return sorted(int(name[1]) for name in names if name)

@@ -1,4 +1,4 @@
-"""A network of a few units, written out as Karpathy (2015) draws "hello": all its numbers, before and after one update."""
+"""A network of a few units with all its numbers, before and after one update, as Karpathy (2015) draws "hello"."""
 
 import copy
 from typing import Any
@@ -12,19 +12,19 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.tracing import Tracer
 
 MOST_UNITS = 8
-STEPS = 6  # tokens drawn
+STEPS = 6  # tokens that are shown
 LR = 0.1
 
 
 def is_small(model: LanguageModel) -> bool:
-    """Whether a model has few enough units to draw them all."""
+    """Whether a model has few enough units to draw all of them."""
     return model.num_layers * model.hidden_size <= MOST_UNITS
 
 
 def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> dict[str, Any]:
-    """Return what inside.js draws of a small model at the first of the tokens `ids` (time,): plain values.
+    """Return plain data from which inside.js draws a small model at the first tokens of `ids` (time,).
 
-    Scores are shown of the tokens that occur there; the update is one step of gradient descent on them.
+    The scores are those of the tokens that occur there; the update is one step of gradient descent on them.
     """
     ids = ids[: STEPS + 1]
     shown = sorted(set(ids.tolist()))

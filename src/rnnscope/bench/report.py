@@ -1,7 +1,7 @@
-"""How fast this machine trains, encodes and samples, as ratios within one process.
+"""How fast this machine trains, encodes and samples.
 
-The pipeline is the real one: a config composed from conf/ with its callbacks at their defaults. A bare loop of the same
-model takes turns with it, inside a callback, while the pipeline stands still: other work on the machine then slows both.
+The pipeline is the real one, composed from conf/ with default callbacks. A bare loop of the same model takes turns with it
+in one process, so that other work on the machine slows both.
 """
 
 import math
@@ -27,11 +27,11 @@ from rnnscope.runs.environment import cpu_name, gpu_names
 
 SELDOM = ["trainer.val_every=1000", "trainer.checkpoint_every=1000"]
 LOOKS = ["monitor.updates_every=500", "monitor.histograms_every=500", "monitor.activations_every=3000"]
-ON_GPU = [*SELDOM, *LOOKS]  # where a thousand steps take a second
+ON_GPU = [*SELDOM, *LOOKS]  # on a GPU, a thousand steps take about a second
 
 
 def shape(layers: int, hidden: int, batch: int, window: int) -> list[str]:
-    """Return the overrides of the default experiment for a shape of model and windows; embeddings as wide as the layers."""
+    """Return overrides of the default experiment for a model and window shape; embeddings are as wide as the layers."""
     return [
         f"model.num_layers={layers}",
         f"model.hidden_size={hidden}",
@@ -43,21 +43,21 @@ def shape(layers: int, hidden: int, batch: int, window: int) -> list[str]:
 
 CASES = {
     "1x512": shape(1, 512, batch=32, window=64),
-    "2x128": [*shape(2, 128, batch=50, window=50), *SELDOM],  # char-rnn's shape, and its interval between validations
+    "2x128": [*shape(2, 128, batch=50, window=50), *SELDOM],  # char-rnn's shape and validation interval
     "2x512": shape(2, 512, batch=64, window=64),
     "3x512": shape(3, 512, batch=100, window=100),
 }
-YARDSTICK = "1x512"  # its bare loop is what experiments state their budgets in
-PRECISION_TURNS = 10  # of each precision; the fastest counts: other work on the machine only slows
-SAMPLE_LENGTH = 2000  # tokens of each text whose sampling is timed
+YARDSTICK = "1x512"  # experiments state their budgets relative to the bare loop of this case
+PRECISION_TURNS = 10  # per precision; the fastest counts, as other work on the machine only slows
+SAMPLE_LENGTH = 2000  # tokens of each timed text
 
 
 def report(config: BenchConfig) -> Iterator[str]:
-    """Yield each line when it is measured, and before each part what comes next.
+    """Yield each line once it is measured, and before each part a line that announces it.
 
     Raises:
-        UserError: for a case that is unknown.
-        KeyboardInterrupt: if a signal asked it to end.
+        UserError: for an unknown case.
+        KeyboardInterrupt: if a signal asked it to stop.
     """
     unknown = [case for case in config.cases if case not in CASES]
     if unknown:
@@ -74,13 +74,13 @@ def report(config: BenchConfig) -> Iterator[str]:
 
 
 def machine() -> str:
-    """Return one line on what is measured here."""
+    """Return a line on this machine."""
     gpus = f", {', '.join(gpu_names())}" if gpu_names() else ""
     return f"{cpu_name()}, {core_count()} cores{gpus}; torch {torch.__version__}, Python {platform.python_version()}"
 
 
 def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
-    """Train a case beside its bare loop and yield the lines on it."""
+    """Train a case and its bare loop in turns, and yield the lines on it."""
     overrides = [*CASES[case], f"trainer.accelerator={config.accelerator}", f"trainer.precision={config.precision}"]
     gpu = resolve_device(config.accelerator).type == "cuda"
     turns = train_case([*overrides, *(ON_GPU if gpu else [])], config.seconds)
@@ -94,7 +94,7 @@ def case_lines(case: str, config: BenchConfig) -> Iterator[str]:
 
 
 def precision_lines(device: torch.device) -> Iterator[str]:
-    """Yield for each cell how fast its gradients are found in bf16, as a multiple of float32, and what `auto` takes."""
+    """Yield for each cell the speed of its gradients in bf16 relative to float32, and what `auto` chooses."""
     for cell in CELLS.values():
         for hidden, layers, batch, window in ((512, 1, 32, 64), (128, 2, 50, 50)):
             model = LanguageModel.from_config(ModelConfig(cell.name, hidden, layers), 100).to(device)
@@ -109,7 +109,7 @@ def precision_lines(device: torch.device) -> Iterator[str]:
 
 
 def gradient_seconds(model: LanguageModel, ids: torch.Tensor, precision: str) -> float:
-    """Return how long forward and backward over a window take."""
+    """Return the time of a forward and backward pass over a window."""
     begin = time.perf_counter()
     with autocast(ids.device.type, precision):
         logits, _ = model.read(ids)

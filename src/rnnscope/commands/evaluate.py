@@ -17,7 +17,7 @@ def run(config: EvaluateConfig) -> None:
     from rnnscope.format import printable
 
     if config.text is not None and config.data is not None:
-        raise UserError("text= scores another text, data= says where the run's own lies now: give one of them")
+        raise UserError("text= scores a different text, data= gives the new path of the run's own: give only one of them")
     if config.lines:
         for row in score_lines(config):
             print(printable(row), flush=True)
@@ -36,7 +36,7 @@ def run(config: EvaluateConfig) -> None:
 
 
 def values_of(report: "Report") -> dict[str, Any]:
-    """Return a report as `json=true` prints it: nats per token, bits per character; null if they are not known."""
+    """Return a report as `json=true` prints it: nats per token, bits per character; null if unknown."""
 
     def known(value: float) -> float | None:
         return value if math.isfinite(value) else None

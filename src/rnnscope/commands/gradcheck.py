@@ -1,10 +1,10 @@
-"""`rnnscope gradcheck`: every gradient of a model against finite differences."""
+"""`rnnscope gradcheck`: all gradients of a model against finite differences."""
 
 from rnnscope.config.schema import GradcheckConfig
 
 
 def run(config: GradcheckConfig) -> int:
-    """Print a row for each parameter and return the exit status: 1 where a gradient is wrong."""
+    """Print a row for each parameter and return the exit status: 1 if a gradient is wrong."""
     from rnnscope.analysis.gradcheck import TOLERANCE, check_gradients, table
 
     rows = check_gradients(config)

@@ -1,4 +1,4 @@
-"""`rnnscope runs`: list runs, mark them, rename them, move them to the trash and back, and empty the trash."""
+"""`rnnscope runs`: list, mark and rename runs, move them to the trash and back, and empty the trash."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from rnnscope.commands.compare import runs_under, warn
@@ -32,7 +31,7 @@ from rnnscope.runs.moving import (
     trashed,
 )
 
-KEYS = {  # which keys an action takes; every other one would have no effect
+KEYS = {  # the keys of each action; others would have no effect
     None: ("filter", "folder", "json"),
     "mark": ("run", "filter", "tags", "note"),
     "rename": ("run", "name", "yes"),
@@ -44,7 +43,7 @@ SECONDS = {"d": 86_400, "h": 3_600, "w": 604_800}
 
 
 def run(config: RunsConfig) -> int:
-    """Do what the first word asks for; the exit status is 1 where the person who is asked says no."""
+    """Run the action; the exit status is 1 if the user answers no."""
     if config.action not in KEYS:
         raise UserError(f"action={config.action} is unknown: choose one of {', '.join(filter(None, KEYS))}")
     for key, value in vars(config).items():
@@ -55,7 +54,7 @@ def run(config: RunsConfig) -> int:
 
 
 def show(config: RunsConfig) -> int:
-    """Print the list, and what is in the trash."""
+    """Print the list of runs, and a line on the trash."""
     runs = filter_runs(runs_under(config.folder, reproductions=True), config.filter or "")
     if config.json:
         print(json.dumps([values_of(run) for run in runs], indent=1))
@@ -80,9 +79,7 @@ def mark(config: RunsConfig) -> int:
         except UserError as error:
             warn(f"{error}; it is replaced")
             old = Marks()
-        new = replace(
-            old, **({} if tags is None else {"tags": tags}), **({} if config.note is None else {"note": config.note or None})
-        )
+        new = Marks(old.tags if tags is None else tags, old.note if config.note is None else config.note or None)
         write_marks(summary.folder, new)
         note = f"; {new.note}" if new.note else ""
         print(printable(f"{summary.name}: {', '.join(new.tags) or 'no tags'}{note}"))
@@ -90,7 +87,7 @@ def mark(config: RunsConfig) -> int:
 
 
 def rename(config: RunsConfig) -> int:
-    """Give a run another name."""
+    """Rename a run."""
     if config.run is None or config.name is None:
         raise UserError("runs rename needs run= and name=, as in: rnnscope runs rename run=latest name=baseline")
     return move(config, chosen(config), lambda run: renamed(run, str(config.name)), "rename")
@@ -103,14 +100,7 @@ def trash(config: RunsConfig) -> int:
 
 def restore(config: RunsConfig) -> int:
     """Move runs back from the trash to where they were."""
-    found = chosen_in_trash(config)
-    if not agreed(config, found, "restore", ()):
-        return 1
-    for summary in found:
-        target = restored(summary.folder)
-        move_run(summary.folder, target)
-        print(printable(f"restored {target}"))
-    return 0
+    return move_agreed(config, chosen_in_trash(config), restored, "restore", [])
 
 
 def purge(config: RunsConfig) -> int:
@@ -118,12 +108,12 @@ def purge(config: RunsConfig) -> int:
     finish_deleting()
     least = None if config.older_than is None else seconds_of(config.older_than)
     if least is None and config.run is None and config.filter is None:
-        raise UserError("runs purge deletes: say what, as in older_than=30d (0d for all that is in the trash), run= or filter=")
+        raise UserError("runs purge needs older_than=, run= or filter=, as in older_than=30d (0d for all runs in the trash)")
     found = [run for run in chosen_in_trash(config) if least is None or seconds_in_trash(run.folder) >= least]
     if not found:
         print(f"nothing in {trash_folder()} is older than {config.older_than}")
         return 0
-    if not agreed(config, found, "delete for good", ()):
+    if not agreed(config, found, "delete for good", []):
         return 1
     for summary in found:
         delete_run(summary.folder)
@@ -132,7 +122,7 @@ def purge(config: RunsConfig) -> int:
 
 
 def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], Path], what: str) -> int:
-    """Move the runs that may be moved; say which may not, and which runs came from them."""
+    """Move the runs that can be moved; report those that cannot, and runs that came from them."""
     free: list[Summary] = []
     for summary in runs:
         try:
@@ -144,9 +134,16 @@ def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], P
             warn(f"{error}; it is left")
     if not free:
         raise UserError(f"filter={config.filter}: none of these {plural(len(runs), 'run')} can be moved")
-    if not agreed(config, free, what, descendants(free)):
+    return move_agreed(config, free, place, what, descendants(free))
+
+
+def move_agreed(
+    config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], Path], what: str, lines: list[str]
+) -> int:
+    """Move runs if the user agrees to `what`; `lines` are shown to help with that."""
+    if not agreed(config, runs, what, lines):
         return 1
-    for summary in free:
+    for summary in runs:
         target = place(summary.folder)
         move_run(summary.folder, target)
         print(printable(f"{summary.folder.path} -> {target}"))
@@ -154,7 +151,7 @@ def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], P
 
 
 def descendants(runs: list[Summary]) -> list[str]:
-    """Return a line for each run that came from one of `runs` and may need it."""
+    """Return a line for each run that came from one of `runs`."""
     places = {os.path.realpath(run.folder.path): run.name for run in runs}
     lines = []
     for other in runs_under(None):
@@ -166,11 +163,11 @@ def descendants(runs: list[Summary]) -> list[str]:
     return lines
 
 
-def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] | tuple[str, ...]) -> bool:
-    """Show what is about to happen, with sizes, and return whether the user agrees.
+def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str]) -> bool:
+    """Show what is about to happen, and return whether the user agrees.
 
     Raises:
-        UserError: if nobody can be asked.
+        UserError: if there is no terminal to ask on.
     """
     sizes = [size_of(run.folder.path) for run in runs]
     for summary, size in zip(runs, sizes, strict=True):
@@ -181,14 +178,14 @@ def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] 
         return True
     question = f"{what}: {plural(len(runs), 'run')}, {size_text(sum(sizes))}"
     if not sys.stdin.isatty():
-        raise UserError(f"{question}: nobody can be asked without a terminal; add yes=true to go ahead")
-    with suppress(EOFError):  # Ctrl-D: no answer
+        raise UserError(f"{question}: this needs confirmation on a terminal; add yes=true to go ahead without it")
+    with suppress(EOFError):  # Ctrl-D means no
         return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
     return False
 
 
 def chosen(config: RunsConfig) -> list[Summary]:
-    """Return the runs that `run=` or `filter=` names.
+    """Return the runs that `run=` or `filter=` selects.
 
     Raises:
         UserError: if neither does, or both.
@@ -201,17 +198,17 @@ def chosen(config: RunsConfig) -> list[Summary]:
 
 
 def check_choice(config: RunsConfig) -> None:
-    """Refuse to guess which runs are meant.
+    """Check that either `run=` or `filter=` is given; `purge` needs neither.
 
     Raises:
-        UserError: saying how to name them.
+        UserError: if not.
     """
     if (config.run is None) == (config.filter is None) and config.action != "purge":
         raise UserError(f"runs {config.action} needs either run= or filter=, as in run=latest or filter=status=failed")
 
 
 def in_trash() -> list[Summary]:
-    """Return the runs in the trash, by their names before; reproductions in one of them go where it goes."""
+    """Return the runs in the trash under their former names; reproductions inside a run are left out."""
     folders = sorted(path for path in trash_folder().glob("[!.]*") if path.is_dir())
     runs = [run for folder in folders for run in read_runs(folder, reproductions=True).runs]
     places = {run.folder.path for run in runs}
@@ -219,10 +216,10 @@ def in_trash() -> list[Summary]:
 
 
 def chosen_in_trash(config: RunsConfig) -> list[Summary]:
-    """Return the runs in the trash that `run=` or `filter=` names.
+    """Return the runs in the trash that `run=` or `filter=` selects.
 
     Raises:
-        UserError: if there are none.
+        UserError: if there are none, or `run=` fits several.
     """
     check_choice(config)
     found = in_trash()
@@ -248,5 +245,5 @@ def seconds_of(typed: str) -> float:
     """
     found = re.fullmatch(r"(\d{1,6})([dhw])", typed)
     if found is None:
-        raise UserError(f"older_than={typed} is not a time: write days, hours or weeks, as in 30d, 12h or 2w")
+        raise UserError(f"older_than={typed} is not a duration: write days, hours or weeks, as in 30d, 12h or 2w")
     return int(found[1]) * SECONDS[found[2]]
