@@ -90,7 +90,7 @@ class CheckpointManager(CheckpointPart):
         super().__init__(training)
         self.run, self.record, self.writers, self.callbacks, self.saved = run, record, writers, callbacks, saved
         self.checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
-        self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training goes on
+        self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training continues
         self._written: Future = self._disk.submit(lambda: None)  # the newest checkpoint
 
     def restore(self, say: Callable[[str], None]) -> None:

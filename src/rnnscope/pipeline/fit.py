@@ -55,7 +55,7 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
     """Train the config of an earlier run with changes, in a new run folder, and print what differs.
 
     Args:
-        data: where the text lies now, if it has moved.
+        data: the path of the text, if that has moved.
 
     Raises:
         UserError: for an unknown key or invalid value, and for a text that is neither the parent's nor named.
@@ -83,7 +83,7 @@ def fit_file(path: Path, changes: dict[str, Any], data: str | None, extensions: 
     """Train a config.yaml with changes; no other file of its run is needed.
 
     Args:
-        data: where the text lies now, if it has moved.
+        data: the path of the text, if that has moved.
 
     Raises:
         UserError: if it is not a config, for an unknown key or invalid value, and if the text is missing.

@@ -93,7 +93,7 @@ class RunningSweep:
         try:
             service_folder(self.folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.folder} cannot be made ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
+            raise UserError(f"{self.folder} cannot be created ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
         self._open.enter_context(sweep_held(self.folder, self._live_status.say))
         self._take_over()  # the process that held the lock may have written it
         self.stop.mark.unlink(missing_ok=True)
