@@ -56,7 +56,7 @@ class Findings:
         written = [training.vocabulary.decode(ids) for ids in texts]
         shares = {f"new {n}-grams": total(found.new(n) for found in matches) for n in LENGTHS}
         shares["new lines"] = total(new_lines(text, training.lines) for text in written)
-        shares[f"{LOOP}-grams said before"] = total(map(repeated, texts))
+        shares[f"repeated {LOOP}-grams"] = total(map(repeated, texts))
         shares["known words"] = total(known_words(text, training.words) for text in written)
         passages = [found.longest() for found in matches]
         best = max(range(len(texts)), key=lambda index: passages[index].length)
