@@ -31,3 +31,16 @@ def shown(value: Any) -> str:
 def unknown_part(key: str, name: object, known: Iterable[str]) -> str:
     """Return what to say of a cell, optimizer or schedule that nobody has registered."""
     return f"{key}={name} is unknown; choose from: {', '.join(known)}; a part of your own needs plugins=[its module]"
+
+
+def check_least(key: str, value: float | None, least: int, otherwise: str = "") -> None:
+    """Raise a `UserError` if a value is below `least`; None is allowed, and `otherwise` says what it means."""
+    if value is not None and value < least:
+        raise UserError(f"{key}={value} must be at least {least}{otherwise and f', or {otherwise}'}")
+
+
+def check_choice(key: str, value: object, known: Iterable[str]) -> None:
+    """Raise a `UserError` if a value is not one of the `known` ones."""
+    names = list(known)
+    if value not in names:
+        raise UserError(f"{key}={value} is unknown; choose from: {', '.join(names)}")

@@ -7,7 +7,7 @@ from pathlib import Path
 from rnnscope.analysis.evolution import words_of
 from rnnscope.analysis.novelty import text_of
 from rnnscope.analysis.own_data import own_stream
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import value_at
 
@@ -29,8 +29,7 @@ def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None,
     Raises:
         UserError: if it is empty, missing, or cannot be read.
     """
-    if characters < 2:
-        raise UserError(f"characters={characters} must be at least 2")
+    check_least("characters", characters, 2)
     if typed is None:
         return _own(run, split, data, characters)
     path = Path(typed).expanduser()

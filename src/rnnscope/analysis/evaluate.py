@@ -18,7 +18,7 @@ from rnnscope.config.places import text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import SPECIALS, UNK
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.format import plain, table_lines
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.precision import resolve_device, resolve_precision
@@ -91,10 +91,8 @@ def check_samples(config: EvaluateConfig) -> None:
     """Raise a `UserError` for values of ngram, samples, length or temperatures that are out of range."""
     if config.ngram is not None and not 1 <= config.ngram <= LONGEST:
         raise UserError(f"ngram={config.ngram} must be at least 1 and at most {LONGEST}, or null for none")
-    if config.samples is not None and config.samples < 1:
-        raise UserError(f"samples={config.samples} must be at least 1, or null for none")
-    if config.length < 1:
-        raise UserError(f"length={config.length} must be at least 1")
+    check_least("samples", config.samples, 1, "null for none")
+    check_least("length", config.length, 1)
     for temperature in config.temperatures:
         check_temperature(temperature, "temperatures")
 
@@ -214,8 +212,7 @@ def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
 
 def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) -> tuple[TextData, str, str]:
     """Return the data to score, the split, and a description."""
-    if config.window < 1:
-        raise UserError(f"window={config.window} must be at least 1")
+    check_least("window", config.window, 1)
     if config.text is not None:
         return any_text(loaded, recorded, config.text), "train", config.text
     data = own_data(loaded, recorded, config.split)

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnscope.config.schema import GradcheckConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.format import clock, plain, table_lines
 from rnnscope.model.language_model import LanguageModel, State, detach
 from rnnscope.runs.load import load
@@ -96,8 +96,7 @@ def check_gradients(config: GradcheckConfig) -> list[Row]:
     Raises:
         UserError: if it would take longer than `config.max_minutes`, with the estimated time.
     """
-    if config.vocabulary_size < 2:
-        raise UserError(f"vocabulary_size={config.vocabulary_size} must be at least 2")
+    check_least("vocabulary_size", config.vocabulary_size, 2)
     torch.manual_seed(config.seed)
     model = build_model(config.model, config.vocabulary_size) if config.run is None else load(config.run).model
     check = Check.of(model, config.seed)

@@ -15,7 +15,7 @@ from rnnscope.config.validate import from_plain
 from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
 from rnnscope.data.corpus import SPLITS
 from rnnscope.data.module import TextData
-from rnnscope.errors import UserError, WrongEncoding
+from rnnscope.errors import UserError, WrongEncoding, check_choice
 from rnnscope.paths import cache_folder
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
@@ -52,8 +52,7 @@ def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
     Raises:
         UserError: if the text is missing or has changed, or the split is empty.
     """
-    if split not in SPLITS:
-        raise UserError(f"split={split} is unknown: choose train, val or test")
+    check_choice("split", split, SPLITS)
     record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
     fingerprint = record.get("data.fingerprint", dict, {}) if record else {}
     with finding(recorded.dataset.corpus, fingerprint):

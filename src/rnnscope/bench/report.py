@@ -15,7 +15,7 @@ from rnnscope.bench.interleaved import train_case
 from rnnscope.bench.text import encoding_lines
 from rnnscope.config.schema import BenchConfig
 from rnnscope.cores import core_count
-from rnnscope.errors import UserError
+from rnnscope.errors import check_choice
 from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.drawing import SamplingOptions
@@ -59,9 +59,8 @@ def report(config: BenchConfig) -> Iterator[str]:
         UserError: for an unknown case.
         KeyboardInterrupt: if a signal asked it to stop.
     """
-    unknown = [case for case in config.cases if case not in CASES]
-    if unknown:
-        raise UserError(f"cases={unknown[0]} is unknown; choose from: {', '.join(CASES)}")
+    for case in config.cases:
+        check_choice("cases", case, CASES)
     yield machine()
     for case in config.cases:
         yield f"training {case} and a bare loop in turns, at least {config.seconds:g} s each ..."

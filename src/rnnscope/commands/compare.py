@@ -12,7 +12,7 @@ from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.select import by_text, chosen_columns, default_columns, filter_runs, sort_runs, winners
 from rnnscope.comparison.table import shared_folder, tables
 from rnnscope.config.schema import CompareConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.format import output_width, plural, printable
 from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
@@ -29,8 +29,7 @@ def run(config: CompareConfig) -> None:
 def compare_many(config: CompareConfig) -> None:
     """Print the table, or write it to the files in `output=` and `html=`."""
     kind = format_for("json" if config.json else config.format, config.output)
-    if config.limit is not None and config.limit < 1:
-        raise UserError(f"limit={config.limit} must be at least 1")
+    check_least("limit", config.limit, 1)
     everything = runs_under(config.folder, config.reproductions)
     kept = filter_runs(everything, config.filter or "")
     if config.group is not None:

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from rnnscope.config.schema import ExportConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
 
 FORMATS = ("onnx", "card")
 
@@ -17,8 +17,7 @@ def run(config: ExportConfig) -> None:
     from rnnscope.runs.load import load
     from rnnscope.runs.onnx_export import export_onnx, onnx_package
 
-    if config.format not in FORMATS:
-        raise UserError(f"format={config.format} is unknown: choose one of {', '.join(FORMATS)}")
+    check_choice("format", config.format, FORMATS)
     if config.format == "onnx":
         onnx_package()
     loaded = load(config.run, config.checkpoint)

@@ -14,7 +14,7 @@ from rnnscope.comparison.overview import lines_of, size_of, size_text, values_of
 from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.comparison.select import filter_runs
 from rnnscope.config.schema import RunsConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
 from rnnscope.format import plural, printable
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
@@ -44,8 +44,8 @@ SECONDS = {"d": 86_400, "h": 3_600, "w": 604_800}
 
 def run(config: RunsConfig) -> int:
     """Run the action; the exit status is 1 if the user answers no."""
-    if config.action not in KEYS:
-        raise UserError(f"action={config.action} is unknown: choose one of {', '.join(filter(None, KEYS))}")
+    if config.action is not None:
+        check_choice("action", config.action, filter(None, KEYS))
     for key, value in vars(config).items():
         if value not in (None, False) and key not in ("action", *KEYS[config.action]):
             raise UserError(f"{key}={value} does not apply to runs {config.action or 'without an action'}; leave it out")
@@ -190,14 +190,14 @@ def chosen(config: RunsConfig) -> list[Summary]:
     Raises:
         UserError: if neither does, or both.
     """
-    check_choice(config)
+    check_selection(config)
     if config.run is None:
         return filter_runs(runs_under(None), config.filter or "")
     folder = find_run(config.run)
     return [summarize(folder, str(folder.path))]
 
 
-def check_choice(config: RunsConfig) -> None:
+def check_selection(config: RunsConfig) -> None:
     """Check that either `run=` or `filter=` is given; `purge` needs neither.
 
     Raises:
@@ -221,7 +221,7 @@ def chosen_in_trash(config: RunsConfig) -> list[Summary]:
     Raises:
         UserError: if there are none, or `run=` fits several.
     """
-    check_choice(config)
+    check_selection(config)
     found = in_trash()
     if not found:
         raise UserError(f"there are no runs in {trash_folder()}")

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from rnnscope.config.schema import VisualizeConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
 
 LEAST = 4  # tokens of a text
 
@@ -14,8 +14,7 @@ def run(config: VisualizeConfig) -> None:
     from rnnscope.commands.compare import write_file
     from rnnscope.format import printable
 
-    if config.page not in ("inside", "evolution"):
-        raise UserError(f"page={config.page} is unknown: choose inside or evolution")
+    check_choice("page", config.page, ["inside", "evolution"])
     text = inside(config) if config.page == "inside" else evolution(config)
     output = config.output or f"{config.page}.html"
     write_file("output", output, text)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.table import is_numeric
-from rnnscope.errors import UserError
+from rnnscope.errors import check_choice
 from rnnscope.format import one_line, plain
 from rnnscope.runs.journal import csv_line
 
@@ -21,8 +21,7 @@ def format_for(typed: str | None, output: str | None) -> str:
     """
     if typed is None:
         return BY_SUFFIX.get(Path(output or "").suffix.lower(), "table")
-    if typed not in ("table", *LINES):
-        raise UserError(f"format={typed} is unknown: choose one of table, {', '.join(LINES)}")
+    check_choice("format", typed, ["table", *LINES])
     return typed
 
 

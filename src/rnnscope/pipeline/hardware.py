@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from rnnscope.config.schema import TrainConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
 from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.precision import prepare_torch, resolve_device, resolve_precision, resolve_threads
 from rnnscope.training.distributed.processes import Processes, check_world_size, find_processes
@@ -106,8 +106,7 @@ def resolve_cuda_graph(wanted: str, optimizer: torch.optim.Optimizer, hardware: 
     Raises:
         UserError: if `wanted` is `always` and they cannot be.
     """
-    if wanted not in CUDA_GRAPH:
-        raise UserError(f"trainer.cuda_graph={wanted} is unknown; choose from: {', '.join(CUDA_GRAPH)}")
+    check_choice("trainer.cuda_graph", wanted, CUDA_GRAPH)
     cuda = hardware.device.type == "cuda"
     if wanted == "never" or (wanted == "auto" and not cuda):
         return False

@@ -10,7 +10,7 @@ from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import filled_in, from_plain, recorded_config
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extension_changes
@@ -48,12 +48,7 @@ def reproduce(
     config = recorded_config(parent, record)
     check_comparable(parent)
     stop, looked = end_of(parent, record)
-    if until is not None and until < 1:
-        raise UserError(f"until={until} must be at least 1")
-    if until is not None and (first := next((int(row["step"]) for row in read_rows(parent.metrics)), stop)) > until:
-        raise UserError(
-            f"until={until}: {parent.path} recorded nothing before step {first} to compare with; give until={first}"
-        )
+    check_until(parent, until, stop)
     segments = trained_segments(asdict(config), record, stop, looked)
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
@@ -72,6 +67,13 @@ def reproduce(
     kept = {"kind": verdict.kind, "until": None if whole else cut[-1].stop, "lines": verdict.lines}
     Record.read(child.record).update(verdict=kept)
     return child, verdict
+
+
+def check_until(parent: RunFolder, until: int | None, stop: int) -> None:
+    """Raise a `UserError` unless the run, which ended at step `stop`, recorded a step up to `until`."""
+    check_least("until", until, 1)
+    if until is not None and (first := next((int(row["step"]) for row in read_rows(parent.metrics)), stop)) > until:
+        raise UserError(f"until={until}: {parent.path} recorded no step before {first} to compare with; give until={first}")
 
 
 def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:

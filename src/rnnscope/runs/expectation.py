@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.format import number
 
 SIGNS = {"at_most": "<=", "at_least": ">=", "near": "="}  # by direction
@@ -65,8 +65,7 @@ class Expectation:
             raise UserError(f"expect: {self.metric} has no source: say who claims it, and where")
         if not self.comparable and not self.reason:
             raise UserError(f"expect: {self.metric}: comparable=false needs a reason: say what differs from the source")
-        if self.step is not None and self.step < 1:
-            raise UserError(f"expect: {self.metric}: step={self.step} must be at least 1, or null for the newest")
+        check_least(f"expect: {self.metric}: step", self.step, 1, "null for the newest")
 
 
 @dataclass(frozen=True)

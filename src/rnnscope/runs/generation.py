@@ -12,7 +12,7 @@ from torch import Tensor
 from rnnscope.data.cleaning import clean
 from rnnscope.data.stream import encode_blocks
 from rnnscope.data.vocabulary import Decoder, Vocabulary
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
 from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import generate
@@ -28,8 +28,7 @@ def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> 
     Raises:
         UserError: under the policy `refuse`, naming what is not in the vocabulary.
     """
-    if unknown not in UNKNOWN:
-        raise UserError(f"unknown={unknown} is unknown; choose from: {', '.join(UNKNOWN)}")
+    check_choice("unknown", unknown, UNKNOWN)
     prompt = spaced(vocabulary, prompt)
     ids = encode_blocks(vocabulary, prompt).astype(np.int32)
     if vocabulary.unk is None or not (ids == vocabulary.unk).any():

@@ -19,7 +19,7 @@ from rnnscope.data.sample_windows import SampleWindows
 from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.precision import resolve_precision
@@ -99,9 +99,8 @@ class LoadedRun:
         Raises:
             UserError: for unknown tokens if they are refused, or a value outside its range.
         """
-        for key, value, least in (("length", length, 0), ("count", count, 1)):
-            if value < least:
-                raise UserError(f"{key}={value} must be at least {least}")
+        check_least("length", length, 0)
+        check_least("count", count, 1)
         if count > (most := max(1, TOGETHER // len(self.vocabulary))):
             raise UserError(f"count={count} must be at most {most}, with {len(self.vocabulary)} tokens in the vocabulary")
         if seed is not None and not 0 <= seed < 2**63:
@@ -138,8 +137,7 @@ class LoadedRun:
         Raises:
             UserError: for an empty text, or a window below 1.
         """
-        if window < 1:
-            raise UserError(f"window={window} must be at least 1")
+        check_least("window", window, 1)
         stream, characters = self._stream(text, "score")
         start, size = self.vocabulary.start, len(self.vocabulary)
         given = None if self._dataset.get("start_end") is None else start
@@ -233,8 +231,7 @@ class LoadedRun:
         With each comes whether it starts from a zero state, and how many of its first tokens have no row: 1 in the first
         block, which begins with START, else 0.
         """
-        if block < 1:
-            raise UserError(f"block={block} must be at least 1")
+        check_least("block", block, 1)
         stream = self._looked_at(text)
         starts = np.flatnonzero(stream == self.vocabulary.start) if self._samples else [0]
         for begin, end in pairwise([*starts, len(stream)]):

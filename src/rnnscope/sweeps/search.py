@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra.core.plugins import Plugins
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.sweeps.plan import Composer, Plan, PlannedJob, read_plan
 from rnnscope.sweeps.running import RunningSweep
 from rnnscope.sweeps.space import PRUNERS, SAMPLERS, choice, examples_of, optuna_package
@@ -67,19 +67,14 @@ class SearchSweeper(GridSweeper):
     def _check(self) -> None:
         optuna_package()
         choice("sampler", self.sampler, SAMPLERS)
-        if self.n_trials < 1:
-            raise UserError(f"hydra.sweeper.n_trials={self.n_trials} must be at least 1")
-        if self.at_once is not None and self.at_once < 1:
-            raise UserError(f"hydra.sweeper.at_once={self.at_once} must be at least 1, or null to let the launcher decide")
-        if self.seeds < 1:
-            raise UserError(f"hydra.sweeper.seeds={self.seeds} must be at least 1")
-        if self.pruner is not None and self.seeds > 1:
-            found = (
-                f"hydra.sweeper.pruner={self.pruner} judges one job, hydra.sweeper.seeds={self.seeds} takes the mean of several"
-            )
-            raise UserError(f"{found}: leave one of them out")
+        check_least("hydra.sweeper.n_trials", self.n_trials, 1)
+        check_least("hydra.sweeper.at_once", self.at_once, 1, "null to let the launcher decide")
+        check_least("hydra.sweeper.seeds", self.seeds, 1)
         if self.pruner is not None:
             choice("pruner", self.pruner, PRUNERS)
+            if self.seeds > 1:
+                found = f"hydra.sweeper.pruner={self.pruner} judges one job, hydra.sweeper.seeds={self.seeds} trains several"
+                raise UserError(f"{found}: leave one of them out")
 
     def _batches(self, study: Study, running: RunningSweep) -> Iterator[list[tuple[int, list[str]]]]:
         """Yield trials to run together: first those that have begun, then new ones, up to `n_trials`."""

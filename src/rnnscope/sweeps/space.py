@@ -5,7 +5,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
 
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
 PRUNERS = {"median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
@@ -31,8 +31,7 @@ def choice(key: str, name: str, known: dict[str, str]) -> str:
     Raises:
         UserError: if it is unknown.
     """
-    if name not in known:
-        raise UserError(f"hydra.sweeper.{key}={name} is unknown; choose from: {', '.join(known)}")
+    check_choice(f"hydra.sweeper.{key}", name, known)
     return known[name]
 
 
