@@ -71,13 +71,13 @@ def show(config: RunsConfig) -> int:
 def mark(config: RunsConfig) -> int:
     """Set the tags and the note of runs."""
     if config.tags is None and config.note is None:
-        raise UserError("runs mark sets tags= or note=: give one of them")
+        raise UserError("runs mark needs tags= or note=, as in tags=paper")
     tags = None if config.tags is None else parse_tags(config.tags)
     for summary in chosen(config):
         try:
             old = read_marks(summary.folder)
         except UserError as error:
-            warn(f"{error}; it is replaced")
+            warn(f"{error}; the file is replaced")
             old = Marks()
         new = Marks(old.tags if tags is None else tags, old.note if config.note is None else config.note or None)
         write_marks(summary.folder, new)
@@ -131,7 +131,7 @@ def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], P
         except UserError as error:
             if config.run is not None:
                 raise
-            warn(f"{error}; it is left")
+            warn(f"{error}; it is left where it is")
     if not free:
         raise UserError(f"filter={config.filter}: none of these {plural(len(runs), 'run')} can be moved")
     return move_agreed(config, free, place, what, descendants(free))

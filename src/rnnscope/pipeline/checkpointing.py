@@ -198,7 +198,8 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
         check_whole(saved, str(run.checkpoints / name))
         if name != LAST and not checkpoints.is_whole(BEST):
             # the exported weights may be of later steps, which are lost
-            say(f"best.ckpt is lost as well; until a better one is found, it is the checkpoint of step {saved['task']['step']}")
+            step = saved["task"]["step"]
+            say(f"best.ckpt is lost as well: the checkpoint of step {step} takes its place until a better one is found")
             saved["names"] = [*saved["names"], BEST]  # the weights are exported when training begins
         return found
     if record.get("progress.step", int, 0) > 0 or has_rows(run):

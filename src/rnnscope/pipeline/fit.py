@@ -165,8 +165,8 @@ def describe(training: Training, console: Console) -> None:
         console.say(f"budget       {plural(steps, 'step')}, {steps / per_epoch:.2f} passes over the text")
         if steps > MANY_PASSES * per_epoch and training.config.trainer.patience is None:
             console.say(
-                f"warning: more than {MANY_PASSES} passes may learn the text by heart, which val/loss shows:"
-                " trainer.patience=5 ends the training after 5 validations without a lower one"
+                f"warning: more than {MANY_PASSES} passes over a text may overfit: trainer.patience=5 ends training after 5"
+                " validations without a lower val/loss"
             )
 
 

@@ -74,8 +74,6 @@ def copy_weights(model: LanguageModel, start: LoadedRun, wanted: str | None) -> 
     """
     found = hash_weights(start.model)
     if wanted is not None and found != wanted:
-        raise UserError(
-            f"init_from={start.folder.path}: its best weights are not those that this run started from; they changed since"
-        )
+        raise UserError(f"init_from={start.folder.path}: its best weights have changed since this run started from them")
     fill_model(model, {name: value.detach() for name, value in start.model.named_parameters()}, start.folder.path)
     return found

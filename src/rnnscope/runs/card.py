@@ -123,7 +123,7 @@ def write_card(run: LoadedRun, folder: Path) -> list[Path]:
         UserError: if the run lacks one of the files, or was not opened with its best weights.
     """
     if run.checkpoint != "best":
-        raise UserError(f"checkpoint={run.checkpoint}: a card is of the best weights, as are its scores; leave it out")
+        raise UserError(f"checkpoint={run.checkpoint}: a card describes the best weights and their scores; leave it out")
     paths: list[Path] = []
     for file in FILES:
         source: Path = getattr(run.folder, file)

@@ -165,7 +165,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             reason = "it is damaged, or holds something else"
         raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({reason})") from error
     if not is_mapping(loaded) or not is_mapping(loaded.get("state_dict")):
-        raise UserError(f"{path} is not a checkpoint of rnnscope: it holds no state_dict")
+        raise UserError(f"{path} is not a checkpoint of rnnscope: it has no state_dict")
     return loaded
 
 
@@ -174,7 +174,7 @@ def check_sums(path: Path) -> None:
     checksum = _checksum_path(path)
     known = checksum.read_text(encoding="utf-8", errors="replace").split() if checksum.is_file() else []
     if known and sha256_of(path) not in known:  # an older version that was killed may leave two: before and after
-        raise UserError(f"{path} is damaged: its checksum differs from the one beside it")
+        raise UserError(f"{path} is damaged: its checksum differs from the one in {checksum.name}")
     try:
         with zipfile.ZipFile(path) as file:
             whole = not any(part.compress_type for part in file.infolist()) and file.testzip() is None

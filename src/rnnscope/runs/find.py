@@ -37,7 +37,7 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{key}={run}: this folder is not a run (it has no config.yaml)")
     if folder.suffix == ".ckpt" and folder.is_file():
-        raise UserError(f"{key}={run} is a checkpoint, and {key}= takes a run here: {key}={folder.parent.parent}")
+        raise UserError(f"{key}={run} is a checkpoint, but {key}= takes a run here: {key}={folder.parent.parent}")
     runs = {found: name_of(found, root) for found in iterate_runs(root)}
     matches = next(filter(None, _matches(run, runs)), list[RunFolder]())
     names = list(dict.fromkeys(_shared_name(found, runs[found]) for found in matches))

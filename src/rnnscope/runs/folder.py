@@ -48,14 +48,14 @@ def refuse_links(run: RunFolder) -> None:
         for path in (folder, *(folder.iterdir() if folder.is_dir() else ())):
             own = path == run.path or not path.is_symlink()
             if not own or (path.exists() and not (path.is_file() or path.is_dir())):
-                raise UserError(f"{path} is a link or not an ordinary file; a run folder contains its own files: copy the file")
+                raise UserError(f"{path} is a link or not an ordinary file, as a run folder needs them: replace it by a copy")
 
 
 def check_run_name(name: str) -> None:
     """Raise a `UserError` for a name that no folder can have."""
     if name in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
         raise UserError(
-            f"name={name!r} cannot be the name of a run folder: leave out slashes, control characters and dots alone"
+            f"name={name!r} cannot be the name of a folder: use one without slashes and control characters, but not . or .."
         )
 
 

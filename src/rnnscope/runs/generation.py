@@ -13,6 +13,7 @@ from rnnscope.data.cleaning import clean
 from rnnscope.data.stream import encode_blocks
 from rnnscope.data.vocabulary import Decoder, Vocabulary
 from rnnscope.errors import UserError, check_choice
+from rnnscope.format import plural
 from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import generate
@@ -53,7 +54,7 @@ def spaced(vocabulary: Vocabulary, prompt: str) -> str:
 def strangers(where: str, tokens: list[str]) -> str:
     """Return the message about `tokens` of a prompt that the vocabulary lacks."""
     listed = ", ".join(repr(token) for token in tokens[:8]) + (", ..." if len(tokens) > 8 else "")
-    return f"{where} has {len(tokens)} token(s) the run's vocabulary lacks: {listed}; leave them out"
+    return f"{where} has {plural(len(tokens), 'token')} that the run's vocabulary lacks: {listed}; leave them out"
 
 
 @dataclass(frozen=True)

@@ -48,7 +48,7 @@ class Journal:
         """
         length = self._file.seek(0, os.SEEK_END)
         if not 0 <= offset <= length:
-            raise UserError(f"{self.path} has {length} bytes where its checkpoint wrote {offset}: it was changed; put it back")
+            raise UserError(f"{self.path} has {length} bytes, but its checkpoint needs {offset}: restore the original file")
         self._file.truncate(offset)
         self._file.seek(offset)
 
@@ -105,7 +105,7 @@ def _header_of(path: Path) -> list[str]:
     except csv.Error:
         columns = []
     if "step" not in columns:
-        raise UserError(f"{path} does not begin with the names of its columns, step among them: it was changed; put it back")
+        raise UserError(f"{path} does not begin with the names of columns, including step: restore the original file")
     return columns
 
 
@@ -142,7 +142,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, cells in enumerate(rows, 2):
             step = _step(head, cells)
             if step is None or step <= before:
-                raise UserError(f"{path}: line {number} is not a row of it")
+                raise UserError(f"{path}: line {number} is not a valid row")
             yield dict(zip(head, cells, strict=True))
             before = step
     except (OSError, csv.Error) as error:

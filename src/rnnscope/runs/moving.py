@@ -32,7 +32,7 @@ def check_movable(run: RunFolder) -> None:
     """
     if (run.path.parent / "sweep.yaml").exists():
         sweep = run.path.parent.name
-        raise UserError(f"{run.path} is a job of the sweep {sweep}, which would train it again: it stays where its sweep is")
+        raise UserError(f"{run.path} is a job of the sweep {sweep} and cannot be moved: the sweep would train it again")
     if not run.path.resolve().is_relative_to((outputs_folder() / "runs").resolve()):
         raise UserError(f"{run.path} is not in {outputs_folder() / 'runs'}: move it yourself")
     for part in (run, *(RunFolder(path) for path in run.reproductions.glob("*"))):

@@ -76,7 +76,7 @@ def check_keys(value: Any, source: Path, name: str = "") -> None:
     inner = value.items() if is_mapping(value) else enumerate(value) if is_list(value) else ()
     for key, found in inner:
         if isinstance(key, str) and key.startswith("_"):
-            raise UserError(f"{source}: {name}{key} is not a key of rnnscope, which never builds what a config names")
+            raise UserError(f"{source}: {name}{key} is not a key of rnnscope, which never creates objects that a config names")
         check_keys(found, source, f"{name}{key}.")
 
 
@@ -87,7 +87,7 @@ def check_places(config: dict[str, Any], source: Path) -> None:
         if url is not None and not re.match(r"https?://", str(url)):
             raise UserError(f"{source}: dataset.corpus.{split}url={url} is not an http address")
         if url is not None and (path in ("", None) or re.search(r"^[/~]|[\\:\0]|(^|/)\.\.?(/|$)", str(path))):
-            raise UserError(f"{source}: dataset.corpus.{split}path={path} leads out of the cache: with a url it is a file name")
+            raise UserError(f"{source}: dataset.corpus.{split}path={path} leaves the cache: with a url, use a bare file name")
 
 
 def write_vocabulary(folder: RunFolder, vocabulary: Vocabulary) -> None:

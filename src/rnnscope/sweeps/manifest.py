@@ -74,7 +74,7 @@ class Manifest:
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
             if not all(isinstance(values[key], dict) for key in ("swept", "fixed", "jobs")):
-                raise ValueError("swept, fixed and jobs are not all maps")
+                raise ValueError("swept, fixed and jobs are not all mappings")
             return cls(folder, **{key: values[key] for key in KEYS})
         except FileNotFoundError:
             return None

@@ -51,7 +51,7 @@ def _distribution(values: Any, word: Override) -> Any:
     kinds = optuna_package().distributions
     if isinstance(values, IntervalSweep):
         if not all(end is not None and math.isfinite(end) for end in (values.start, values.end)):
-            raise ValueError("an interval has two finite ends")
+            raise ValueError("an interval needs two finite ends")
         whole = isinstance(values.start, int) and isinstance(values.end, int)
         return (kinds.IntDistribution if whole else kinds.FloatDistribution)(values.start, values.end, log="log" in values.tags)
     found: list[Any] = list(word.sweep_iterator())

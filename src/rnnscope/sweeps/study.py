@@ -82,7 +82,7 @@ class Study:
         if state.status == "diverged":
             self._study.tell(number, BAD)
         elif state.status == "finished" and loss is None:
-            raise UserError("a search goes by val/loss, and its runs have none: give dataset.split.val a share")
+            raise UserError("a search minimizes val/loss, which its runs do not have: give dataset.split.val a share")
         elif state.status == "failed":
             self._study.tell(number, state=states.FAIL)
         elif state.status == "finished" and pruned and self._study.trials[number].intermediate_values:
