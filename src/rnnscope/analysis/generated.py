@@ -29,7 +29,7 @@ class Training:
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, stream: np.ndarray, strings: SuffixArray) -> "Training":
-        """Return that of a stream; `strings` must be sorted by all ids that follow."""
+        """Return the training text of a stream; `strings` must be sorted by all ids that follow."""
         text = text_of(vocabulary, stream)
         return cls(vocabulary, strings, set(text.splitlines()), set(words_of(text)))
 

@@ -111,7 +111,7 @@ def compose(overrides: list[str]) -> tuple[TrainerTask, TextData]:
         raise UserError("callbacks and loggers: give them to the Trainer instead: pl.Trainer(callbacks=[...], logger=...)")
     config, _ = adopt(composition.config, composition.keys)
     training = assemble(config, print)
-    training.task.start_random = random_state()  # whatever is drawn until the Trainer starts
+    training.task.start_random = random_state()  # training starts from it, even if random numbers are drawn before
     return training.task, training.data
 
 

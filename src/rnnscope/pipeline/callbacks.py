@@ -141,7 +141,7 @@ def agreement(training: Training) -> Callable[[Any], Any]:
 
 
 def synchronization_points(training: Training) -> Callable[[int], bool]:
-    """Return whether processes synchronize after a step: if it logs, validates or saves, or may be the last."""
+    """Return a function that tells whether processes synchronize after a step: if it logs, validates, saves or may be last."""
     monitor, trainer, stop = training.config.monitor, training.config.trainer, training.options.stop
     every = (monitor.scalars_every, monitor.samples_every, trainer.val_every, trainer.checkpoint_every, trainer.keep_every)
     last = (training.total_steps, stop.step if stop else None)

@@ -56,7 +56,7 @@ def find_hardware(config: TrainConfig, recorded: dict[str, Any], say: Callable[[
         recorded: `resolved` of the run that is resumed or repeated; empty for a new one.
 
     Raises:
-        UserError: if this machine lacks it.
+        UserError: if this machine lacks what the config asks for.
     """
     trainer = replace(config.trainer, **recorded_keys(recorded, say))
     device = resolve_device(trainer.accelerator)

@@ -12,7 +12,7 @@ from rnnscope.runs.record import Record
 
 
 def find_run(run: str, key: str = "run") -> RunFolder:
-    """Return the run that `run` names: a folder, `latest`, or a name, of which a unique beginning will do.
+    """Return the run that `run` names: a folder, `latest`, or a unique prefix of a name.
 
     `latest` is the newest run with weights that is not a reproduction. All runs in one folder of outputs/runs share the name
     of that folder, which means the newest of them; with the time appended, the name means one run. The jobs of a sweep are

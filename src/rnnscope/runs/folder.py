@@ -48,7 +48,7 @@ def refuse_links(run: RunFolder) -> None:
         for path in (folder, *(folder.iterdir() if folder.is_dir() else ())):
             own = path == run.path or not path.is_symlink()
             if not own or (path.exists() and not (path.is_file() or path.is_dir())):
-                raise UserError(f"{path} is a link or not an ordinary file, as a run folder needs them: replace it by a copy")
+                raise UserError(f"{path} is a link or a special file: replace it by an ordinary copy, in the run folder itself")
 
 
 def check_run_name(name: str) -> None:
