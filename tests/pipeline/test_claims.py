@@ -109,7 +109,8 @@ def test_novel_texts_are_those_that_training_lacks(outputs, tmp_path: Path):
 
 def test_the_loss_on_the_test_split_is_what_evaluate_prints(story, outputs, capsys):
     words = [*TINY, f"text={story}", "dataset.split={train: 0.8, val: 0.1, test: 0.1}"]
-    run = train([*words, "expect=[{metric: test/loss, value: 9, source: me}, {metric: seconds_per_step, value: 9, source: me}]"])
+    claims = [f"{{metric: {metric}, value: 9, source: me}}" for metric in ("test/loss", "seconds_per_step")]
+    run = train([*words, f"expect=[{','.join(claims)}]"])
     loss, seconds = (claim["ours"] for claim in run.record["claims"])
     capsys.readouterr()
     assert main(["evaluate", f"run={run.path}", "split=test", "json=true"]) == 0
