@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rnnscope.bench.baseline import BareLoop
+from rnnscope.bench.limit import operations_per_token
 from rnnscope.config.compose import compose_train
 from rnnscope.monitor.activations import Activations
 from rnnscope.pipeline.build import Training, assemble
@@ -52,6 +53,7 @@ class Turns:
     watched: Side = field(default_factory=Side)
     everything: Side = field(default_factory=Side)
     activations: float = math.nan  # share of the time for reading a window once more, at the default interval
+    operations: int = 0  # floating-point operations per token
     deterministic: float = math.nan  # speed with deterministic kernels, relative to any kernels
 
 
@@ -70,7 +72,7 @@ def train_case(overrides: list[str], seconds: float) -> Turns:
         training = assemble(config, console.say, RunOptions(cache=Path(folder) / "cache"))
         run = make_run_folder(Path(folder) / "run")
         session = Session(run, write_snapshot(run, training, {}), training, console)
-        turns = Turns(training.hardware.precision)
+        turns = Turns(training.hardware.precision, operations=operations_per_token(training.model))
         taking = TakeTurns(session.callbacks, turns, bare_loop(training), seconds)
         session.train(taking)
         if not taking.done:

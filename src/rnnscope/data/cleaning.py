@@ -72,8 +72,8 @@ class Cleaner:
     """
 
     def __init__(self, config: DatasetConfig) -> None:
-        if config.newline not in ("universal", "keep"):
-            raise UserError(f"dataset.newline={config.newline}: use universal or keep")
+        if config.newline not in ("universal", "keep", "crlf"):
+            raise UserError(f"dataset.newline={config.newline}: use universal, keep or crlf")
         if config.normalise is not None and config.normalise not in NORMAL_FORMS:
             raise UserError(f"dataset.normalise={config.normalise}: use null or one of {', '.join(NORMAL_FORMS)}")
         self._config, self._patterns = config, [_compile(pattern) for pattern in config.remove]
@@ -83,13 +83,17 @@ class Cleaner:
     def clean(self, blocks: Iterable[str]) -> Iterator[str]:
         """The blocks of one document, cleaned. The document need not fit in memory."""
         blocks = self._without_bom(blocks)
-        if self._config.newline == "universal":
-            blocks = self._with_line_feeds(blocks)
+        if self._config.newline == "keep":
+            return self._clean_lines(blocks)
+        blocks = self._clean_lines(self._with_line_feeds(blocks))
+        return self._with_crlf(blocks) if self._config.newline == "crlf" else blocks
+
+    def _clean_lines(self, blocks: Iterator[str]) -> Iterator[str]:
         config = self._config
         if not (config.strip_gutenberg or config.corpus.lines or config.corpus.column):
             blocks = self._looking_for_gutenberg(blocks)
         if not (config.strip_gutenberg or config.remove or config.normalise or config.lower_case):
-            return iter(blocks)
+            return blocks
         blocks = cut_blocks(blocks)
         if config.strip_gutenberg:
             blocks = self._without_gutenberg(blocks)
@@ -120,6 +124,11 @@ class Cleaner:
         self.changes["CR LF line ends changed to LF"] += pairs
         self.changes["lone CR line ends changed to LF"] += returns - pairs
         yield rest
+
+    def _with_crlf(self, blocks: Iterable[str]) -> Iterator[str]:
+        for block in blocks:
+            self.changes["line ends written as CR LF"] += block.count("\n")
+            yield block.replace("\n", "\r\n")
 
     def _without_gutenberg(self, blocks: Iterable[str]) -> Iterator[str]:
         first, ended = True, False

@@ -6,10 +6,13 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnscope.errors import UserError
+from rnnscope.model.scoring import evaluate
 from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_curve
 from rnnscope.runs.load import load
+from rnnscope.runs.record import Record
+from rnnscope.runs.scored_windows import carried_windows
 
 SMOOTHING = 0.999  # per step, as in min-char-rnn
 SAMPLES = 1000  # texts that are generated
@@ -53,9 +56,26 @@ def novel(run: RunFolder, training: Training) -> float:
     return sum(text not in known for text in texts) / len(texts)
 
 
+def test_loss(run: RunFolder, training: Training) -> float:
+    """Return the loss of the best weights on the test split in nats per token, as `rnnscope evaluate split=test` does."""
+    data, model = training.data, load(str(run.path)).model.to(training.model.head.weight.device)
+    if data.config.windows == "stream":
+        windows = carried_windows(data.stream("test"), len(data.vocabulary), data.given)
+        return evaluate(model, windows, training.hardware.precision).loss
+    return evaluate(model, data.windows("test"), training.hardware.precision).loss
+
+
+def seconds_per_step(run: RunFolder, training: Training) -> float:
+    """Return the seconds per training step, including recording and validation."""
+    progress = Record.read(run.record).values["progress"]
+    return progress["seconds"] / progress["step"]
+
+
 MEASURES: dict[str, Callable[[RunFolder, Training], float]] = {
     "parameters": parameters,
     "train/smoothed_window_loss": smoothed_window_loss,
+    "test/loss": test_loss,
+    "seconds_per_step": seconds_per_step,
     "sample/recalled": recalled,
     "sample/novel": novel,
 }
