@@ -6,13 +6,13 @@ h' = tanh(W x + b + R h + d)
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.cells.cell import Cell
-from rnnscope.model.cells.sequence import HandWritten, Parts, add_biases, run_window
+from rnnscope.model.cells.cell import Cell, Parts, StepWeights
+from rnnscope.model.cells.sequence import HandWritten, add_biases, run_window
 
 
-def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
-    """Return (h',)."""
-    return (torch.tanh(torch.addmm(read, state[0], recurrent)),)
+def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Tensor], Parts]:
+    """Return no gates, and (h',)."""
+    return {}, (torch.tanh(torch.addmm(read, state[0], weights.recurrent)),)
 
 
 class RNNPointwise:

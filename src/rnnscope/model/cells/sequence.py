@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-Parts = tuple[Tensor, ...]
+from rnnscope.model.cells.cell import Parts
 
 
 class Pointwise(Protocol):
