@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnscope.model.cells.cell import CANDIDATE, Cell, Parts, StepWeights
-from rnnscope.model.cells.sequence import HandWritten, run_window
+from rnnscope.model.cells.sequence import HandWritten, Pointwise, run_window
 
 
 def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Tensor], Parts]:
@@ -23,10 +23,8 @@ def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Te
     return {"reset": reset, "update": update, CANDIDATE: fresh}, (fresh + update * (state[0] - fresh),)
 
 
-class GRUPointwise:
+class GRUPointwise(Pointwise):
     """The columns are s r z n, where s = R h + d is what the state gives the candidate."""
-
-    state_parts = 1
 
     def views(self, gates: Tensor, hidden_size: int) -> Parts:
         return *gates.split(hidden_size, -1), gates[..., hidden_size : 3 * hidden_size]
@@ -53,9 +51,6 @@ class GRUPointwise:
         _, gates, z = factors
         gates.mul_(gradients[0].unsqueeze(1))
         before[0].addcmul_(gradients[0], z)
-
-    def extra_gradients(self, gradient: Tensor, states: Parts) -> Parts:
-        return ()
 
 
 class GRULayer(HandWritten, nn.GRU):

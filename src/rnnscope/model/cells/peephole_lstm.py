@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rnnscope.model.cells.cell import CANDIDATE, Cell, Parts, StepWeights
-from rnnscope.model.cells.sequence import run_window
+from rnnscope.model.cells.sequence import Pointwise, run_window
 
 
 def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Tensor], Parts]:
@@ -27,7 +27,7 @@ def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Te
     return {"input": i, "forget": f, CANDIDATE: g, "output": o}, (o * memory.tanh(), memory)
 
 
-class PeepholePointwise:
+class PeepholePointwise(Pointwise):
     """The columns are i f g o; the extra weights are the peepholes, (3, hidden_size)."""
 
     state_parts = 2
