@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rnnscope.model.cells.cell import StepWeights
 from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.stepping import Layer
 
 CELLS = ("rnn", "gru", "peephole_lstm")
 TIME, BATCH, FEATURES, HIDDEN = 7, 3, 4, 5
@@ -32,10 +32,10 @@ def by_hand(layer: nn.Module, inputs: Tensor, state: tuple[Tensor, ...]) -> tupl
 
 def plain(name: str, layer: nn.Module, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The same from the pure step, one token after the other."""
-    cell, weights, written = find_cell(name), Layer(layer, find_cell(name)), []
+    cell, weights, written = find_cell(name), StepWeights(layer, find_cell(name)), []
     parts = tuple(part[0] for part in state)
     for read in weights.read_many(inputs):
-        parts = cell.step(read, parts, weights.recurrent, weights.recurrent_bias)
+        _, parts = cell.step(read, parts, weights)
         written.append(parts[0])
     return torch.stack(written), tuple(part.unsqueeze(0) for part in parts)
 

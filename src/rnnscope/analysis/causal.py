@@ -10,8 +10,9 @@ from torch import Tensor
 
 from rnnscope.analysis.detectors import GRADED
 from rnnscope.analysis.unit_ranking import LEAST
+from rnnscope.model.cells.cell import Parts
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.stepping import Layer
+from rnnscope.model.stepping import Stepper
 from rnnscope.model.tracing import STATE_NAMES
 
 UNITS = 512  # units that are clamped, the best-ranked
@@ -70,20 +71,13 @@ def clamped_losses(model: LanguageModel, ids: np.ndarray, states: dict[str, np.n
     All parts of a unit's state are held at their means. Each unit is a column of one batch; the last column is the unchanged
     model.
     """
-    device = model.head.weight.device
-    layers = [Layer(layer, model.cell) for layer in model.cells]
-    clamp = _Clamp(model, units, states)
-    zero = model.head.weight.new_zeros(len(units) + 1, model.hidden_size)
-    state: list[tuple[Tensor, ...]] = [(zero,) * model.cell.state_parts for _ in layers]
-    tokens, losses = torch.from_numpy(ids).to(device), []
-    for token, target in pairwise(tokens):
-        hidden = model.embed(token[None])
-        for index, layer in enumerate(layers):
-            read = layer.read(hidden).expand(len(zero), -1)  # the first layer reads the same in all columns
-            after = model.cell.step(read, state[index], layer.recurrent, layer.recurrent_bias)
-            state[index] = clamp(index, after)
-            hidden = model.join(index, hidden, state[index][0])
-        losses.append(F.cross_entropy(model.head(hidden), target.expand(len(hidden)), reduction="none"))
+    columns = len(units) + 1
+    stepper = Stepper(model, None, columns, visit=_Clamp(model, units, states))
+    tokens = torch.from_numpy(ids).to(model.head.weight.device)
+    losses = [
+        F.cross_entropy(stepper.step(token.expand(columns)), target.expand(columns), reduction="none")
+        for token, target in pairwise(tokens)
+    ]
     found = torch.stack(losses)
     return (found[:, :-1] - found[:, -1:]).cpu().numpy()
 
@@ -99,7 +93,7 @@ class _Clamp:
         self._units = [torch.from_numpy(unit[layer == index]) for index in range(model.num_layers)]
         self._means = [[mean[index, units] for mean in means] for index, units in enumerate(self._units)]
 
-    def __call__(self, layer: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def __call__(self, layer: int, gates: dict[str, Tensor], state: Parts) -> Parts:
         for part, mean in zip(state, self._means[layer], strict=True):
             part[self._columns[layer], self._units[layer]] = mean
         return state

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.tracing import Tracer
+from rnnscope.model.tracing import trace
 
 MOST_UNITS = 8
 STEPS = 6  # tokens that are shown
@@ -50,13 +50,12 @@ def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> di
 def _side(title: str, model: LanguageModel, ids: np.ndarray, shown: list[int]) -> dict[str, Any]:
     tokens = torch.from_numpy(ids[:-1, None])
     with torch.no_grad():
-        tracer = Tracer(model)
-        trace = tracer.trace(tokens, tracer.start(None, 1))
-        scores = model.head(trace.output)[:, 0, shown]
-        hidden = trace.stacked()["hidden"][:, :, 0].flatten(1)
+        found = trace(model, tokens)
+        scores = model.head(found.output)[:, 0, shown]
+        hidden = found.stacked()["hidden"][:, :, 0].flatten(1)
         losses = _losses(model, ids)
     values = {"scores": scores, "hidden": hidden, "losses": losses}
-    return {"title": title, **{name: np.round(found.numpy(), 3).tolist() for name, found in values.items()}}
+    return {"title": title, **{name: np.round(value.numpy(), 3).tolist() for name, value in values.items()}}
 
 
 def _losses(model: LanguageModel, ids: np.ndarray) -> torch.Tensor:

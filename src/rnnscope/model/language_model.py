@@ -1,5 +1,6 @@
 """The recurrent language model: embed -> cells -> head. Ids and a state go in, logits and the next state come out."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -134,7 +135,12 @@ def drop(hidden: Tensor, share: float) -> Tensor:
 
 def detach(state: State) -> State:
     """Return a state cut off from the steps that made it: the gradients of the next window stop there."""
-    return [tuple(part.detach() for part in layer) if isinstance(layer, tuple) else layer.detach() for layer in state]
+    return map_state(Tensor.detach, state)
+
+
+def map_state(change: Callable[[Tensor], Tensor], state: State) -> State:
+    """Return a state with each of its tensors changed."""
+    return [tuple(map(change, layer)) if isinstance(layer, tuple) else change(layer) for layer in state]
 
 
 def parts(state: State) -> list[Tensor]:

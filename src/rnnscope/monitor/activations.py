@@ -7,8 +7,8 @@ from torch import Tensor
 
 from rnnscope.data.batches import IGNORE
 from rnnscope.model.cells.cell import CANDIDATE
-from rnnscope.model.language_model import State
-from rnnscope.model.tracing import Trace, Tracer, gradient_by_lag
+from rnnscope.model.language_model import State, map_state, parts
+from rnnscope.model.tracing import Trace, gradient_by_lag, trace
 from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
@@ -37,7 +37,7 @@ class Activations(Callback):
 
     def before_step(self, task: LanguageModelTask) -> None:
         if (task.step + 1) % self.every == 0 and task.carried is not None:
-            self._before = [_cloned(layer) for layer in task.carried]
+            self._before = map_state(Tensor.clone, task.carried)
 
     def after_step(self, task: LanguageModelTask) -> None:
         if task.step % self.every:
@@ -48,14 +48,9 @@ class Activations(Callback):
             return
         columns = fullest(window.targets)
         inputs, targets = (ids[columns].t().to(task.device) for ids in (window.inputs, window.targets))
-        tracer = Tracer(task.model)
-        parts = tracer.start(None if window.fresh else before, len(window.inputs))
-        if not window.fresh and task.resets is not None:
-            kept = task.resets.kept(task.step - 1, parts[0][0].unsqueeze(0))
-            parts = [tuple(part * kept for part in layer) for layer in parts]
-        parts = [tuple(part[columns.to(task.device)] for part in layer) for layer in parts]
+        state = None if window.fresh or before is None else started(task, before, columns.to(task.device))
         with torch.enable_grad():
-            found = tracer.trace(inputs, parts)
+            found = trace(task.model, inputs, state)
             lags = gradient_by_lag(task.model, found, targets[-1])
         layers = values_of(found, before_padding(targets))
         self.board.scalars(task.step, {**statistics(layers, task.model.cell.state_parts), **through_time(lags)})
@@ -63,8 +58,12 @@ class Activations(Callback):
         self.board.histograms(task.step, written)
 
 
-def _cloned(layer: Tensor | tuple[Tensor, ...]) -> Tensor | tuple[Tensor, ...]:
-    return tuple(part.clone() for part in layer) if isinstance(layer, tuple) else layer.clone()
+def started(task: LanguageModelTask, before: State, columns: Tensor) -> State:
+    """Return the state that some columns of the last step's window began from: `before`, unless it was reset."""
+    if task.resets is not None:
+        kept = task.resets.kept(task.step - 1, parts(before)[0])
+        before = map_state(lambda part: part * kept, before)
+    return map_state(lambda part: part[:, columns], before)
 
 
 def fullest(targets: Tensor) -> Tensor:

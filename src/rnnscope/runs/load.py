@@ -24,7 +24,7 @@ from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.precision import resolve_precision
 from rnnscope.model.scoring import Score, evaluate
-from rnnscope.model.tracing import Tracer
+from rnnscope.model.tracing import trace
 from rnnscope.runs.checkpoints import Checkpoints
 from rnnscope.runs.find import find_checkpoint
 from rnnscope.runs.folder import RunFolder
@@ -217,10 +217,10 @@ class LoadedRun:
 
     def state_blocks(self, text: str, block: int = BLOCK) -> Iterator[dict[str, np.ndarray]]:
         """Yield `states(text)` in blocks of at most `block` tokens."""
-        tracer, state = Tracer(self.model), []
+        state = None
         for tokens, fresh, first in self._blocks(text, block):
             with torch.no_grad():
-                found = tracer.trace(tokens, tracer.start(None, 1) if fresh else state)
+                found = trace(self.model, tokens, None if fresh else state)
             state = found.state
             if first < len(tokens):
                 yield {name: _to_numpy(values[first:, :, 0]) for name, values in found.stacked().items()}

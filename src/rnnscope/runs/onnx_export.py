@@ -9,16 +9,16 @@ The window is a Scan over the step, so it computes the same products in the same
 import io
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.stepping import Layer
+from rnnscope.model.stepping import Stepper
 
 OPSET = 18
 ONE_FILE = 1_500_000_000  # bytes of weights; a protocol buffer holds 2 GB, larger weights go to a separate file
@@ -29,25 +29,12 @@ class StepGraph(nn.Module):
 
     def __init__(self, model: LanguageModel) -> None:
         super().__init__()
-        self.model = model
-        self.layers = [Layer(layer, model.cell) for layer in model.cells]
+        self.model, self.stepper = model, Stepper(model, None, 1)
 
     def forward(self, ids: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        parts, hidden, after = self.model.cell.state_parts, ids, list[Tensor]()
-        for index, layer in enumerate(self.layers):
-            read = layer.read(hidden) if index else self._read_first(ids)
-            before = state[index * parts : (index + 1) * parts]
-            new = self.model.cell.step(read, before, layer.recurrent, layer.recurrent_bias)
-            hidden = self.model.join(index, hidden, new[0])
-            after += new
-        return self.model.head(hidden), *after
-
-    def _read_first(self, ids: Tensor) -> Tensor:
-        """Return the input of the first layer; for one-hot input, a row of its weight matrix."""
-        first = self.layers[0]
-        if self.model.embedding is not None:
-            return first.read(self.model.embedding(ids))
-        return F.embedding(ids, self.model.cells[0].weight_ih_l0.t().contiguous()) + first.bias  # type: ignore[union-attr, operator]
+        parts = self.model.cell.state_parts
+        self.stepper.state = [state[at : at + parts] for at in range(0, len(state), parts)]
+        return self.stepper.step(ids), *chain(*self.stepper.state)
 
 
 def onnx_package() -> Any:

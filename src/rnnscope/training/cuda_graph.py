@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnscope.model.language_model import State, parts
+from rnnscope.model.language_model import State, map_state, parts
 from rnnscope.training.optimizer_step import OptimizerStep, Outcome
 
 WARM_UP = 2  # steps before a recording, in which cuDNN and cuBLAS choose their kernels and fetch their workspaces
@@ -105,9 +105,7 @@ class GraphedStep:
     def _make_room(self, recording: Recording, share: Tensor) -> None:
         """Take a step from zero, which shows what the state is made of."""
         state = self.step(recording.inputs, recording.targets, None, None, share, True).state
-        self._state = [
-            tuple(map(torch.zeros_like, layer)) if isinstance(layer, tuple) else torch.zeros_like(layer) for layer in state
-        ]
+        self._state = map_state(torch.zeros_like, state)
         first = parts(self._state)[0]
         self._share, self._kept = share.clone(), first.new_ones(first.shape[1], 1)
 

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-Step = Callable[[Tensor, tuple[Tensor, ...], Tensor, Tensor], tuple[Tensor, ...]]
-StepWithGates = Callable[[Tensor, tuple[Tensor, ...], Tensor, Tensor], tuple[dict[str, Tensor], tuple[Tensor, ...]]]
+Parts = tuple[Tensor, ...]
+Step = Callable[[Tensor, Parts, "StepWeights"], tuple[dict[str, Tensor], Parts]]
 CANDIDATE = "candidate"  # the name of what is not a share between 0 and 1 among the gates
 
 
@@ -14,9 +17,10 @@ CANDIDATE = "candidate"  # the name of what is not a share between 0 and 1 among
 class Cell:
     """A recurrence: one layer over a whole window, on the fastest kernels there are for it, state in, state out.
 
-    `step(read, state, recurrent, recurrent_bias)` is that layer written out for one token. `read` (count, gates x
-    hidden_size) is what the input gives the gates, with the input's bias; `state` has parts of (count, hidden_size);
-    `recurrent` is (hidden_size, gates x hidden_size). It returns the next state, whose first part is what the layer writes.
+    `step(read, state, weights)` is that layer written out for one token. `read` (count, gates x hidden_size) is what the
+    input gives the gates, with the input's bias; `state` has parts of (count, hidden_size). It returns what each gate lets
+    through, (count, hidden_size) by name, with what new there is to let through as `CANDIDATE`; and the next state, whose
+    first part is what the layer writes.
 
     Args:
         name: in the config.
@@ -27,8 +31,6 @@ class Cell:
         bf16_from: units from which bf16 is faster than float32, on a CPU that has `precision.has_fast_bf16`.
         adds_biases: whether the biases of input and state are only ever added: `read` then has both.
         forget_gate: the gate that `model.forget_bias` is added to; None where there is none.
-        step_with_gates: does as `step`, and returns in front of the next state what each gate lets through, (count,
-            hidden_size) by name; what new there is to let through is `CANDIDATE`. None for a cell without gates.
     """
 
     name: str
@@ -39,4 +41,36 @@ class Cell:
     bf16_from: int
     adds_biases: bool = True
     forget_gate: int | None = None
-    step_with_gates: StepWithGates | None = None
+
+
+class StepWeights:
+    """The weights of one layer, laid out as a step of a few texts multiplies with them.
+
+    `recurrent` is (hidden, gates), `bias` and `recurrent_bias` are (gates,); a cell that only adds the two has them in `bias`.
+    """
+
+    def __init__(self, layer: nn.Module, cell: Cell) -> None:
+        named = dict(layer.named_parameters())
+        self._weight = named["weight_ih_l0"]
+        self.recurrent = named["weight_hh_l0"].t().contiguous()
+        zero = self._weight.new_zeros(len(self._weight))
+        self.bias, self.recurrent_bias = named.get("bias_ih_l0", zero), named.get("bias_hh_l0", zero)
+        if cell.adds_biases:
+            self.bias = self.bias + self.recurrent_bias
+
+    @cached_property
+    def _input(self) -> Tensor:
+        """(features, gates)."""
+        return self._weight.t().contiguous()
+
+    def read(self, hidden: Tensor) -> Tensor:
+        """Return what `hidden` (count, features) gives the gates: (count, gates)."""
+        return torch.addmm(self.bias, hidden, self._input)
+
+    def read_many(self, hidden: Tensor) -> Tensor:
+        """Do as `read` for so many rows that the weights are best left as they are."""
+        return F.linear(hidden, self._weight, self.bias)
+
+    def zero_state(self, count: int, parts: int) -> Parts:
+        """Return the state before the first token, in `parts` of (count, hidden)."""
+        return (self.recurrent.new_zeros(count, len(self.recurrent)),) * parts

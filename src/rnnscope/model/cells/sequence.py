@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-Parts = tuple[Tensor, ...]
+from rnnscope.model.cells.cell import Parts
 
 
 class Pointwise(Protocol):
@@ -20,7 +20,7 @@ class Pointwise(Protocol):
     the state's product is added to the first ones. Where a gate needs both apart, `width` is a gate more than the weights.
     """
 
-    state_parts: int
+    state_parts = 1
 
     def views(self, gates: Tensor, hidden_size: int) -> Parts:
         """Return the parts of `gates` that `forward` works on, (time, batch, ...) each."""
@@ -45,8 +45,8 @@ class Pointwise(Protocol):
         ...
 
     def extra_gradients(self, gradient: Tensor, states: Parts) -> Parts:
-        """Return the gradients of `extra`, from the gradient of `gates`."""
-        ...
+        """Return the gradients of `extra`, from the gradient of `gates`; without further weights there are none."""
+        return ()
 
 
 def run_window(
