@@ -159,6 +159,9 @@ def check_config(config: TrainConfig) -> None:
         value = getattr(trainer, key)
         if value is not None and not value > 0:
             raise UserError(f"trainer.{key}={value} must be above 0, or null for none")
+    for key in ("activation_penalty", "temporal_penalty"):
+        if getattr(trainer, key) < 0:
+            raise UserError(f"trainer.{key}={getattr(trainer, key)} must not be negative; 0 adds nothing to the loss")
     if not 0 <= trainer.state_reset <= 1:
         raise UserError(f"trainer.state_reset={trainer.state_reset} must lie in [0, 1]: it is a share of columns")
     if not getattr(config.optimizer, "eps", 1) > 0:

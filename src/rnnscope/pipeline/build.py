@@ -16,6 +16,7 @@ from rnnscope.data.cleaning import clean
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
+from rnnscope.monitor.recorder import metric_columns
 from rnnscope.paths import cache_folder
 from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.extensions import Extensions
@@ -30,6 +31,7 @@ from rnnscope.training.config import PlateauConfig
 from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.optimizers import make_optimizer
+from rnnscope.training.penalties import Penalties
 from rnnscope.training.randomness import random_state, seed_all, seed_of_process
 from rnnscope.training.schedules import make_schedule
 from rnnscope.training.state_resets import StateResets
@@ -60,6 +62,12 @@ class Training:
     @property
     def words(self) -> bool:
         return self.data.vocabulary.level == "word"
+
+    @property
+    def metric_columns(self) -> list[str]:
+        """The columns of metrics.csv."""
+        names = [name for name, _ in self.model.named_parameters()]
+        return metric_columns(names, self.words, self.task.plain_step.penalties is not None)
 
     @property
     def agreed(self) -> dict[str, Any]:
@@ -189,6 +197,8 @@ def make_task(
     schedule = make_schedule(lr=config.optimizer.lr, total_steps=horizon, **asdict(config.schedule))
     place = processes.rank, processes.world_size
     collectives = Collectives(*place) if processes.together else None
-    take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives)
+    penalties = Penalties(trainer.activation_penalty, trainer.temporal_penalty)
+    penalties = penalties if penalties != Penalties(0, 0) else None
+    take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives, penalties)
     resets = StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None
     return TrainerTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say))

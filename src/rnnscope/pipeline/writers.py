@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnnscope.config.schema import TrainConfig
-from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
+from rnnscope.monitor.recorder import TIMING_COLUMNS
 from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.loggers import BoardAndLoggers
@@ -70,8 +70,7 @@ def nowhere() -> Writers:
 
 def open_writers(run: RunFolder, training: Training, first_step: int, say: Callable[[str], None]) -> Writers:
     """Open the files of a run whose next step is `first_step`, saying what an older run's files have no columns for."""
-    parameters = [name for name, _ in training.model.named_parameters()]
-    metrics = CsvJournal(run.metrics, metric_columns(parameters, training.words))
+    metrics = CsvJournal(run.metrics, training.metric_columns)
     timings = CsvJournal(run.timings, TIMING_COLUMNS)
     extensions, place = training.extensions, (run.path, first_step)  # the board after what may be refused: it makes a file
     board = BoardAndLoggers(*place, extensions.loggers) if extensions else TensorBoardWriter(*place)
@@ -81,7 +80,7 @@ def open_writers(run: RunFolder, training: Training, first_step: int, say: Calla
     for journal in (metrics, timings):
         if journal.left_out:
             listed = ", ".join(journal.left_out)
-            say(f"{journal.path} has no columns for what this version of rnnscope also measures: {listed}")
+            say(f"{journal.path} has no columns for what is now measured as well: {listed}")
     return Writers(metrics, timings, JsonJournal(run.samples), board)
 
 

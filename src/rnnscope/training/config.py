@@ -84,6 +84,8 @@ class TrainerConfig:
     max_minutes: float | None = None
     clip_norm: float | None = 1.0
     clip_value: float | None = None
+    activation_penalty: float = 0.0
+    temporal_penalty: float = 0.0
     state_reset: float = 0.05
     val_every: int = 300
     val_tokens: int | None = None

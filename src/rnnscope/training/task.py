@@ -23,7 +23,7 @@ from rnnscope.training.state_resets import StateResets
 
 # attributes that are set at every step, by the task and by callbacks: never parameters or modules
 SET_BY_STEP = {"step", "tokens_seen", "epoch", "position", "carried", "learning_rate", "last_count", "correct", "gradient_norm"}
-SET_BY_STEP |= {"window", "look", "synchronizes", "ending"}  # the last three by callbacks
+SET_BY_STEP |= {"penalty", "window", "look", "synchronizes", "ending"}  # the last three by callbacks
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -60,6 +60,7 @@ class LanguageModelTask(pl.LightningModule):
         self._count, self._share = 0, torch.empty(())
         self.last_count = 0  # real targets of the last window
         self.correct: Tensor | None = None  # of the step that was looked at
+        self.penalty: Tensor | None = None  # of the last step
         self.gradient_norm: Tensor | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -94,7 +95,7 @@ class LanguageModelTask(pl.LightningModule):
 
     def _pass(self, window: Window, outcome: Outcome) -> None:
         """Note where a window ended: the next one starts there."""
-        self.carried, self.correct = outcome.state, outcome.correct
+        self.carried, self.correct, self.penalty = outcome.state, outcome.correct, outcome.penalty
         self.window, self.epoch, self.position = window, window.epoch, window.position
         self.last_count = window.count
         self.tokens_seen += window.count
