@@ -57,6 +57,11 @@ def nothing_dropped(config: TrainConfig) -> str | None:
     return None if model.dropout or model.input_dropout else "model.dropout=0 and model.input_dropout=0"
 
 
+def other_average(kind: str) -> Reason:
+    """Return the reason where `trainer.average` is not `kind`."""
+    return lambda config: None if config.trainer.average == kind else f"trainer.average={config.trainer.average}"
+
+
 def whole_init(config: TrainConfig) -> str | None:
     return f"model.init={config.model.init}" if config.model.init in ("torch", "xavier") else None
 
@@ -77,5 +82,7 @@ REASONS: dict[str, Reason] = {
     "model.forget_bias": no_gate,
     "model.init_scale": whole_init,
     "optimizer.lr": lambda config: "schedule=step_map has its own rates" if config.schedule.name == "step_map" else None,
+    "trainer.ema_decay": other_average("ema"),
+    "trainer.asgd_interval": other_average("asgd"),
     **{f"monitor.{key}": silent for key in ("sample_prompt", "sample_temperatures", "samples_every")},
 }

@@ -27,6 +27,7 @@ from rnnscope.runs.generation import spaced, strangers
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.snapshot import build_model
+from rnnscope.training.averaging import WeightAverage
 from rnnscope.training.config import PlateauConfig
 from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
@@ -160,6 +161,8 @@ def check_without_validation(config: TrainConfig, say: Callable[[str], None]) ->
         raise UserError(
             f"trainer.patience={config.trainer.patience} needs validation, and {remedy}, or set trainer.patience=null"
         )
+    if config.trainer.average == "asgd":
+        raise UserError(f"trainer.average=asgd needs validation, and {remedy}, or set trainer.average=ema")
     if isinstance(config.schedule, PlateauConfig) and config.schedule.watch == "val/loss":
         raise UserError(f"schedule.watch=val/loss needs validation, and {remedy}, or set schedule.watch=train/loss")
     say("the val split is empty: nothing is validated, and the newest weights count as the best")
@@ -201,4 +204,6 @@ def make_task(
     penalties = penalties if penalties != Penalties(0, 0) else None
     take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives, penalties)
     resets = StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None
-    return TrainerTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say))
+    averaging = trainer.average, model, trainer.ema_decay, trainer.asgd_interval
+    average = WeightAverage(*averaging) if trainer.average != "none" else None
+    return TrainerTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say), average)

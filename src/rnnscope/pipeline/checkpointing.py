@@ -157,7 +157,10 @@ class CheckpointManager(CheckpointPart):
 
     def _weights(self, names: list[str]) -> bytes:
         """Return the weights that the best checkpoint exports, empty for any that is not the best."""
-        return weights_file(self.training.model) if BEST in names else b""
+        if BEST not in names:
+            return b""
+        with self.training.task.evaluated():
+            return weights_file(self.training.model)
 
     def _derive(self, names: list[str], weights: bytes) -> None:
         """Let what hangs on last.ckpt follow it: its other names, and the exported weights."""

@@ -17,7 +17,6 @@ from rnnscope.errors import UserError
 from rnnscope.model.scoring import Scorer
 from rnnscope.training.callback import Callback
 from rnnscope.training.randomness import random_state, restore_random_state, seed_all, seed_of_process
-from rnnscope.training.schedules import Plateau
 from rnnscope.training.task import LanguageModelTask, copied
 
 CHECKPOINT_PART = "rnnscope"  # what Lightning's checkpoints call the task's own part
@@ -52,6 +51,8 @@ class TrainerTask(LanguageModelTask):
             if self.trainer.global_rank and not self.step:  # dropout of its own in each process
                 seed_all(seed_of_process(torch.initial_seed(), self.trainer.global_rank))
         self.carried = copied(self.carried, self.device)
+        if self.average is not None:
+            self.average.to(self.device)
         self._set_rate(self.position.get("epoch", 0))
         self.callbacks.start(self)
 
@@ -106,13 +107,14 @@ class TrainerTask(LanguageModelTask):
         self._scorer = Scorer(self.model, self.precision)
 
     def validation_step(self, batch: Window, batch_idx: int) -> None:
-        self._scorer.add(batch)
+        with self.evaluated():  # for each window: whatever breaks off here leaves the newest weights
+            self._scorer.add(batch)
 
     def on_validation_epoch_end(self) -> None:
         loss = self._log_score("val")
         fitting = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
-        if self._alone and fitting and isinstance(self.schedule, Plateau):
-            self.schedule.observe({"val/loss": loss, "train/loss": self.watched.take()})
+        if self._alone and fitting:
+            self.observe(loss)
             self._set_rate(self.position["epoch"])
 
     on_test_epoch_start, test_step = on_validation_epoch_start, validation_step
