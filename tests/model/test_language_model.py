@@ -9,7 +9,7 @@ from messages import user_error
 from torch import Tensor
 
 from rnnscope.model.config import ModelConfig
-from rnnscope.model.language_model import LanguageModel, detach, drop
+from rnnscope.model.language_model import LanguageModel, detach
 from rnnscope.model.scoring import IGNORE, sum_of_nats
 
 CELLS = ("rnn", "lstm", "gru", "peephole_lstm")
@@ -135,29 +135,6 @@ def test_a_carried_state_equals_one_long_sequence(cell):
         parts.append(logits)
     torch.testing.assert_close(torch.cat(parts, 1), whole)
     torch.testing.assert_close(state, after)
-
-
-def test_dropout_acts_only_in_training():
-    model = make("lstm", hidden_size=64, num_layers=2, dropout=0.5, input_dropout=0.2)
-    tokens = torch.randint(0, 7, (2, 4))
-    assert not torch.equal(model(tokens)[0], model(tokens)[0])
-    model.eval()
-    assert torch.equal(model(tokens)[0], model(tokens)[0])
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_dropout_keeps_the_mean_and_draws_each_element_alone(dtype):
-    torch.manual_seed(0)
-    hidden = torch.ones(101, 7, 333, dtype=dtype, requires_grad=True)
-    dropped = drop(hidden, 0.3)
-    zero = (dropped == 0).float()
-    assert zero.mean().item() == pytest.approx(0.3, abs=0.005)
-    assert dropped[dropped != 0].float().unique().tolist() == [pytest.approx(1 / 0.7, rel=0.01)]
-    for axis in range(3):  # neighbours fall together no more often than chance
-        both = zero.narrow(axis, 1, zero.shape[axis] - 1) * zero.narrow(axis, 0, zero.shape[axis] - 1)
-        assert both.mean().item() == pytest.approx(0.09, abs=0.005)
-    dropped.sum().backward()
-    assert torch.equal(hidden.grad, dropped.detach())
 
 
 def test_the_forget_bias_is_added_once():

@@ -54,6 +54,8 @@ KINDS = [
         "trainer.state_reset=0.5",
         "trainer.precision=bf16",
     ],
+    ["model=lstm", "optimizer=sgd", "trainer.average=ema", "trainer.activation_penalty=1", "model.weight_drop=0.3"],
+    ["model=gru", "optimizer=adamw", "trainer.average=asgd", "trainer.asgd_interval=1", "optimizer.lr=2"],
 ]
 
 
@@ -107,7 +109,9 @@ def test_what_is_logged_at_each_step(story, tmp_path):
     assert all(row["gradient_norm/all"] > 0 for row in rows)
 
 
-@pytest.mark.parametrize("kind", [["model.num_layers=2", "model.dropout=0.3"], [*SAMPLES, "schedule=plateau"]])
+@pytest.mark.parametrize(
+    "kind", [["model.num_layers=2", "model.dropout=0.3", "trainer.average=ema"], [*SAMPLES, "schedule=plateau"]]
+)
 @pytest.mark.parametrize("saving", [{"every_n_train_steps": 7}, {"every_n_epochs": 1}, {"monitor": "val/loss"}])
 def test_a_checkpoint_of_lightnings_goes_on_exactly(kind, saving, story, tmp_path):
     words = words_of(story, *kind, "dataset.batch_size=16", "dataset.sequence_length=24", "optimizer=adamw")
@@ -123,6 +127,8 @@ def test_a_checkpoint_of_lightnings_goes_on_exactly(kind, saving, story, tmp_pat
         mine.fit(task, datamodule=data, ckpt_path=path, weights_only=True)
         assert task.step == STEPS
         assert hash_weights(task.model) == hash_weights(whole.model), path.name
+        with task.evaluated(), whole.evaluated():
+            assert hash_weights(task.model) == hash_weights(whole.model), path.name
 
 
 def test_fitting_twice_goes_on(story, tmp_path):

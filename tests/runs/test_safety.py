@@ -306,6 +306,11 @@ def test_damaged_exports_are_refused_or_load(run: Path, name: str) -> None:
     assert refusals > 50
 
 
+def odd_average() -> dict[str, Any]:
+    """An average of weights, as a checkpoint has it, that belongs to a different model."""
+    return {"kind": "ema", "begun": True, "steps": 3, "losses": [], "weights": {"head.weight": torch.zeros(2)}}
+
+
 def test_a_checkpoint_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:
     saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     for change in (
@@ -317,6 +322,7 @@ def test_a_checkpoint_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Pa
         {"task": {**saved["task"], "tally": [torch.zeros(2), 1, 1, None]}},
         {"task": {**saved["task"], "optimizer": {**saved["task"]["optimizer"], "state": {0: {"exp_avg": torch.zeros(3)}}}}},
         {"task": {**saved["task"], "optimizer": {**saved["task"]["optimizer"], "state": {99: {}}}}},
+        *({"task": {**saved["task"], "average": average}} for average in (5, {"kind": "ema"}, odd_average())),
         {"monitors": {**saved["monitors"], "Throughput": {"seconds": float("nan")}}},
         {"monitors": {**saved["monitors"], "Throughput": {"seconds": float("inf")}}},
         {"monitors": {**saved["monitors"], "Throughput": "an hour"}},

@@ -40,6 +40,7 @@ LONG = [  # a second or two, in which signals arrive
     "model.dropout=0.2",
     "trainer.state_reset=0.2",
     "schedule=plateau",
+    "trainer.average=ema",
 ]
 
 
@@ -97,7 +98,7 @@ WINDOWS = {
 @pytest.mark.parametrize(("kind", "number"), [("stream", 2), ("samples", 3)])
 def test_several_processes_have_the_losses_of_one(kind, number, story, outputs):
     """Two that rank 0 starts, and three that torchrun does."""
-    words = [*WINDOWS[kind], "optimizer.lr=0.01"]
+    words = [*WINDOWS[kind], "optimizer.lr=0.01", "trainer.average=ema", "trainer.temporal_penalty=1"]
     if number == 2:
         said = run(outputs, *words_of(story), *words)
     else:
@@ -115,7 +116,14 @@ def test_several_processes_have_the_losses_of_one(kind, number, story, outputs):
     assert int(rows[-1][0]["epoch"]) >= 1
     for together, one in rows:
         assert together["tokens"] == one["tokens"]  # padding is no token: this counts those of all
-        for key in ("train/loss", "train/accuracy", "gradient_norm/all", "gradient_norm/clipped_fraction", *VALIDATED):
+        for key in (
+            "train/loss",
+            "train/penalty",
+            "train/accuracy",
+            "gradient_norm/all",
+            "gradient_norm/clipped_fraction",
+            *VALIDATED,
+        ):
             assert bool(together[key]) == bool(one[key])
             near = 1e-6 if key == "val/loss" else 1e-5
             assert float(together[key] or 0) == pytest.approx(float(one[key] or 0), abs=near)

@@ -199,8 +199,8 @@ def test_a_state_reset_takes_whole_columns(cell):
     task.take_step(next(source))
     assert task.carried is not None
     whole = torch.stack(parts(task.carried))
-    read, started = task.model.read, []
-    task.model.read = lambda tokens, state: (started.append(torch.stack(parts(state))), read(tokens, state))[1]
+    read, started = task.model.run_layers, []
+    task.model.run_layers = lambda tokens, state: (started.append(torch.stack(parts(state))), read(tokens, state))[1]
     task.take_step(next(source))
     zero = (started[0] == 0).all(-1)[:, 0]  # (parts, columns)
     assert torch.equal(zero, zero[:1].expand_as(zero))

@@ -45,7 +45,7 @@ class Check:
     def of(cls, model: LanguageModel, seed: int) -> "Check":
         """Return the check of a model on random ids; dropout, which is random in each call, is turned off."""
         model = model.double().train()
-        model.dropout = model.input_dropout = 0.0
+        model.turn_off_dropout()
         draw = torch.Generator().manual_seed(seed)
         before, ids = torch.randint(model.vocabulary_size, (2, TIME + 1, BATCH), generator=draw)
         with torch.no_grad():

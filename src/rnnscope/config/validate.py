@@ -19,6 +19,7 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 from rnnscope.runs.segments import config_in_force, flatten
 from rnnscope.runs.snapshot import read_config
+from rnnscope.training.averaging import AVERAGES
 from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
 
@@ -39,7 +40,16 @@ WINDOW_LIMIT = 100_000_000  # tokens of one window
 TEMPERATURES = 100  # samples at each look
 DEPTH = 8  # of nesting; the schema has three
 AT_LEAST_ONE = {
-    "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
+    "trainer": (
+        "max_steps",
+        "val_every",
+        "val_tokens",
+        "checkpoint_every",
+        "keep_every",
+        "patience",
+        "devices",
+        "asgd_interval",
+    ),
     "monitor": ("scalars_every", "updates_every", "histograms_every", "activations_every", "samples_every", "lines_every"),
 }
 FLOAT32 = 1e-38, 1e38  # what training computes with holds no smaller or larger sizes
@@ -159,6 +169,15 @@ def check_config(config: TrainConfig) -> None:
         value = getattr(trainer, key)
         if value is not None and not value > 0:
             raise UserError(f"trainer.{key}={value} must be above 0, or null for none")
+    for key in ("activation_penalty", "temporal_penalty"):
+        if getattr(trainer, key) < 0:
+            raise UserError(f"trainer.{key}={getattr(trainer, key)} must not be negative; 0 adds nothing to the loss")
+    if trainer.average not in AVERAGES:
+        raise UserError(f"trainer.average={trainer.average} is unknown: choose one of {', '.join(AVERAGES)}")
+    if not 0 <= trainer.ema_decay < 1:
+        raise UserError(
+            f"trainer.ema_decay={trainer.ema_decay} must lie in [0, 1): it is the share that remains of what was before"
+        )
     if not 0 <= trainer.state_reset <= 1:
         raise UserError(f"trainer.state_reset={trainer.state_reset} must lie in [0, 1]: it is a share of columns")
     if not getattr(config.optimizer, "eps", 1) > 0:

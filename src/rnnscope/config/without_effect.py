@@ -52,6 +52,16 @@ def no_gate(config: TrainConfig) -> str | None:
     return f"model.cell={cell.name} has no forget gate" if cell and cell.forget_gate is None else None
 
 
+def nothing_dropped(config: TrainConfig) -> str | None:
+    model = config.model
+    return None if model.dropout or model.input_dropout else "model.dropout=0 and model.input_dropout=0"
+
+
+def other_average(kind: str) -> Reason:
+    """Return the reason where `trainer.average` is not `kind`."""
+    return lambda config: None if config.trainer.average == kind else f"trainer.average={config.trainer.average}"
+
+
 def whole_init(config: TrainConfig) -> str | None:
     return f"model.init={config.model.init}" if config.model.init in ("torch", "xavier") else None
 
@@ -68,8 +78,11 @@ REASONS: dict[str, Reason] = {
     **{f"dataset.{key}": bytes_alone for key in ("vocabulary_size", "minimum_count", "unk")},
     "model.embedding_size": lambda config: "model.input=one_hot" if config.model.input == "one_hot" else None,
     "model.residual": lambda config: "model.num_layers=1" if config.model.num_layers == 1 else None,
+    "model.locked_dropout": nothing_dropped,
     "model.forget_bias": no_gate,
     "model.init_scale": whole_init,
     "optimizer.lr": lambda config: "schedule=step_map has its own rates" if config.schedule.name == "step_map" else None,
+    "trainer.ema_decay": other_average("ema"),
+    "trainer.asgd_interval": other_average("asgd"),
     **{f"monitor.{key}": silent for key in ("sample_prompt", "sample_temperatures", "samples_every")},
 }

@@ -15,6 +15,9 @@ class ModelConfig:
     embedding_size: int | None = None
     dropout: float = 0.0
     input_dropout: float = 0.0
+    locked_dropout: bool = False
+    embedding_dropout: float = 0.0
+    weight_drop: float = 0.0
     residual: bool = False
     tied_weights: bool = False
     bias: bool = True

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from typing import Any
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -11,6 +10,7 @@ from rnnscope.errors import UserError
 from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.cells.sequence import HandWritten
 from rnnscope.model.config import ModelConfig
+from rnnscope.model.dropout import SHARES, call_with, drop, drop_locked, drop_tokens, drop_weights
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
 INPUTS = ("embedding", "one_hot")
@@ -34,7 +34,8 @@ class LanguageModel(nn.Module):
         super().__init__()
         features = vocabulary_size if config.input == "one_hot" else config.embedding_size or config.hidden_size
         self.vocabulary_size, self.hidden_size, self.num_layers = vocabulary_size, config.hidden_size, config.num_layers
-        self.dropout, self.input_dropout, self.residual = config.dropout, config.input_dropout, config.residual
+        self.dropout, self.input_dropout, self.locked_dropout = config.dropout, config.input_dropout, config.locked_dropout
+        self.embedding_dropout, self.weight_drop, self.residual = config.embedding_dropout, config.weight_drop, config.residual
         self.cell = find_cell(config.cell)
         self.embedding = nn.Embedding(vocabulary_size, features) if config.input == "embedding" else None
         sizes = [features] + [config.hidden_size] * (config.num_layers - 1)
@@ -83,13 +84,28 @@ class LanguageModel(nn.Module):
 
     def encode(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
         """Return what the head reads (time, batch, hidden_size) for `tokens` (time, batch), and the state after the last."""
-        hidden = self._drop(self.embed(tokens), self.input_dropout)  # (time, batch, features)
+        hidden, after = self.run_layers(tokens, state)
+        return self.drop_output(hidden), after
+
+    def run_layers(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
+        """Do as `encode`, but for the dropout after the last layer, which `drop_output` adds."""
+        hidden = self._drop(self._embed_some(tokens), self.input_dropout)  # (time, batch, features)
         after = []
         for index, layer in enumerate(self.cells):
-            written, layer_state = layer(hidden, None if state is None else state[index])
+            hidden = self.drop_output(hidden) if index else hidden
+            written, layer_state = self._run_layer(layer, hidden, None if state is None else state[index])
             after.append(layer_state)
-            hidden = self._drop(self.join(index, hidden, written), self.dropout)
+            hidden = self.join(index, hidden, written)
         return hidden, after
+
+    def _embed_some(self, tokens: Tensor) -> Tensor:
+        hidden, share = self.embed(tokens), self.embedding_dropout
+        return drop_tokens(hidden, tokens, self.vocabulary_size, share) if share and self.training else hidden
+
+    def _run_layer(self, layer: nn.Module, hidden: Tensor, state: Any) -> tuple[Tensor, Any]:
+        if self.weight_drop and self.training:
+            return call_with(layer, drop_weights(layer, self.cell, self.weight_drop), hidden, state)
+        return layer(hidden, state)
 
     def embed(self, tokens: Tensor) -> Tensor:
         """Return what the first layer reads: (..., features) for ids of any shape."""
@@ -105,8 +121,19 @@ class LanguageModel(nn.Module):
         """
         return read + written if self.residual and index else written
 
+    def drop_output(self, hidden: Tensor) -> Tensor:
+        """Return what a layer hands on, (time, batch, hidden_size), after dropout."""
+        return self._drop(hidden, self.dropout)
+
     def _drop(self, hidden: Tensor, share: float) -> Tensor:
-        return drop(hidden, share) if share and self.training else hidden  # a share of 0 would still copy it all
+        if not share or not self.training:  # a share of 0 would still copy it all
+            return hidden
+        return drop_locked(hidden, share) if self.locked_dropout else drop(hidden, share)
+
+    def turn_off_dropout(self) -> None:
+        """Drop nothing in training either."""
+        for key in SHARES:
+            setattr(self, key, 0.0)
 
     def use_torch_kernels(self) -> None:
         """Compute every layer as torch does, on a CPU too: so runs of older versions began."""
@@ -117,20 +144,6 @@ class LanguageModel(nn.Module):
     def parameter_count(self) -> int:
         """Return the number of trained values; a tied matrix counts once."""
         return sum(parameter.numel() for parameter in self.parameters())
-
-
-def drop(hidden: Tensor, share: float) -> Tensor:
-    """Return `hidden` with about `share` of its elements zero and the others scaled up: dropout (Srivastava et al. 2014).
-
-    On a CPU torch draws one random number an element, one after the other: a quarter of a step of 2 x 512 units. Here
-    each 64-bit draw decides four elements, which rounds `share` to a multiple of 1/65536.
-    """
-    if hidden.device.type != "cpu":
-        return F.dropout(hidden, share)
-    draws = torch.empty((hidden.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    level = min(round(share * 65536), 65535)
-    kept = draws.view(torch.int16)[: hidden.numel()].view(hidden.shape) >= level - 32768
-    return hidden * kept.to(hidden.dtype).mul_(65536 / (65536 - level))
 
 
 def detach(state: State) -> State:
@@ -158,9 +171,9 @@ def check_model(config: ModelConfig) -> None:
         number = getattr(config, key)
         if number is not None and number < 1:
             raise UserError(f"model.{key}={number} must be at least 1")
-    for key in ("dropout", "input_dropout"):
+    for key in SHARES:
         if not 0 <= getattr(config, key) < 1:
-            raise UserError(f"model.{key}={getattr(config, key)} must lie in [0, 1): it is the share of units dropped")
+            raise UserError(f"model.{key}={getattr(config, key)} must lie in [0, 1): it is the share that is dropped")
     if config.init_scale <= 0 and config.init in ("uniform", "normal"):
         raise UserError(f"model.init_scale={config.init_scale} must be above 0 for init={config.init}")
     if config.tied_weights:

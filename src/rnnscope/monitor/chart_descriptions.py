@@ -6,6 +6,8 @@ CHARTS = {
     "train/loss": "Nats per token, averaged since the last point. It starts near ln(vocabulary size) and falls fast, then "
     "slowly. If it rises or jumps, lower optimizer.lr.",
     "train/bits_per_character": "The training loss in bits per character: comparable across levels and vocabularies.",
+    "train/penalty": "What trainer.activation_penalty and trainer.temporal_penalty add to the loss of this step, per token; "
+    "train/loss is without it. Well below train/loss is healthy: else the penalties decide what is learned.",
     "train/accuracy": "Share of tokens that the model ranked first, in the window of this step.",
     "val/loss": "Nats per token on text that is never trained on. If it falls with train/loss, keep training. If it rises "
     "while train/loss falls, the model overfits: try more model.dropout, a smaller model or more text. If both stay equal, a "

@@ -24,7 +24,7 @@ def first_loss_line(loss: float, vocabulary_size: int) -> str | None:
 
 
 class TrainingCurves(Callback):
-    """Every `every` steps: means over all steps since the last point; accuracy and norm of the step itself.
+    """Every `every` steps: means over all steps since the last point; accuracy, penalty and norm of the step itself.
 
     Args:
         every: optimizer steps between points.
@@ -47,6 +47,7 @@ class TrainingCurves(Callback):
         nats, clipped = sums.on_device(task.device).unbind()
         found = {  # tag -> sum, and how many it is of
             "train/loss": (nats, sums.tokens),
+            "train/penalty": (task.penalty, task.last_count),
             "train/accuracy": (task.correct, task.last_count),
             "gradient_norm/all": (task.gradient_norm, 1),
             "gradient_norm/clipped_fraction": (clipped if task.clips else None, sums.steps),

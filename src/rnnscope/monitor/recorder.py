@@ -126,7 +126,7 @@ def found_values(values: dict[str, float], readings: list[tuple[Reading, Finish]
     return found
 
 
-def metric_columns(parameters: list[str], words: bool) -> list[str]:
+def metric_columns(parameters: list[str], words: bool, penalties: bool) -> list[str]:
     """Return the columns of metrics.csv: fixed for a run, whatever it measures when."""
     curves = ["loss", "bits_per_character", "accuracy"]
     return [
@@ -134,6 +134,7 @@ def metric_columns(parameters: list[str], words: bool) -> list[str]:
         "epoch",
         "tokens",
         *(f"train/{name}" for name in curves),
+        *(["train/penalty"] if penalties else []),
         "learning_rate",
         "gradient_norm/all",
         "gradient_norm/clipped_fraction",

@@ -58,7 +58,8 @@ class SampleWriter(Callback):
     def after_step(self, task: LanguageModelTask) -> None:
         if not (self.sampler.length and due(task, self.every)):
             return
-        samples = self.sampler.samples(task.model, task.step)
+        with task.evaluated():
+            samples = self.sampler.samples(task.model, task.step)
         for sample in samples:
             self.file.append(sample)
             self.board.text(task.step, f"samples/temperature_{sample['temperature']}", sample["prompt"] + sample["text"])

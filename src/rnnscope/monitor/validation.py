@@ -10,7 +10,6 @@ from rnnscope.monitor.divergence import stop_diverged
 from rnnscope.monitor.recorder import Recorder
 from rnnscope.training.callback import Callback
 from rnnscope.training.saved_state import SavedState
-from rnnscope.training.schedules import Plateau
 from rnnscope.training.task import LanguageModelTask
 
 
@@ -21,7 +20,7 @@ def due(task: LanguageModelTask, every: int) -> bool:
 
 @dataclass(eq=False)
 class Validation(Callback):
-    """Every `every` steps and at the end: the loss of the val split, the best so far, early stopping, plateau schedules.
+    """Every `every` steps and at the end: the loss of the val split, the best so far, early stopping, and word to schedules.
 
     Args:
         every: optimizer steps between validations.
@@ -51,7 +50,7 @@ class Validation(Callback):
             return
         if self.score is None:
             self.best_step = task.step
-            self._observe(task)
+            task.observe(math.nan)
             return
         score = self.score(task)
         self._record(score)
@@ -59,16 +58,12 @@ class Validation(Callback):
             stop_diverged(task, f"val/loss is {score.loss}")
             return
         self._compare(score.loss, task.step)
-        self._observe(task, score.loss)
+        task.observe(score.loss)
         if self.report is not None and not task.ending:
             self.reason = self.report(task.step, score.loss)
         if self.reason or (self.patience is not None and self.bad_looks >= self.patience):
             self.stopped_early = task.ending = True
             task.interrupted = False  # whatever signal came in this step: the run has come to its end
-
-    def _observe(self, task: LanguageModelTask, loss: float = math.nan) -> None:
-        if isinstance(task.schedule, Plateau):
-            task.schedule.observe({"val/loss": loss, "train/loss": task.watched.take()})
 
     def _record(self, score: Score) -> None:
         bits = score.loss / math.log(2) * self.tokens_per_character

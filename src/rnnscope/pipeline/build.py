@@ -16,6 +16,7 @@ from rnnscope.data.cleaning import clean
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
+from rnnscope.monitor.recorder import metric_columns
 from rnnscope.paths import cache_folder
 from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.extensions import Extensions
@@ -26,10 +27,12 @@ from rnnscope.runs.generation import spaced, strangers
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.snapshot import build_model
+from rnnscope.training.averaging import WeightAverage
 from rnnscope.training.config import PlateauConfig
 from rnnscope.training.distributed.collectives import Collectives
 from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.optimizers import make_optimizer
+from rnnscope.training.penalties import Penalties
 from rnnscope.training.randomness import random_state, seed_all, seed_of_process
 from rnnscope.training.schedules import make_schedule
 from rnnscope.training.state_resets import StateResets
@@ -60,6 +63,12 @@ class Training:
     @property
     def words(self) -> bool:
         return self.data.vocabulary.level == "word"
+
+    @property
+    def metric_columns(self) -> list[str]:
+        """The columns of metrics.csv."""
+        names = [name for name, _ in self.model.named_parameters()]
+        return metric_columns(names, self.words, self.task.plain_step.penalties is not None)
 
     @property
     def agreed(self) -> dict[str, Any]:
@@ -152,6 +161,8 @@ def check_without_validation(config: TrainConfig, say: Callable[[str], None]) ->
         raise UserError(
             f"trainer.patience={config.trainer.patience} needs validation, and {remedy}, or set trainer.patience=null"
         )
+    if config.trainer.average == "asgd":
+        raise UserError(f"trainer.average=asgd needs validation, and {remedy}, or set trainer.average=ema")
     if isinstance(config.schedule, PlateauConfig) and config.schedule.watch == "val/loss":
         raise UserError(f"schedule.watch=val/loss needs validation, and {remedy}, or set schedule.watch=train/loss")
     say("the val split is empty: nothing is validated, and the newest weights count as the best")
@@ -189,6 +200,10 @@ def make_task(
     schedule = make_schedule(lr=config.optimizer.lr, total_steps=horizon, **asdict(config.schedule))
     place = processes.rank, processes.world_size
     collectives = Collectives(*place) if processes.together else None
-    take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives)
+    penalties = Penalties(trainer.activation_penalty, trainer.temporal_penalty)
+    penalties = penalties if penalties != Penalties(0, 0) else None
+    take = OptimizerStep(model, optimizer, hardware.precision, trainer.clip_norm, trainer.clip_value, collectives, penalties)
     resets = StateResets(trainer.state_reset, config.seed, *place) if trainer.state_reset else None
-    return TrainerTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say))
+    averaging = trainer.average, model, trainer.ema_decay, trainer.asgd_interval
+    average = WeightAverage(*averaging) if trainer.average != "none" else None
+    return TrainerTask(take, schedule, resets, resolve_cuda_graph(trainer.cuda_graph, optimizer, hardware, say), average)

@@ -116,7 +116,8 @@ def make_validation(training: Training, recorder: Recorder, check: Callable[[], 
 
 def score(task: LanguageModelTask, windows: Iterator[Any]) -> Score:
     """Return the score of the model over all processes; `windows` are this process's share."""
-    found = evaluate(task.model, windows, task.precision)
+    with task.evaluated():
+        found = evaluate(task.model, windows, task.precision)
     if task.collectives is None:
         return found
     nats, correct = task.collectives.sums([found.nats, found.correct])

@@ -157,7 +157,10 @@ class CheckpointManager(CheckpointPart):
 
     def _weights(self, names: list[str]) -> bytes:
         """Return the contents of the weights file of the best checkpoint; empty for any other checkpoint."""
-        return weights_file(self.training.model) if BEST in names else b""
+        if BEST not in names:
+            return b""
+        with self.training.task.evaluated():
+            return weights_file(self.training.model)
 
     def _derive(self, names: list[str], weights: bytes) -> None:
         """Write what depends on last.ckpt: its other names, and the exported weights."""

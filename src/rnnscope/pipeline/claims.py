@@ -1,7 +1,6 @@
 """The claims in a config: checked before the first step, judged after the last."""
 
 from rnnscope.errors import UserError
-from rnnscope.monitor.recorder import metric_columns
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.measures import MEASURES
 from rnnscope.runs.expectation import Claim, Expectation, deciding
@@ -19,8 +18,7 @@ def check_expectations(training: Training) -> None:
     Raises:
         UserError: if one cannot, naming the key.
     """
-    parameters = [name for name, _ in training.model.named_parameters()]
-    known = {*metric_columns(parameters, training.words), *MEASURES} - {"step"}
+    known = {*training.metric_columns, *MEASURES} - {"step"}
     for expectation in training.config.expect:
         expectation.check(known)
 

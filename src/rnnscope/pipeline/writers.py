@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rnnscope.config.schema import TrainConfig
-from rnnscope.monitor.recorder import TIMING_COLUMNS, metric_columns
+from rnnscope.monitor.recorder import TIMING_COLUMNS
 from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.loggers import BoardAndLoggers
@@ -70,8 +70,7 @@ def nowhere() -> Writers:
 
 def open_writers(run: RunFolder, training: Training, first_step: int, say: Callable[[str], None]) -> Writers:
     """Open the files of a run whose next step is `first_step`; `say` reports columns that an older run's files lack."""
-    parameters = [name for name, _ in training.model.named_parameters()]
-    metrics = CsvJournal(run.metrics, metric_columns(parameters, training.words))
+    metrics = CsvJournal(run.metrics, training.metric_columns)
     timings = CsvJournal(run.timings, TIMING_COLUMNS)
     extensions, place = training.extensions, (run.path, first_step)  # the board comes last, as it creates a file
     board = BoardAndLoggers(*place, extensions.loggers) if extensions else TensorBoardWriter(*place)

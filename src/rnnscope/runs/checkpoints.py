@@ -19,6 +19,7 @@ from rnnscope.errors import UserError, shown
 from rnnscope.format import shell
 from rnnscope.runs.files import remove_temporaries, replace_file, sha256_of, sync_folder
 from rnnscope.runs.plain_values import is_mapping
+from rnnscope.runs.record import value_at
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 KEPT = re.compile(r"step_(\d{1,18})\.ckpt")
@@ -142,6 +143,12 @@ def step_of(state: dict[str, Any]) -> int:
     task = state.get("task")
     step = task.get("step") if is_mapping(task) else None
     return step if type(step) is int else -1
+
+
+def evaluated_weights(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights of a checkpoint that are validated and sampled: where training averages them, the average."""
+    average = value_at(state, "task.average.weights")
+    return {**state["state_dict"], **(average if is_mapping(average) else {})}
 
 
 def _kept_step(name: str) -> float:

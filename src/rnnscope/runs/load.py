@@ -25,7 +25,7 @@ from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.precision import resolve_precision
 from rnnscope.model.scoring import Score, evaluate
 from rnnscope.model.tracing import trace
-from rnnscope.runs.checkpoints import Checkpoints
+from rnnscope.runs.checkpoints import Checkpoints, evaluated_weights
 from rnnscope.runs.find import find_checkpoint
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.generation import TextGenerator
@@ -268,6 +268,6 @@ def fill_from_checkpoint(model: LanguageModel, folder: RunFolder, which: str) ->
     run = Record.read(folder.record).get("id", str) if folder.record.exists() else None
     checkpoints = Checkpoints(folder.checkpoints, run)
     path = checkpoints.path(which)
-    state = checkpoints.read(path)["state_dict"]
+    state = evaluated_weights(checkpoints.read(path))
     names = dict(model.named_parameters())
     fill_model(model, {name: state[name] for name in names if isinstance(state.get(name), torch.Tensor)}, path)

@@ -10,6 +10,7 @@ from torch import Tensor
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.plain_values import is_list, is_mapping
+from rnnscope.runs.record import value_at
 from rnnscope.runs.version import check_version
 
 FORMAT = 1  # version of the contents of a checkpoint; a newer one is refused
@@ -37,6 +38,21 @@ def _is_task(task: Any) -> bool:
         and _are_sums(task.get("watched"))
         and all(type(value) in (int, float) and not math.isnan(value) for value in leaves(task.get("schedule")))
         and is_mapping(task.get("optimizer"))
+        and _is_average(task.get("average"))
+    )
+
+
+def _is_average(value: Any) -> bool:
+    """Whether this is what `WeightAverage.state` gives, or nothing."""
+    if value is None:
+        return True
+    return (
+        is_mapping(value)
+        and [type(value.get(key)) for key in ("kind", "begun", "steps")] == [str, bool, int]
+        and value["steps"] >= 0
+        and is_list(value.get("losses"))
+        and all(type(loss) is float for loss in value["losses"])
+        and is_mapping(value.get("weights"))
     )
 
 
@@ -69,10 +85,18 @@ def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, sour
     states = task["optimizer"].get("state")
     fits = is_mapping(states) and states.keys() <= parameters.keys()
     fits = fits and all(_fits_parameter(state, parameters[index]) for index, state in states.items())
+    fits = fits and _fits_average(value_at(task, "average.weights"), model)
     others = saved.get("others", [])  # the parts of the processes besides rank 0
     fits = fits and is_list(others) and all(is_mapping(part) and "random" in part for part in others)
     if not fits or not all(_fits_cells(part.get("carried"), model, batch_size) for part in (task, *others)):
-        raise UserError(f"{source} does not fit config.yaml: its optimizer or its carried state belongs to a different model")
+        raise UserError(
+            f"{source} does not fit config.yaml: its optimizer, average or carried state belongs to a different model"
+        )
+
+
+def _fits_average(weights: Any, model: LanguageModel) -> bool:
+    trained = {name: value.shape for name, value in model.named_parameters() if value.requires_grad}
+    return not weights or {name: getattr(value, "shape", None) for name, value in weights.items()} == trained
 
 
 def _fits_parameter(state: Any, parameter: Tensor) -> bool:

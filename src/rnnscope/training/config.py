@@ -84,6 +84,11 @@ class TrainerConfig:
     max_minutes: float | None = None
     clip_norm: float | None = 1.0
     clip_value: float | None = None
+    activation_penalty: float = 0.0
+    temporal_penalty: float = 0.0
+    average: str = "none"
+    ema_decay: float = 0.999
+    asgd_interval: int = 5
     state_reset: float = 0.05
     val_every: int = 300
     val_tokens: int | None = None

@@ -23,7 +23,8 @@ class Recording:
 
     Args:
         inputs, targets: ids, (time, batch).
-        numbers: nats, clipping, correct and gradient norm of the step last replayed: (4,) float64, which holds all exactly.
+        numbers: nats, correct, penalty, clipping and gradient norm of the step last replayed: (5,) float64, which holds all
+            exactly.
     """
 
     inputs: Tensor
@@ -60,9 +61,10 @@ class GraphedStep:
         recording.targets.copy_(targets)
         self._load(state, kept, share)
         recording.graph.replay()
-        nats, clipping, correct, norm = recording.numbers.clone().unbind()  # the next replay writes over them
+        nats, correct, penalty, clipping, norm = recording.numbers.clone().unbind()  # the next replay writes over them
         assert self._state is not None
-        return Outcome(self._state, nats, clipping if self.step.clips else None, correct, norm)
+        known = penalty if self.step.penalties else None, clipping if self.step.clips else None
+        return Outcome(self._state, nats, correct, *known, norm)
 
     def _load(self, state: State | None, kept: Tensor | None, share: Tensor) -> None:
         """Put what this step starts from where the graphs read it."""
@@ -116,7 +118,7 @@ class GraphedStep:
         outcome = self.step(recording.inputs, recording.targets, self._state, kept, self._share, True)
         copy_all(parts(self._state), parts(outcome.state))
         zero = outcome.nats.new_zeros(())
-        numbers = (outcome.nats, outcome.clipping, outcome.correct, outcome.gradient_norm)
+        numbers = (outcome.nats, outcome.correct, outcome.penalty, outcome.clipping, outcome.gradient_norm)
         return torch.stack([(zero if number is None else number).double() for number in numbers])
 
 

@@ -11,6 +11,7 @@ from rnnscope.model.language_model import LanguageModel, State, detach, parts
 from rnnscope.model.precision import autocast
 from rnnscope.model.scoring import count_correct, sum_of_nats
 from rnnscope.training.distributed.collectives import Collectives
+from rnnscope.training.penalties import Penalties
 
 
 @dataclass(slots=True)
@@ -20,17 +21,19 @@ class Outcome:
     Args:
         state: in which the window ended, cut off from the gradients.
         nats: the sum of the losses of all real targets.
+        correct: how many targets were the likeliest token, where that was asked for.
+        penalty: what was added to `nats`; None without penalties.
         clipping: the norm of the gradient before it was clipped, or with `clip_value` the share of its elements that were
             clamped; None without clipping.
-        correct: how many targets were the likeliest token, where that was asked for.
         gradient_norm: before clipping, where it was asked for or is known anyway.
     """
 
     state: State
     nats: Tensor
-    clipping: Tensor | None
     correct: Tensor | None
-    gradient_norm: Tensor | None
+    penalty: Tensor | None
+    clipping: Tensor | None = None
+    gradient_norm: Tensor | None = None
 
 
 class OptimizerStep:
@@ -41,6 +44,7 @@ class OptimizerStep:
         clip_norm: the gradient is scaled down to this norm when longer; None leaves it.
         clip_value: every element of the gradient is clamped to +- this; None leaves it.
         collectives: with the other processes that train the same model; None where this is the only one.
+        penalties: what is added to the loss to go backward from; None for nothing.
     """
 
     def __init__(
@@ -51,9 +55,10 @@ class OptimizerStep:
         clip_norm: float | None = None,
         clip_value: float | None = None,
         collectives: Collectives | None = None,
+        penalties: Penalties | None = None,
     ) -> None:
         self.model, self.optimizer, self.precision = model, optimizer, precision
-        self.clip_norm, self.clip_value, self.collectives = clip_norm, clip_value, collectives
+        self.clip_norm, self.clip_value, self.collectives, self.penalties = clip_norm, clip_value, collectives, penalties
         self.clips = clip_norm is not None or clip_value is not None
         self.parameters = list(model.parameters())
 
@@ -69,39 +74,45 @@ class OptimizerStep:
             share: 1 / real targets, those of all processes: a scalar.
             look: whether the accuracy and the norm of the gradient are wanted.
         """
-        nats, after, correct = self.loss(inputs, targets, state, kept, look)
+        total, outcome = self.loss(inputs, targets, state, kept, look)
         for parameter in self.parameters:
             parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
-        nats.backward(share)  # of the mean: dividing first would cost two more operations
-        nats = nats.detach()
+        total.backward(share)  # of the mean: dividing first would cost two more operations
         if self.collectives is not None:
-            self.all_reduce(self.collectives, nats, correct)
-        clipping, norm = self.clip(look)
+            self.all_reduce(self.collectives, outcome)
+        outcome.clipping, outcome.gradient_norm = self.clip(look)
         self.optimizer.step()
-        return Outcome(after, nats, clipping, correct, norm)
+        return outcome
 
     def loss(
         self, inputs: Tensor, targets: Tensor, state: State | None, kept: Tensor | None, look: bool
-    ) -> tuple[Tensor, State, Tensor | None]:
-        """Return the sum of the losses, to go backward from, the state after the window, and `correct` of the outcome."""
+    ) -> tuple[Tensor, Outcome]:
+        """Return the sum of the losses and penalties, to go backward from, and what is known of the step before that."""
         if state is not None and kept is not None:
             for part in parts(state):
                 part.mul_(kept)
         with self._autocast:
-            logits, after = self.model.read(inputs, state)
+            written, after = self.model.run_layers(inputs, state)
+            dropped = self.model.drop_output(written)
+            logits = self.model.head(dropped)
         nats = sum_of_nats(logits, targets)
-        return nats, detach(after), count_correct(logits.detach(), targets) if look else None
+        correct = count_correct(logits.detach(), targets) if look else None
+        penalty = self.penalties(written, dropped, targets) if self.penalties else None
+        total = nats if penalty is None else nats + penalty
+        return total, Outcome(detach(after), nats.detach(), correct, None if penalty is None else penalty.detach())
 
     @cached_property
     def _autocast(self) -> AbstractContextManager:
         device = self.parameters[0].device
         return autocast(device.type, self.precision)  # one for all steps: to make it takes longer than to enter it
 
-    def all_reduce(self, collectives: Collectives, nats: Tensor, correct: Tensor | None) -> None:
+    def all_reduce(self, collectives: Collectives, outcome: Outcome) -> None:
         """Make sums over all processes of what this one found: each has divided by the targets of the whole window."""
-        collectives.all_reduce([*self.gradients(), nats])
-        if correct is not None:
-            collectives.all_reduce([correct])
+        collectives.all_reduce([*self.gradients(), outcome.nats])
+        if outcome.correct is not None:
+            collectives.all_reduce([outcome.correct])
+            if outcome.penalty is not None:  # looked at in the same steps
+                collectives.all_reduce([outcome.penalty])
 
     def clip(self, look: bool) -> tuple[Tensor | None, Tensor | None]:
         """Clip the gradient in place, and return `clipping` and `gradient_norm` of the outcome."""

@@ -7,6 +7,7 @@ What a `pl.Trainer` calls is in trainer_task.py.
 """
 
 import math
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from rnnscope.data.batches import Window
 from rnnscope.model.language_model import State, parts
+from rnnscope.training.averaging import WeightAverage
 from rnnscope.training.cuda_graph import GraphedStep
 from rnnscope.training.optimizer_step import OptimizerStep, Outcome
 from rnnscope.training.running_sums import RunningSums
@@ -23,7 +25,7 @@ from rnnscope.training.state_resets import StateResets
 
 # attributes that are set at every step, by the task and by callbacks: never parameters or modules
 SET_BY_STEP = {"step", "tokens_seen", "epoch", "position", "carried", "learning_rate", "last_count", "correct", "gradient_norm"}
-SET_BY_STEP |= {"window", "look", "synchronizes", "ending"}  # the last three by callbacks
+SET_BY_STEP |= {"penalty", "window", "look", "synchronizes", "ending"}  # the last three by callbacks
 
 
 class LanguageModelTask(pl.LightningModule):
@@ -34,14 +36,20 @@ class LanguageModelTask(pl.LightningModule):
         schedule: says the learning rate of each step.
         resets: says which columns start a window from zero, though they carry a state; None for none.
         cuda_graph: whether `take_step` replays steps as a CUDA graph, which changes nothing but their speed.
+        average: of the weights, which `evaluated` puts in the place of the newest; None for none.
     """
 
     def __init__(
-        self, take: OptimizerStep, schedule: Schedule, resets: StateResets | None = None, cuda_graph: bool = False
+        self,
+        take: OptimizerStep,
+        schedule: Schedule,
+        resets: StateResets | None = None,
+        cuda_graph: bool = False,
+        average: WeightAverage | None = None,
     ) -> None:
         super().__init__()
         self.model, self.precision, self.clips, self.collectives = take.model, take.precision, take.clips, take.collectives
-        self.schedule, self.resets, self.plain_step = schedule, resets, take
+        self.schedule, self.resets, self.average, self.plain_step = schedule, resets, average, take
         self._take = GraphedStep(take, resets is not None) if cuda_graph else take
         self.learning_rate = math.nan  # of the last step
         self.carried: State | None = None  # the state that the next window starts from
@@ -60,6 +68,7 @@ class LanguageModelTask(pl.LightningModule):
         self._count, self._share = 0, torch.empty(())
         self.last_count = 0  # real targets of the last window
         self.correct: Tensor | None = None  # of the step that was looked at
+        self.penalty: Tensor | None = None  # of the last step
         self.gradient_norm: Tensor | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -94,7 +103,7 @@ class LanguageModelTask(pl.LightningModule):
 
     def _pass(self, window: Window, outcome: Outcome) -> None:
         """Note where a window ended: the next one starts there."""
-        self.carried, self.correct = outcome.state, outcome.correct
+        self.carried, self.correct, self.penalty = outcome.state, outcome.correct, outcome.penalty
         self.window, self.epoch, self.position = window, window.epoch, window.position
         self.last_count = window.count
         self.tokens_seen += window.count
@@ -104,6 +113,19 @@ class LanguageModelTask(pl.LightningModule):
     def _count_step(self, outcome: Outcome) -> None:
         self.step, self.gradient_norm = self.step + 1, outcome.gradient_norm
         self.sums.add(outcome.nats, self.last_count, outcome.clipping)
+        if self.average is not None:
+            self.average.add()
+
+    def evaluated(self) -> AbstractContextManager:
+        """Return the context in which the model has the weights that are validated, sampled and exported."""
+        return nullcontext() if self.average is None else self.average.in_place()
+
+    def observe(self, loss: float) -> None:
+        """Tell the schedule and the average how a validation went; its loss is NaN where there is none."""
+        if isinstance(self.schedule, Plateau):
+            self.schedule.observe({"val/loss": loss, "train/loss": self.watched.take()})
+        if self.average is not None:
+            self.average.observe(loss)
 
     def _set_rate(self, epoch: int) -> None:
         rate = self.schedule.rate(self.step, epoch)
@@ -128,6 +150,7 @@ class LanguageModelTask(pl.LightningModule):
             "schedule": getattr(self.schedule, "state_dict", dict)(),
             "tally": self.sums.state(),
             "watched": self.watched.state(),
+            **({} if self.average is None else {"average": self.average.state()}),
         }
 
     def _optimizer_state(self) -> dict[str, Any]:
@@ -154,6 +177,8 @@ class LanguageModelTask(pl.LightningModule):
             self.schedule.load_state_dict(saved["schedule"])  # type: ignore[union-attr]
         self.sums.restore(saved["tally"])
         self.watched.restore(saved["watched"])
+        if self.average is not None and "average" in saved:
+            self.average.restore(saved["average"])
 
 
 def copied(values: Any, device: torch.device) -> Any:

@@ -16,9 +16,7 @@ from rnnscope.data.batches import Window
 from rnnscope.errors import UserError
 from rnnscope.model.scoring import Scorer
 from rnnscope.training.callback import Callback
-from rnnscope.training.optimizer_step import Outcome
 from rnnscope.training.randomness import random_state, restore_random_state, seed_all, seed_of_process
-from rnnscope.training.schedules import Plateau
 from rnnscope.training.task import LanguageModelTask, copied
 
 CHECKPOINT_PART = "rnnscope"  # what Lightning's checkpoints call the task's own part
@@ -53,6 +51,8 @@ class TrainerTask(LanguageModelTask):
             if self.trainer.global_rank and not self.step:  # dropout of its own in each process
                 seed_all(seed_of_process(torch.initial_seed(), self.trainer.global_rank))
         self.carried = copied(self.carried, self.device)
+        if self.average is not None:
+            self.average.to(self.device)
         self._set_rate(self.position.get("epoch", 0))
         self.callbacks.start(self)
 
@@ -60,18 +60,17 @@ class TrainerTask(LanguageModelTask):
         self.callbacks.before_step(self)
 
     def training_step(self, batch: Window, batch_idx: int) -> Tensor:
-        """Return the mean loss of a window's real targets, those of all processes together, to go backward from."""
+        """Return what to go backward from: the mean loss of a window's real targets, those of all processes, and penalties."""
         self._set_rate(batch.epoch)
         state, kept = self._start(batch)
-        nats, after, correct = self.plain_step.loss(batch.inputs.t(), batch.targets.t(), state, kept, self.look)
-        self._outcome = Outcome(after, nats.detach(), None, correct, None)
+        total, self._outcome = self.plain_step.loss(batch.inputs.t(), batch.targets.t(), state, kept, self.look)
         self._pass(batch, self._outcome)
         averaged = self.trainer.world_size if self.collectives is None else 1  # Lightning's DDP takes the mean of gradients
-        return nats * (self._share_of(batch.count) * averaged)
+        return total * (self._share_of(batch.count) * averaged)
 
     def on_after_backward(self) -> None:
         if self.collectives is not None:
-            self.plain_step.all_reduce(self.collectives, self._outcome.nats, self._outcome.correct)
+            self.plain_step.all_reduce(self.collectives, self._outcome)
 
     def configure_gradient_clipping(
         self,
@@ -89,6 +88,8 @@ class TrainerTask(LanguageModelTask):
         assert done.gradient_norm is not None
         self.log("step", float(self.step + 1))  # loggers take it for the x axis: optimizer steps, as everywhere here
         self.log("train/loss", done.nats * self._share_of(self.last_count), prog_bar=True)
+        if done.penalty is not None:
+            self.log("train/penalty", done.penalty * self._share_of(self.last_count))
         self.log("learning_rate", self.learning_rate)
         self.log("gradient_norm/all", done.gradient_norm)
 
@@ -106,13 +107,14 @@ class TrainerTask(LanguageModelTask):
         self._scorer = Scorer(self.model, self.precision)
 
     def validation_step(self, batch: Window, batch_idx: int) -> None:
-        self._scorer.add(batch)
+        with self.evaluated():  # for each window: whatever breaks off here leaves the newest weights
+            self._scorer.add(batch)
 
     def on_validation_epoch_end(self) -> None:
         loss = self._log_score("val")
         fitting = self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
-        if self._alone and fitting and isinstance(self.schedule, Plateau):
-            self.schedule.observe({"val/loss": loss, "train/loss": self.watched.take()})
+        if self._alone and fitting:
+            self.observe(loss)
             self._set_rate(self.position["epoch"])
 
     on_test_epoch_start, test_step = on_validation_epoch_start, validation_step

@@ -163,13 +163,17 @@ class HandWritten(nn.RNNBase):
     bias_ih_l0: Tensor  # with `bias` only, and so is the next
     bias_hh_l0: Tensor
 
+    def by_hand(self, inputs: Tensor) -> bool:
+        """Whether `window` computes these inputs."""
+        return not self.torch_kernels and inputs.device.type == "cpu"
+
     def window(self, inputs: Tensor, state: Parts | None) -> tuple[Tensor, Parts]:
         """Return what the layer writes, and its state after the window."""
         raise NotImplementedError
 
     def forward(self, input: Any, hx: Any = None) -> Any:
         """Do as torch's layer does: (time, batch, features) and (1, batch, hidden_size) in and out."""
-        if self.torch_kernels or input.device.type != "cpu":
+        if not self.by_hand(input):
             return super().forward(input, hx)
         written, (after,) = self.window(input, None if hx is None else (hx,))
         return written, after
