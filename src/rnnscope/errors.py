@@ -28,6 +28,12 @@ def shown(value: Any) -> str:
     return repr(value)[:40] if short else f"of type {type(value).__name__}"
 
 
+def reason(error: Exception) -> str:
+    """Return what went wrong with a file that the message names: one line."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return text.splitlines()[0]
+
+
 def unknown_part(key: str, name: object, known: Iterable[str]) -> str:
     """Return what to say of a cell, optimizer or schedule that nobody has registered."""
     return f"{key}={name} is unknown; choose from: {', '.join(known)}; a part of your own needs plugins=[its module]"

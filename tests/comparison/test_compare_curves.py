@@ -1,11 +1,15 @@
 """Reading the curves of anybody's metrics.csv: the same line in fewer points, and no file that exhausts the memory."""
 
 import csv
+import errno
+import os
 import tracemalloc
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import torch
+from conftest import nobody
 from hypothesis import given
 from hypothesis import strategies as st
 from messages import assert_says, user_error
@@ -13,7 +17,9 @@ from messages import assert_says, user_error
 from rnnscope.comparison.curves import read_curves, thin
 from rnnscope.comparison.samples import final_sample
 from rnnscope.runs.journal import ROW_LIMIT, newest_rows, read_rows
+from rnnscope.runs.record import Record
 from rnnscope.runs.safe_files import check_plain, last_lines
+from rnnscope.runs.weights import load_weights
 
 POINTS = st.lists(st.tuples(st.integers(0, 10_000), st.floats(-10, 10)), min_size=1, unique_by=lambda point: point[0])
 
@@ -135,6 +141,24 @@ def test_what_is_no_sample(tmp_path, text):
     assert sample is None
     assert complaint is not None
     assert_says(complaint, tmp_path / "samples.jsonl", "sample")
+
+
+def test_files_that_may_not_be_read(tmp_path, monkeypatch):
+    """Each is named, with the reason once: a page goes on without its samples, and weights are not called missing."""
+    monkeypatch.chdir(tmp_path)  # relative paths: nobody may not even pass through the folders above
+    tmp_path.chmod(0o755)
+    for name in ("samples.jsonl", "model.safetensors", "run.json"):
+        Path(name).touch(mode=0)
+    denied = (os.strerror(errno.EACCES), "cannot be read")
+    with nobody():
+        sample, complaint = final_sample(Path("samples.jsonl"))
+        with user_error("model.safetensors", *denied):
+            load_weights(torch.nn.Linear(1, 1), Path("model.safetensors"))
+        with user_error("run.json", *denied) as error:
+            Record.read(Path("run.json"))
+    assert sample is None
+    assert_says(complaint or "", "samples.jsonl", *denied)
+    assert "Errno" not in str(error.value)
 
 
 def test_no_samples(tmp_path):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.runs.journal import FILE_LIMIT
 from rnnscope.runs.safe_files import last_lines
 
@@ -31,6 +31,8 @@ def final_sample(path: Path) -> tuple[Sample | None, str | None]:
         samples = _of_last_step(lines)
     except UserError as error:
         return None, str(error)
+    except OSError as error:
+        return None, f"{path} cannot be read ({reason(error)})"
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         return None, f"{path}: a line of it is not a sample ({type(error).__name__})"
     return (samples[(len(samples) - 1) // 2] if samples else None), None

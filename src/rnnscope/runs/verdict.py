@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from itertools import chain, takewhile, zip_longest
 from typing import Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.runs.environment import environment_differences, machine_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.first_difference import Difference, by_step, row_difference
@@ -96,7 +96,7 @@ def read_samples(run: RunFolder, until: int | None) -> Iterator[dict[str, Any]]:
     except UserError:
         raise
     except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{run.samples} cannot be compared ({type(error).__name__}: {error})") from error
+        raise UserError(f"{run.samples} cannot be compared ({type(error).__name__}: {reason(error)})") from error
 
 
 def _compare_rows(found: Comparison, recorded: Iterator[Row], now: Iterator[Row]) -> None:
