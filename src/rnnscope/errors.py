@@ -46,6 +46,12 @@ def unknown_value(key: str, value: object, known: Iterable[str]) -> str:
     return f"{key}={value} is unknown; choose from: {', '.join(known)}"
 
 
+def reason(error: Exception) -> str:
+    """Return what went wrong with a file that the message names: one line."""
+    text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
+    return text.splitlines()[0]
+
+
 def unknown_part(key: str, name: object, known: Iterable[str]) -> str:
     """Return the message for a cell, optimizer or schedule that is not registered."""
     return f"{unknown_value(key, name, known)}; one of your own also needs plugins=[its_module]"

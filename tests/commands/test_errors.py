@@ -88,10 +88,15 @@ def test_a_text_that_cannot_be_trained_on(fails, tmp_path, contents, parts):
         ("model.dropout=1.5", ["[0, 1)"]),
         ("schedule.warmup_steps=-5", [0]),
         ("name=a/b", ["run", "slashes"]),
+        ("name=  ", ["blanks"]),
     ],
 )
 def test_a_value_that_means_nothing(fails, story, word, parts):
     assert_says(fails("train", f"text={story}", *TINY, word), *word.split("="), *parts)
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_text_is_looked_for(fails):
+    assert_says(fails("train", "text=nosuch.txt", f"name={128 * 'ä'}"), f"name={40 * 'ä'}", 256, 255)
 
 
 def test_a_training_without_an_end(fails, story):

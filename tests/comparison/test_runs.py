@@ -91,6 +91,7 @@ def test_marks_are_shown_and_filtered_and_change_nothing_else(runs, said, capsys
         (["rename", "run=a", "name=x/y", "yes=true"], ["x/y"]),
         (["restore", "run=a"], ["trash"]),
         (["purge"], ["older_than=30d"]),
+        (["purge", "run=a", "filter=run=b", "yes=true"], ["run=", "filter="]),
         (["purge", "older_than=soon"], ["older_than=soon", "30d"]),
         (["run=a"], ["run=a"]),
     ],

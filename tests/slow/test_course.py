@@ -70,7 +70,9 @@ def test_learning_rates(take: Take, tmp_path: Path) -> None:
     large, middle, small, stepped = (
         next(run for name, run in found.items() if part in name) for part in ("lr-0.1", "lr-0.05", "lr-0.01", "step_map")
     )
-    sizes = {run: np.mean([size for step, size in column(run, "update_size/all").items() if step <= 500]) for run in found.values()}
+    sizes = {
+        run: np.mean([size for step, size in column(run, "update_size/all").items() if step <= 500]) for run in found.values()
+    }
     assert sizes[large] > -2
     assert sizes[stepped] > -2
     assert sizes[small] < sizes[middle] < sizes[large]

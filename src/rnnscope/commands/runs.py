@@ -203,7 +203,8 @@ def check_selection(config: RunsConfig) -> None:
     Raises:
         UserError: if not.
     """
-    if (config.run is None) == (config.filter is None) and config.action != "purge":
+    given = (config.run is not None) + (config.filter is not None)
+    if given > 1 or (not given and config.action != "purge"):  # purge takes older_than= alone
         raise UserError(f"runs {config.action} needs either run= or filter=, as in run=latest or filter=status=failed")
 
 

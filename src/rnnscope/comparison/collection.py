@@ -74,9 +74,14 @@ def _run_folders(folder: Path, depth: int, complaints: list[str], repeated: bool
     for entry in entries:
         if not depth or entry.name.startswith(".") or entry.name in INSIDE or (entry.name == REPRODUCTIONS and not repeated):
             continue
-        if entry.is_symlink() and entry.is_dir():
+        try:
+            is_folder, is_link = entry.is_dir(), entry.is_symlink()
+        except OSError as error:  # a link to where we may not look, or to itself
+            complaints.append(f"{entry.path} cannot be read ({error.strerror})")
+            continue
+        if is_folder and is_link:
             complaints.append(f"{entry.path} is a link: links to folders are not followed")
-        elif entry.is_dir(follow_symlinks=False):
+        elif is_folder:
             inner += _run_folders(folder / entry.name, depth - 1, complaints, repeated)
     if not inner and names & {"config.yaml", "metrics.csv"}:
         yield folder

@@ -3,6 +3,7 @@
 import math
 
 from rnnscope.config.schema import TrainConfig
+from rnnscope.format import plural
 from rnnscope.training.config import CosineConfig, TrainerConfig
 
 
@@ -14,8 +15,8 @@ def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:
     return min(limits) if limits else None
 
 
-def beyond_schedule(config: TrainConfig, horizon: int | None, total_steps: int | None, step: int = 0) -> str | None:
-    """Return a warning if training lasts longer than the schedule, or None if that is not expected.
+def schedule_line(config: TrainConfig, horizon: int | None, total_steps: int | None, step: int = 0) -> str | None:
+    """Return a warning if training ends before the schedule's warm-up or lasts longer than the schedule; None if neither.
 
     Args:
         horizon: the budget in steps that the schedule was made for.
@@ -23,11 +24,17 @@ def beyond_schedule(config: TrainConfig, horizon: int | None, total_steps: int |
     """
     if not isinstance(config.schedule, CosineConfig):
         return None
+    warmup, lr = config.schedule.warmup_steps, config.optimizer.lr
+    if total_steps is not None and total_steps <= warmup:
+        return (
+            f"schedule     schedule.warmup_steps={warmup} lasts as long as the {plural(total_steps, 'step')} of training:"
+            f" the rate only rises, to {lr * total_steps / warmup:.3g} of optimizer.lr={lr:g}"
+        )
     end = config.schedule.horizon or horizon
     last = step + 1 if total_steps is None else total_steps
     if end is None or last <= end:
         return None
-    rate = config.optimizer.lr * config.schedule.final_fraction
+    rate = lr * config.schedule.final_fraction
     nothing = " and nothing is learned" if rate == 0 else ""
     return (
         f"warning: schedule=cosine ends at step {end}: from there on the rate is {rate:g}{nothing};"

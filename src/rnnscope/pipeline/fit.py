@@ -12,7 +12,7 @@ from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import from_plain, recorded_config
 from rnnscope.config.without_effect import lines_without_effect
 from rnnscope.format import plural, printable
-from rnnscope.pipeline.budgets import beyond_schedule
+from rnnscope.pipeline.budgets import schedule_line
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.claims import check_expectations
 from rnnscope.pipeline.console import Console
@@ -154,7 +154,7 @@ def describe(training: Training, console: Console) -> None:
         f" {tokens:,} training tokens; {hardware.precision} on {hardware.device.type}, {plural(hardware.threads, 'thread')}"
         f"{f' in each of {processes} processes' if processes > 1 else ''}"
     )
-    if line := beyond_schedule(training.config, training.horizon, steps):
+    if line := schedule_line(training.config, training.horizon, steps):
         console.say(line)
     per_epoch = training.windows.windows_per_epoch
     if steps is None:

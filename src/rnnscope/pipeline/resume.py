@@ -10,7 +10,7 @@ from rnnscope.config.validate import filled_in, recorded_config
 from rnnscope.errors import UserError
 from rnnscope.format import shell
 from rnnscope.monitor.throughput import saved_seconds
-from rnnscope.pipeline.budgets import beyond_schedule
+from rnnscope.pipeline.budgets import schedule_line
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.checkpointing import find_start
 from rnnscope.pipeline.console import Console
@@ -178,7 +178,7 @@ def begin_segment(
     )
     if changed or flatten(read_config(run)).keys() != flatten(config).keys():  # or an older rnnscope's
         write_config(run, config)
-    line = beyond_schedule(training.config, training.horizon, training.total_steps, step)
+    line = schedule_line(training.config, training.horizon, training.total_steps, step)
     if line and training.options.stop is None:
         console.say(line)
     console.say(f"continuing {run.path} from step {step} ({name})")

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from rnnscope.errors import UserError, shown
+from rnnscope.errors import UserError, reason, shown
 from rnnscope.format import shell
 from rnnscope.runs.files import remove_temporaries, replace_file, sha256_of, sync_folder
 from rnnscope.runs.plain_values import is_mapping
@@ -167,10 +167,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        if type(error).__name__ == "UnpicklingError":  # torch's message advises to open the file unsafely
-            reason = "it is damaged, or holds something else"
-        raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({reason})") from error
+        unsafe = type(error).__name__ == "UnpicklingError"  # torch's words for it advise to open the file unsafely
+        why = "it is damaged, or holds something else" if unsafe else reason(error)[:200]
+        raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({why})") from error
     if not is_mapping(loaded) or not is_mapping(loaded.get("state_dict")):
         raise UserError(f"{path} is not a checkpoint of rnnscope: it has no state_dict")
     return loaded

@@ -7,6 +7,8 @@ from pathlib import Path
 from rnnscope.errors import UserError
 from rnnscope.paths import outputs_folder
 
+NAME_LIMIT = 255  # bytes: what file systems of Linux and macOS allow
+
 
 class _Named:
     """A file or folder in a run folder, by its name there."""
@@ -52,11 +54,13 @@ def refuse_links(run: RunFolder) -> None:
 
 
 def check_run_name(name: str) -> None:
-    """Raise a `UserError` for a name that no folder can have."""
-    if name in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
+    """Refuse, by a `UserError`, a name that no folder can have, or nobody could see."""
+    if name.strip() in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
         raise UserError(
-            f"name={name!r} cannot be the name of a folder: use one without slashes and control characters, but not . or .."
+            f"name={name!r} cannot be the name of a run folder: leave out slashes, control characters, and dots or blanks alone"
         )
+    if (size := len(name.encode())) > NAME_LIMIT:
+        raise UserError(f"name={name[:40]}... has {size} bytes; a folder's name has at most {NAME_LIMIT}: set a shorter one")
 
 
 def create_run_folder(name: str, under: Path | None = None) -> RunFolder:

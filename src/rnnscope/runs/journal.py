@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.runs.safe_files import check_plain, last_lines
 
 FILE_LIMIT = 10_000_000_000  # bytes
@@ -146,7 +146,7 @@ def read_rows(path: Path) -> Iterator[Row]:
             yield dict(zip(head, cells, strict=True))
             before = step
     except (OSError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read ({error})") from None
+        raise UserError(f"{path} cannot be read ({reason(error)})") from None
 
 
 def newest_rows(path: Path) -> tuple[Iterator[Row], bool]:
@@ -160,7 +160,7 @@ def newest_rows(path: Path) -> tuple[Iterator[Row], bool]:
         head = next(csv.reader(islice(whole_lines(path, ROW_LIMIT), 1)), list[str]())
         size = path.stat().st_size
     except (OSError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read ({error})") from None
+        raise UserError(f"{path} cannot be read ({reason(error)})") from None
     return _backwards(head, lines if size > TAIL else lines[1:]), whole
 
 

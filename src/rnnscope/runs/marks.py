@@ -5,7 +5,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnscope.errors import UserError, shown
+from rnnscope.errors import UserError, reason, shown
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.plain_values import is_list, is_mapping
@@ -35,7 +35,7 @@ def read_marks(run: RunFolder) -> Marks:
     try:
         values: Any = json.loads(run.marks.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{run.marks} cannot be read ({error}); remove it") from error
+        raise UserError(f"{run.marks} cannot be read ({reason(error)}); remove it") from error
     tags: Any = values.get("tags") if is_mapping(values) else None
     note: Any = values.get("note") if is_mapping(values) else None
     whole = is_list(tags) and all(isinstance(tag, str) and TAG.fullmatch(tag) for tag in tags)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.runs.journal import FILE_LIMIT, whole_lines
 from rnnscope.runs.safe_files import last_lines
 
@@ -39,18 +39,22 @@ def read_samples(path: Path, until: int | None = None) -> Iterator[Sample]:
                 return
             yield sample
     except OSError as error:
-        raise UserError(f"{path} cannot be read ({error.strerror})") from error
+        raise UserError(f"{path} cannot be read ({reason(error)})") from error
 
 
 def final_sample(path: Path) -> Sample | None:
     """Return the sample of the last step, at the middle temperature; only the end of the file is read.
 
     Raises:
-        UserError: if a line there is not a sample.
+        UserError: if the file cannot be read, or a line there is not a sample.
     """
     if not path.is_symlink() and not path.exists():
         return None
-    samples = (_parse(line, path) for line in reversed(last_lines(path, TAIL, FILE_LIMIT)[0]))
+    try:
+        lines, _ = last_lines(path, TAIL, FILE_LIMIT)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({reason(error)})") from error
+    samples = (_parse(line, path) for line in reversed(lines))
     last = next(samples, None)
     return last and middle([last, *takewhile(lambda sample: sample.step == last.step, samples)])
 

@@ -9,7 +9,7 @@ from typing import Any, cast
 import yaml
 
 from rnnscope.data.vocabulary import Vocabulary
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_text
@@ -118,8 +118,7 @@ def _read(path: Path, limit: int, parse: Any) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; {path.parent} is not a complete run folder") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} cannot be read ({first})") from error
+        raise UserError(f"{path} cannot be read ({reason(error)})") from error
     raise UserError(f"{path} has {size} bytes, more than a {path.name} may have ({limit})")
 
 

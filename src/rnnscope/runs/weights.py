@@ -7,7 +7,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save  # pyright: ignore[reportUnknownVariableType]: its PathLike is bare
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_file
 
@@ -30,11 +30,12 @@ def load_weights(model: LanguageModel, path: Path) -> None:
         UserError: if the file is missing, damaged, or belongs to a different model.
     """
     try:
-        tensors = load_file(path)
+        with path.open("rb"):  # safetensors calls missing what may not be read
+            tensors = load_file(path)
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: the run has no weights yet") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as weights ({error})") from error
+        raise UserError(f"{path} cannot be read as weights ({reason(error)})") from error
     fill_model(model, tensors, path)
 
 
