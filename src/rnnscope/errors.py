@@ -8,14 +8,14 @@ NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class UserError(ValueError):
-    """Something the user can mend. The message is one line: what was found, where, what to do.
+    """A mistake that the user can correct. The message is one line: what was found, where, and what to do.
 
-    The command line prints it without a traceback; every other exception is a defect of rnnscope and keeps its own.
+    The command line prints it without a traceback; any other exception is a bug in rnnscope and keeps its traceback.
     """
 
 
 class WrongEncoding(UserError):
-    """A text is not in the encoding that it is read in; `found` is the message without what to do."""
+    """A text is not valid in its encoding; `found` is the message without the remedy."""
 
     def __init__(self, found: str, remedy: str) -> None:
         super().__init__(f"{found}: {remedy}")
@@ -23,11 +23,16 @@ class WrongEncoding(UserError):
 
 
 def shown(value: Any) -> str:
-    """Return a value of a file that anybody may have written, for a message: short, on one line, whatever it is."""
+    """Return a value from an untrusted file for use in a message: short, and on one line."""
     short = value is None or isinstance(value, (str, float, bool)) or (isinstance(value, int) and value.bit_length() < 64)
     return repr(value)[:40] if short else f"of type {type(value).__name__}"
 
 
+def unknown_value(key: str, value: object, known: Iterable[str]) -> str:
+    """Return the message for a value that is not among the `known` ones."""
+    return f"{key}={value} is unknown; choose from: {', '.join(known)}"
+
+
 def unknown_part(key: str, name: object, known: Iterable[str]) -> str:
-    """Return what to say of a cell, optimizer or schedule that nobody has registered."""
-    return f"{key}={name} is unknown; choose from: {', '.join(known)}; a part of your own needs plugins=[its module]"
+    """Return the message for a cell, optimizer or schedule that is not registered."""
+    return f"{unknown_value(key, name, known)}; one of your own also needs plugins=[its_module]"
