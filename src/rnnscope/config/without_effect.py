@@ -1,4 +1,4 @@
-"""Keys that were set and change nothing, as another key makes them pointless: each is said in a line before training."""
+"""Keys that were set but have no effect because of another key: a warning for each of them before training."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -9,18 +9,18 @@ from rnnscope.data.archives import is_tar, is_zip
 from rnnscope.model.cells.registry import CELLS
 from rnnscope.runs.segments import flatten
 
-Reason = Callable[[TrainConfig], str | None]  # why a key has no effect; None where it has one
+Reason = Callable[[TrainConfig], str | None]  # why a key has no effect; None if it has one
 
 
 def lines_without_effect(config: TrainConfig, keys: Iterable[str]) -> list[str]:
-    """Return a line for each of the dotted keys that has no effect, beside those that say so in conf/."""
+    """Return a warning for each of the dotted keys that has no effect."""
     values = flatten(asdict(config))
     reasons = {key: REASONS[key](config) for key in keys if key in REASONS and values[key] not in (None, [], "")}
     return [f"warning: {key} has no effect: {reason}" for key, reason in reasons.items() if reason]
 
 
 def without(key: str) -> Reason:
-    """Return the reason where a key of dataset.corpus is null."""
+    """Return a reason that holds if a key of dataset.corpus is null."""
     return lambda config: f"dataset.corpus.{key}=null" if getattr(config.dataset.corpus, key) is None else None
 
 
@@ -44,7 +44,7 @@ def bytes_alone(config: TrainConfig) -> str | None:
 def one_file(config: TrainConfig) -> str | None:
     path = Path(config.dataset.corpus.path or "/")
     plain = path.is_file() and not is_zip(path) and not is_tar(path) and not config.dataset.corpus.packages
-    return "dataset.corpus.path is one file, which is always taken" if plain else None
+    return "dataset.corpus.path is one file, which is always read" if plain else None
 
 
 def no_gate(config: TrainConfig) -> str | None:
