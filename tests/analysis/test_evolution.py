@@ -6,7 +6,6 @@ from test_inside_page import one_of, show  # noqa: F401 the fixture
 
 from rnnscope.analysis.evolution import kept_steps, middle_samples, nearest, real_share, sample_cards
 from rnnscope.analysis.reading import Reading
-from rnnscope.cli import main
 from rnnscope.runs.load import load
 from rnnscope.runs.samples import Sample
 
@@ -56,8 +55,3 @@ def test_the_page(show, trained_run, story):  # noqa: F811
             f"{name}: 20, ",
         )
         assert not points or float(points[0].split(", ")[1]) == float(f"{score:.4g}")
-
-
-def test_keys_that_do_not_apply(trained_run, capsys):
-    assert main(["visualize", f"run={trained_run.path}", "page=evolution", "unit=0:1"]) == 1
-    assert "unit= does not apply to page=evolution" in capsys.readouterr().err

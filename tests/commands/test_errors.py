@@ -277,6 +277,26 @@ def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outp
     assert not list(outputs.glob("runs/*/*"))
 
 
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["visualize", "page=evolution", "unit=0:1"], ["unit=0:1", "page=evolution"]),
+        (["visualize", "page=evolution", "causal=false"], ["causal=false", "page=evolution"]),
+        (["visualize", "text=a chapter", "split=train"], ["split=train", "text="]),
+        (["evaluate", "text=-", "split=train"], ["split=train", "text="]),
+        (["evaluate", "temperatures=[0.5]"], ["temperatures=[0.5]", "samples="]),
+        (["evaluate", "text=-", "lines=true", "window=3"], ["window=3", "lines=true"]),
+        (["compare", "with=latest", "json=true"], ["json=true", "two runs"]),
+        (["compare", "with=latest", "sort=time"], ["sort=time", "two runs"]),
+        (["compare", "html=page.html", "format=csv"], ["format=csv", "html=", "output="]),
+        (["gradcheck", "run=latest", "vocabulary_size=5"], ["vocabulary_size=5", "run="]),
+    ],
+    ids=lambda words: "-".join(words),
+)
+def test_keys_without_effect_are_refused(fails, words, parts):
+    assert_says(fails(*words), *parts)
+
+
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0"])
 def test_a_bench_that_would_not_end(seconds, capsys):
     assert main(["bench", f"seconds={seconds}"]) == 1

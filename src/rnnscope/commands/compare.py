@@ -11,7 +11,7 @@ from rnnscope.comparison.pair import find_pair, pair_lines
 from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.select import by_text, chosen_columns, default_columns, filter_runs, sort_runs, winners
 from rnnscope.comparison.table import shared_folder, tables
-from rnnscope.config.schema import CompareConfig
+from rnnscope.config.schema import CompareConfig, refuse_without_effect
 from rnnscope.errors import UserError, check_least
 from rnnscope.format import output_width, plural, printable
 from rnnscope.paths import outputs_folder
@@ -29,6 +29,8 @@ def run(config: CompareConfig) -> None:
 def compare_many(config: CompareConfig) -> None:
     """Print the table, or write it to the files in `output=` and `html=`."""
     kind = format_for("json" if config.json else config.format, config.output)
+    if config.html is not None and config.output is None:
+        refuse_without_effect(config, ("format", "json"), "to html= without output=")
     check_least("limit", config.limit, 1)
     everything = runs_under(config.folder, config.reproductions)
     kept = filter_runs(everything, config.filter or "")
@@ -157,9 +159,8 @@ def write_page(
 
 def compare_two(config: CompareConfig) -> None:
     """Print the differences between two runs; with `html=`, also write a page."""
-    for key in ("folder", "filter", "columns", "group", "format", "output", "limit"):
-        if getattr(config, key) is not None:
-            raise UserError(f"{key}= does not apply to two runs; leave it out, or leave out run= and with=")
+    keys = ("folder", "filter", "columns", "group", "format", "json", "output", "limit", "reproductions")
+    refuse_without_effect(config, keys if config.html else (*keys, "sort"), "to two runs")
     pair = find_pair(config.run, config.other)
     for summary in pair:
         if summary.complaint:

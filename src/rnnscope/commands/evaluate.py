@@ -4,7 +4,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from rnnscope.config.schema import EvaluateConfig
+from rnnscope.config.schema import EvaluateConfig, refuse_without_effect
 from rnnscope.errors import UserError
 
 if TYPE_CHECKING:
@@ -18,7 +18,12 @@ def run(config: EvaluateConfig) -> None:
 
     if config.text is not None and config.data is not None:
         raise UserError("text= scores a different text, data= gives the new path of the run's own: give only one of them")
+    if config.text is not None:
+        refuse_without_effect(config, ["split"], "to text=")
+    if config.samples is None:
+        refuse_without_effect(config, ("length", "temperatures"), "without samples=")
     if config.lines:
+        refuse_without_effect(config, ("json", "samples", "ngram", "window"), "to lines=true")
         for row in score_lines(config):
             print(printable(row), flush=True)
         return

@@ -13,7 +13,7 @@ from rnnscope.comparison.collection import read_runs
 from rnnscope.comparison.overview import lines_of, size_of, size_text, values_of
 from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.comparison.select import filter_runs
-from rnnscope.config.schema import RunsConfig
+from rnnscope.config.schema import RunsConfig, refuse_without_effect
 from rnnscope.errors import UserError, check_choice
 from rnnscope.format import plural, printable
 from rnnscope.runs.find import find_run
@@ -46,9 +46,8 @@ def run(config: RunsConfig) -> int:
     """Run the action; the exit status is 1 if the user answers no."""
     if config.action is not None:
         check_choice("action", config.action, filter(None, KEYS))
-    for key, value in vars(config).items():
-        if value not in (None, False) and key not in ("action", *KEYS[config.action]):
-            raise UserError(f"{key}={value} does not apply to runs {config.action or 'without an action'}; leave it out")
+    other = [key for key in vars(config) if key not in ("action", *KEYS[config.action])]
+    refuse_without_effect(config, other, f"to runs {config.action or 'without an action'}")
     actions = {None: show, "mark": mark, "rename": rename, "trash": trash, "restore": restore, "purge": purge}
     return actions[config.action](config)
 

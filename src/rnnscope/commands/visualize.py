@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from rnnscope.config.schema import VisualizeConfig
+from rnnscope.config.schema import VisualizeConfig, refuse_without_effect
 from rnnscope.errors import UserError, check_choice
 
 LEAST = 4  # tokens of a text
@@ -15,6 +15,8 @@ def run(config: VisualizeConfig) -> None:
     from rnnscope.format import printable
 
     check_choice("page", config.page, ["inside", "evolution"])
+    if config.text is not None:
+        refuse_without_effect(config, ["split"], "to text=")
     text = inside(config) if config.page == "inside" else evolution(config)
     output = config.output or f"{config.page}.html"
     write_file("output", output, text)
@@ -27,6 +29,7 @@ def inside(config: VisualizeConfig) -> str:
     from rnnscope.analysis.reading import Reading, find_unit
     from rnnscope.runs.load import load
 
+    refuse_without_effect(config, ["steps"], "to page=inside")
     loaded = load(config.run, config.checkpoint)
     model = loaded.model
     unit = None if config.unit is None else find_unit(config.unit, model.num_layers, model.hidden_size)
@@ -44,9 +47,7 @@ def evolution(config: VisualizeConfig) -> str:
     from rnnscope.analysis.evolution import evolution_page, kept_steps
     from rnnscope.runs.load import load
 
-    for key in ("unit", "checkpoint"):
-        if getattr(config, key) != getattr(VisualizeConfig, key):
-            raise UserError(f"{key}= does not apply to page=evolution; leave it out")
+    refuse_without_effect(config, ("unit", "checkpoint", "memory", "causal"), "to page=evolution")
     loaded = load(config.run)
     kept = kept_steps(loaded.folder)
     if not kept:

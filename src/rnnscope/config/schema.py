@@ -4,7 +4,7 @@ These are plain dataclasses: importing this file imports neither torch nor Light
 conf/ explains each key, and repeats the defaults where they matter.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -12,6 +12,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig
+from rnnscope.errors import UserError
+from rnnscope.format import plain
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
 from rnnscope.runs.expectation import Expectation
@@ -258,6 +260,21 @@ def typed_keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
         if isinstance(hint, type) and is_dataclass(hint):
             for option in [hint, *type.__subclasses__(hint)]:
                 yield from typed_keys(option, f"{key}.")
+
+
+def refuse_without_effect(config: Any, keys: Iterable[str], where: str) -> None:
+    """Refuse keys of a command that were set and have no effect.
+
+    Args:
+        where: they have none, as in `to two runs`.
+
+    Raises:
+        UserError: naming the first of them.
+    """
+    usual = type(config)()
+    for key in keys:
+        if (value := getattr(config, key)) != getattr(usual, key):
+            raise UserError(f"{key}={plain(value)} does not apply {where}; leave it out")
 
 
 def register() -> None:
