@@ -52,6 +52,12 @@ def no_gate(config: TrainConfig) -> str | None:
     return f"model.cell={cell.name} has no forget gate" if cell and cell.forget_gate is None else None
 
 
+def no_such_key(key: str) -> Reason:
+    """Return the reason where a key of `model` is for different cells."""
+    with_it = [cell.name for cell in CELLS.values() if key in cell.keys]
+    return lambda config: None if config.model.cell in with_it else f"model.cell={config.model.cell}"
+
+
 def whole_init(config: TrainConfig) -> str | None:
     return f"model.init={config.model.init}" if config.model.init in ("torch", "xavier") else None
 
@@ -69,6 +75,7 @@ REASONS: dict[str, Reason] = {
     "model.embedding_size": lambda config: "model.input=one_hot" if config.model.input == "one_hot" else None,
     "model.residual": lambda config: "model.num_layers=1" if config.model.num_layers == 1 else None,
     "model.forget_bias": no_gate,
+    **{f"model.{key}": no_such_key(key) for key in ("rounds", "rank")},
     "model.init_scale": whole_init,
     "optimizer.lr": lambda config: "schedule=step_map has its own rates" if config.schedule.name == "step_map" else None,
     **{f"monitor.{key}": silent for key in ("sample_prompt", "sample_temperatures", "samples_every")},
