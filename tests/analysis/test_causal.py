@@ -15,7 +15,7 @@ from rnnscope.model.tracing import trace
 IDS = np.random.default_rng(1).integers(5, size=90)
 
 
-@pytest.fixture(params=["rnn", "gru", "lstm", "peephole_lstm"])
+@pytest.fixture(params=["rnn", "gru", "lstm", "peephole_lstm", "mogrifier_lstm"])
 def model(request) -> LanguageModel:
     torch.manual_seed(1)
     return LanguageModel(ModelConfig(cell=request.param, num_layers=2, hidden_size=6, residual=True), 5).eval()

@@ -62,6 +62,12 @@ def other_average(kind: str) -> Reason:
     return lambda config: None if config.trainer.average == kind else f"trainer.average={config.trainer.average}"
 
 
+def no_such_key(key: str) -> Reason:
+    """Return the reason where a key of `model` is for different cells."""
+    with_it = [cell.name for cell in CELLS.values() if key in cell.keys]
+    return lambda config: None if config.model.cell in with_it else f"model.cell={config.model.cell}"
+
+
 def whole_init(config: TrainConfig) -> str | None:
     return f"model.init={config.model.init}" if config.model.init in ("torch", "xavier") else None
 
@@ -80,6 +86,7 @@ REASONS: dict[str, Reason] = {
     "model.residual": lambda config: "model.num_layers=1" if config.model.num_layers == 1 else None,
     "model.locked_dropout": nothing_dropped,
     "model.forget_bias": no_gate,
+    **{f"model.{key}": no_such_key(key) for key in ("rounds", "rank")},
     "model.init_scale": whole_init,
     "optimizer.lr": lambda config: "schedule=step_map has its own rates" if config.schedule.name == "step_map" else None,
     "trainer.ema_decay": other_average("ema"),

@@ -22,5 +22,7 @@ class ModelConfig:
     tied_weights: bool = False
     bias: bool = True
     forget_bias: float = 0.0
+    rounds: int = 5
+    rank: int | None = None
     init: str = "torch"
     init_scale: float = 0.08

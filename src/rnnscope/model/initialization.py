@@ -21,7 +21,8 @@ def initialize_layer(layer: nn.Module, cell: Cell, init: str, scale: float, forg
         if init != "torch" and name.startswith("bias"):
             nn.init.zeros_(parameter)
         elif init != "torch":
-            for gate in parameter.split(layer.hidden_size):  # each gate is a matrix of its own; peepholes lie below them
+            gates = parameter.split(layer.hidden_size) if name.startswith("weight") else [parameter]
+            for gate in gates:  # each is a matrix of its own; peepholes lie below them
                 initialize_matrix(gate, init, scale)
     bias = dict(layer.named_parameters()).get("bias_ih_l0")
     if cell.forget_gate is not None and bias is not None and forget_bias:

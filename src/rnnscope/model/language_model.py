@@ -39,7 +39,8 @@ class LanguageModel(nn.Module):
         self.cell = find_cell(config.cell)
         self.embedding = nn.Embedding(vocabulary_size, features) if config.input == "embedding" else None
         sizes = [features] + [config.hidden_size] * (config.num_layers - 1)
-        self.cells = nn.ModuleList([self.cell.layer(size, config.hidden_size, bias=config.bias) for size in sizes])
+        options = {"bias": config.bias, **{key: getattr(config, key) for key in self.cell.keys}}
+        self.cells = nn.ModuleList([self.cell.layer(size, config.hidden_size, **options) for size in sizes])
         self.head = nn.Linear(config.hidden_size, vocabulary_size, bias=config.bias)
         self._initialize(config)
         if config.tied_weights:  # Press & Wolf 2017
@@ -167,7 +168,7 @@ def check_model(config: ModelConfig) -> None:
     for key, allowed in {"input": INPUTS, "init": INITS}.items():
         if (value := getattr(config, key)) not in allowed:
             raise UserError(f"model.{key}={value} is unknown: choose one of {', '.join(allowed)}")
-    for key in ("hidden_size", "num_layers", "embedding_size"):
+    for key in ("hidden_size", "num_layers", "embedding_size", "rounds", "rank"):
         number = getattr(config, key)
         if number is not None and number < 1:
             raise UserError(f"model.{key}={number} must be at least 1")

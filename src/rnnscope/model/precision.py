@@ -55,6 +55,7 @@ def resolve_precision(
 #   gru            above 1    1.3      2.5             0.54     0.55
 #   rnn            above 1    1.2      2.5             0.47     0.52
 #   peephole_lstm  -          -        -               0.51     0.55
+#   mogrifier_lstm -          -        1.9             -        -
 #
 # Against rnnscope's own functions, which are faster than torch's in float32, the 1.2 and 1.3 of 2x128 may be none: `bf16_from`
 # leaves those sizes in float32.

@@ -14,9 +14,14 @@ from rnnscope.model.cells.cell import CANDIDATE, Cell, Parts, StepWeights
 
 def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Tensor], Parts]:
     """Return i, f, g, o by name, and (h', c')."""
-    i, f, g, o = torch.addmm(read, state[0], weights.recurrent).chunk(4, -1)
+    return gated(torch.addmm(read, state[0], weights.recurrent), state[1])
+
+
+def gated(sums: Tensor, memory: Tensor) -> tuple[dict[str, Tensor], Parts]:
+    """Return the gates of their `sums` (count, gates x hidden_size), and the next state from the `memory` c."""
+    i, f, g, o = sums.chunk(4, -1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
-    memory = f * state[1] + i * g
+    memory = f * memory + i * g
     return {"input": i, "forget": f, CANDIDATE: g, "output": o}, (o * memory.tanh(), memory)
 
 
