@@ -6,7 +6,7 @@ from typing import Any
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.cells.sequence import HandWritten
 from rnnscope.model.config import ModelConfig
@@ -14,19 +14,18 @@ from rnnscope.model.dropout import SHARES, call_with, drop, drop_locked, drop_to
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
 INPUTS = ("embedding", "one_hot")
-State = list[
-    Any
-]  # one entry a layer: a tensor (1, batch, hidden_size), or a tuple of them where a cell's state has several parts
+# one entry per layer: a tensor (1, batch, hidden_size), or a tuple of them if the state of the cell has several parts
+State = list[Any]
 
 
 class LanguageModel(nn.Module):
     """Scores the next token at every position, given all tokens before it and a state.
 
-    Each layer is a module of its own, although torch can stack them: dropout between layers is then ours to see, each
-    layer's state can be looked at, and cuDNN's persistent kernels, which want a single layer, stay available.
+    Each layer is a module of its own, although torch can stack them: the state of each layer is accessible, dropout between
+    layers is explicit, and cuDNN's persistent kernels, which need a single layer, can be used.
 
     Args:
-        config: what it is made of (conf/model/lstm.yaml says what each key means), as `check_model` lets it pass.
+        config: the keys of `model`, which conf/model/lstm.yaml explains; `check_model` must have accepted them.
         vocabulary_size: V, the number of ids.
     """
 
@@ -52,7 +51,7 @@ class LanguageModel(nn.Module):
         """Return a fresh model.
 
         Raises:
-            UserError: for a combination that cannot be built.
+            UserError: for a config that cannot be built.
         """
         check_model(config)
         return cls(config, vocabulary_size)
@@ -71,7 +70,7 @@ class LanguageModel(nn.Module):
                 nn.init.zeros_(self.head.bias)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return logits (batch, time, V) for the token after each of `tokens` (batch, time), and the state after the last.
+        """Return logits (batch, time, V) for the token after each of `tokens` (batch, time), and the state after the last one.
 
         `state` is what an earlier call returned for the same columns; None starts from zero.
         """
@@ -79,17 +78,17 @@ class LanguageModel(nn.Module):
         return logits.transpose(0, 1), after
 
     def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Do as `forward` with time first, as the kernels work: `tokens` (time, batch), logits (time, batch, V)."""
+        """Do as `forward` with time first, as the kernels expect it: `tokens` (time, batch), logits (time, batch, V)."""
         hidden, after = self.encode(tokens, state)
         return self.head(hidden), after
 
     def encode(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return what the head reads (time, batch, hidden_size) for `tokens` (time, batch), and the state after the last."""
+        """Return the input of the head (time, batch, hidden_size) for `tokens` (time, batch), and the final state."""
         hidden, after = self.run_layers(tokens, state)
         return self.drop_output(hidden), after
 
     def run_layers(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Do as `encode`, but for the dropout after the last layer, which `drop_output` adds."""
+        """Return what `encode` does, but without the dropout after the last layer, which `drop_output` adds."""
         hidden = self._drop(self._embed_some(tokens), self.input_dropout)  # (time, batch, features)
         after = []
         for index, layer in enumerate(self.cells):
@@ -109,16 +108,16 @@ class LanguageModel(nn.Module):
         return layer(hidden, state)
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Return what the first layer reads: (..., features) for ids of any shape."""
+        """Return the input of the first layer: (..., features) for ids of any shape."""
         if self.embedding is not None:
             return self.embedding(tokens)
         return F.one_hot(tokens, self.vocabulary_size).to(self.head.weight.dtype)
 
     def join(self, index: int, read: Tensor, written: Tensor) -> Tensor:
-        """Return what layer `index` hands on, of what it read and wrote.
+        """Return what layer `index` passes on, given its input and output.
 
-        With `residual` that is the sum of both in each layer above the first (between LSTM layers: Wu et al. 2016, section
-        3.1): the layers below keep a short way to the head.
+        With `residual`, that is the sum of both in each layer above the first (Wu et al. 2016, section 3.1, between LSTM
+        layers), which gives the lower layers a short path to the head.
         """
         return read + written if self.residual and index else written
 
@@ -127,7 +126,7 @@ class LanguageModel(nn.Module):
         return self._drop(hidden, self.dropout)
 
     def _drop(self, hidden: Tensor, share: float) -> Tensor:
-        if not share or not self.training:  # a share of 0 would still copy it all
+        if not share or not self.training:  # a share of 0 would still copy the tensor
             return hidden
         return drop_locked(hidden, share) if self.locked_dropout else drop(hidden, share)
 
@@ -137,7 +136,7 @@ class LanguageModel(nn.Module):
             setattr(self, key, 0.0)
 
     def use_torch_kernels(self) -> None:
-        """Compute every layer as torch does, on a CPU too: so runs of older versions began."""
+        """Use torch's kernels for every layer, on a CPU too, as older versions of rnnscope did."""
         for layer in self.cells:
             if isinstance(layer, HandWritten):
                 layer.torch_kernels = True
@@ -148,7 +147,7 @@ class LanguageModel(nn.Module):
 
 
 def detach(state: State) -> State:
-    """Return a state cut off from the steps that made it: the gradients of the next window stop there."""
+    """Return a state detached from the steps that made it: the gradients of the next window stop there."""
     return map_state(Tensor.detach, state)
 
 
@@ -163,11 +162,11 @@ def parts(state: State) -> list[Tensor]:
 
 
 def check_model(config: ModelConfig) -> None:
-    """Refuse what cannot be built, by a `UserError` that names the key."""
+    """Raise `UserError`, naming the key, for a config that cannot be built."""
     find_cell(config.cell)
     for key, allowed in {"input": INPUTS, "init": INITS}.items():
         if (value := getattr(config, key)) not in allowed:
-            raise UserError(f"model.{key}={value} is unknown: choose one of {', '.join(allowed)}")
+            raise UserError(unknown_value(f"model.{key}", value, allowed))
     for key in ("hidden_size", "num_layers", "embedding_size", "rounds", "rank"):
         number = getattr(config, key)
         if number is not None and number < 1:
@@ -186,6 +185,6 @@ def _check_tied(config: ModelConfig) -> None:
         raise UserError("model.tied_weights=true needs model.input=embedding: a one-hot input has no matrix to share")
     if config.embedding_size not in (None, config.hidden_size):
         raise UserError(
-            f"model.tied_weights=true needs model.embedding_size ({config.embedding_size}) equal to model.hidden_size"
-            f" ({config.hidden_size}): model.embedding_size=null makes it so"
+            f"model.tied_weights=true needs model.embedding_size={config.embedding_size} to equal model.hidden_size="
+            f"{config.hidden_size}: set model.embedding_size=null"
         )
