@@ -55,7 +55,7 @@ def check_run_name(name: str) -> None:
     """Raise a `UserError` for a name that no folder can have."""
     if name in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
         raise UserError(
-            f"name={name!r} cannot be the name of a folder: use one without slashes and control characters, but not . or .."
+            f"name={name!r} cannot be the name of a run folder: use no slashes or control characters, and not only dots"
         )
 
 
