@@ -73,7 +73,7 @@ def check_until(parent: RunFolder, until: int | None, stop: int) -> None:
     """Raise a `UserError` unless the run, which ended at step `stop`, recorded a step up to `until`."""
     check_least("until", until, 1)
     if until is not None and (first := next((int(row["step"]) for row in read_rows(parent.metrics)), stop)) > until:
-        raise UserError(f"until={until}: {parent.path} recorded no step before {first} to compare with; give until={first}")
+        raise UserError(f"until={until}: {parent.path} recorded nothing to compare with before step {first}; use until={first}")
 
 
 def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:
