@@ -73,13 +73,12 @@ def clamped_losses(model: LanguageModel, ids: np.ndarray, states: dict[str, np.n
     device = model.head.weight.device
     layers = [Layer(layer, model.cell) for layer in model.cells]
     clamp = _Clamp(model, units, states)
-    zero = model.head.weight.new_zeros(len(units) + 1, model.hidden_size)
-    state: list[tuple[Tensor, ...]] = [(zero,) * model.cell.state_parts for _ in layers]
+    state = model.zero_state(len(units) + 1)
     tokens, losses = torch.from_numpy(ids).to(device), []
     for token, target in pairwise(tokens):
         hidden = model.embed(token[None])
         for index, layer in enumerate(layers):
-            read = layer.read(hidden).expand(len(zero), -1)  # the first layer reads the same in all columns
+            read = layer.read(hidden).expand(len(units) + 1, -1)  # the first layer reads the same in all columns
             after = model.cell.step(read, state[index], layer.recurrent, layer.recurrent_bias)
             state[index] = clamp(index, after)
             hidden = model.join(index, hidden, state[index][0])
@@ -92,7 +91,9 @@ class _Clamp:
     """Holds in each column one unit of one layer at its mean."""
 
     def __init__(self, model: LanguageModel, units: np.ndarray, states: dict[str, np.ndarray]) -> None:
-        layer, unit = np.divmod(units, model.hidden_size)
+        starts = np.cumsum([0, *model.sizes])  # places of the first units of the layers
+        layer = np.searchsorted(starts, units, "right") - 1
+        unit = units - starts[layer]
         names = STATE_NAMES[: model.cell.state_parts]
         means = [torch.from_numpy(states[name].mean(0)).to(model.head.weight) for name in names]  # (layer, unit) each
         self._columns = [torch.from_numpy(np.flatnonzero(layer == index)) for index in range(model.num_layers)]

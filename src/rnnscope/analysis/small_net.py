@@ -18,7 +18,7 @@ LR = 0.1
 
 def is_small(model: LanguageModel) -> bool:
     """Whether a model has few enough units to draw them all."""
-    return model.num_layers * model.hidden_size <= MOST_UNITS
+    return sum(model.sizes) <= MOST_UNITS
 
 
 def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> dict[str, Any]:
@@ -53,7 +53,7 @@ def _side(title: str, model: LanguageModel, ids: np.ndarray, shown: list[int]) -
         tracer = Tracer(model)
         trace = tracer.trace(tokens, tracer.start(None, 1))
         scores = model.head(trace.output)[:, 0, shown]
-        hidden = trace.stacked()["hidden"][:, :, 0].flatten(1)
+        hidden = torch.cat([torch.stack([at["hidden"][0] for at in layer]) for layer in trace.layers], 1)
         losses = _losses(model, ids)
     values = {"scores": scores, "hidden": hidden, "losses": losses}
     return {"title": title, **{name: np.round(found.numpy(), 3).tolist() for name, found in values.items()}}

@@ -33,7 +33,7 @@ class Stepper:
         self.model, self._again = model, again
         self._layers = [Layer(layer, model.cell) for layer in model.cells]
         self._table = self._make_table() if model.vocabulary_size <= SMALL else None
-        self.state = [flat(part, count) for part in state] if state is not None else self._zero_state(count)
+        self.state = [flat(part, count) for part in state] if state is not None else model.zero_state(count)
         self._begin = list(self.state)
 
     @property
@@ -45,10 +45,6 @@ class Stepper:
         """Return what the first layer reads from every token: (V, gates)."""
         ids = torch.arange(self.model.vocabulary_size, device=self.model.head.weight.device)
         return self._layers[0].read_many(self.model.embed(ids))
-
-    def _zero_state(self, count: int) -> list[tuple[Tensor, ...]]:
-        zero = self.model.head.weight.new_zeros(count, self.model.hidden_size)
-        return [(zero,) * self.model.cell.state_parts for _ in range(self.model.num_layers)]
 
     def step(self, ids: Tensor) -> Tensor:
         """Return logits (count, V) for the token after `ids` (count,), and move the state on."""

@@ -4,6 +4,7 @@ The fused kernels keep their gates, and all cell states but the last, to themsel
 then takes them one after the other, with the cell's own step. Nothing is dropped, and no random number is drawn.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -34,12 +35,19 @@ class Trace:
     state: Parts
 
     def stacked(self) -> dict[str, Tensor]:
-        """Return each value over all tokens and layers: (time, layer, batch, hidden_size) by name."""
-        names = self.layers[0][0]
+        """Return each value over all tokens and layers: (time, layer, batch, units of the largest layer) by name.
+
+        The units that a smaller layer lacks are NaN.
+        """
+        widest = max(layer[0]["hidden"].shape[-1] for layer in self.layers)
         return {
-            name: torch.stack([torch.stack([values[name] for values in layer]) for layer in self.layers], dim=1)
-            for name in names
+            name: torch.stack([_padded(torch.stack([at[name] for at in layer]), widest) for layer in self.layers], dim=1)
+            for name in self.layers[0][0]
         }
+
+
+def _padded(values: Tensor, units: int) -> Tensor:
+    return F.pad(values, (0, units - values.shape[-1]), value=math.nan)
 
 
 class Tracer:
@@ -54,8 +62,7 @@ class Tracer:
         weight = self.model.head.weight
         if state is not None:
             return [tuple(part.to(weight.dtype) for part in flat(layer, count)) for layer in state]  # bf16 kernels leave bf16
-        zero = weight.new_zeros(count, self.model.hidden_size)
-        return [(zero,) * self.model.cell.state_parts for _ in self._layers]
+        return self.model.zero_state(count)
 
     def trace(self, tokens: Tensor, state: Parts) -> Trace:
         """Read `tokens` (time, batch) from `state`."""
@@ -101,4 +108,6 @@ def gradient_by_lag(model: LanguageModel, found: Trace, targets: Tensor) -> Tens
     """Do as `gradient_through_time` for a trace that has its gradients; `targets` (batch,) are those of the last token."""
     loss = F.cross_entropy(model.head(found.output[-1]), targets, ignore_index=IGNORE)
     gradients = torch.autograd.grad(loss, [values["hidden"] for layer in found.layers for values in layer])
-    return torch.stack(gradients).view(len(found.layers), len(found.output), -1).norm(dim=(0, 2)).flip(0)
+    time = len(found.output)
+    layers = [torch.stack(gradients[first : first + time]).flatten(1) for first in range(0, len(gradients), time)]
+    return torch.cat(layers, 1).norm(dim=1).flip(0)  # over the units of all layers and columns

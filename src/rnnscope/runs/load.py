@@ -57,7 +57,7 @@ class LoadedRun:
     checkpoint: str = "best"
 
     def __repr__(self) -> str:
-        model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell.name}"
+        model = f"{self.model.shape} {self.model.cell.name}"
         return f"<run {self.folder.path}: {model}, {len(self.vocabulary)} tokens of level {self.vocabulary.level}>"
 
     @property
@@ -152,7 +152,7 @@ class LoadedRun:
         else:
             source = zero_state_windows(stream, window, size, given)
         model, device = self.model, self.model.head.weight.device
-        precision = resolve_precision(precision, device, model.cell, model.hidden_size, "precision")
+        precision = resolve_precision(precision, device, model.cell, max(model.sizes), "precision")
         return evaluate(self.model, source, precision, characters)
 
     @property
@@ -211,7 +211,8 @@ class LoadedRun:
         """Return what every unit did at each of the tokens `ids(text)`: (time, layer, unit) float32 by name.
 
         `hidden` is what a layer writes, `cell` the memory behind it, where the cell has one; then each gate, as
-        `model.cell` names it. Read from a zero state, as `score` does. `state_blocks` holds less in memory.
+        `model.cell` names it. Units that a layer has fewer than the largest are NaN. Read from a zero state, as `score`
+        does. `state_blocks` holds less in memory.
 
         Raises:
             UserError: for an empty text.
