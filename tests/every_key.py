@@ -17,7 +17,8 @@ from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
 
 CHOICES = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}  # groups whose keys depend on the choice
-NUMBERS = {int: [-1, 0, 1, 2, 3, 10**20], float: [-1, 0, 1e-39, 0.3, 1, 2.5, 1e39, "nan", "inf"]}
+SIZES = [-1, 0, 1, 10**20, 2.5, "x", "[]", "[3]", "[0]", "[3,2]", f"[{10**20}]", "[a]"]  # of model.hidden_size
+NUMBERS = {Any: SIZES, int: [-1, 0, 1, 2, 3, 10**20], float: [-1, 0, 1e-39, 0.3, 1, 2.5, 1e39, "nan", "inf"]}
 LISTS = {
     list[float]: ["[]", "[0,0]", "[0.5]", "[1,1]", "[nan,0]", "[0.9,0.99,0.9]"],
     list[str]: ["[]", "[a]", "['']", "['(']", "[email]"],

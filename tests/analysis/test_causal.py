@@ -15,10 +15,12 @@ from rnnscope.model.tracing import trace
 IDS = np.random.default_rng(1).integers(5, size=90)
 
 
-@pytest.fixture(params=["rnn", "gru", "lstm", "peephole_lstm", "mogrifier_lstm"])
+@pytest.fixture(params=["rnn", "gru", "lstm", "peephole_lstm", "mogrifier_lstm", "smaller above", "larger above"])
 def model(request) -> LanguageModel:
     torch.manual_seed(1)
-    return LanguageModel(ModelConfig(cell=request.param, num_layers=2, hidden_size=6, residual=True), 5).eval()
+    size = {"smaller above": [7, 5], "larger above": [5, 7]}.get(request.param, 6)
+    cell = "lstm" if isinstance(size, list) else request.param
+    return LanguageModel(ModelConfig(cell=cell, num_layers=2, hidden_size=size, residual=size == 6), 5).eval()
 
 
 def states_of(model: LanguageModel) -> dict[str, np.ndarray]:
@@ -29,7 +31,7 @@ def states_of(model: LanguageModel) -> dict[str, np.ndarray]:
 
 def test_a_clamped_unit_is_at_its_mean_at_every_token(model):
     states = states_of(model)
-    found = clamped_losses(model, IDS, states, np.array([2, 6 + 4]))
+    found = clamped_losses(model, IDS, states, np.array([2, model.sizes[0] + 4]))
     for column, (layer, unit) in enumerate([(0, 2), (1, 4)]):
         state, losses = None, []
         for token, target in pairwise(IDS):  # by the fused kernels, token by token

@@ -22,18 +22,23 @@ onnxruntime = pytest.importorskip("onnxruntime")
 
 @pytest.mark.parametrize("cell", CELLS)
 @pytest.mark.parametrize(
-    "made", [{"embedding_size": 6, "num_layers": 2}, {"input": "one_hot", "num_layers": 3, "residual": True, "bias": False}]
+    "made",
+    [
+        {"embedding_size": 6, "num_layers": 2},
+        {"input": "one_hot", "num_layers": 3, "residual": True, "bias": False},
+        {"hidden_size": [8, 5], "num_layers": 2, "tied_weights": True},
+    ],
 )
 def test_onnxruntime_equals_torch(tmp_path, cell, made):
     torch.manual_seed(1)
-    model = LanguageModel.from_config(ModelConfig(cell=cell, hidden_size=8, **made), 11).eval()
+    model = LanguageModel.from_config(ModelConfig(cell=cell, **{"hidden_size": 8} | made), 11).eval()
     export_onnx(model, tmp_path)
     step, window = (onnxruntime.InferenceSession(str(tmp_path / f"{name}.onnx")) for name in ("step", "window"))
     ids = torch.randint(11, (5, 3))
     with torch.no_grad():
         logits, state = model.read(ids)
     wanted = [logits.numpy(), *(part[0].numpy() for part in parts(state))]
-    now, rows = [np.zeros((3, 8), np.float32)] * (len(wanted) - 1), []
+    now, rows = [np.zeros_like(part) for part in wanted[1:]], []
     names = [entry.name for entry in window.get_inputs()]
     whole = window.run(None, dict(zip(names, [ids.numpy(), *now], strict=True)))
     for row in ids.numpy():

@@ -86,7 +86,9 @@ class _Clamp:
     """Clamps one unit of one layer to its mean in each column."""
 
     def __init__(self, model: LanguageModel, units: np.ndarray, states: dict[str, np.ndarray]) -> None:
-        layer, unit = np.divmod(units, model.hidden_size)
+        starts = np.cumsum([0, *model.sizes])  # places of the first units of the layers
+        layer = np.searchsorted(starts, units, "right") - 1
+        unit = units - starts[layer]
         names = STATE_NAMES[: model.cell.state_parts]
         means = [torch.from_numpy(states[name].mean(0)).to(model.head.weight) for name in names]  # (layer, unit) each
         self._columns = [torch.from_numpy(np.flatnonzero(layer == index)) for index in range(model.num_layers)]

@@ -68,7 +68,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     device = resolve_device("auto")
     model = loaded.model.to(device)
     asked = recorded.trainer.precision if config.precision == "auto" else config.precision
-    precision = resolve_precision(asked, device, model.cell, model.hidden_size, "precision")
+    precision = resolve_precision(asked, device, model.cell, max(model.sizes), "precision")
     counts = count_ids(targets, len(loaded.vocabulary))
     if data.given is not None:
         counts[data.given] = 0

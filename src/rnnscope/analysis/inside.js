@@ -18,7 +18,8 @@ function unpack(base64) {
 }
 
 function unitName(unit) {
-  return `${Math.floor(unit / data.units)}:${unit % data.units}`;
+  const layer = data.starts.findLastIndex((start) => start <= unit);
+  return `${layer}:${unit - data.starts[layer]}`;
 }
 
 // The detector that a unit follows best, with its score; nothing where it is close to chance.

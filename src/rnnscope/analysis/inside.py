@@ -67,7 +67,7 @@ def inside_page(reading: Reading, unit: int | None, sections: dict[str, Any]) ->
     found = interpretable(ranking, twin)
     order = ranking.order()
     data = {
-        "units": model.hidden_size,
+        "starts": np.cumsum([0, *model.sizes[:-1]]).tolist(),
         "signal": reading.signal_name,
         "unit": int(order[0]) if unit is None else unit,
         "order": order.tolist(),
@@ -77,7 +77,7 @@ def inside_page(reading: Reading, unit: int | None, sections: dict[str, Any]) ->
         **_tokens(reading),
         **sections,
     }
-    name = f"{model.num_layers} x {model.hidden_size} {model.cell.name}"
+    name = f"{model.shape} {model.cell.name}"
     parts = {
         "title": "Inside a network",
         "summary": f"<bdi>{escaped(typed_name(run.folder))}</bdi>, checkpoint {escaped(run.checkpoint)}: {escaped(name)}.",
@@ -99,7 +99,7 @@ def packed(values: np.ndarray) -> str:
 def _closely(reading: Reading, units: np.ndarray) -> dict[str, Any]:
     """Return the hidden state and gates of some units, packed as (values, units, time)."""
     names = [name for name in reading.states if name != "cell" and not (name == "hidden" and "cell" not in reading.states)]
-    flat = [reading.states[name].reshape(len(reading.ids), -1)[:, units].T for name in names]
+    flat = [reading.of_units(name)[:, units].T for name in names]
     gates = {"hidden": "hidden state", "candidate": "candidate"}
     titles = [gates.get(name, f"{name} gate") for name in names]
     return {"names": titles, "units": units.tolist(), "values": packed(np.array(flat)) if flat else ""}

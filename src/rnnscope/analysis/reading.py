@@ -56,9 +56,13 @@ class Reading:
 
     @cached_property
     def signal(self) -> np.ndarray:
-        """That value of all units, layer by layer, between -1 and 1: (time, layers x units)."""
-        values = np.tanh(self.states["cell"]) if "cell" in self.states else self.states["hidden"]
-        return values.reshape(len(values), -1)
+        """That value of all units, layer by layer, between -1 and 1: (time, units)."""
+        return np.tanh(self.of_units("cell")) if "cell" in self.states else self.of_units("hidden")
+
+    def of_units(self, name: str) -> np.ndarray:
+        """Return one of the states of all units, layer by layer: (time, units)."""
+        sizes, values = self.run.model.sizes, self.states[name]
+        return np.concatenate([values[:, layer, :size] for layer, size in enumerate(sizes)], axis=1)
 
     @cached_property
     def detectors(self) -> dict[str, np.ndarray]:
@@ -93,13 +97,16 @@ def spelled_out(vocabulary: Vocabulary, ids: np.ndarray) -> tuple[str, np.ndarra
     return "".join(pieces) or "\n", np.maximum(np.cumsum([len(piece) for piece in pieces]) - 1, 0)
 
 
-def find_unit(typed: str, layers: int, units: int) -> int:
+def find_unit(typed: str, sizes: list[int]) -> int:
     """Return the index among all units, layer by layer, of the unit `layer:unit`; both count from 0.
+
+    Args:
+        sizes: the units of each layer.
 
     Raises:
         UserError: if the model does not have it.
     """
     layer, _, unit = typed.partition(":")
-    if not (layer.isdecimal() and unit.isdecimal() and int(layer) < layers and int(unit) < units):
-        raise UserError(f"unit={typed} does not exist: this model has 0:0 to {layers - 1}:{units - 1} (layer:unit)")
-    return int(layer) * units + int(unit)
+    if not (layer.isdecimal() and unit.isdecimal() and int(layer) < len(sizes) and int(unit) < sizes[int(layer)]):
+        raise UserError(f"unit={typed} does not exist: this model has 0:0 to {len(sizes) - 1}:{sizes[-1] - 1} (layer:unit)")
+    return sum(sizes[: int(layer)]) + int(unit)

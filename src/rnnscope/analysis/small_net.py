@@ -18,7 +18,7 @@ LR = 0.1
 
 def is_small(model: LanguageModel) -> bool:
     """Whether a model has few enough units to draw all of them."""
-    return model.num_layers * model.hidden_size <= MOST_UNITS
+    return sum(model.sizes) <= MOST_UNITS
 
 
 def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> dict[str, Any]:
@@ -52,7 +52,7 @@ def _side(title: str, model: LanguageModel, ids: np.ndarray, shown: list[int]) -
     with torch.no_grad():
         found = trace(model, tokens)
         scores = model.head(found.output)[:, 0, shown]
-        hidden = found.stacked()["hidden"][:, :, 0].flatten(1)
+        hidden = torch.cat([torch.stack([at["hidden"][0] for at in layer]) for layer in found.layers], 1)
         losses = _losses(model, ids)
     values = {"scores": scores, "hidden": hidden, "losses": losses}
     return {"title": title, **{name: np.round(value.numpy(), 3).tolist() for name, value in values.items()}}

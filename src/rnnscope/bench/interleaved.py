@@ -100,7 +100,7 @@ def bare_loop(training: Training) -> BareLoop:
     ids = np.asarray(training.data.stream("train")).astype(np.int64)
     columns = torch.from_numpy(ids[: len(ids) // rows * rows].reshape(rows, -1)).t().contiguous().to(training.hardware.device)
     bf16 = training.hardware.precision == "bf16"
-    return BareLoop(columns, len(training.data.vocabulary), model.hidden_size, model.num_layers, steps, bf16)
+    return BareLoop(columns, len(training.data.vocabulary), model.sizes[0], model.num_layers, steps, bf16)
 
 
 class Timed(Callback):

@@ -32,7 +32,7 @@ def inside(config: VisualizeConfig) -> str:
     refuse_without_effect(config, ["steps"], "to page=inside")
     loaded = load(config.run, config.checkpoint)
     model = loaded.model
-    unit = None if config.unit is None else find_unit(config.unit, model.num_layers, model.hidden_size)
+    unit = None if config.unit is None else find_unit(config.unit, model.sizes)
     reading = Reading(loaded, chosen_text(config, loaded))
     if len(reading.ids) < LEAST:
         raise UserError(f"the text has {len(reading.ids)} tokens, and at least {LEAST} are needed")

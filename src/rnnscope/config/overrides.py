@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from typing import Any
 
 from rnnscope.errors import UserError
 
@@ -171,7 +172,7 @@ def written_out(command: str, word: str) -> str:
     from rnnscope.config.schema import COMMANDS, TrainConfig, typed_keys
 
     kinds = (COMMANDS[command], *([TrainConfig] if command in CHANGING else []))
-    if not any((key, hint) in typed_keys(kind) for kind in kinds for hint in (int, int | None)):
+    if not any((key, hint) in typed_keys(kind) for kind in kinds for hint in (int, int | None, Any)):
         return word
     return f"{key}={WHOLE.sub(lambda found: plain_number(found[0]), value)}"
 

@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.config.schema import TrainConfig
 from rnnscope.errors import UserError, unknown_part
+from rnnscope.model.config import check_sizes
 from rnnscope.model.drawing import check_temperature
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
@@ -40,16 +41,7 @@ WINDOW_LIMIT = 100_000_000  # tokens of a window
 TEMPERATURES = 100  # of monitor.sample_temperatures
 DEPTH = 8  # levels of nesting; the schema has three
 AT_LEAST_ONE = {
-    "trainer": (
-        "max_steps",
-        "val_every",
-        "val_tokens",
-        "checkpoint_every",
-        "keep_every",
-        "patience",
-        "devices",
-        "asgd_interval",
-    ),
+    "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
     "monitor": ("scalars_every", "updates_every", "histograms_every", "activations_every", "samples_every", "lines_every"),
 }
 FLOAT32 = 1e-38, 1e38  # about the smallest and largest positive numbers in float32, which training uses
@@ -141,9 +133,11 @@ def show(value: Any, texts: list[str]) -> Any:
 
 def check_limits(config: TrainConfig, where: str) -> None:
     """Raise `UserError`, naming the key, for sizes that no machine can hold."""
+    check_sizes(config.model, where)
     flat = flatten(asdict(config))
     for key, limit in LIMITS.items():
-        if flat[key] is not None and flat[key] > limit:
+        sizes = flat[key] if isinstance(flat[key], list) else [flat[key] or 0]
+        if max(sizes) > limit:
             raise UserError(f"{where}{key}={flat[key]} must be at most {limit}")
     for key in ("batch_size", "val_batch_size"):
         if flat[f"dataset.{key}"] * flat["dataset.sequence_length"] > WINDOW_LIMIT:
@@ -174,6 +168,8 @@ def check_config(config: TrainConfig) -> None:
             raise UserError(f"trainer.{key}={getattr(trainer, key)} must not be negative; 0 adds nothing to the loss")
     if trainer.average not in AVERAGES:
         raise UserError(f"trainer.average={trainer.average} is unknown: choose one of {', '.join(AVERAGES)}")
+    if trainer.asgd_interval < 1:
+        raise UserError(f"trainer.asgd_interval={trainer.asgd_interval} must be at least 1")
     if not 0 <= trainer.ema_decay < 1:
         raise UserError(
             f"trainer.ema_decay={trainer.ema_decay} must lie in [0, 1): it is the share that remains of what was before"

@@ -1,6 +1,7 @@
 """The recurrent language model: embed -> cells -> head. Ids and a state go in, logits and the next state come out."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import torch.nn.functional as F
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from rnnscope.errors import UserError, unknown_value
 from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.cells.sequence import HandWritten
-from rnnscope.model.config import ModelConfig
+from rnnscope.model.config import ModelConfig, check_sizes
 from rnnscope.model.dropout import SHARES, call_with, drop, drop_locked, drop_tokens, drop_weights
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
@@ -31,16 +32,17 @@ class LanguageModel(nn.Module):
 
     def __init__(self, config: ModelConfig, vocabulary_size: int) -> None:
         super().__init__()
-        features = vocabulary_size if config.input == "one_hot" else config.embedding_size or config.hidden_size
-        self.vocabulary_size, self.hidden_size, self.num_layers = vocabulary_size, config.hidden_size, config.num_layers
+        self.vocabulary_size, self.num_layers = vocabulary_size, config.num_layers
+        self.sizes, self.shape = config.sizes, config.shape  # units of each layer, and in words
+        features = vocabulary_size if config.input == "one_hot" else config.embedding_size or self.sizes[-1]
         self.dropout, self.input_dropout, self.locked_dropout = config.dropout, config.input_dropout, config.locked_dropout
         self.embedding_dropout, self.weight_drop, self.residual = config.embedding_dropout, config.weight_drop, config.residual
         self.cell = find_cell(config.cell)
         self.embedding = nn.Embedding(vocabulary_size, features) if config.input == "embedding" else None
-        sizes = [features] + [config.hidden_size] * (config.num_layers - 1)
         options = {"bias": config.bias, **{key: getattr(config, key) for key in self.cell.keys}}
-        self.cells = nn.ModuleList([self.cell.layer(size, config.hidden_size, **options) for size in sizes])
-        self.head = nn.Linear(config.hidden_size, vocabulary_size, bias=config.bias)
+        layers = pairwise([features, *self.sizes])
+        self.cells = nn.ModuleList([self.cell.layer(below, size, **options) for below, size in layers])
+        self.head = nn.Linear(self.sizes[-1], vocabulary_size, bias=config.bias)
         self._initialize(config)
         if config.tied_weights:  # Press & Wolf 2017
             assert self.embedding is not None
@@ -107,6 +109,10 @@ class LanguageModel(nn.Module):
             return call_with(layer, drop_weights(layer, self.cell, self.weight_drop), hidden, state)
         return layer(hidden, state)
 
+    def zero_state(self, count: int) -> list[tuple[Tensor, ...]]:
+        """Return a state of zeros as a cell's `step` has it: the parts of each layer, (count, hidden_size)."""
+        return [(self.head.weight.new_zeros(count, size),) * self.cell.state_parts for size in self.sizes]
+
     def embed(self, tokens: Tensor) -> Tensor:
         """Return the input of the first layer: (..., features) for ids of any shape."""
         if self.embedding is not None:
@@ -164,18 +170,23 @@ def parts(state: State) -> list[Tensor]:
 def check_model(config: ModelConfig) -> None:
     """Raise `UserError`, naming the key, for a config that cannot be built."""
     find_cell(config.cell)
+    check_sizes(config)
     for key, allowed in {"input": INPUTS, "init": INITS}.items():
         if (value := getattr(config, key)) not in allowed:
             raise UserError(unknown_value(f"model.{key}", value, allowed))
-    for key in ("hidden_size", "num_layers", "embedding_size", "rounds", "rank"):
-        number = getattr(config, key)
-        if number is not None and number < 1:
-            raise UserError(f"model.{key}={number} must be at least 1")
+    for key in ("num_layers", "hidden_size", "embedding_size", "rounds", "rank"):
+        value = getattr(config, key)
+        if value is not None and min(value if isinstance(value, list) else [value]) < 1:
+            raise UserError(f"model.{key}={value} must be at least 1")
     for key in SHARES:
         if not 0 <= getattr(config, key) < 1:
             raise UserError(f"model.{key}={getattr(config, key)} must lie in [0, 1): it is the share that is dropped")
     if config.init_scale <= 0 and config.init in ("uniform", "normal"):
         raise UserError(f"model.init_scale={config.init_scale} must be above 0 for init={config.init}")
+    if config.residual and len(set(config.sizes)) > 1:
+        raise UserError(
+            f"model.residual=true adds layers of one size, and model.hidden_size={config.hidden_size}: set it to false"
+        )
     if config.tied_weights:
         _check_tied(config)
 
@@ -183,8 +194,8 @@ def check_model(config: ModelConfig) -> None:
 def _check_tied(config: ModelConfig) -> None:
     if config.input == "one_hot":
         raise UserError("model.tied_weights=true needs model.input=embedding: a one-hot input has no matrix to share")
-    if config.embedding_size not in (None, config.hidden_size):
+    if config.embedding_size not in (None, config.sizes[-1]):
         raise UserError(
-            f"model.tied_weights=true needs model.embedding_size={config.embedding_size} to equal model.hidden_size="
-            f"{config.hidden_size}: set model.embedding_size=null"
+            f"model.tied_weights=true needs model.embedding_size={config.embedding_size} to equal model.hidden_size of the last"
+            f" layer, {config.sizes[-1]}: set model.embedding_size=null"
         )

@@ -44,9 +44,8 @@ class Stepper:
         self.model, self._again, self._visit = model, again, visit
         self._weights = [StepWeights(layer, model.cell) for layer in model.cells]
         self._table = self._make_table() if model.vocabulary_size <= SMALL else None
-        if state is None:
-            self.state = [weights.zero_state(count, model.cell.state_parts) for weights in self._weights]
-        else:
+        self.state = model.zero_state(count)
+        if state is not None:
             self.state = [flat(layer, count, model.head.weight.dtype) for layer in state]
         self._begin = list(self.state)
 

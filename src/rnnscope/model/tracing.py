@@ -1,6 +1,8 @@
 """What every unit does at every token, for whoever looks inside: the state, and the gates, that fused kernels do not show."""
 
+import math
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -30,12 +32,19 @@ class Trace:
     state: State
 
     def stacked(self) -> dict[str, Tensor]:
-        """Return each value over all tokens and layers: (time, layer, batch, hidden_size) by name."""
-        names = self.layers[0][0]
+        """Return each value over all tokens and layers: (time, layer, batch, units of the largest layer) by name.
+
+        The units that a smaller layer lacks are NaN.
+        """
+        widest = max(layer[0]["hidden"].shape[-1] for layer in self.layers)
         return {
-            name: torch.stack([torch.stack([values[name] for values in layer]) for layer in self.layers], dim=1)
-            for name in names
+            name: torch.stack([_padded(torch.stack([at[name] for at in layer]), widest) for layer in self.layers], dim=1)
+            for name in self.layers[0][0]
         }
+
+
+def _padded(values: Tensor, units: int) -> Tensor:
+    return F.pad(values, (0, units - values.shape[-1]), value=math.nan)
 
 
 def trace(model: LanguageModel, tokens: Tensor, state: State | None = None) -> Trace:
@@ -47,6 +56,9 @@ def trace(model: LanguageModel, tokens: Tensor, state: State | None = None) -> T
         return parts
 
     stepper = Stepper(model, state, tokens.shape[1], visit=note)
+    if torch.is_grad_enabled():
+        for part in chain(*stepper.state):
+            part.requires_grad_()  # hidden states have gradients even where no weight below them is trained
     output = torch.stack([stepper.advance(ids) for ids in tokens])
     return Trace(layers, output, [tuple(part.unsqueeze(0) for part in parts) for parts in stepper.state])
 
@@ -69,4 +81,6 @@ def gradient_by_lag(model: LanguageModel, found: Trace, targets: Tensor) -> Tens
     """Do as `gradient_through_time` for a trace that has its gradients; `targets` (batch,) are those of the last token."""
     loss = F.cross_entropy(model.head(found.output[-1]), targets, ignore_index=IGNORE)
     gradients = torch.autograd.grad(loss, [values["hidden"] for layer in found.layers for values in layer])
-    return torch.stack(gradients).view(len(found.layers), len(found.output), -1).norm(dim=(0, 2)).flip(0)
+    time = len(found.output)
+    layers = [torch.stack(gradients[first : first + time]).flatten(1) for first in range(0, len(gradients), time)]
+    return torch.cat(layers, 1).norm(dim=1).flip(0)  # over the units of all layers and columns

@@ -150,7 +150,7 @@ def describe(training: Training, console: Console) -> None:
     model, steps = training.config.model, training.total_steps
     parameters, processes = training.model.parameter_count(), hardware.processes.world_size
     console.say(
-        f"model        {model.num_layers} x {model.hidden_size} {model.cell}: {parameters:,} parameters for"
+        f"model        {model.shape} {model.cell}: {parameters:,} parameters for"
         f" {tokens:,} training tokens; {hardware.precision} on {hardware.device.type}, {plural(hardware.threads, 'thread')}"
         f"{f' in each of {processes} processes' if processes > 1 else ''}"
     )

@@ -65,7 +65,7 @@ def find_hardware(config: TrainConfig, recorded: dict[str, Any], say: Callable[[
     device = processes.place(device)
     threads = resolve_threads(trainer.threads)
     threads = processes.threads(threads) if trainer.threads is None else threads
-    precision = resolve_precision(trainer.precision, device, find_cell(config.model.cell), config.model.hidden_size)
+    precision = resolve_precision(trainer.precision, device, find_cell(config.model.cell), config.model.widest)
     prepare_torch(threads, trainer.deterministic)
     shared = processes.world_size > 1 and (not recorded or bool(recorded.get("shared_validation")))
     return Hardware(device, processes, threads, precision, resolve_step_version(recorded, device), shared)

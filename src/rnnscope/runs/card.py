@@ -59,7 +59,7 @@ def _metrics(record: Record, words: bool) -> dict[str, float]:
 
 def _body(run: LoadedRun, record: Record, name: str, metrics: dict[str, float]) -> list[str]:
     model, level = run.model, run.vocabulary.level
-    size = f"{model.num_layers} x {model.hidden_size} {model.cell.name}, {model.parameter_count():,} parameters"
+    size = f"{model.shape} {model.cell.name}, {model.parameter_count():,} parameters"
     text = str(value_at(run.config, "dataset.name"))
     tokens = record.get("data.splits.train.tokens", int)
     return [

@@ -55,7 +55,7 @@ class LoadedRun:
     checkpoint: str = "best"
 
     def __repr__(self) -> str:
-        model = f"{self.model.num_layers} x {self.model.hidden_size} {self.model.cell.name}"
+        model = f"{self.model.shape} {self.model.cell.name}"
         return f"<run {self.folder.path}: {model}, {len(self.vocabulary)} tokens of level {self.vocabulary.level}>"
 
     @property
@@ -148,7 +148,7 @@ class LoadedRun:
         else:
             source = zero_state_windows(stream, window, size, given)
         model, device = self.model, self.model.head.weight.device
-        precision = resolve_precision(precision, device, model.cell, model.hidden_size, "precision")
+        precision = resolve_precision(precision, device, model.cell, max(model.sizes), "precision")
         return evaluate(self.model, source, precision, characters)
 
     @property
@@ -206,8 +206,9 @@ class LoadedRun:
     def states(self, text: str) -> dict[str, np.ndarray]:
         """Return the states and gates of all units at each of `ids(text)`: (time, layer, unit) float32 by name.
 
-        `hidden` is the output of a layer, `cell` its memory, if the cell has one; then each gate, as `model.cell` names it. The
-        text is read from a zero state, as in `score`. `state_blocks` needs less memory.
+        `hidden` is the output of a layer, `cell` its memory, if the cell has one; then each gate, as `model.cell` names it.
+        Units that a layer has fewer than the largest are NaN. The text is read from a zero state, as in `score`.
+        `state_blocks` needs less memory.
 
         Raises:
             UserError: for an empty text.

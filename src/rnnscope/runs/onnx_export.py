@@ -68,9 +68,10 @@ def export_onnx(model: LanguageModel, folder: Path) -> list[Path]:
 
 def trace_step(model: LanguageModel, onnx: Any) -> Any:
     """Return one step of a model as an ONNX model."""
-    names = [f"state{index}" for index in range(model.num_layers * model.cell.state_parts)]
+    state = [part for layer in model.zero_state(2) for part in layer]
+    names = [f"state{index}" for index in range(len(state))]
     after = [f"new_{name}" for name in names]
-    inputs = torch.zeros(2, dtype=torch.long), *(torch.zeros(2, model.hidden_size) for _ in names)
+    inputs = torch.zeros(2, dtype=torch.long), *state
     written, export = io.BytesIO(), cast(Any, torch.onnx).export
     with torch.no_grad(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of this exporter, which needs only onnx: that there is a newer one

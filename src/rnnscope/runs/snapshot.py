@@ -10,7 +10,7 @@ import yaml
 
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError, reason
-from rnnscope.model.config import ModelConfig
+from rnnscope.model.config import ModelConfig, check_sizes
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
@@ -151,12 +151,13 @@ def build_model(config: ModelConfig, vocabulary_size: int, source: str = "model"
 
 def _check_size(config: ModelConfig, vocabulary_size: int, source: str) -> None:
     """Refuse a model that would exhaust the memory, by a rough upper bound, before it is built."""
-    features = config.hidden_size if config.embedding_size is None else config.embedding_size
-    sizes = {"hidden_size": config.hidden_size, "num_layers": config.num_layers, "embedding_size": features}
+    check_sizes(config, f"{source}: ")
+    hidden, layers = config.widest, config.num_layers
+    features = hidden if config.embedding_size is None else config.embedding_size
+    sizes = {"hidden_size": hidden, "num_layers": layers, "embedding_size": features}
     for key, size in sizes.items():
         if type(size) is not int:
             raise UserError(f"{source}: model.{key}={size!r} must be a whole number")
-    hidden, layers = config.hidden_size, config.num_layers
     inputs = vocabulary_size if config.input == "one_hot" else features
     matrices = 4 * hidden * (inputs + hidden) + 8 * hidden * hidden * max(layers - 1, 0)
     if layers > LAYER_LIMIT or matrices + vocabulary_size * (features + hidden) > PARAMETER_LIMIT:

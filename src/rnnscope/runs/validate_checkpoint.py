@@ -115,8 +115,8 @@ def _fits_cells(carried: Any, model: LanguageModel, batch_size: int) -> bool:
     if not is_list(carried) or len(carried) != model.num_layers:
         return False
     parts: list[Any] = [layer if type(layer) in (tuple, list) else (layer,) for layer in carried]
-    shape = (1, batch_size, model.hidden_size)
     return all(
-        len(layer) == model.cell.state_parts and all(isinstance(part, Tensor) and part.shape == shape for part in layer)
-        for layer in parts
+        len(layer) == model.cell.state_parts
+        and all(isinstance(part, Tensor) and part.shape == (1, batch_size, size) for part in layer)
+        for layer, size in zip(parts, model.sizes, strict=True)
     )

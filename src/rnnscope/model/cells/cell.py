@@ -80,7 +80,3 @@ class StepWeights:
     def read_many(self, hidden: Tensor) -> Tensor:
         """Do as `read` for so many rows that the weights are best left as they are."""
         return hidden if self._gates_input else F.linear(hidden, self._weight, self.bias)
-
-    def zero_state(self, count: int, parts: int) -> Parts:
-        """Return the state before the first token, in `parts` of (count, hidden)."""
-        return (self.recurrent.new_zeros(count, len(self.recurrent)),) * parts
