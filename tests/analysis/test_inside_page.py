@@ -106,7 +106,7 @@ def test_by_keyboard_alone(show):
             break
     press(*[Keys.ARROW_RIGHT] * 4)
     assert one_of(page, ".token.here").get_attribute("data-at") == "3"
-    assert "token 3, d: unit" in one_of(page, "#here").text
+    assert "token 3, \u2068d\u2069: unit" in one_of(page, "#here").text
     press(Keys.ARROW_LEFT)
     assert one_of(page, ".token.here").get_attribute("data-at") == "2"
     order = page.execute_script("return data.order")

@@ -67,7 +67,8 @@ def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
 
 def any_text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    corpus, whole = CorpusConfig(path=path, reader_version=READER_VERSION), SplitConfig(1.0, 0.0, 0.0)
+    corpus = CorpusConfig(path=path, lines=recorded.dataset.corpus.lines, reader_version=READER_VERSION)
+    whole = SplitConfig(1.0, 0.0, 0.0)
     short = {"sequence_length": 1} if recorded.dataset.windows == "stream" else {}  # so that any text is long enough
     try:
         return _prepare(loaded, recorded, corpus=corpus, split=whole, batch_size=1, **short)

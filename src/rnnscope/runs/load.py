@@ -160,6 +160,8 @@ class LoadedRun:
         """Return the ids of a text, beginning with START, and the number of characters of the cleaned text."""
         check_text(text, "text")
         kind = self._dataset.get("start_end")
+        if kind == "document" and value_at(self.config, "dataset.corpus.lines"):
+            kind = "line"  # each line was a document
         check_kind(kind, self.vocabulary.level, self._dataset.get("windows") or "stream")
         if self.is_blank(text):
             raise UserError(f"the text to {purpose} is empty")
