@@ -57,7 +57,7 @@ def check_run_name(name: str) -> None:
     """Refuse, by a `UserError`, a name that no folder can have, or nobody could see."""
     if name.strip() in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
         raise UserError(
-            f"name={name!r} cannot be the name of a run folder: use no slashes or control characters, and not only dots or blanks"
+            f"name={name!r} cannot be the name of a run folder: use no slashes or control characters, not only dots or blanks"
         )
     if (size := len(name.encode())) > NAME_LIMIT:
         raise UserError(f"name={name[:40]}... has {size} bytes; a folder's name has at most {NAME_LIMIT}: set a shorter one")
