@@ -48,7 +48,7 @@ class Journal:
         """
         length = self._file.seek(0, os.SEEK_END)
         if not 0 <= offset <= length:
-            raise UserError(f"{self.path} has {length} bytes, but its checkpoint needs {offset}: restore the original file")
+            raise UserError(f"{self.path} has {length} bytes, but its checkpoint needs {offset}: it was changed; restore it")
         self._file.truncate(offset)
         self._file.seek(offset)
 
