@@ -35,4 +35,4 @@ def unknown_value(key: str, value: object, known: Iterable[str]) -> str:
 
 def unknown_part(key: str, name: object, known: Iterable[str]) -> str:
     """Return the message for a cell, optimizer or schedule that is not registered."""
-    return f"{unknown_value(key, name, known)}; one of your own also needs plugins=[its_module]"
+    return f"{unknown_value(key, name, known)}; for one of your own, add plugins=[its_module]"
