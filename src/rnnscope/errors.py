@@ -54,4 +54,4 @@ def reason(error: Exception) -> str:
 
 def unknown_part(key: str, name: object, known: Iterable[str]) -> str:
     """Return the message for a cell, optimizer or schedule that is not registered."""
-    return f"{unknown_value(key, name, known)}; one of your own also needs plugins=[its_module]"
+    return f"{unknown_value(key, name, known)}; for one of your own, add plugins=[its_module]"

@@ -1,7 +1,7 @@
 """The type of every config key, so that a wrong key or value is refused before anything is built.
 
 These are plain dataclasses: importing this file imports neither torch nor Lightning, so help and completion are quick.
-conf/ explains each key, and repeats the defaults where they matter.
+conf/ explains each key; the defaults here are for keys that conf/ does not set.
 """
 
 from collections.abc import Iterable, Iterator

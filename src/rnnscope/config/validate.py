@@ -209,4 +209,4 @@ def check_floats(config: TrainConfig) -> None:
             if not math.isfinite(number):
                 raise UserError(f"{key}={number} must be a finite number")
             if not least <= abs(number) <= most:
-                raise UserError(f"{key}={number} is outside the range of float32: use 0, or a size from {least} to {most}")
+                raise UserError(f"{key}={number} is outside the range of float32: use a size from {least} to {most}, or 0")

@@ -126,7 +126,7 @@ def _readable(sample: str, dialect: _Dialect) -> bool:
 def _no_column(config: CorpusConfig, where: str, names: list[str]) -> UserError:
     if names and names[0].startswith(("[", "{")):
         return UserError(f"{where}: JSON, but not one object per line: convert it first (jq -c '.[]' FILE > FILE.jsonl)")
-    found = f"it has {', '.join(names[:20])}" if config.header and names else f"it has {plural(len(names), 'column')}"
+    found = f"its columns are {', '.join(names[:20])}" if config.header and names else f"it has {plural(len(names), 'column')}"
     return UserError(
         f"{where}: no column {config.column!r}; {found}: set dataset.corpus.column to a name or a number from 1, or, if"
         " these are not the columns, dataset.corpus.delimiter"
@@ -213,7 +213,9 @@ def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counte
         else:
             changes[f"rows without a text in column {column!r} left out"] += 1
     if column not in names:
-        raise UserError(f"{where}: no column {column!r}; it has {', '.join(names)}: set dataset.corpus.column to one of them")
+        raise UserError(
+            f"{where}: no column {column!r}; its keys are {', '.join(names)}: set dataset.corpus.column to one of them"
+        )
 
 
 def _json_row(line: str, number: int, where: str) -> dict[str, Any]:

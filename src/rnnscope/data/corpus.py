@@ -67,8 +67,8 @@ class Corpus:
             return itself or self._selected(found, [f"*/{member}"] if member else include, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
-            special = "neither a file nor a folder" if root.exists() else "no such file or folder"
-            missing = "a broken link" if root.is_symlink() else special
+            absent = "no file matches" if glob.has_magic(path) else "no such file or folder"
+            missing = "a broken link" if root.is_symlink() else "neither a file nor a folder" if root.exists() else absent
             if root.parent.name == PIPED:
                 missing += "; it was the copy of a text read from a pipe"
             remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""

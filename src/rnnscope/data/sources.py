@@ -99,8 +99,8 @@ def _check_type(first: bytes, source: Source) -> None:
     if found := not_text(first, source.name):
         what, remedy = found
         raise UserError(
-            f"{source}: this is {what}, not text: {f'convert it ({remedy}), or ' if remedy else ''}"
-            "leave it out with dataset.corpus.exclude"
+            f"{source}: this is {what}, not text: {f'convert it ({remedy})' if remedy else 'give a text file'},"
+            " or leave it out with dataset.corpus.exclude"
         )
 
 

@@ -98,7 +98,7 @@ class TensorBoardWriter:
 
 
 def thinned(tensor: Tensor) -> Tensor:
-    """Return the smallest and the largest value, then about `MOST` of all values at most: (n,) float32."""
+    """Return the smallest and the largest value, then at most `MOST` of all values: (n,) float32."""
     flat = tensor.detach().flatten().float()
     # an odd step, which meets every column of a matrix
     return torch.cat([torch.stack(torch.aminmax(flat)), flat[:: -(-len(flat) // MOST) | 1]])
