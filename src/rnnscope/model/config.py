@@ -24,6 +24,7 @@ class ModelConfig:
     residual: bool = False
     tied_weights: bool = False
     bias: bool = True
+    train_recurrent: bool = True
     forget_bias: float = 0.0
     init: str = "torch"
     init_scale: float = 0.08

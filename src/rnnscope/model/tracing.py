@@ -67,6 +67,8 @@ class Tracer:
     def trace(self, tokens: Tensor, state: Parts) -> Trace:
         """Read `tokens` (time, batch) from `state`."""
         read, layers, after = self.model.embed(tokens), [], []
+        if torch.is_grad_enabled():
+            read.requires_grad_()  # hidden states have gradients even where no weight below them is trained
         for index, (layer, parts) in enumerate(zip(self._layers, state, strict=True)):
             values, parts = self._unroll(layer, layer.read_many(read), parts)
             layers.append(values)
