@@ -78,6 +78,18 @@ GRAPHED = {
     "samples": ["dataset.windows=samples", "dataset.start_end=line", "model.dropout=0.2"],
     "many_to_one": ["dataset.windows=many_to_one", "dataset.window_step=3"],
     "words": ["dataset.level=word", "model.tied_weights=true", "model.embedding_size=null", "schedule=plateau"],
+    "regularized": [
+        "model.num_layers=2",
+        "model.dropout=0.3",
+        "model.locked_dropout=true",
+        "model.embedding_dropout=0.1",
+        "model.weight_drop=0.3",
+        "trainer.activation_penalty=2",
+        "trainer.temporal_penalty=1",
+        "trainer.average=ema",
+    ],
+    "sizes, frozen": ["model=gru", "model.num_layers=2", "model.hidden_size=[64,32]", "model.train_recurrent=false"],
+    "asgd": ["model=rnn", "model.weight_drop=0.2", "trainer.average=asgd", "trainer.asgd_interval=1", "trainer.val_every=2"],
 }
 
 
@@ -86,6 +98,20 @@ def test_a_graph_gives_the_bits_of_the_plain_step(words, name):
     words = [*words, *GRAPHED[name], "trainer.max_steps=60"]
     plain = train(*words, "trainer.cuda_graph=never")
     assert bits_of(train(*words, "trainer.cuda_graph=always")) == bits_of(plain)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("cell", ["lstm", "gru", "rnn"])
+def test_dropped_weights_lie_where_cudnn_wants_them(cell, precision):
+    """Else it says so, and copies them once more in each call."""
+    torch.manual_seed(1)
+    model = LanguageModel.from_config(ModelConfig(cell, 32, 2, weight_drop=0.3), 11).cuda()
+    places = [parameter.data_ptr() for parameter in model.parameters()]
+    ids = torch.randint(11, (5, 3), device="cuda")
+    with warnings.catch_warnings(action="error"), torch.autocast("cuda", precision, precision != torch.float32):
+        model.read(ids)[0].float().square().sum().backward()
+    assert all(bool(parameter.grad.abs().sum() > 0) for parameter in model.parameters())
+    assert [parameter.data_ptr() for parameter in model.parameters()] == places
 
 
 def test_what_no_graph_can_hold_is_trained_without_and_said(words, capsys):

@@ -173,6 +173,15 @@ def test_record_of_a_run_that_starts_from_another(copied: RunFolder, outputs: Pa
     assert changes(names_of(record_of(RunFolder(path.parent))), listed("run.json", *more)) == []
 
 
+def test_a_run_with_an_average_and_penalties(story: Path, outputs: Path) -> None:
+    words = [*SPLIT, "dataset=text_files", f"dataset.corpus.path={story}", "trainer.activation_penalty=2"]
+    plain, run = train(*words[:-1]).run, train(*words, "trainer.average=ema").run
+    assert changes(names_of(checkpoint_of(run)), listed("checkpoint", NAMES["checkpoint"]["average adds"])) == []
+    assert changes(names_of(record_of(run)), listed("run.json")) == []
+    columns, more = (set(next(read_rows(found.metrics))) for found in (plain, run))
+    assert more - columns == {*NAMES["metrics.csv"]["penalties add"]}
+
+
 def test_a_run_with_callbacks(story: Path, outputs: Path) -> None:
     words = [*TINY, *SPLIT, "dataset=text_files", f"dataset.corpus.path={story}", "callbacks=[learning_rate_monitor]"]
     composition = compose_command(words)

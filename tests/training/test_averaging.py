@@ -13,6 +13,7 @@ import rnnscope
 from rnnscope.data.batches import StreamWindows
 from rnnscope.model.scoring import evaluate
 from rnnscope.pipeline.reproduce import reproduce
+from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.load import load
 from rnnscope.training.averaging import WeightAverage
 from rnnscope.training.trainer_task import TrainerTask
@@ -109,6 +110,16 @@ def test_all_but_training_looks_at_the_average(words, outputs):
     kept = load(str(run.run.path), 20).model.state_dict()
     saved = torch.load(run.run.checkpoints / "step_20.ckpt", weights_only=True)
     assert torch.equal(kept["head.weight"], saved["task"]["average"]["weights"]["head.weight"])
+
+
+def test_a_run_may_begin_to_average_on_the_way(words, outputs):
+    """And in a different way: then the average begins anew."""
+    run, found = train(*words, "trainer.max_steps=10").run, []
+    for step, kind in ((20, "ema"), (30, "asgd"), (40, "ema")):
+        assert resume_run(run, {"trainer.max_steps": step, "trainer.average": kind}).step == step
+        average = torch.load(run.checkpoints / "last.ckpt", weights_only=True)["task"]["average"]
+        found.append((average["kind"], average["steps"]))
+    assert found == [("ema", 10), ("asgd", 0), ("ema", 10)]
 
 
 def test_the_best_loss_is_that_of_the_exported_weights(words, outputs):

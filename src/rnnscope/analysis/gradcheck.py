@@ -63,7 +63,7 @@ class Check:
 
     def rows(self) -> list[Row]:
         """Compare the gradient of each parameter with central differences."""
-        named = dict(self.model.named_parameters())
+        named = self.model.trained()
         found = torch.autograd.grad(self.loss(), list(named.values()), allow_unused=True)
         rows = []
         for (name, parameter), gradient in zip(named.items(), found, strict=True):

@@ -24,6 +24,7 @@ class ModelConfig:
     residual: bool = False
     tied_weights: bool = False
     bias: bool = True
+    train_recurrent: bool = True
     forget_bias: float = 0.0
     rounds: int = 5
     rank: int | None = None

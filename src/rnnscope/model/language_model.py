@@ -47,6 +47,7 @@ class LanguageModel(nn.Module):
         if config.tied_weights:  # Press & Wolf 2017
             assert self.embedding is not None
             self.head.weight = self.embedding.weight
+        self.cells.requires_grad_(config.train_recurrent)  # else an echo state network (Jaeger 2001): only the rest learns
 
     @classmethod
     def from_config(cls, config: ModelConfig, vocabulary_size: int) -> "LanguageModel":
@@ -147,9 +148,13 @@ class LanguageModel(nn.Module):
             if isinstance(layer, HandWritten):
                 layer.torch_kernels = True
 
+    def trained(self) -> dict[str, nn.Parameter]:
+        """Return the parameters that training changes, by name; a tied matrix is in it once."""
+        return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
+
     def parameter_count(self) -> int:
-        """Return the number of trained values; a tied matrix counts once."""
-        return sum(parameter.numel() for parameter in self.parameters())
+        """Return the number of trained values."""
+        return sum(parameter.numel() for parameter in self.trained().values())
 
 
 def detach(state: State) -> State:

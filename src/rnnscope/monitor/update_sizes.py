@@ -33,13 +33,13 @@ class UpdateSizes(Callback):
 
     def before_step(self, task: LanguageModelTask) -> None:
         if any(self._due(task.step + 1)):
-            self._before = {name: value.detach().clone() for name, value in task.model.named_parameters()}
+            self._before = {name: value.detach().clone() for name, value in task.model.trained().items()}
 
     def after_step(self, task: LanguageModelTask) -> None:
         if not self._before:
             return
         sizes, histograms = self._due(task.step)
-        parameters = {name: value.detach() for name, value in task.model.named_parameters()}
+        parameters = {name: value.detach() for name, value in task.model.trained().items()}
         updates = {name: value - self._before[name] for name, value in parameters.items()}
         if sizes:
             self.recorder.read(sums_of_squares(self._before, updates), partial(update_sizes, list(updates)))

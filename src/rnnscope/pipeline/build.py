@@ -67,8 +67,7 @@ class Training:
     @property
     def metric_columns(self) -> list[str]:
         """The columns of metrics.csv."""
-        names = [name for name, _ in self.model.named_parameters()]
-        return metric_columns(names, self.words, self.task.plain_step.penalties is not None)
+        return metric_columns(list(self.model.trained()), self.words, self.task.plain_step.penalties is not None)
 
     @property
     def agreed(self) -> dict[str, Any]:
@@ -196,7 +195,7 @@ def make_task(
 ) -> TrainerTask:
     """Return the task that takes the steps, with its optimizer, schedule, clipping, state resets and collectives."""
     trainer, processes = config.trainer, hardware.processes
-    optimizer = make_optimizer(model.parameters(), **asdict(config.optimizer), capturable=hardware.capturable)
+    optimizer = make_optimizer(model.trained().values(), **asdict(config.optimizer), capturable=hardware.capturable)
     schedule = make_schedule(lr=config.optimizer.lr, total_steps=horizon, **asdict(config.schedule))
     place = processes.rank, processes.world_size
     collectives = Collectives(*place) if processes.together else None

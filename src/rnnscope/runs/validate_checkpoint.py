@@ -81,7 +81,7 @@ def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, sour
     Raises:
         UserError: if they do not, naming the file.
     """
-    task, parameters = saved["task"], dict(enumerate(model.parameters()))
+    task, parameters = saved["task"], dict(enumerate(model.trained().values()))
     states = task["optimizer"].get("state")
     fits = is_mapping(states) and states.keys() <= parameters.keys()
     fits = fits and all(_fits_parameter(state, parameters[index]) for index, state in states.items())
@@ -95,7 +95,7 @@ def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, sour
 
 
 def _fits_average(weights: Any, model: LanguageModel) -> bool:
-    trained = {name: value.shape for name, value in model.named_parameters() if value.requires_grad}
+    trained = {name: value.shape for name, value in model.trained().items()}
     return not weights or {name: getattr(value, "shape", None) for name, value in weights.items()} == trained
 
 

@@ -27,7 +27,7 @@ class WeightAverage:
 
     def __init__(self, kind: str, model: LanguageModel, decay: float = 0.999, interval: int = 5) -> None:
         self.kind, self.decay, self.interval = kind, decay, interval
-        self._trained = {name: value for name, value in model.named_parameters() if value.requires_grad}
+        self._trained = model.trained()
         self._average: dict[str, Tensor] = {}  # empty until there is one
         self._steps = 0  # that are in it
         self._losses: list[float] = []  # of the validations before asgd begins

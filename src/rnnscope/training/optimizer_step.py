@@ -60,7 +60,7 @@ class OptimizerStep:
         self.model, self.optimizer, self.precision = model, optimizer, precision
         self.clip_norm, self.clip_value, self.collectives, self.penalties = clip_norm, clip_value, collectives, penalties
         self.clips = clip_norm is not None or clip_value is not None
-        self.parameters = list(model.parameters())
+        self.parameters = list(model.trained().values())
 
     def __call__(
         self, inputs: Tensor, targets: Tensor, state: State | None, kept: Tensor | None, share: Tensor, look: bool
