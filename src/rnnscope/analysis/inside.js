@@ -99,7 +99,7 @@ function writeGuesses(token, at) {
     if (place === data.tokens[at + 1]) element(guess, "b", {}, spelled(place));
     else guess.append(spelled(place));
   });
-  element(token, "span", { class: "loss", "aria-hidden": "true" }, at < data.losses.length ? data.losses[at].toFixed(1) : "");
+  element(token, "span", { class: "loss", "aria-hidden": "true" }, data.losses[at]?.toFixed(1) ?? "");
 }
 
 function showGuesses(wanted) {
@@ -171,7 +171,7 @@ function showHere() {
 function describeHere() {
   const at = state.at, value = fixed(valuesOf(state.unit, state.value)[at] / 127, 2);
   const guesses = data.guesses[at].map((place, line) => `${isolated(place)} ${data.shares[at][line]} %`).join(", ");
-  const cost = at < data.losses.length ? `${isolated(data.tokens[at + 1])}, which comes, cost ${fixed(data.losses[at], 2)} nats` : "the text ends here";
+  const cost = typeof data.losses[at] === "number" ? `${isolated(data.tokens[at + 1])}, which comes, cost ${fixed(data.losses[at], 2)} nats` : "the text ends here";
   const said = `token ${at}, ${isolated(data.tokens[at])}: unit ${unitName(state.unit)} is ${value}. Expected: ${guesses}; ${cost}.`;
   here.querySelector("bdi").textContent = said;
   here.querySelectorAll("button").forEach((button) => {

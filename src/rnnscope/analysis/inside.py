@@ -115,13 +115,15 @@ def _tokens(reading: Reading) -> dict[str, Any]:
     special = {vocabulary.unk: "unknown", vocabulary.start: "START", vocabulary.end: "END"}
     if vocabulary.level == "byte":
         special = {}
+    given = [vocabulary.start] if special else []  # a START is never predicted
+    losses = zip(reading.ids[1:], _rounded(reading.losses), strict=True)
     return {
         "spellings": [special.get(id, vocabulary.tokens[id]) for id in used.tolist()],
         "special": [place for place, id in enumerate(used.tolist()) if id in special],
         "tokens": places[:time].tolist(),
         "guesses": places[time:].reshape(time, count).tolist(),
         "shares": np.round(100 * shares).astype(int).tolist(),
-        "losses": _rounded(reading.losses),
+        "losses": [None if id in given else loss for id, loss in losses],
     }
 
 
