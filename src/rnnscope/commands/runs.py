@@ -179,7 +179,7 @@ def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] 
     if config.yes:
         return True
     question = f"{what}: {plural(len(runs), 'run')}, {size_text(sum(sizes))}"
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise UserError(f"{question}: nobody can be asked without a terminal; add yes=true to go ahead")
     with suppress(EOFError):  # Ctrl-D: no answer
         return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
