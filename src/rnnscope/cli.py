@@ -29,6 +29,7 @@ COMMANDS = {
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
+HELP = {"-h", "--help"}
 PRINTING = ("sample", "compare")  # commands that only print, or write files that are named in their errors
 CONFIGS = ("job", "hydra", "all")
 ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists runs without one
@@ -48,9 +49,14 @@ def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit status: 0, 1 after an error of the user, 130 after Ctrl-C."""
     others = OtherWork()
     prepare_output()
-    arguments = sys.argv[1:] if argv is None else argv
     if sys.platform == "win32":
         return complain("rnnscope runs on Linux and macOS: on Windows, use it inside WSL (https://aka.ms/wsl)")
+    with ended_by_signals():
+        return run_line(sys.argv[1:] if argv is None else argv, others)
+
+
+def answer(arguments: list[str], others: OtherWork) -> int:
+    """Do what a command line asks for, and return the exit status."""
     if arguments and arguments[0] in ("-sc", "--shell-completion", "--shell_completion"):
         return complete(arguments[1:])
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -63,8 +69,14 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments[0] not in COMMANDS:
         return complain(f"unknown command {arguments[0]!r}{closest(arguments[0], list(COMMANDS))} See rnnscope --help")
-    with ended_by_signals():
-        return run_command(arguments[0], arguments[1:], others)
+    return run_command(command_of(arguments), arguments[1:], others)
+
+
+def command_of(arguments: list[str]) -> str:
+    """Return the command of a line, `train` where it has none; `train from=` is one of its own."""
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else "train"
+    warm = command == "train" and any(argument.startswith("from=") for argument in arguments)
+    return "train_from" if warm else command
 
 
 def usage() -> str:
@@ -73,22 +85,26 @@ def usage() -> str:
 
 
 def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
-    """Run `command`, and turn errors into one line."""
+    """Run `command` and return its exit status."""
     import logging
 
     logging.raiseExceptions = False  # no traceback for each line that nobody reads in `rnnscope train --info | head`
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
-    if command == "train" and any(argument.startswith("from=") for argument in arguments):
-        command = "train_from"
+    check_folder()
     try:
-        check_folder()
-        status = hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
-        sys.stdout.flush()
-        return status
+        return hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
             raise
         return 0
+
+
+def run_line(arguments: list[str], others: OtherWork) -> int:
+    """Do what a command line asks for, and turn what goes wrong into one line."""
+    try:
+        status = answer(arguments, others)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return say_so()
     except BrokenPipeError:  # the reader has seen enough, as in `rnnscope sample | head`
@@ -97,18 +113,24 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
     except Exception as error:
         from rnnscope.config.hydra_errors import advice
 
-        message = unwritten(error, command) or advice(error, command)
+        command = command_of(arguments)
+        message = unwritten(error, arguments) or advice(error, command)
         if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
         return complain(as_typed(message, arguments))
 
 
-def unwritten(error: Exception, command: str) -> str | None:
+def only_prints(arguments: list[str]) -> bool:
+    """Whether a command line writes nothing but its output, or files that are named in their errors."""
+    return not arguments or arguments[0] in PRINTING or arguments[0] not in COMMANDS or bool(HELP & {*arguments})
+
+
+def unwritten(error: Exception, arguments: list[str]) -> str | None:
     """Return the message for output that cannot be written; None if `error` is about something else."""
     unnamed = isinstance(error, OSError) and not isinstance(error, BrokenPipeError) and error.filename is None
     try:
         sys.stdout.flush()
-        found = error if unnamed and command in PRINTING else None
+        found = error if unnamed and only_prints(arguments) else None
     except OSError as stuck:
         found = stuck
     if found is None:
@@ -156,7 +178,7 @@ def hand_over(command: str, arguments: list[str], others: OtherWork) -> int:
     for name in ("RNNSCOPE_OUTPUTS", "RNNSCOPE_DATA"):
         check_text(os.environ.get(name, ""), name)
     check_arguments(command, arguments)
-    if command != "train" and {"-h", "--help"} & set(arguments):
+    if command != "train" and HELP & {*arguments}:
         print(help_page(command))
         return 0
     share_cores(others)

@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_FILES = (errno.EMFILE, errno.ENFILE)
+MORE_FILES = "allow more of them (ulimit -n 4096)"
 
 
 class UserError(ValueError):
@@ -46,10 +48,23 @@ def unknown_value(key: str, value: object, known: Iterable[str]) -> str:
     return f"{key}={value} is unknown; choose from: {', '.join(known)}"
 
 
-def reason(error: Exception) -> str:
+def reason(error: BaseException) -> str:
     """Return what went wrong with a file that the message names: one line."""
     text = (isinstance(error, OSError) and error.strerror) or str(error) or type(error).__name__
     return text.splitlines()[0]
+
+
+def lack_of_memory(error: BaseException | None) -> str | None:
+    """Return which memory was too small, and for what, as in `GPU memory (tried to allocate 9 GiB)`; None for another error.
+
+    torch, which is not imported here, reports the memory of the CPU by words alone, and a lack of it while it writes by others.
+    """
+    while error is not None:
+        gpu = type(error).__name__ == "OutOfMemoryError"
+        if gpu or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+            return f"{'GPU ' if gpu else ''}memory ({reason(error)})"
+        error = error.__cause__ or error.__context__
+    return None
 
 
 def unknown_part(key: str, name: object, known: Iterable[str]) -> str:

@@ -176,7 +176,7 @@ def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str])
     if config.yes:
         return True
     question = f"{what}: {plural(len(runs), 'run')}, {size_text(sum(sizes))}"
-    if not sys.stdin.isatty():
+    if sys.stdin is None or not sys.stdin.isatty():
         raise UserError(f"{question}: this needs confirmation on a terminal; add yes=true to go ahead without it")
     with suppress(EOFError):  # Ctrl-D means no
         return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")

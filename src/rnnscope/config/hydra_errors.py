@@ -12,7 +12,7 @@ from yaml import YAMLError
 
 from rnnscope.config import schema
 from rnnscope.config.overrides import verbatim_of
-from rnnscope.errors import NO_SPACE, UserError
+from rnnscope.errors import MORE_FILES, NO_FILES, NO_SPACE, UserError, lack_of_memory, reason
 from rnnscope.paths import conf_folder, outputs_folder
 
 PACKAGES = {  # choices that need a package -> the extra that installs it
@@ -31,10 +31,12 @@ def advice(error: Exception, command: str) -> str | None:
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or outputs_folder()
         return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to a different place"
+    if isinstance(error, OSError) and error.errno in NO_FILES:
+        return f"{error.filename or 'a file'}: {reason(error)}; {MORE_FILES}"
     if isinstance(error, OSError) and error.filename:  # a file that cannot be read or written is not a bug
         return one_line(error, command)
-    if type(error).__name__ == "OutOfMemoryError":  # a class of torch, which is not imported here
-        return f"out of GPU memory ({str(error).splitlines()[0]}); use a smaller model, or the CPU"
+    if lack := lack_of_memory(error):
+        return f"out of {lack}; use a smaller model or text, or {'the CPU' if lack[0] == 'G' else 'a larger machine'}"
     return None
 
 

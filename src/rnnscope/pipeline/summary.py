@@ -5,9 +5,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
-
-from rnnscope.errors import NO_SPACE
+from rnnscope.errors import MORE_FILES, NO_FILES, NO_SPACE, lack_of_memory
 from rnnscope.format import clock, shell, watching
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.budgets import count_steps
@@ -109,11 +107,12 @@ def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[s
         assert training.options.rendezvous is not None
         why = f"one of {training.hardware.processes.world_size} processes is gone: {training.options.rendezvous.why_lost()}"
         return why, f"at step {step} {why}; {resume}"
-    if isinstance(error, torch.OutOfMemoryError):
-        reason = str(error).splitlines()[0]
-        return reason, f"out of GPU memory at step {step + 1} ({reason}); lower one of {sizes(training)}"
+    if lack := lack_of_memory(error):
+        return f"out of {lack}", f"out of {lack} at step {step + 1}; lower one of {sizes(training)}"
     if isinstance(error, OSError):
         reason = f"{error.strerror}: {error.filename or run.path}"
+        if error.errno in NO_FILES:
+            return reason, f"at step {step}: {reason}; {MORE_FILES}, then {resume}"
         advice = f"no space at step {step} ({reason}); make room, then {resume}"
         return reason, advice if error.errno in NO_SPACE else None
     reason = f"{type(error).__name__}: {error}"

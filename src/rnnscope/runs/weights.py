@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save  # pyright: ignore[reportUnknownVariableType]: its PathLike is bare
+from safetensors.torch import load, save
 
 from rnnscope.errors import UserError, reason
 from rnnscope.model.language_model import LanguageModel
@@ -30,8 +30,7 @@ def load_weights(model: LanguageModel, path: Path) -> None:
         UserError: if the file is missing, damaged, or belongs to a different model.
     """
     try:
-        with path.open("rb"):  # safetensors calls missing what may not be read
-            tensors = load_file(path)
+        tensors = load(path.read_bytes())  # load_file calls missing what may not be read
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: the run has no weights yet") from None
     except (SafetensorError, OSError) as error:
