@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from rnnscope.analysis.apart import Apart, Scoring, check_apart, figures_apart, load_others, tunes
 from rnnscope.analysis.compressors import xz_nats
 from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
 from rnnscope.analysis.generated import report as lines_on
@@ -44,6 +45,7 @@ class Report:
 
     `spelling`: nats per token of spelling each UNK besides, as `spelling_nats` does; None where that cannot be said.
     `baselines`: nats per token of what learns from the training split, by name. `generated`: lines on texts of the run.
+    `apart`: scores that are no static ones, and are never mixed with `scores`.
     """
 
     source: str
@@ -54,6 +56,7 @@ class Report:
     spelling: float | None = None
     baselines: dict[str, float] = field(default_factory=dict[str, float])
     generated: list[str] = field(default_factory=list[str])
+    apart: list[Apart] = field(default_factory=list[Apart])
 
     @property
     def uniform(self) -> float:
@@ -66,6 +69,8 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     check_samples(config)
     loaded = load(config.run, config.checkpoint)
     recorded = config_of(loaded, config.data)
+    check_apart(config, recorded.dataset.windows)
+    others = load_others(loaded, config)
     data, split, source = _scored(loaded, recorded, config)
     targets, info = data.targets(split), data.splits[split]
     characters = (
@@ -88,9 +93,21 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         0.0 if unk is None else float(counts[unk] / counts.sum()),
         spelling=_spelling(data, counts, characters),
     )
+    scoring = Scoring(loaded, next(iter(protocols.values())), precision, characters)
+    val = _to_tune_on(loaded, recorded, data, config)
+    report.apart.extend(figures_apart(config, scoring, others, val, data, split))
     if config.ngram is not None or config.samples is not None:
         _compare_with_training(loaded, data, data.stream(split), _training(loaded, data, config), config, report)
     return loaded, report
+
+
+def _to_tune_on(loaded: LoadedRun, recorded: TrainConfig, data: TextData, config: EvaluateConfig) -> TextData | None:
+    """Return the data of the run's own val split, None where nothing is tuned on it."""
+    if not tunes(config):
+        return None
+    own = data if config.text is None else own_data(loaded, recorded, "val")
+    check_split(loaded, own, "val")
+    return own
 
 
 def check_samples(config: EvaluateConfig) -> None:
@@ -167,6 +184,8 @@ def score_lines(config: EvaluateConfig) -> Iterator[str]:
     """
     if config.text != "-":
         raise UserError(f"lines=true scores the lines of stdin: set text=-, which is now {plain(config.text)}")
+    if idle := [*tunes(config), *(["with"] if config.others else [])]:
+        raise UserError(f"{idle[0]}= does not apply to lines=true, which scores each line by itself: leave it out")
     loaded = load(config.run, config.checkpoint)
     recorded = value_at(loaded.config, "trainer.precision") or "auto"
     precision = recorded if config.precision == "auto" else config.precision
@@ -266,10 +285,15 @@ def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
         data = _prepare(loaded, recorded)
     known = {key: value for key, value in fingerprint.items() if key != "settings"}  # its vocabulary is given now
     check_data(data.fingerprint, known, data.config.corpus)
+    check_split(loaded, data, split)
+    return data
+
+
+def check_split(loaded: LoadedRun, data: TextData, split: str) -> None:
+    """Refuse, by a `UserError`, a split that the run's data does not have."""
     if not data.splits[split].tokens:
         where = f"dataset.split in {loaded.folder.config}"
         raise UserError(f"split={split}: this run's data has no {split} split ({where}); split=train is always there")
-    return data
 
 
 def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
@@ -291,8 +315,6 @@ def _prepare(loaded: LoadedRun, recorded: TrainConfig, **keys: Any) -> TextData:
 
 def table(report: Report, words: bool) -> list[str]:
     """Return the report as lines: a row for each protocol and baseline."""
-    first = next(iter(report.scores.values()))
-    scale = first.tokens / first.characters / math.log(2)
     spelled = report.spelling or 0.0
     rows = [
         *((name, score.loss, score.accuracy) for name, score in report.scores.items()),
@@ -301,6 +323,16 @@ def table(report: Report, words: bool) -> list[str]:
         ("guessing by this text's frequencies", report.unigram, None),
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]
+    lines = _table(rows, report, words)
+    if report.apart:
+        lines += ["", "apart from the static figures above, and not to be compared with them:"]
+        lines += _table([(one.name, one.score.loss, one.score.accuracy) for one in report.apart], report, words)
+    return lines
+
+
+def _table(rows: Sequence[tuple[str, float, float | None]], report: Report, words: bool) -> list[str]:
+    first = next(iter(report.scores.values()))
+    scale = first.tokens / first.characters / math.log(2)
     cells = [["", "nats/token", "bits/character", "accuracy", *(["perplexity"] if words else [])]]
     for name, nats, accuracy in rows:
         share = "" if accuracy is None else f"{100 * accuracy:.1f} %"

@@ -14,6 +14,7 @@ from rnnscope.model.config import ModelConfig
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
 INPUTS = ("embedding", "one_hot")
+MOST_ROUNDS = 100
 State = list[
     Any
 ]  # one entry a layer: a tensor (1, batch, hidden_size), or a tuple of them where a cell's state has several parts
@@ -159,6 +160,8 @@ def check_model(config: ModelConfig) -> None:
         number = getattr(config, key)
         if number is not None and number < 1:
             raise UserError(f"model.{key}={number} must be at least 1")
+    if config.rounds > MOST_ROUNDS:
+        raise UserError(f"model.rounds={config.rounds} must be at most {MOST_ROUNDS}")
     for key in ("dropout", "input_dropout"):
         if not 0 <= getattr(config, key) < 1:
             raise UserError(f"model.{key}={getattr(config, key)} must lie in [0, 1): it is the share of units dropped")
