@@ -143,6 +143,7 @@ def test_help_offers_every_choice_and_no_schema(capsys):
             [
                 "checkpoint=",
                 "data=",
+                "dynamic=",
                 "json=",
                 "length=",
                 "lines=",
@@ -154,7 +155,9 @@ def test_help_offers_every_choice_and_no_schema(capsys):
                 "split=",
                 "temperatures=",
                 "text=",
+                "tuned_temperature=",
                 "window=",
+                "with=",
             ],
         ),
         ("rnnscope compare w", ["with="]),

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from rnnscope.analysis.apart import Apart, Scoring, check_apart, figures_apart, load_others, tunes
 from rnnscope.analysis.compressors import xz_nats
 from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
 from rnnscope.analysis.generated import report as lines_on
 from rnnscope.analysis.ngram import LONGEST, NGram
-from rnnscope.analysis.own_data import any_text, config_of, own_data, own_stream
+from rnnscope.analysis.own_data import any_text, check_split, config_of, own_data, own_stream
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.config.places import text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
@@ -37,7 +38,8 @@ class Report:
     """Scores and baselines over the same tokens; `unknown` is the share of UNK among them.
 
     `spelling`: nats per token for spelling each UNK, as in `spelling_nats`; None if that is unknown. `baselines`: nats per
-    token, by name, of what learns from the training split. `generated`: lines on texts that the run generates.
+    token, by name, of what learns from the training split. `generated`: lines on texts that the run generates. `apart`:
+    scores that are not static, and never mixed with `scores`.
     """
 
     source: str
@@ -48,6 +50,7 @@ class Report:
     spelling: float | None = None
     baselines: dict[str, float] = field(default_factory=dict[str, float])
     generated: list[str] = field(default_factory=list[str])
+    apart: list[Apart] = field(default_factory=list[Apart])
 
     @property
     def uniform(self) -> float:
@@ -60,6 +63,8 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     check_samples(config)
     loaded = load(config.run, config.checkpoint)
     recorded = config_of(loaded, config.data)
+    check_apart(config, recorded.dataset.windows)
+    others = load_others(loaded, config)
     data, split, source = _scored(loaded, recorded, config)
     targets, info = data.targets(split), data.splits[split]
     characters = (
@@ -82,9 +87,21 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
         0.0 if unk is None else float(counts[unk] / counts.sum()),
         spelling=_spelling(data, counts, characters),
     )
+    scoring = Scoring(loaded, next(iter(protocols.values())), precision, characters)
+    val = _to_tune_on(loaded, recorded, data, config)
+    report.apart.extend(figures_apart(config, scoring, others, val, data, split))
     if config.ngram is not None or config.samples is not None:
         _compare_with_training(loaded, data, data.stream(split), _training(loaded, data, config), config, report)
     return loaded, report
+
+
+def _to_tune_on(loaded: LoadedRun, recorded: TrainConfig, data: TextData, config: EvaluateConfig) -> TextData | None:
+    """Return the data of the run's own val split, None where nothing is tuned on it."""
+    if not tunes(config):
+        return None
+    own = data if config.text is None else own_data(loaded, recorded, "val")
+    check_split(loaded, own, "val")
+    return own
 
 
 def check_samples(config: EvaluateConfig) -> None:
@@ -150,6 +167,8 @@ def score_lines(config: EvaluateConfig) -> Iterator[str]:
     """
     if config.text != "-":
         raise UserError(f"lines=true scores the lines of stdin and needs text=-, not text={plain(config.text)}")
+    if idle := [*tunes(config), *(["with"] if config.others else [])]:
+        raise UserError(f"{idle[0]}= does not apply to lines=true, which scores each line by itself; leave it out")
     loaded = load(config.run, config.checkpoint)
     recorded = value_at(loaded.config, "trainer.precision") or "auto"
     precision = recorded if config.precision == "auto" else config.precision
@@ -221,8 +240,6 @@ def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) ->
 
 def table(report: Report, words: bool) -> list[str]:
     """Return the report as a table: a row for each protocol and baseline."""
-    first = next(iter(report.scores.values()))
-    scale = first.tokens / first.characters / math.log(2)
     spelled = report.spelling or 0.0
     rows = [
         *((name, score.loss, score.accuracy) for name, score in report.scores.items()),
@@ -231,6 +248,16 @@ def table(report: Report, words: bool) -> list[str]:
         ("guessing by this text's frequencies", report.unigram, None),
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]
+    lines = _table(rows, report, words)
+    if report.apart:
+        lines += ["", "apart from the static figures above, and not to be compared with them:"]
+        lines += _table([(one.name, one.score.loss, one.score.accuracy) for one in report.apart], report, words)
+    return lines
+
+
+def _table(rows: Sequence[tuple[str, float, float | None]], report: Report, words: bool) -> list[str]:
+    first = next(iter(report.scores.values()))
+    scale = first.tokens / first.characters / math.log(2)
     cells = [["", "nats/token", "bits/character", "accuracy", *(["perplexity"] if words else [])]]
     for name, nats, accuracy in rows:
         share = "" if accuracy is None else f"{100 * accuracy:.1f} %"

@@ -59,10 +59,15 @@ def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
         data = _prepare(loaded, recorded)
     known = {key: value for key, value in fingerprint.items() if key != "settings"}  # the vocabulary is given instead
     check_data(data.fingerprint, known, data.config.corpus)
+    check_split(loaded, data, split)
+    return data
+
+
+def check_split(loaded: LoadedRun, data: TextData, split: str) -> None:
+    """Raise a `UserError` if the run's data has no such split."""
     if not data.splits[split].tokens:
         where = f"dataset.split in {loaded.folder.config}"
         raise UserError(f"split={split}: this run's data has no {split} split ({where}); split=train is always there")
-    return data
 
 
 def any_text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:

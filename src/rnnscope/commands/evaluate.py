@@ -9,6 +9,7 @@ from rnnscope.errors import UserError
 
 if TYPE_CHECKING:
     from rnnscope.analysis.evaluate import Report
+    from rnnscope.model.scoring import Score
 
 
 def run(config: EvaluateConfig) -> None:
@@ -46,17 +47,26 @@ def values_of(report: "Report") -> dict[str, Any]:
     def known(value: float) -> float | None:
         return value if math.isfinite(value) else None
 
-    scores = {
-        name: {
+    def values(score: "Score") -> dict[str, Any]:
+        return {
             "tokens": score.tokens,
             "characters": score.characters,
             "loss": known(score.loss),
             "bits_per_character": known(score.bits_per_character),
             "accuracy": known(score.accuracy),
         }
-        for name, score in report.scores.items()
-    }
+
+    scores = {name: values(score) for name, score in report.scores.items()}
     baselines = {name: known(nats) for name, nats in {"unigram": report.unigram, **report.baselines}.items()}
     spelling = {} if report.spelling is None else {"spelling": report.spelling}
     generated = {"generated": report.generated} if report.generated else {}
-    return {"source": report.source, "unknown": report.unknown, "scores": scores, **baselines, **spelling, **generated}
+    apart = {one.name: {**values(one.score), **one.made_with} for one in report.apart}
+    return {
+        "source": report.source,
+        "unknown": report.unknown,
+        "scores": scores,
+        **baselines,
+        **spelling,
+        **generated,
+        **({"apart_from_static": apart} if apart else {}),
+    }

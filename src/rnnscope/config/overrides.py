@@ -22,7 +22,7 @@ VERBATIM = {
     "resume": {"run": "run", "data": "data", "text": "data", "notify": "notify"},
     "reproduce": {"run": "run", "sweep": "of_sweep", "data": "data", "text": "data", "notify": "notify"},
     "sample": {"run": "run", "prompt": "prompt", "stop": "stop"},
-    "evaluate": {"run": "run", "data": "data", "text": "text"},
+    "evaluate": {"run": "run", "data": "data", "text": "text", "with": "others"},
     "compare": {
         **{key: key for key in ("folder", "sort", "filter", "columns", "group", "output", "html", "run")},
         "with": "other",

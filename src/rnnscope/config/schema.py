@@ -146,6 +146,9 @@ class EvaluateConfig:
     samples: int | None = None
     length: int = 1000
     temperatures: list[float] = field(default_factory=lambda: [1.0, 0.2])
+    dynamic: bool = False
+    tuned_temperature: bool = False
+    others: str | None = None
     plugins: list[str] = field(default_factory=list[str])
 
 

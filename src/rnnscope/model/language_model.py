@@ -15,6 +15,7 @@ from rnnscope.model.dropout import SHARES, call_with, drop, drop_locked, drop_to
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
 INPUTS = ("embedding", "one_hot")
+MOST_ROUNDS = 100
 # one entry per layer: a tensor (1, batch, hidden_size), or a tuple of them if the state of the cell has several parts
 State = list[Any]
 
@@ -183,6 +184,8 @@ def check_model(config: ModelConfig) -> None:
         value = getattr(config, key)
         if value is not None and min(value if isinstance(value, list) else [value]) < 1:
             raise UserError(f"model.{key}={value} must be at least 1")
+    if config.rounds > MOST_ROUNDS:
+        raise UserError(f"model.rounds={config.rounds} must be at most {MOST_ROUNDS}")
     for key in SHARES:
         if not 0 <= getattr(config, key) < 1:
             raise UserError(f"model.{key}={getattr(config, key)} must lie in [0, 1): it is the share that is dropped")

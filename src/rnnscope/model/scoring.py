@@ -4,15 +4,15 @@
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from rnnscope.model.language_model import LanguageModel
+from rnnscope.model.language_model import State
 from rnnscope.model.precision import autocast
 
 IGNORE = -100  # target of a padded position
@@ -82,10 +82,22 @@ def perplexity(nats: float) -> float:
         return math.inf
 
 
+class Reader(Protocol):
+    """What can be scored: a `LanguageModel`, or a `torch.nn.Module` that reads as one."""
+
+    training: bool
+
+    def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]: ...
+
+    def parameters(self) -> Iterator[Tensor]: ...
+
+    def train(self, mode: bool = True) -> Any: ...
+
+
 class Scorer:
     """Scores windows one after the other, carrying the state unless a window is fresh. The model must be in eval mode."""
 
-    def __init__(self, model: LanguageModel, precision: str) -> None:
+    def __init__(self, model: Reader, precision: str) -> None:
         self.model, self.precision, self.device = model, precision, next(model.parameters()).device
         # summed in place: a small tensor kept from each window would fragment the heap, and its memory would not be reused
         self.nats = torch.zeros((), dtype=torch.float64, device=self.device)
@@ -108,13 +120,13 @@ class Scorer:
         return Score(float(self.nats), self.tokens, int(self.correct), characters)
 
 
-def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
+def evaluate(model: Reader, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
     """Return the score of `model` over all `windows`, in order.
 
     If several processes share the rows of the windows, `tokens` counts those of all, and the sums are this process's part.
     """
     was_training = model.training
-    model.eval()
+    model.train(False)
     scorer = Scorer(model, precision)
     try:
         for window in windows:
