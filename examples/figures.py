@@ -129,8 +129,8 @@ def draw_tensorboard() -> None:
             driver.execute_script("document.querySelector('[aria-label=\"Close side pane\"]').click()")
             time.sleep(3)
             above = picture(driver, 560)
-            driver.get(f"{address}/?tagFilter={quote(SAMPLE)}#text")
-            driver.refresh()
+            driver.get("about:blank")  # else it stays on the tab before
+            driver.get(f"{address}/#text&tagFilter={quote(SAMPLE)}")
             wait_for(driver, "document.body.innerText.length > 0", "the samples")
             time.sleep(5)
             below = picture(driver, 640)
