@@ -281,6 +281,7 @@ def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_pa
     ("words", "parts"),
     [
         (["text=" + "long" * 100], ["File name too long"]),
+        (["text=https://example.org/book.txt"], ["text=https://example.org/book.txt", "dataset.corpus.url", "download"]),
         (["text=/dev/null"], ["/dev/null", "neither a file nor a folder"]),
         (["dataset.encoding=undefined"], ["dataset.encoding", "undefined", "utf-8"]),
         (["dataset.remove=['b{99999999999}']"], ["dataset.remove", "regular expression"]),

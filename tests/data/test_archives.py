@@ -114,6 +114,7 @@ def png() -> bytes:
         ("essay.pdf", b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj", ["PDF", "pdftotext"]),
         ("scan.png", png(), ["image", "tesseract"]),
         ("photo.txt", b"\xff\xd8\xff\xe0\0\x10JFIF", ["image", "tesseract"]),
+        ("states.npy", b"\x93NUMPY\x01\0v\0{", ["NumPy"]),
         ("thesis.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["Office", "libreoffice"]),
         ("text", gzip.compress(b"text", mtime=0), ["compressed", ".gz"]),
     ],

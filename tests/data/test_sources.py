@@ -100,6 +100,7 @@ def parts_of_a_refusal(data: bytes, block: int) -> list[object] | None:
         data.decode()
     except UnicodeDecodeError as error:
         hint = "utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") and block >= 2 else "shift_jis"
+        hint = "utf-32" if data[:4] in (b"\xff\xfe\0\0", b"\0\0\xfe\xff") and block >= 4 else hint
         return [f"0x{data[error.start]:02X}", error.start, error.reason, hint]
     return None
 
@@ -115,6 +116,14 @@ def test_utf16_taken_for_utf8(tmp_path):
     path = tmp_path / "text.txt"
     path.write_bytes("plain text".encode("utf-16"))
     with user_error(path, "utf-8", "0xFF", 0, "invalid start byte", "dataset.encoding", "utf-16"):
+        read(path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+def test_a_wide_encoding_is_recognized(tmp_path, encoding):
+    path = tmp_path / "text.txt"
+    path.write_bytes(("Übergrößenträger " * 9).encode(encoding))
+    with user_error(path, "not utf-8", f"({encoding})"):
         read(path)
 
 

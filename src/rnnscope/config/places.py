@@ -25,10 +25,17 @@ SAME_FILES = ("column", "lines", "separator")  # keys of dataset.corpus that do 
 
 
 def with_absolute_places(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the nested values of a config with absolute paths of texts."""
+    """Return the nested values of a config with absolute paths of texts.
+
+    Raises:
+        UserError: for a URL in the place of a path.
+    """
     corpus = config["dataset"]["corpus"]
     for key, url in PLACES.items():
         if corpus[key] is not None and corpus[url] is None:
+            if re.match(r"\w+://", corpus[key]):
+                both = f"dataset.corpus.{url}=... and the name of a file as dataset.corpus.{key}"
+                raise UserError(f"dataset.corpus.{key}={corpus[key]} is a URL, not a path: download it, or set {both}")
             config = with_value(config, f"dataset.corpus.{key}", absolute_path(corpus[key]))
     return config
 

@@ -14,6 +14,8 @@ TYPES = {
     b"\x7fELF": ("a program", ""),
     b"SQLite format 3\0": ("an SQLite database", "export a table as CSV"),
     b"PAR1\x15": ("a Parquet file", "export it as JSON lines"),
+    b"\x93NUMPY": ("an array of NumPy", ""),
+    **dict.fromkeys((b"\x80\x03", b"\x80\x04\x95", b"\x80\x05\x95"), ("a pickle of Python", "")),
 }
 
 

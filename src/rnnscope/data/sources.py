@@ -18,6 +18,7 @@ from rnnscope.errors import UserError, WrongEncoding
 
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 COUNTED = {"replace": "replaced by U+FFFD", "ignore": "left out", "surrogateescape": "kept as they are"}
+FEW = 64  # bytes that say too little of their encoding
 BLOCK = 1 << 18  # bytes read at a time: they, and the ids made from them, fit in a core's cache
 
 
@@ -154,10 +155,21 @@ def _undecodable(error: UnicodeError, position: int, source: Source, encoding: s
         return WrongEncoding(f"{source}: not {encoding} ({error})", remedy)
     offset = position - len(error.object) + error.start
     found = error.object[error.start]
-    start = error.object[:2] if position == len(error.object) else b""
-    hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "perhaps cp1252, latin-1 or shift_jis"
+    hint = _likely(error.object, position == len(error.object))
     what = f"{source}: byte 0x{found:02X} at offset {offset} is not valid {encoding} ({error.reason})"
     return WrongEncoding(what, remedy.replace(",", f" ({hint}),"))
+
+
+def _likely(block: bytes, first: bool) -> str:
+    """Return the encoding that a block is likely in, which is not that it is read in."""
+    if first and block.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):  # which begins as the mark of UTF-16 does
+        return "utf-32"
+    if first and block.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    even, odd = block[::2].count(0), block[1::2].count(0)
+    if len(block) > FEW and 5 * max(even, odd) > len(block):
+        return "utf-16-be" if even > odd else "utf-16-le"
+    return "perhaps cp1252, latin-1 or shift_jis"
 
 
 def _blocks(source: Source, archives: Archives) -> Iterator[bytes]:
