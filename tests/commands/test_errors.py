@@ -200,10 +200,10 @@ def test_other_commands_have_keys_of_their_own(fails):
 def test_out_of_gpu_memory_while_training(fails, story, monkeypatch):
     from rnnscope.model.language_model import LanguageModel
 
-    def read(*_):
+    def run_layers(*_):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore lines")
 
-    monkeypatch.setattr(LanguageModel, "read", read)
+    monkeypatch.setattr(LanguageModel, "run_layers", run_layers)
     reason = "CUDA out of memory. Tried to allocate 9 GiB."
     sizes = ("dataset.batch_size", 4, "dataset.sequence_length", 12, "model.hidden_size", 16)
     assert_says(fails("train", f"text={story}", *TINY, folder=True), "step 1", reason, *sizes)
