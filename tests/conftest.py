@@ -11,10 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 
 for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
     if signal.getsignal(number) is signal.SIG_IGN:  # as under nohup or in a shell's background: processes begun here inherit it
         signal.signal(number, handler)
+settings.register_profile("tests", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # the machine may be busy
+settings.load_profile("tests")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # several processes run the tests side by side
 

@@ -42,6 +42,9 @@ CASES = {  # together they have every cell, level, optimizer and schedule
         "schedule.rates={0: 0.1}",
     ],
     "words, tied, without bias": [
+        "model=mogrifier_lstm",
+        "model.rounds=2",
+        "model.rank=2",
         "model.tied_weights=true",
         "model.bias=false",
         "optimizer=rmsprop",

@@ -1,6 +1,6 @@
 """rnnscope trains small recurrent language models from composed configs and shows how they learn.
 
-docs/architecture.md draws the way through. In Python:
+docs/architecture.md shows how the parts fit together. From Python:
 
     run = rnnscope.train(["model=gru"])           # then run.curve("val/loss"), run.resume("trainer.max_steps=4000"), ...
     model = rnnscope.load("latest")               # then model.sample(prompt="def "), .score("some text"), .states("def ")
@@ -36,7 +36,7 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    """Return what a plug-in registers its parts with; nothing heavy is imported before it asks."""
+    """Return a function with which a plug-in registers its parts, imported only when it is asked for."""
     if name.startswith("register_") and name in __all__:
         from rnnscope.config import extensions
 
@@ -55,7 +55,7 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
 
 
 def train(overrides: Sequence[str] = ()) -> Run:
-    """Train what `rnnscope train <overrides>` would, and return the run: `resume`, `reproduce`, `curve` and `load` are its own.
+    """Train what `rnnscope train <overrides>` would, and return the run, which has `resume`, `reproduce` and `curve`.
 
     Raises:
         UserError: for a key, value or text that cannot be trained on.
@@ -69,7 +69,7 @@ def find(run: str = "latest") -> Run:
     """Return a run by its folder, a unique prefix of its name, or `latest`, as `train` returned it.
 
     Raises:
-        UserError: when it names no run, or more than one.
+        UserError: if there is no such run, or more than one.
     """
     from rnnscope.pipeline.run import find as find_run
 
@@ -82,11 +82,11 @@ def compare(
     """Return the table of `rnnscope compare`: a pandas DataFrame where pandas is installed, else a list of dicts.
 
     Args:
-        folder: of runs; None for the outputs folder.
-        filter, sort, group: as the command takes them, such as `"model.cell=lstm"`, `"-steps"` and `"seed"`.
+        folder: the folder with the runs; None for the outputs folder.
+        filter, sort, group: as for the command, such as `"model.cell=lstm"`, `"-steps"` and `"seed"`.
 
     Raises:
-        UserError: when there are no runs, or no such column.
+        UserError: if there are no runs, or no such column.
     """
     from rnnscope.comparison.frame import frame
 
@@ -96,7 +96,7 @@ def compare(
 def compose(overrides: Sequence[str] = ()) -> tuple[LanguageModelTask, TextData]:
     """Return the LightningModule and the LightningDataModule that `rnnscope train <overrides>` would train.
 
-    `pl.Trainer(max_steps=100).fit(task, datamodule=data)` then trains the same weights to the bit. The seed and torch's
+    `pl.Trainer(max_steps=100).fit(task, datamodule=data)` then trains the same weights, bit for bit. The seed and torch's
     number of threads are set here, as the command sets them.
 
     Raises:

@@ -1,18 +1,18 @@
-"""What glibc does with freed memory. All settings are here, because they overrule each other: first text, then training.
+"""How glibc treats freed memory. All settings are here because they override each other: first for text, then for training.
 
-With another allocator none of this does anything.
+With another allocator, these functions do nothing.
 """
 
 import ctypes
 from contextlib import suppress
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # names of malloc.h
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_MMAP_MAX = -1, -3, -4  # from malloc.h
 
 
 def keep_blocks_of_text() -> None:
-    """Keep the memory of one block of text for the next, where glibc would return it and fetch it again page by page.
+    """Keep the memory of a block of text for the next one; glibc would return it, and fetch it again page by page.
 
-    These are the highest limits that glibc comes to by itself, 32 and 64 MB: encoding takes a fifth less time.
+    These limits, 32 and 64 MB, are the highest that glibc sets by itself: encoding takes a fifth less time.
     """
     _set(M_MMAP_MAX, 65_536)  # the default: an earlier training of this process changed it
     _set(M_MMAP_THRESHOLD, 1 << 25)
@@ -20,16 +20,16 @@ def keep_blocks_of_text() -> None:
 
 
 def return_freed_memory() -> None:
-    """Return what was kept, before something else takes memory of its own."""
+    """Return the memory that was kept to the system."""
     _glibc("malloc_trim", 0)
 
 
 def keep_freed_memory() -> None:
-    """Keep what a step of a training frees for the next one. Called after the text, whose memory is better given back.
+    """Keep the memory that a training step frees for the next one. Call this after the text is encoded and its memory returned.
 
-    oneDNN's workspace of a window is one piece of 34 MB (1 x 512 units, 32 x 64 tokens), which glibc maps and unmaps at each
-    step: 8,800 page faults, a fifth of the step; a third with 2 x 512 and 64 x 64. So no piece is mapped on its own, and a
-    gigabyte may lie free (mallopt(3)).
+    oneDNN's workspace of a window is one block of 34 MB (1 x 512 units, 32 x 64 tokens), which glibc maps and unmaps at each
+    step: 8,800 page faults, a fifth of the step; a third with 2 x 512 and 64 x 64. So no block is mapped by itself, and up to
+    a gigabyte may stay free (mallopt(3)).
     """
     _set(M_MMAP_MAX, 0)
     _set(M_TRIM_THRESHOLD, 1 << 30)

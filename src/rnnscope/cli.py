@@ -1,6 +1,6 @@
-"""`rnnscope <command> key=value ...`: reads the command, protects people's text from Hydra's grammar, and hands over.
+"""`rnnscope <command> key=value ...`: finds the command, and turns every error into one line.
 
-Only the one command that runs is imported, and nothing heavy before it.
+Only the module of that command is imported, and nothing heavy before it.
 """
 
 import contextlib
@@ -29,11 +29,12 @@ COMMANDS = {
     "bench": "measure the speed of this machine          rnnscope bench",
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
-PRINTING = ("sample", "compare")  # commands that write nothing but what they print, or files whose errors name them
+HELP = {"-h", "--help"}
+PRINTING = ("sample", "compare")  # commands that only print, or write files that are named in their errors
 CONFIGS = ("job", "hydra", "all")
-ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists without one
+ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists runs without one
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # what Hydra takes after its options
+CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # values of Hydra's options
 USAGE = """usage: rnnscope <command> [key=value ...]
 
 {commands}
@@ -45,12 +46,17 @@ rnnscope -sc install=bash       print the script for shell completion (bash, zsh
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run one command line and return its exit status: 0, 1 for the user's mistakes, 130 after Ctrl-C."""
+    """Run a command line and return its exit status: 0, 1 after an error of the user, 130 after Ctrl-C."""
     others = OtherWork()
     prepare_output()
-    arguments = sys.argv[1:] if argv is None else argv
     if sys.platform == "win32":
         return complain("rnnscope runs on Linux and macOS: on Windows, use it inside WSL (https://aka.ms/wsl)")
+    with ended_by_signals():
+        return run_line(sys.argv[1:] if argv is None else argv, others)
+
+
+def answer(arguments: list[str], others: OtherWork) -> int:
+    """Do what a command line asks for, and return the exit status."""
     if arguments and arguments[0] in ("-sc", "--shell-completion", "--shell_completion"):
         return complete(arguments[1:])
     if not arguments or arguments[0] in ("-h", "--help", "help"):
@@ -63,8 +69,14 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     if arguments[0] not in COMMANDS:
         return complain(f"unknown command {arguments[0]!r}{closest(arguments[0], list(COMMANDS))} See rnnscope --help")
-    with ended_by_signals():
-        return run_command(arguments[0], arguments[1:], others)
+    return run_command(command_of(arguments), arguments[1:], others)
+
+
+def command_of(arguments: list[str]) -> str:
+    """Return the command of a line, `train` where it has none; `train from=` is one of its own."""
+    command = arguments[0] if arguments and arguments[0] in COMMANDS else "train"
+    warm = command == "train" and any(argument.startswith("from=") for argument in arguments)
+    return "train_from" if warm else command
 
 
 def usage() -> str:
@@ -73,80 +85,92 @@ def usage() -> str:
 
 
 def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
-    """Run `command`, and turn what goes wrong into one line."""
+    """Run `command` and return its exit status."""
     import logging
 
-    logging.raiseExceptions = False  # `rnnscope train --info | head`: no traceback for each line that nobody reads
+    logging.raiseExceptions = False  # no traceback for each line that nobody reads in `rnnscope train --info | head`
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
-    if command == "train" and any(argument.startswith("from=") for argument in arguments):
-        command = "train_from"
+    check_folder()
     try:
-        check_folder()
-        status = hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
-        sys.stdout.flush()
-        return status
+        return hand_over(command, with_action(arguments) if command == "runs" else arguments, others)
     except SystemExit as left:  # how Hydra ends --help
         if left.code:
             raise
         return 0
+
+
+def run_line(arguments: list[str], others: OtherWork) -> int:
+    """Do what a command line asks for, and turn what goes wrong into one line."""
+    try:
+        status = answer(arguments, others)
+        sys.stdout.flush()
+        return status
     except KeyboardInterrupt:
         return say_so()
-    except BrokenPipeError:  # `rnnscope sample | head`: the reader has seen enough
+    except BrokenPipeError:  # the reader has seen enough, as in `rnnscope sample | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
         from rnnscope.config.hydra_errors import advice
 
-        message = unwritten(error, command) or advice(error, command)
+        command = command_of(arguments)
+        message = unwritten(error, arguments) or advice(error, command)
         if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
             raise
         return complain(as_typed(message, arguments))
 
 
-def unwritten(error: Exception, command: str) -> str | None:
-    """Return why what was printed cannot be written, None where it can: then an error is about something else."""
+def only_prints(arguments: list[str]) -> bool:
+    """Whether a command line writes nothing but its output, or files that are named in their errors."""
+    return not arguments or arguments[0] in PRINTING or arguments[0] not in COMMANDS or bool(HELP & {*arguments})
+
+
+def unwritten(error: Exception, arguments: list[str]) -> str | None:
+    """Return the message for output that cannot be written; None if `error` is about something else."""
     unnamed = isinstance(error, OSError) and not isinstance(error, BrokenPipeError) and error.filename is None
     try:
         sys.stdout.flush()
-        found = error if unnamed and command in PRINTING else None
+        found = error if unnamed and only_prints(arguments) else None
     except OSError as stuck:
         found = stuck
     if found is None:
         return None
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more at its end
-    return f"the output cannot be written ({getattr(found, 'strerror', found)}): send it to a different place"
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more when it exits
+    return f"the output cannot be written ({getattr(found, 'strerror', found)}): send it somewhere else"
 
 
 def with_action(arguments: list[str]) -> list[str]:
-    """Return the arguments of `rnnscope runs` with what it is to do, a word of its own, as a key.
+    """Return the arguments of `rnnscope runs` with a leading action, such as `trash`, written as a key.
 
     Raises:
-        UserError: for a word that it does not know.
+        UserError: for an unknown action.
     """
     word = arguments[0] if arguments else ""
     if not word or "=" in word or word.startswith("-"):
         return arguments
     if word not in ACTIONS:
         known = ", ".join(ACTIONS)
-        raise UserError(f"runs {word}: unknown{closest(word, list(ACTIONS))} Choose from {known}; without one, runs lists")
+        raise UserError(
+            f"unknown action {word!r} of runs{closest(word, list(ACTIONS))} Choose from {known}, or leave it out to list runs"
+        )
     return [f"action={word}", *arguments[1:]]
 
 
 def check_folder() -> None:
-    """Refuse to work in a folder that was deleted: whatever then fails would not name it.
+    """Refuse to work in a folder that was deleted: later errors would not name it.
 
     Raises:
-        UserError: naming it.
+        UserError: naming the folder.
     """
     try:
         os.getcwd()
     except FileNotFoundError:
         where = os.environ.get("PWD", "the current folder")
-        raise UserError(f"{where}: the folder you are in was deleted; change to one that exists") from None
+        raise UserError(f"{where}: the current folder was deleted; change to one that exists") from None
 
 
 def hand_over(command: str, arguments: list[str], others: OtherWork) -> int:
-    """Import `command` and give it `arguments` as Hydra is to read them."""
+    """Check the arguments, print the help that was asked for, or start the command."""
     from rnnscope.config.compose import help_page
 
     for argument in arguments:
@@ -154,7 +178,7 @@ def hand_over(command: str, arguments: list[str], others: OtherWork) -> int:
     for name in ("RNNSCOPE_OUTPUTS", "RNNSCOPE_DATA"):
         check_text(os.environ.get(name, ""), name)
     check_arguments(command, arguments)
-    if command != "train" and {"-h", "--help"} & set(arguments):
+    if command != "train" and HELP & {*arguments}:
         print(help_page(command))
         return 0
     share_cores(others)
@@ -162,17 +186,20 @@ def hand_over(command: str, arguments: list[str], others: OtherWork) -> int:
 
 
 def share_cores(others: OtherWork) -> None:
-    """Let threads that wait for each other sleep instead of spin, where other processes need the cores.
+    """Let threads that wait for each other sleep instead of spin if other processes need the cores.
 
-    Training beside one busy process is then twice as fast, and a third slower on a quiet machine; no result depends on it.
-    OpenMP reads the setting when torch is imported.
+    Training beside one busy process is then twice as fast; on a quiet machine it would be a third slower. No result depends
+    on it. OpenMP reads the setting when torch is imported.
     """
     if others.free() < core_count() - 0.5 and "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
 
 def start(command: str, overrides: list[str], arguments: list[str]) -> int:
-    """Run a command's file: `run` takes its config; `main`, where it may sweep, the line. `train_from` is a form of `train`."""
+    """Run the module of a command: `run` takes its config; `main`, of commands that may sweep, the command line.
+
+    `train_from` is a form of `train`.
+    """
     from rnnscope.config.compose import CommandLine, hydra_main
 
     name = command.partition("_")[0]
@@ -185,7 +212,7 @@ def check_arguments(command: str, arguments: list[str]) -> None:
     """Refuse what is neither `key=value` nor an option: Hydra's own message for it has many lines.
 
     Raises:
-        UserError: for the first of them, saying how it is written.
+        UserError: for the first such argument, saying how to write it.
     """
     check_options(arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
@@ -199,10 +226,10 @@ def check_arguments(command: str, arguments: list[str]) -> None:
 
 
 def check_options(arguments: list[str]) -> None:
-    """Refuse an option of Hydra's whose value is missing or wrong: it would print its own usage.
+    """Refuse an option of Hydra whose value is missing or wrong: Hydra would print its own usage.
 
     Raises:
-        UserError: naming the values.
+        UserError: naming the values that the option takes.
     """
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
         option, equals, value = argument.partition("=")
@@ -210,18 +237,18 @@ def check_options(arguments: list[str]) -> None:
         choices = CHOICES.get(option, ())
         alone = option in ("--info", "-i") and (not value or value.startswith("-"))
         if choices and value not in choices and not alone:
-            raise UserError(f"{option} takes one of {', '.join(choices)}, not {value or 'nothing'}")
+            raise UserError(f"{option} takes one of {', '.join(choices)}{f', not {value}' if value else ''}")
         if option in FOLDER and not os.path.isdir(value):
-            raise UserError(f"{option}={value} is not a folder: give the one with your config files")
+            raise UserError(f"{option}={value} is not a folder: give the folder with your config files")
         if option in ("--package", "-p") and not value:
             raise UserError(f"{option} takes the name of a section, such as model")
 
 
 def complete(arguments: list[str]) -> int:
-    """Print the shell's completion script, or answer it: the command's name is ours to complete, what follows is Hydra's."""
+    """Print the completion script of a shell, or answer its query: commands are completed here, keys and values by Hydra."""
     what, _, shell = arguments[0].partition("=") if arguments else ("", "", "")
     if what not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
-        return complain("-sc takes install=, uninstall= or query=, and then bash, zsh or fish")
+        return complain("-sc takes install=, uninstall= or query=, followed by bash, zsh or fish, as in -sc install=bash")
     program, *words = os.environ.get("COMP_LINE", "").split(" ")
     if what != "query":
         print(ask_hydra("train", arguments), end="")
@@ -233,7 +260,7 @@ def complete(arguments: list[str]) -> int:
 
 
 def complete_word(program: str, command: str, words: list[str], arguments: list[str]) -> list[str]:
-    """Return what the last of the words after a command may become."""
+    """Return the completions of the last of the words after a command."""
     from rnnscope.config.completion import offers
 
     verbatim = verbatim_of(command)
@@ -244,7 +271,7 @@ def complete_word(program: str, command: str, words: list[str], arguments: list[
 
 
 def ask_hydra(command: str, arguments: list[str]) -> str:
-    """Return what Hydra prints about completion."""
+    """Return what Hydra prints for a completion."""
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         start(command, ["--shell-completion", *arguments], arguments)
@@ -252,7 +279,7 @@ def ask_hydra(command: str, arguments: list[str]) -> str:
 
 
 def closest(word: str, right: list[str]) -> str:
-    """Return `. Did you mean ...?` for the likeliest of `right`, or a full stop where nothing is close."""
+    """Return `. Did you mean ...?` with the closest of `right`, or a full stop if none is close."""
     from difflib import get_close_matches
 
     found = get_close_matches(word, right, n=1, cutoff=0.6)
@@ -260,8 +287,8 @@ def closest(word: str, right: list[str]) -> str:
 
 
 def complain(message: str) -> int:
-    """Print one line to stderr and return the exit status of a mistake."""
+    """Print one line to stderr and return the exit status of an error."""
     from rnnscope.format import printable
 
-    print(f"rnnscope: error: {printable(message)}", file=sys.stderr)  # it may quote a name or value from somebody's file
+    print(f"rnnscope: error: {printable(message)}", file=sys.stderr)  # it may quote an untrusted file
     return 1

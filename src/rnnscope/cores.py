@@ -8,10 +8,10 @@ from pathlib import Path
 
 
 def core_count(root: Path = Path("/")) -> int:
-    """Return how many cores this process may use, at least 1; of a quota of 2.5 cores, 2.
+    """Return how many cores this process may use, at least 1; with a quota of 2.5 cores, 2.
 
     Args:
-        root: where proc/ and sys/ are.
+        root: the folder that has proc/ and sys/.
     """
     return max(1, math.floor(min(len(_allowed()), cpu_quota(root))))
 
@@ -22,10 +22,10 @@ def _allowed() -> set[int]:
 
 
 class OtherWork:
-    """How many of the cores that this process may run on are taken by other processes (Linux; elsewhere it finds none).
+    """Measures how many of the cores that this process may use other processes take (on Linux; elsewhere it finds none).
 
     Args:
-        root: where proc/ is.
+        root: the folder that has proc/.
     """
 
     def __init__(self, root: Path = Path("/")) -> None:
@@ -34,27 +34,27 @@ class OtherWork:
 
     @property
     def seconds(self) -> float:
-        """Seconds since `busy` was last asked: the shorter, the coarser its answer, which counts hundredths of a second."""
+        """Seconds since `busy` was last called: it counts hundredths of a second, so a short time gives a coarse answer."""
         return time.perf_counter() - self._before[0]
 
     def busy(self) -> float:
-        """Return how many cores were taken, on average since the last question."""
+        """Return how many cores were taken, on average since the last call."""
         before, self._before = self._before, self._read()
         seconds, taken, own = (now - then for now, then in zip(self._before, before, strict=True))
         return max(0.0, (taken - own) / seconds) if taken else 0.0
 
     def free(self) -> float:
-        """Return how many cores were left, on average since the last question."""
+        """Return how many cores were left, on average since the last call."""
         return len(self._cores) - self.busy()
 
     def _read(self) -> tuple[float, float, float]:
-        """Return the time, the seconds that all these cores have worked, and those that they have for this process."""
+        """Return the time, the seconds that all these cores have worked, and the seconds they have worked for this process."""
         worked = sum(_seconds_worked(line, self._cores) for line in _read(self.root / "proc/stat").splitlines())
         return time.perf_counter(), worked, time.process_time()
 
 
 def _seconds_worked(line: str, cores: set[int]) -> float:
-    """Return the seconds that the core of a line of /proc/stat has worked: 0 for one that is none of `cores`."""
+    """Return the seconds that the core in a line of /proc/stat has worked; 0 for one that is not in `cores`."""
     name, *counts = line.split()
     if not name.startswith("cpu") or not name[3:].isdecimal() or int(name[3:]) not in cores:
         return 0.0
@@ -63,9 +63,9 @@ def _seconds_worked(line: str, cores: set[int]) -> float:
 
 
 def cpu_quota(root: Path = Path("/")) -> float:
-    """Return the seconds of CPU per second that the process's control groups grant, infinite where none limits them.
+    """Return the seconds of CPU time per second that the control groups of the process grant, infinite without a limit.
 
-    A group's limit holds for the groups in it as well. In a container the root of the mount is its own group, whatever
+    The limit of a group also holds for the groups in it. In a container, the root of the mount is its own group, whatever
     path /proc names.
     """
     quotas = [math.inf]
@@ -77,7 +77,7 @@ def cpu_quota(root: Path = Path("/")) -> float:
 
 
 def _groups(mount: Path, controllers: str, path: str) -> Iterator[Path]:
-    """Yield the folders of a group and of all it lies in; version 2 has no list of controllers in /proc/self/cgroup."""
+    """Yield the folders of a group and of all groups that contain it; version 2 lists no controllers in /proc/self/cgroup."""
     if controllers and "cpu" not in controllers.split(","):
         return
     if controllers:
@@ -96,7 +96,7 @@ def _quota_v2(group: Path) -> float:
 
 
 def _ratio(quota: str, period: str) -> float:
-    """Return a quota in cores; `max`, -1 and a file that is not there mean that there is none."""
+    """Return a quota in cores; `max`, -1 and a missing file mean that there is none."""
     try:
         found = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):

@@ -1,4 +1,4 @@
-"""How values, durations and tables are written for people, and text that is not ours without its commands to terminals."""
+"""Values, durations and tables as text for people; and untrusted text without control sequences for terminals."""
 
 import shlex
 import shutil
@@ -12,7 +12,7 @@ PIPE_WIDTH = 120  # columns of a table in a pipe or a log
 
 
 def clock(seconds: float) -> str:
-    """Return seconds as people say them: 0:42, 3:05, 1:02:03."""
+    """Return a duration as 0:42, 3:05 or 1:02:03."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
@@ -24,17 +24,17 @@ def plural(count: int, noun: str) -> str:
 
 
 def number(value: float) -> str:
-    """Return what was measured: 38,200 or 0.0314159, six digits of it."""
+    """Return a measured number: 38,200 or 0.0314159, with six digits."""
     return f"{value:,}" if isinstance(value, int) else f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.6g}"
 
 
 def shell(*words: str) -> str:
-    """Return a command that can be pasted into a shell, whatever characters its words have."""
+    """Return a command that can be pasted into a shell, whatever characters are in its words."""
     return shlex.join(words)
 
 
 def watching(folder: Path) -> str:
-    """Return the command that shows the runs in a folder in TensorBoard, with all their samples and points."""
+    """Return the command that shows the runs in a folder in TensorBoard, with all samples and points."""
     return shell("tensorboard", "--logdir", str(folder), "--samples_per_plugin", "text=1000,scalars=10000")
 
 
@@ -53,7 +53,7 @@ def output_width() -> int:
 
 
 def table_lines(rows: Sequence[Sequence[str]], left: Container[int] = (0,)) -> list[str]:
-    """Return rows of cells as lines, each column as wide as its widest cell; the columns `left` begin at their left edge."""
+    """Return rows of cells as lines, each column as wide as its widest cell; the columns in `left` are left-aligned."""
     widths = [max(map(columns_of, column)) for column in zip(*rows, strict=True)]
     return [(" " * GAP).join(_aligned(row, widths, left)).rstrip() for row in rows]
 
@@ -64,18 +64,18 @@ def _aligned(row: Sequence[str], widths: Sequence[int], left: Container[int]) ->
 
 
 def columns_of(text: str) -> int:
-    """Return how many columns of a terminal a text takes: two for 本, none for an accent of its own."""
+    """Return how many columns of a terminal a text takes: two for 本, none for a combining accent."""
     return sum(0 if unicodedata.combining(mark) else 1 + (unicodedata.east_asian_width(mark) in "WF") for mark in text)
 
 
 def printable(text: str) -> str:
-    """Return text that cannot steer a terminal, nor break the encoding of this one."""
+    """Return text that can neither control a terminal nor break its encoding."""
     encoding = sys.stdout.encoding or "utf-8"
     return visible(text).encode(encoding, "replace").decode(encoding, "replace")
 
 
 def visible(text: str) -> str:
-    """Return text whose control characters are shown, not obeyed; lines and tabs stay."""
+    """Return text with visible signs for control characters, except line feeds and tabs."""
     return "".join(mark if mark in "\n\t" or mark.isprintable() else _sign(mark) for mark in text)
 
 
@@ -85,5 +85,5 @@ def _sign(mark: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """Return text on one line in which control marks, marks of direction and halves of a character are replaced."""
+    """Return text on one line: control characters, direction marks and lone surrogates become U+FFFD."""
     return "".join("\ufffd" if unicodedata.category(mark) in ("Cc", "Cf", "Cs") else mark for mark in text)

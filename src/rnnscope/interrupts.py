@@ -1,6 +1,6 @@
-"""How a command ends when it is asked to, with SIGINT (Ctrl-C) or SIGTERM: at once, and with one line.
+"""How a command ends after SIGINT (Ctrl-C) or SIGTERM: at once, and with one line.
 
-Training that has begun handles them differently: it finishes its step and saves (see monitor/budget.py).
+A training that has begun finishes its step and saves instead (see monitor/budget.py).
 """
 
 import os
@@ -18,7 +18,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def ended_by_signals() -> Generator[None]:
-    """Let both signals end what runs meanwhile; one that is ignored, as for background jobs of a shell, stays so."""
+    """Let both signals end the code in the block; a signal that is ignored, as in background jobs of a shell, stays ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,7 +34,7 @@ def ended_by_signals() -> Generator[None]:
 
 
 def end(number: int, frame: FrameType | None) -> None:
-    """Unwind what runs; during an import leave at once, as a half-imported module may swallow what is raised.
+    """Unwind the stack; during an import exit at once, since a half-imported module may swallow the exception.
 
     Raises:
         KeyboardInterrupt: unless something is being imported.
@@ -48,11 +48,11 @@ def end(number: int, frame: FrameType | None) -> None:
 
 
 def say_so() -> int:
-    """Print the line, and return the exit status."""
+    """Print that the command was interrupted, and return the exit status."""
     print("rnnscope: interrupted", file=sys.stderr, flush=True)
     return STATUS
 
 
 def ends(handler: Any) -> bool:
-    """Whether a signal's handler only ends the process: a handler in its place need not call it."""
+    """Whether the handler of a signal only ends the process: one that replaces it need not call it."""
     return handler in (end, signal.default_int_handler)

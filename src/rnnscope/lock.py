@@ -1,4 +1,4 @@
-"""A file that one process at a time holds locked. The kernel drops the lock with the process, however that ends."""
+"""A lock file that one process at a time can hold. The kernel releases it when the process ends, however it ends."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ class Lock:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        # flock or nothing: a lock of the other kind would outlive a process that was killed
+        # flock only: filelock's soft lock would outlive a process that was killed
         self._lock = FileLock(path, thread_local=False, fallback_to_soft=False)
 
     def acquire(self, wait: bool = True) -> bool:
-        """Take the lock and return True; False where another process has it and `wait` is False."""
+        """Take the lock and return True; return False if another process has it and `wait` is False."""
         try:
             self._lock.acquire(blocking=wait)
         except Timeout:
@@ -22,5 +22,5 @@ class Lock:
         return True
 
     def release(self) -> None:
-        """Let go of the lock; doing so twice changes nothing."""
+        """Release the lock; a second call does nothing."""
         self._lock.release()

@@ -1,4 +1,4 @@
-"""Where rnnscope keeps what it makes, and which place a path means that somebody typed."""
+"""Where rnnscope keeps its files, and what a typed path refers to."""
 
 import os
 from pathlib import Path
@@ -7,25 +7,25 @@ PACKAGE = Path(__file__).resolve().parent
 
 
 def outputs_folder() -> Path:
-    """Return where runs, sweeps and the cache live: `RNNSCOPE_OUTPUTS`, else outputs/ under the current folder."""
+    """Return the folder of runs, sweeps and the cache: `RNNSCOPE_OUTPUTS`, else outputs/ under the current folder."""
     return Path(os.path.expanduser(os.environ.get("RNNSCOPE_OUTPUTS") or "outputs"))
 
 
 def cache_folder() -> Path:
-    """Return where downloaded and encoded texts live."""
+    """Return the folder of downloaded and encoded texts."""
     return outputs_folder() / "cache"
 
 
 def data_folder() -> Path | None:
-    """Return where texts are looked for that are not where their path says: `RNNSCOPE_DATA`, None where it is not set."""
+    """Return the folder `RNNSCOPE_DATA`, in which texts are searched if their path does not exist; None if it is not set."""
     folder = os.environ.get("RNNSCOPE_DATA")
     return Path(os.path.expanduser(folder)) if folder else None
 
 
 def absolute_path(typed: str) -> str:
-    """Return the path of a text that was typed, as it is recorded: it means the same from any folder.
+    """Return the typed path of a text as it is recorded: it means the same from any folder.
 
-    A name that is not here but under RNNSCOPE_DATA stays a name, as do nothing and `-`.
+    A name that exists only under RNNSCOPE_DATA stays as it is, and so do `-` and an empty path.
     """
     path = os.path.expanduser(typed)
     if os.path.lexists(path):
@@ -36,7 +36,7 @@ def absolute_path(typed: str) -> str:
 
 
 def example_run(name: str) -> Path | None:
-    """Return the folder of a run that came with the package, `examples/shakespeare`, or None."""
+    """Return the folder of a run that comes with the package, such as `examples/shakespeare`, or None."""
     folder = PACKAGE / name
     return folder if name.startswith("examples/") and (folder / "config.yaml").is_file() else None
 

@@ -1,4 +1,4 @@
-"""Text that comes from a person and goes to one: Unicode on the way in, UTF-8 on the way out, whatever the locale is."""
+"""Text from the command line and to the terminal: Unicode in, UTF-8 out, whatever the locale is."""
 
 import io
 import os
@@ -12,41 +12,41 @@ def prepare_output() -> None:
     """Let stdout and stderr take any text: files and pipes get UTF-8, a terminal gets `?` for what it cannot show."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed by who started this process
+        if stream is None:  # closed by the parent process
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 it stays open
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
 
 
 def check_text(text: str, key: str) -> None:
-    """Refuse text, given for `key`, that no file can hold: bytes of an argument that are not UTF-8 become surrogates in it."""
+    """Raise `UserError` for text, given for `key`, that is not valid: Python turns bytes that are not UTF-8 into surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError as error:
         code = ord(text[error.start])
         found = f"the byte 0x{code - 0xDC00:02X}" if 0xDC80 <= code <= 0xDCFF else f"the surrogate U+{code:04X}"
-        remedy = "write text as UTF-8, and rename a file or folder that has such a name"
+        remedy = "write text in UTF-8, and rename a file or folder that has such a name"
         raise UserError(f"{key}: character {error.start + 1} is {found}, which is not UTF-8: {remedy}") from None
 
 
 def check_argument(argument: str) -> None:
-    """Do as `check_text` for a word of a command line, `key=value` or an option."""
+    """Do as `check_text` for an argument of a command line, `key=value` or an option."""
     key, _, value = argument.partition("=")
     check_text(key, "a key")
     check_text(value, key)
 
 
 def read_stdin(key: str) -> str:
-    """Return all of stdin, for `key`, with line feeds for line ends.
+    """Return all of stdin, for `key`, with line feeds as line ends.
 
     Raises:
-        UserError: where it is closed, or not UTF-8.
+        UserError: if it is closed, or not UTF-8.
     """
     return "".join(stdin_lines(key)).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def stdin_lines(key: str) -> Iterator[str]:
-    """Yield the lines of stdin as they come, each with its line end; see `read_stdin`."""
+    """Yield the lines of stdin as they arrive, each with its line end; see `read_stdin`."""
     if sys.stdin is None:
         raise UserError(f"{key}=-: stdin is closed: pipe a text into it")
     for number, line in enumerate(iter(sys.stdin.buffer.readline, b""), 1):

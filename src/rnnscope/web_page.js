@@ -21,6 +21,11 @@ function fixed(value, digits) {
   return value.toFixed(digits).replace("-", "\u2212");
 }
 
+// A number on a logarithmic axis: 0.01, 10, or 1e-6 where zeros would take more room.
+function power(value) {
+  return value < 1e-3 || value >= 1e5 ? value.toExponential(0).replace("e+", "e").replace("-", "\u2212") : String(Number(value.toPrecision(2)));
+}
+
 function short(count) {
   const [size, unit] = [[1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([least]) => count >= least) || [1, ""];
   return `${+(count / size).toFixed(2)}${unit}`;
@@ -49,13 +54,13 @@ function lineChart(parent, { title, note = "", x, y, log = "", series }) {
   const rows = ticks(y0 - room, y1 + room, 5), bottom = height - edge.bottom;
   for (const tick of rows.found) {
     const value = log.includes("y") ? 10 ** tick : tick;
-    const label = log.includes("y") ? String(Number(value.toPrecision(2))) : fixed(tick, rows.digits);
+    const label = log.includes("y") ? power(value) : fixed(tick, rows.digits);
     element(svg, "line", { class: "grid", x1: edge.left, x2: width - edge.right, y1: toY(value), y2: toY(value) });
     element(svg, "text", { x: edge.left - 6, y: toY(value) + 4, "text-anchor": "end" }, label);
   }
   const columns = ticks(x0, x1, 6).found.filter((tick) => !log.includes("x") || Number.isInteger(tick));
   for (const tick of columns.map((found) => (log.includes("x") ? 2 ** found : found))) {
-    element(svg, "text", { x: toX(tick), y: bottom + 16, "text-anchor": "middle" }, short(tick));
+    element(svg, "text", { x: toX(tick), y: bottom + 16, "text-anchor": "middle" }, log.includes("x") ? tick : short(tick));
   }
   element(svg, "line", { class: "axis", x1: edge.left, x2: width - edge.right, y1: bottom, y2: bottom });
   element(svg, "text", { x: (edge.left + width - edge.right) / 2, y: height - 6, "text-anchor": "middle" }, x);

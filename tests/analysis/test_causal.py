@@ -10,12 +10,12 @@ import torch.nn.functional as F
 from rnnscope.analysis.causal import clamped_losses, clamping_effects
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.tracing import Tracer
+from rnnscope.model.tracing import trace
 
 IDS = np.random.default_rng(1).integers(5, size=90)
 
 
-@pytest.fixture(params=["rnn", "gru", "lstm", "peephole_lstm", "smaller above", "larger above"])
+@pytest.fixture(params=["rnn", "gru", "lstm", "peephole_lstm", "mogrifier_lstm", "smaller above", "larger above"])
 def model(request) -> LanguageModel:
     torch.manual_seed(1)
     size = {"smaller above": [7, 5], "larger above": [5, 7]}.get(request.param, 6)
@@ -24,9 +24,8 @@ def model(request) -> LanguageModel:
 
 
 def states_of(model: LanguageModel) -> dict[str, np.ndarray]:
-    tracer = Tracer(model)
     with torch.no_grad():
-        found = tracer.trace(torch.from_numpy(IDS)[:, None], tracer.start(None, 1)).stacked()
+        found = trace(model, torch.from_numpy(IDS)[:, None]).stacked()
     return {name: values[:, :, 0].numpy() for name, values in found.items()}
 
 

@@ -4,12 +4,12 @@ import json
 
 from test_inside_page import one_of, show  # noqa: F401 the fixture
 
-from rnnscope.analysis.evolution import Sample, kept_steps, nearest, read_samples, real_share, sample_cards
+from rnnscope.analysis.evolution import kept_steps, middle_samples, nearest, real_share, sample_cards
 from rnnscope.analysis.reading import Reading
-from rnnscope.cli import main
 from rnnscope.runs.load import load
+from rnnscope.runs.samples import Sample
 
-SAMPLES = [Sample(step, 0.8, text) for step, text in ((10, "the xq an"), (20, "the Bird xq"), (40, "a bird saw the en"))]
+SAMPLES = [Sample(step, 0.8, "", text) for step, text in ((10, "the xq an"), (20, "the Bird xq"), (40, "a bird saw the en"))]
 KNOWN = {"the", "bird", "saw", "a"}
 
 
@@ -32,9 +32,9 @@ def test_the_samples_nearest_to_the_steps_and_the_last():
 def test_of_each_step_the_sample_of_the_middle_temperature(tmp_path):
     path = tmp_path / "samples.jsonl"
     rows = [{"step": 5, "temperature": heat, "text": f"at {heat}", "prompt": ""} for heat in (1.0, 0.5, 0.8)]
-    path.write_text("\n".join([*map(json.dumps, rows), "not a sample", json.dumps({"step": 6}), "cut of"]))
-    assert read_samples(path) == [Sample(5, 0.8, "at 0.8")]
-    assert read_samples(tmp_path / "missing") == []
+    path.write_text("\n".join([*map(json.dumps, rows), "cut of"]))
+    assert middle_samples(path) == [Sample(5, 0.8, "", "at 0.8")]
+    assert middle_samples(tmp_path / "missing") == []
 
 
 def test_the_page(show, trained_run, story):  # noqa: F811
@@ -43,7 +43,7 @@ def test_the_page(show, trained_run, story):  # noqa: F811
     assert titles == ["Loss", "Update", "Words", "Detectors"]
     articles = page.find_elements("css selector", "article")
     assert [article.find_element("css selector", "h3").text for article in articles] == ["Step 10", "Step 30"]
-    samples = {sample.step: sample.text for sample in read_samples(trained_run.samples)}
+    samples = {sample.step: sample.text for sample in middle_samples(trained_run.samples)}
     assert articles[1].find_element("css selector", "pre").get_property("textContent") == samples[30]
     assert kept_steps(trained_run) == [20]
     text = story.read_text(encoding="utf-8")[:1500]
@@ -55,8 +55,3 @@ def test_the_page(show, trained_run, story):  # noqa: F811
             f"{name}: 20, ",
         )
         assert not points or float(points[0].split(", ")[1]) == float(f"{score:.4g}")
-
-
-def test_keys_that_do_not_apply(trained_run, capsys):
-    assert main(["visualize", f"run={trained_run.path}", "page=evolution", "unit=0:1"]) == 1
-    assert "unit= does not apply to page=evolution" in capsys.readouterr().err

@@ -106,7 +106,7 @@ def test_by_keyboard_alone(show):
             break
     press(*[Keys.ARROW_RIGHT] * 4)
     assert one_of(page, ".token.here").get_attribute("data-at") == "3"
-    assert "token 3, d: unit" in one_of(page, "#here").text
+    assert "token 3, \u2068d\u2069: unit" in one_of(page, "#here").text
     press(Keys.ARROW_LEFT)
     assert one_of(page, ".token.here").get_attribute("data-at") == "2"
     order = page.execute_script("return data.order")
@@ -155,6 +155,25 @@ def test_hostile_and_unusual_text_is_shown_as_text(show, tmp_path):
     written = (tmp_path / "page (1).html").read_text(encoding="utf-8")
     assert "\x1b" not in written
     assert "\u202e" not in written
+
+
+def test_each_name_is_a_line_and_no_start_has_a_loss(show, outputs, tmp_path):
+    from conftest import train
+
+    (tmp_path / "names.txt").write_text("anna\nbob\ncarla\n" * 60)
+    lines = ["dataset.corpus.lines=true", "dataset.windows=samples", "dataset.start_end=document"]
+    run = train("dataset=text_files", f"dataset.corpus.path={tmp_path / 'names.txt'}", *lines).run
+    page = show(f"run={run.path}", "text=anna\nbob\n", *QUICK)
+    assert glyphs(page) == [*"anna", "END", "START", *"bob"]
+    assert len(page.find_elements("css selector", ".line")) == 2
+    losses = [found.get_property("textContent") for found in page.find_elements("css selector", ".loss")]
+    assert [at for at, loss in enumerate(losses) if not loss] == [4, 8]
+
+
+def test_a_text_that_is_too_short_to_rank_units_has_no_table(show):
+    page = show("text=abcdefgh", *QUICK)
+    assert not one_of(page, "#ranking").is_displayed()
+    assert "rank" not in one_of(page, "#about").text
 
 
 def test_all_sections_of_a_small_network(show, story, tmp_path_factory, monkeypatch):

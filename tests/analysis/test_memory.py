@@ -8,7 +8,7 @@ from torch import nn
 from rnnscope.analysis.memory import gradient_by_lag, horizon, loss_by_context, refine, time_constants
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.tracing import Tracer
+from rnnscope.model.tracing import trace
 
 V = 3
 
@@ -61,8 +61,7 @@ def test_the_time_constant_of_a_constant_forget_gate():
     for parameter in model.parameters():
         nn.init.zeros_(parameter)
     dict(model.cells[0].named_parameters())["bias_ih_l0"].data[4:8] = torch.logit(shares)
-    tracer = Tracer(model)
-    gates = tracer.trace(torch.zeros(50, 1, dtype=torch.long), tracer.start(None, 1)).stacked()
+    gates = trace(model, torch.zeros(50, 1, dtype=torch.long)).stacked()
     found = time_constants(gates["forget"][:, :, 0].detach().numpy())
     assert found[0] == pytest.approx(-1 / np.log(shares.numpy()), rel=1e-3)
 

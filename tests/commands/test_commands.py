@@ -20,8 +20,9 @@ from hypothesis import strategies as st
 from messages import assert_says, error_line, line_with, user_error
 
 import rnnscope
-from rnnscope.analysis.evaluate import Report, own_stream, table
+from rnnscope.analysis.evaluate import Report, table
 from rnnscope.analysis.ngram import NGram
+from rnnscope.analysis.own_data import own_stream
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.cli import COMMANDS, main
 from rnnscope.config import schema

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from conftest import TINY
@@ -88,10 +89,15 @@ def test_a_text_that_cannot_be_trained_on(fails, tmp_path, contents, parts):
         ("model.dropout=1.5", ["[0, 1)"]),
         ("schedule.warmup_steps=-5", [0]),
         ("name=a/b", ["run", "slashes"]),
+        ("name=  ", ["blanks"]),
     ],
 )
 def test_a_value_that_means_nothing(fails, story, word, parts):
     assert_says(fails("train", f"text={story}", *TINY, word), *word.split("="), *parts)
+
+
+def test_a_name_that_is_too_long_is_refused_before_the_text_is_looked_for(fails):
+    assert_says(fails("train", "text=nosuch.txt", f"name={128 * 'ä'}"), f"name={40 * 'ä'}", 256, 255)
 
 
 def test_a_training_without_an_end(fails, story):
@@ -197,25 +203,29 @@ def test_other_commands_have_keys_of_their_own(fails):
     assert_says(fails("evalute"), "evalute", "evaluate", "rnnscope --help")
 
 
-def test_out_of_gpu_memory_while_training(fails, story, monkeypatch):
+def lacks_gpu_memory(*_: object) -> None:
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore lines")
+
+
+LACKS = {  # of memory, the last two real ones
+    "GPU memory": (lacks_gpu_memory, ["CUDA out of memory. Tried to allocate 9 GiB.", "the CPU"]),
+    "torch": (lambda *_: torch.empty(2**60), [2**62]),
+    "numpy": (lambda *_: np.empty(2**56), ["Unable to allocate"]),
+}
+
+
+@pytest.mark.parametrize("whose", LACKS)
+def test_out_of_memory(fails, story, monkeypatch, whose):
+    """While it trains, where keys help, and while a text is prepared."""
     from rnnscope.model.language_model import LanguageModel
 
-    def run_layers(*_):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore lines")
-
-    monkeypatch.setattr(LanguageModel, "run_layers", run_layers)
-    reason = "CUDA out of memory. Tried to allocate 9 GiB."
-    sizes = ("dataset.batch_size", 4, "dataset.sequence_length", 12, "model.hidden_size", 16)
-    assert_says(fails("train", f"text={story}", *TINY, folder=True), "step 1", reason, *sizes)
-
-
-def test_out_of_gpu_memory_before_training(fails, story, monkeypatch):
-    def no_room(*_, **__):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 9 GiB.\nmore lines")
-
-    monkeypatch.setattr("rnnscope.pipeline.build.build_model", no_room)
-    message = fails("train", f"text={story}", *TINY)
-    assert_says(message, "GPU", "CUDA out of memory. Tried to allocate 9 GiB.", "CPU")
+    allocate, (reason, *remedy) = LACKS[whose]
+    with monkeypatch.context() as patch:
+        patch.setattr(LanguageModel, "run_layers", allocate)
+        message = fails("train", f"text={story}", *TINY, folder=True)
+        assert_says(message, "step 1", "out of", reason, "dataset.batch_size", 4, "model.hidden_size", 16)
+    monkeypatch.setattr("rnnscope.data.prepare.open_stream", allocate)
+    assert_says(fails("train", f"text={story}", *TINY, folder=True), "out of", reason, "smaller model", *remedy)
 
 
 def test_outputs_that_cannot_be_made(fails, story, monkeypatch, tmp_path):
@@ -234,6 +244,20 @@ def test_a_disk_that_is_full_before_training(fails, story, outputs, monkeypatch)
     assert_says(message, outputs, os.strerror(errno.ENOSPC), "RNNSCOPE_OUTPUTS")
 
 
+@pytest.mark.parametrize(
+    ("where", "step"), [("pipeline.fit.describe", ()), ("pipeline.callbacks.evaluate", ("step 10", "resume"))]
+)
+def test_too_many_open_files(fails, story, monkeypatch, where, step):
+    """Before the first step, and in a validation; a memory map does not name its file."""
+
+    def full(*_, **__):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(f"rnnscope.{where}", full)
+    message = fails("train", f"text={story}", *TINY, folder=bool(step))
+    assert_says(message, os.strerror(errno.EMFILE), "ulimit -n 4096", *step)
+
+
 def test_a_traceback_for_who_asks(outputs, monkeypatch):
     monkeypatch.setenv("RNNSCOPE_TRACEBACK", "1")
     with user_error("--lr", "option"):
@@ -241,7 +265,7 @@ def test_a_traceback_for_who_asks(outputs, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
-@pytest.mark.parametrize("words", [["sample", "length=5"], ["compare"]])
+@pytest.mark.parametrize("words", [["sample", "length=5"], ["compare"], ["--version"], ["train", "--help"]])
 def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_path):
     run = [f"run={trained_run.path}"] if words[0] == "sample" else []
     with open("/dev/full", "w") as full:
@@ -270,6 +294,26 @@ def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outp
     assert main(["train", *given, *TINY, *words]) == 1
     assert_says(error_line(capsys.readouterr().err), *parts)
     assert not list(outputs.glob("runs/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["visualize", "page=evolution", "unit=0:1"], ["unit=0:1", "page=evolution"]),
+        (["visualize", "page=evolution", "causal=false"], ["causal=false", "page=evolution"]),
+        (["visualize", "text=a chapter", "split=train"], ["split=train", "text="]),
+        (["evaluate", "text=-", "split=train"], ["split=train", "text="]),
+        (["evaluate", "temperatures=[0.5]"], ["temperatures=[0.5]", "samples="]),
+        (["evaluate", "text=-", "lines=true", "window=3"], ["window=3", "lines=true"]),
+        (["compare", "with=latest", "json=true"], ["json=true", "two runs"]),
+        (["compare", "with=latest", "sort=time"], ["sort=time", "two runs"]),
+        (["compare", "html=page.html", "format=csv"], ["format=csv", "html=", "output="]),
+        (["gradcheck", "run=latest", "vocabulary_size=5"], ["vocabulary_size=5", "run="]),
+    ],
+    ids=lambda words: "-".join(words),
+)
+def test_keys_without_effect_are_refused(fails, words, parts):
+    assert_says(fails(*words), *parts)
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0"])

@@ -2,12 +2,13 @@
 
 import json
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
 from conftest import TINY
-from messages import error_line
+from messages import error_line, line_with
 
 from rnnscope.cli import main
 
@@ -65,15 +66,30 @@ def test_what_a_finished_run_recommends_does_what_it_says(end: str, place: Path,
 
 
 def test_a_budget_beyond_the_schedule_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["train", "text=text.txt", *TINY, f"name={NAME}"]) == 0
+    assert main(["train", "text=text.txt", *TINY, "schedule.warmup_steps=5", f"name={NAME}"]) == 0
     assert "warning" not in capsys.readouterr().out
     assert main(["resume", "trainer.max_steps=40"]) == 0
     (said,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("warning")]
     (word,) = re.findall(r"schedule\.horizon=\d+", said)
     assert main(["resume", "trainer.max_steps=44", word.replace("40", "44")]) == 0
     assert "warning" not in capsys.readouterr().out
-    assert main(["train", "text=text.txt", *TINY, "schedule.final_fraction=0.5", "schedule.horizon=9"]) == 0
+    assert (
+        main(["train", "text=text.txt", *TINY, "schedule.warmup_steps=5", "schedule.final_fraction=0.5", "schedule.horizon=9"])
+        == 0
+    )
     assert "schedule.horizon=30" in capsys.readouterr().out
+
+
+def test_a_warm_up_as_long_as_the_budget_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["train", "text=text.txt", *TINY, "schedule=cosine", "optimizer.lr=0.1", "trainer.max_steps=4"]
+    for steps, rate in ((16, "0.025"), (4, "0.1")):
+        assert main([*words, f"schedule.warmup_steps={steps}"]) == 0
+        line = line_with(capsys.readouterr().out, f"schedule.warmup_steps={steps}", "4 steps", rate)
+        (*_, last) = next((place / "out puts").glob("runs/*/*/metrics.csv")).read_text().splitlines()
+        assert rate in last, line
+        shutil.rmtree(place / "out puts")
+    assert main([*words, "schedule.warmup_steps=3"]) == 0
+    assert "warmup" not in capsys.readouterr().out
 
 
 def test_remedies_of_errors_can_be_pasted(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -413,13 +413,14 @@ def test_links_are_not_followed(sweep, trained_run, tmp_path, capsys):
     put_run(trained_run.path, tmp_path / "elsewhere" / "run")
     (sweep / "runs").mkdir()
     (sweep / "runs" / "away").symlink_to(tmp_path / "elsewhere")
+    (sweep / "runs" / "itself").symlink_to("itself")  # nobody can look there, as behind a folder that is closed
     (sweep / "sweeps" / "rates" / "a" / "metrics.csv").unlink()
     (sweep / "sweeps" / "rates" / "a" / "metrics.csv").symlink_to("/dev/zero")
     assert main(["compare", "format=csv", f"html={tmp_path / 'x.html'}", f"output={tmp_path / 'x.csv'}"]) == 0
     errors = capsys.readouterr().err.splitlines()
-    links = [sweep / "runs" / "away", sweep / "sweeps" / "rates" / "a" / "metrics.csv"]
-    for line, path in zip(errors, links, strict=True):
-        assert_says(line, "warning", path, "link")
+    links = {"runs/away": "link", "runs/itself": "cannot be read", "sweeps/rates/a/metrics.csv": "link"}
+    for line, (path, what) in zip(errors, links.items(), strict=True):
+        assert_says(line, "warning", sweep / path, what)
     assert len(rows_of((tmp_path / "x.csv").read_text())) == 4
 
 

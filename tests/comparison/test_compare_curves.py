@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from messages import assert_says, user_error
+from messages import user_error
 
 from rnnscope.comparison.curves import read_curves, thin
-from rnnscope.comparison.samples import final_sample
 from rnnscope.runs.journal import ROW_LIMIT, newest_rows, read_rows
 from rnnscope.runs.safe_files import check_plain, last_lines
 
@@ -64,13 +63,13 @@ def test_a_long_file_takes_little_memory_and_keeps_its_spike(tmp_path):
     [
         ("step,train/loss\n1,2.0\n2,1.0", 1, None),  # a line that is being written
         ("step,train/loss\n1,nan\n2,inf\n3,x\n4,1.5\n", 1, None),
-        ("step,train/loss\n1,2.0\n1,1.0\n", 1, "line 3 is not a row"),
-        ("step,train/loss\n5,2.0\n4,1.0\n", 1, "line 3 is not a row"),
-        ("step,train/loss\n1,2.0\n-3,1.0\n", 1, "line 3 is not a row"),
-        ("step,train/loss\n1,2.0\n99999999999999999999,1.0\n", 1, "line 3 is not a row"),
-        ("step,train/loss\n1,2.0\n2,1.0,3\n", 1, "line 3 is not a row"),
-        ("train/loss,step\n1,2\n", 0, "line 2 is not a row"),
-        ("\n\n", 0, "line 2 is not a row"),
+        ("step,train/loss\n1,2.0\n1,1.0\n", 1, "line 3 is not a valid row"),
+        ("step,train/loss\n5,2.0\n4,1.0\n", 1, "line 3 is not a valid row"),
+        ("step,train/loss\n1,2.0\n-3,1.0\n", 1, "line 3 is not a valid row"),
+        ("step,train/loss\n1,2.0\n99999999999999999999,1.0\n", 1, "line 3 is not a valid row"),
+        ("step,train/loss\n1,2.0\n2,1.0,3\n", 1, "line 3 is not a valid row"),
+        ("train/loss,step\n1,2\n", 0, "line 2 is not a valid row"),
+        ("\n\n", 0, "line 2 is not a valid row"),
         ('step,train/loss\n1,2.0\n2,"x\n' + "y\n" * 200_000, 1, "cannot be read"),
         ("step,train/loss\n1,2.0\n" + "9" * (ROW_LIMIT + 5), 1, "a line has more than"),
         ("", 0, None),
@@ -110,32 +109,3 @@ def test_only_plain_files_are_opened(tmp_path):
         with user_error(tmp_path / name, reason):
             next(read_rows(tmp_path / name))
     assert last_lines(large, 100, 10**13)[0] == []
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("", None),
-        ('{"step": 5, "prompt": "", "temperature": 0.5, "text": "old"}\n', "old"),
-        ("".join(f'{{"step": 9, "prompt": "", "temperature": {t}, "text": "{t}"}}\n' for t in (1.0, 0.5, 0.8)), "0.8"),
-        ('{"step": 5, "prompt": "", "temperature": 0.5, "text": "whole"}\n{"step": 6, "pro', "whole"),
-    ],
-)
-def test_the_final_sample(tmp_path, text, found):
-    (tmp_path / "samples.jsonl").write_text(text)
-    sample, complaint = final_sample(tmp_path / "samples.jsonl")
-    assert complaint is None
-    assert (sample and sample.text) == found
-
-
-@pytest.mark.parametrize("text", ["{}\n", "[1]\n", "x\n", '{"step": "many"}\n', "[" * 100_000 + "\n"])
-def test_what_is_no_sample(tmp_path, text):
-    (tmp_path / "samples.jsonl").write_text(text)
-    sample, complaint = final_sample(tmp_path / "samples.jsonl")
-    assert sample is None
-    assert complaint is not None
-    assert_says(complaint, tmp_path / "samples.jsonl", "sample")
-
-
-def test_no_samples(tmp_path):
-    assert final_sample(tmp_path / "samples.jsonl") == (None, None)

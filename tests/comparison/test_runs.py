@@ -3,6 +3,7 @@
 import fcntl
 import json
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -91,11 +92,13 @@ def test_marks_are_shown_and_filtered_and_change_nothing_else(runs, said, capsys
         (["rename", "run=a", "name=x/y", "yes=true"], ["x/y"]),
         (["restore", "run=a"], ["trash"]),
         (["purge"], ["older_than=30d"]),
+        (["purge", "run=a", "filter=run=b", "yes=true"], ["run=", "filter="]),
         (["purge", "older_than=soon"], ["older_than=soon", "30d"]),
         (["run=a"], ["run=a"]),
     ],
 )
-def test_mistakes_change_nothing(runs, said, words, parts):
+def test_mistakes_change_nothing(runs, said, words, parts, monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)  # closed, as with `<&-`
     before = contents(runs)
     status, _, error = said(*words)
     assert status == 1

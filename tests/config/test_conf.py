@@ -126,7 +126,7 @@ def test_help_offers_every_choice_and_no_schema(capsys):
     [
         ("rnnscope sam", ["sample"]),
         ("rnnscope re", ["resume", "reproduce"]),
-        ("rnnscope train model=", ["model=gru", "model=lstm", "model=peephole_lstm", "model=rnn"]),
+        ("rnnscope train model=", ["model=gru", "model=lstm", "model=mogrifier_lstm", "model=peephole_lstm", "model=rnn"]),
         ("rnnscope train optimizer=ada", ["optimizer=adagrad", "optimizer=adam", "optimizer=adamw"]),
         ("rnnscope train trainer.max_s", ["trainer.max_steps="]),
         ("rnnscope sample temp", ["temperature="]),

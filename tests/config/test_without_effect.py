@@ -13,6 +13,7 @@ IDLE = {
     "dataset.words=penn": "dataset.level=char",
     "model.residual=true": "model.num_layers=1",
     "model.init_scale=0.1": "model.init=torch",
+    "model.rank=4": "model.cell=lstm",
     "monitor.sample_prompt=a": "monitor.sample_length=0",
 }
 

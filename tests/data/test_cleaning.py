@@ -38,7 +38,9 @@ def test_cleaning_in_blocks_is_cleaning_the_whole(text, size, form, lower):
 @given(MIXED, st.integers(1, 30))
 @settings(max_examples=100, derandomize=True, deadline=None)
 def test_universal_newlines_as_python_reads_them(text, pieces):
-    assert cleaned(text, pieces, strip_bom=False)[0] == text.replace("\r\n", "\n").replace("\r", "\n")
+    line_fed = text.replace("\r\n", "\n").replace("\r", "\n")
+    assert cleaned(text, pieces, strip_bom=False)[0] == line_fed
+    assert cleaned(text, pieces, strip_bom=False, newline="crlf")[0] == line_fed.replace("\n", "\r\n")
     assert cleaned(text, pieces, strip_bom=False, newline="keep")[0] == text
 
 
@@ -90,7 +92,7 @@ def test_alice_without_license(shared_data):
     assert "\r" not in text
 
 
-@given(MIXED, st.sampled_from(["universal", "keep"]), st.booleans(), st.sampled_from([None, "NFC", "NFKD"]))
+@given(MIXED, st.sampled_from(["universal", "keep", "crlf"]), st.booleans(), st.sampled_from([None, "NFC", "NFKD"]))
 @settings(max_examples=60, derandomize=True, deadline=None)
 def test_a_text_in_memory_is_cleaned_as_a_file_with_it(tmp_path_factory, text, newline, lower, form):
     text = f"(sic) {text} abc"
@@ -117,7 +119,7 @@ def test_a_long_line_without_spaces_needs_no_more_than_some_blocks():
 @pytest.mark.parametrize(
     ("options", "parts"),
     [
-        ({"newline": "unix"}, ["dataset.newline", "unix", "universal", "keep"]),
+        ({"newline": "unix"}, ["dataset.newline", "unix", "universal", "keep", "crlf"]),
         ({"normalise": "NFX"}, ["dataset.normalise", "NFX", "null", "NFC", "NFD", "NFKC", "NFKD"]),
         ({"remove": ("(",)}, ["dataset.remove", "'('", "regular expression", "missing )", "position 0"]),
     ],

@@ -190,9 +190,10 @@ def sha256(text: str) -> str:
 
 def test_a_text_that_the_config_holds(tmp_path):
     say: list[str] = []
-    for _ in range(2):  # the second time it is there
+    for _ in range(2):
         (source,) = Corpus(CorpusConfig(inline="héllo"), tmp_path, say.append).find()["train"]
         assert source.path.read_text(encoding="utf-8") == "héllo"
+        source.path.write_text("hé", encoding="utf-8")  # as a process that was killed would leave it
 
 
 def test_who_has_a_text_that_is_absent(tmp_path):

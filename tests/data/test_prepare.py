@@ -232,7 +232,7 @@ def test_a_text_that_changes_while_it_is_read(tmp_path, monkeypatch):
         ("a" * 37, {"level": "word"}, ["train", f"'{'a' * 20}'", "dataset.level=char"]),
         ("some text to read", {"minimum_count": 99}, ["dataset.minimum_count", 99]),
         ("some text to read", {"minimum_count": 0}, ["dataset.minimum_count", 0, 1]),
-        ("some text to read", {"unk_in_text": True}, ["dataset.unk_in_text", "true", "dataset.level", "char", "words"]),
+        ("some text to read", {"unk_in_text": True}, ["dataset.unk_in_text", "true", "dataset.level", "char", "word"]),
         (
             "some text to read",
             {"level": "word", "words": "penn"},

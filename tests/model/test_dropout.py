@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.dropout import SHARES, drop, drop_locked, drop_tokens, drop_weights
 from rnnscope.model.language_model import LanguageModel, detach
-from rnnscope.model.tracing import Tracer
+from rnnscope.model.stepping import Stepper
 
-CELLS = ("rnn", "lstm", "gru", "peephole_lstm")
 TOKENS = torch.randint(0, 7, (6, 3), generator=torch.Generator().manual_seed(1))  # (time, batch)
 
 
@@ -98,14 +98,14 @@ def test_dropped_weights_are_those_of_a_plain_loop(cell, kernels, bias, recwarn)
 
     torch.manual_seed(3)
     masks = [drop_weights(layer, plain.cell, 0.4) / layer.weight_hh_l0 for layer in plain.cells]
-    tracer = Tracer(plain)
-    for layer, mask in zip(tracer._layers, masks, strict=True):
-        layer.recurrent = layer.recurrent * mask.t().detach()
-    trace = tracer.trace(TOKENS, tracer.start(first, 3))
-    plain.head(trace.output).square().sum().backward()
+    stepper = Stepper(plain, first, 3)
+    for weights, mask in zip(stepper._weights, masks, strict=True):
+        weights.recurrent = weights.recurrent * mask.t().detach()
+    wanted_logits = torch.stack([stepper.step(tokens) for tokens in TOKENS])
+    wanted_logits.square().sum().backward()
 
-    torch.testing.assert_close(logits, plain.head(trace.output))
-    for found, wanted in zip(after, trace.state, strict=True):
+    torch.testing.assert_close(logits, wanted_logits)
+    for found, wanted in zip(after, stepper.state, strict=True):
         torch.testing.assert_close(found if isinstance(found, tuple) else (found,), tuple(part[None] for part in wanted))
     gradients = dict(plain.named_parameters())
     for name, parameter in model.named_parameters():

@@ -12,7 +12,7 @@ from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, detach
 from rnnscope.model.scoring import IGNORE, sum_of_nats
 
-CELLS = ("rnn", "lstm", "gru", "peephole_lstm")
+CELLS = ("rnn", "lstm", "gru", "peephole_lstm", "mogrifier_lstm")
 VARIANTS = [
     {},
     {"input": "one_hot"},
@@ -82,6 +82,8 @@ def plain_step(cell: str, layer, x: Tensor, state):
     """One step of each recurrence, written out as its equations; x (batch, features)."""
     if cell == "peephole_lstm":
         return plain_peephole_step(layer, x, *state)
+    if cell == "mogrifier_lstm":
+        return plain_mogrifier_step(layer, x, *state)
     w, r, b, c = (getattr(layer, f"{name}_l0") for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     if cell == "rnn":
         return torch.tanh(x @ w.T + b + state @ r.T + c)
@@ -103,6 +105,18 @@ def plain_peephole_step(layer, x: Tensor, h: Tensor, memory: Tensor) -> tuple[Te
     i, f = (i + memory * peepholes[0]).sigmoid(), (f + memory * peepholes[1]).sigmoid()
     memory = f * memory + i * g.tanh()
     return (o + memory * peepholes[2]).sigmoid() * memory.tanh(), memory
+
+
+def plain_mogrifier_step(layer, x: Tensor, h: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    q1, r2, q3, r4, q5 = (matrix for (matrix,) in (part.parameters() for part in layer.rounds))
+    x = 2 * (h @ q1.T).sigmoid() * x
+    h = 2 * (x @ r2.T).sigmoid() * h
+    x = 2 * (h @ q3.T).sigmoid() * x
+    h = 2 * (x @ r4.T).sigmoid() * h
+    x = 2 * (h @ q5.T).sigmoid() * x
+    i, f, g, o = (x @ layer.weight_ih_l0.T + h @ layer.weight_hh_l0.T + layer.bias_ih_l0).chunk(4, -1)
+    memory = f.sigmoid() * memory + i.sigmoid() * g.tanh()
+    return o.sigmoid() * memory.tanh(), memory
 
 
 @pytest.mark.parametrize("residual", [False, True])
@@ -172,6 +186,7 @@ def test_fan_in_is_one_over_the_root_of_the_inputs():
     [
         ({"cell": "lstn"}, ["model.cell", "lstn", "rnn", "lstm", "gru"]),
         ({"hidden_size": 0}, ["model.hidden_size", 0, 1]),
+        ({"cell": "mogrifier_lstm", "rank": 0}, ["model.rank", 0, 1]),
         ({"dropout": 1.0}, ["model.dropout", 1.0, "[0, 1)"]),
         (
             {"tied_weights": True, "embedding_size": 4},

@@ -17,7 +17,7 @@ from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, parts
 from rnnscope.model.stepping import Stepper
-from rnnscope.model.tracing import Tracer, gradient_through_time
+from rnnscope.model.tracing import gradient_through_time, trace
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.load import load
 
@@ -41,12 +41,12 @@ def test_steps_and_traces_are_the_window(cell):
     model = make(cell).eval()
     with torch.no_grad():
         logits, after = model.read(IDS)
-        stepper, tracer = Stepper(model, None, 2), Tracer(model)
+        stepper = Stepper(model, None, 2)
         torch.testing.assert_close(torch.stack([stepper.step(ids) for ids in IDS]), logits)
-        trace = tracer.trace(IDS, tracer.start(None, 2))
-    torch.testing.assert_close(model.head(trace.output), logits)
+        found = trace(model, IDS)
+    torch.testing.assert_close(model.head(found.output), logits)
     assert [part.shape for part in parts(after)] == [(1, 2, size) for size in SIZES for _ in range(model.cell.state_parts)]
-    hidden = trace.stacked()["hidden"]  # (time, layer, batch, units)
+    hidden = found.stacked()["hidden"]  # (time, layer, batch, units)
     assert [int((~layer[0, 0].isnan()).sum()) for layer in hidden.unbind(1)] == SIZES
     assert gradient_through_time(model, IDS, IDS).shape == (5,)
 

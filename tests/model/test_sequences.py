@@ -4,21 +4,23 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from rnnscope.model.cells.cell import StepWeights
 from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.stepping import Layer
 
-CELLS = ("rnn", "gru", "peephole_lstm")
+CELLS = ("rnn", "gru", "peephole_lstm", "mogrifier_lstm")
 TIME, BATCH, FEATURES, HIDDEN = 7, 3, 4, 5
 Found = list[Tensor]
 
 
-def make(name: str, bias: bool = True, dtype: torch.dtype = torch.float64) -> tuple[nn.Module, Tensor, tuple[Tensor, ...]]:
+def make(
+    name: str, bias: bool = True, dtype: torch.dtype = torch.float64, **keys: int
+) -> tuple[nn.Module, Tensor, tuple[Tensor, ...]]:
     """Return a layer, a window and a state, all with gradients."""
     torch.manual_seed(0)
     cell = find_cell(name)
-    layer = cell.layer(FEATURES, HIDDEN, bias=bias).to(dtype)
+    layer = cell.layer(FEATURES, HIDDEN, bias=bias, **keys).to(dtype)
     inputs, *state = (
         torch.randn(n, BATCH, size, dtype=dtype) for n, size in [(TIME, FEATURES)] + [(1, HIDDEN)] * cell.state_parts
     )
@@ -32,10 +34,10 @@ def by_hand(layer: nn.Module, inputs: Tensor, state: tuple[Tensor, ...]) -> tupl
 
 def plain(name: str, layer: nn.Module, inputs: Tensor, state: tuple[Tensor, ...]) -> tuple[Tensor, tuple[Tensor, ...]]:
     """The same from the pure step, one token after the other."""
-    cell, weights, written = find_cell(name), Layer(layer, find_cell(name)), []
+    cell, weights, written = find_cell(name), StepWeights(layer, find_cell(name)), []
     parts = tuple(part[0] for part in state)
     for read in weights.read_many(inputs):
-        parts = cell.step(read, parts, weights.recurrent, weights.recurrent_bias)
+        _, parts = cell.step(read, parts, weights)
         written.append(parts[0])
     return torch.stack(written), tuple(part.unsqueeze(0) for part in parts)
 
@@ -56,6 +58,15 @@ def test_values_and_gradients_are_those_of_the_plain_step(name, bias, dtype, tol
     of = inputs, *state, *layer.parameters()
     expected = with_gradients(plain(name, layer, inputs, state), *of)
     torch.testing.assert_close(with_gradients(by_hand(layer, inputs, state), *of), expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("keys", [{"rounds": 1}, {"rounds": 2, "rank": 2}, {"rounds": 6, "rank": 3}])
+def test_rounds_of_a_low_rank(keys):
+    layer, inputs, state = make("mogrifier_lstm", **keys)
+    of = inputs, *state, *layer.parameters()
+    assert len(list(layer.rounds.parameters())) == keys["rounds"] * (2 if "rank" in keys else 1)
+    expected = with_gradients(plain("mogrifier_lstm", layer, inputs, state), *of)
+    torch.testing.assert_close(with_gradients(by_hand(layer, inputs, state), *of), expected, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("name", CELLS)

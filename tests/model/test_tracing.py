@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel, detach
-from rnnscope.model.tracing import Tracer, gradient_through_time
+from rnnscope.model.tracing import gradient_through_time, trace
 
 TIME, BATCH, V, UNITS = 9, 3, 7, 6
 
@@ -46,7 +46,7 @@ def written_out(cell: str, x: np.ndarray, h: np.ndarray, c: np.ndarray, W, b, R,
 def test_gates_are_those_of_the_equations(cell):
     model, tokens = model_of(cell).double(), tokens_of()
     with torch.no_grad():
-        found = Tracer(model).trace(tokens, Tracer(model).start(None, BATCH)).stacked()
+        found = trace(model, tokens).stacked()
         read = model.embed(tokens).numpy()
     for index, layer in enumerate(model.cells):
         weights = [getattr(layer, f"{name}_l0").detach().numpy() for name in ("weight_ih", "bias_ih", "weight_hh", "bias_hh")]
@@ -66,19 +66,18 @@ def test_gates_are_those_of_the_equations(cell):
 def test_the_state_is_that_of_the_fused_kernel(cell):
     """In two blocks, of which the first begins in the middle of a text; no random number is drawn."""
     model, tokens, random = model_of(cell), tokens_of(), torch.get_rng_state()
-    tracer = Tracer(model)
     with torch.no_grad():
         _, start = model.encode(tokens_of(4))
-        parts, layers = tracer.start(start, BATCH), []
+        state, layers = start, []
         for block in tokens.split(5):
-            found = tracer.trace(block, parts)
-            parts = found.state
+            found = trace(model, block, state)
+            state = found.state
             layers.append(found.stacked())
         output = found.output
         for t in range(TIME):
             fused_output, start = model.encode(tokens[t : t + 1], start)
-            for index, state in enumerate(start):
-                names = zip(("hidden", "cell"), state if isinstance(state, tuple) else (state,), strict=False)
+            for index, layer in enumerate(start):
+                names = zip(("hidden", "cell"), layer if isinstance(layer, tuple) else (layer,), strict=False)
                 for name, value in names:
                     ours = layers[t // 5][name][t % 5, index]
                     torch.testing.assert_close(ours, value[0], atol=1e-5, rtol=0)
@@ -88,19 +87,12 @@ def test_the_state_is_that_of_the_fused_kernel(cell):
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
-def test_the_step_with_gates_is_the_step(cell):
-    """To the bit, as sampling takes it; and what shares is between 0 and 1."""
-    kind = CELLS[cell]
-    if kind.step_with_gates is None:
-        pytest.skip(f"{cell} has no gates")
-    tracer = Tracer(model_of(cell))
-    layer, read = tracer._layers[0], torch.randn(BATCH, kind.gates * UNITS)
-    state = tuple(torch.randn(BATCH, UNITS) for _ in range(kind.state_parts))
-    gates, after = kind.step_with_gates(read, state, layer.recurrent, layer.recurrent_bias)
-    for ours, other in zip(after, kind.step(read, state, layer.recurrent, layer.recurrent_bias), strict=True):
-        assert torch.equal(ours, other)
-    shares = torch.cat([value for name, value in gates.items() if name != "candidate"])
-    assert ((shares > 0) & (shares < 1)).all()
+def test_what_a_gate_lets_through_is_a_share(cell):
+    with torch.no_grad():
+        found = trace(model_of(cell), tokens_of()).stacked()
+    gates = [value for name, value in found.items() if name not in ("hidden", "cell", "candidate")]
+    assert all(((gate > 0) & (gate < 1)).all() for gate in gates)
+    assert bool(gates) == (cell != "rnn")
 
 
 @pytest.mark.parametrize("cell", sorted(CELLS))
@@ -110,25 +102,21 @@ def test_gradient_through_time(cell):
     targets = tokens.roll(1)
     found = gradient_through_time(model, tokens, targets)
     assert found.shape == (TIME,)
-    tracer = Tracer(model)
 
     def loss(layer: int, column: int, unit: int, by: float) -> float:
         """Return the loss at the last token; h of `layer` is pushed once it is there, and read on from there."""
         with torch.no_grad():
             _, state = model.encode(tokens[: TIME - lag - 1])
-            at = tracer.trace(tokens[TIME - lag - 1 : TIME - lag], tracer.start(state, BATCH))
-            if layer == 0:  # what the upper layer reads at this token is pushed with it
-                below = at.layers[0][0]["hidden"].clone()
-                below[column, unit] += by
-                upper = tracer._layers[1]
-                _, top = tracer._unroll(upper, upper.read_many(below[None]), tracer.start(state, BATCH)[1])
-                parts = [(below, *at.state[0][1:]), top]
-            else:
-                above = at.state[1][0].clone()
-                above[column, unit] += by
-                parts = [at.state[0], (above, *at.state[1][1:])]
-            output = tracer.trace(tokens[TIME - lag :], parts).output[-1]
-            return float(F.cross_entropy(model.head(output), targets[-1]))
+            hidden, after = model.embed(tokens[TIME - lag - 1 : TIME - lag]), []
+            for index, cell in enumerate(model.cells):
+                written, part = cell(hidden, state[index])
+                if index == layer:  # what the upper layer reads at this token is pushed with it
+                    (part[0] if isinstance(part, tuple) else part)[0, column, unit] += by
+                    written = (part[0] if isinstance(part, tuple) else part).clone()
+                after.append(part)
+                hidden = model.join(index, hidden, written)
+            logits, _ = model.read(tokens[TIME - lag :], after)
+            return float(F.cross_entropy(logits[-1], targets[-1]))
 
     slopes = [
         (loss(layer, column, unit, 1e-5) - loss(layer, column, unit, -1e-5)) / 2e-5

@@ -105,3 +105,15 @@ def test_novel_texts_are_those_that_training_lacks(outputs, tmp_path: Path):
     share = sum(text not in ("ab", "ba", "") for text in texts) / 1000
     assert json.loads(run.folder.record.read_text())["claims"][0]["ours"] == share
     assert 0 < share < 0.9
+
+
+def test_the_loss_on_the_test_split_is_what_evaluate_prints(story, outputs, capsys):
+    words = [*TINY, f"text={story}", "dataset.split={train: 0.8, val: 0.1, test: 0.1}"]
+    claims = [f"{{metric: {metric}, value: 9, source: me}}" for metric in ("test/loss", "seconds_per_step")]
+    run = train([*words, f"expect=[{','.join(claims)}]"])
+    loss, seconds = (claim["ours"] for claim in run.record["claims"])
+    capsys.readouterr()
+    assert main(["evaluate", f"run={run.path}", "split=test", "json=true"]) == 0
+    scores = json.loads(capsys.readouterr().out)["scores"]
+    assert loss == pytest.approx(scores["state carried over all of it"]["loss"], rel=1e-6)
+    assert 0 < seconds < 60

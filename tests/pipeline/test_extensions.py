@@ -198,7 +198,7 @@ def test_a_changed_file_is_noticed(story, folder):
 
 def test_a_state_that_no_checkpoint_can_hold(story, folder):
     result = trained(story, "callback_classes=[own_callbacks.Strange]")
-    assert_says(line_with("starts anew on resume", result.run.log.read_text()), "Strange")
+    assert_says(line_with("resuming starts it anew", result.run.log.read_text()), "Strange")
     assert "Strange" not in torch.load(result.run.checkpoints / "last.ckpt", weights_only=True)["lightning"]["callbacks"]
 
 

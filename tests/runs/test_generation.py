@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import rnnscope
-from rnnscope.analysis.evaluate import training_lines
+from rnnscope.analysis.own_data import training_lines
 from rnnscope.cli import main
 
 HEATS = (0.0, 0.7, 1.5)
@@ -164,7 +164,7 @@ def test_novel_lines_are_those_that_training_lacks(verses, monkeypatch, capsys):
     words = ["sample", f"run={verses.run.path}", "seed=1", "count=12", "length=40"]
     assert main(words) == 0
     drawn = [text for text in capsys.readouterr().out.removesuffix("\n").split("\n---\n") if any(map(str.isalpha, text))]
-    monkeypatch.setattr("rnnscope.analysis.evaluate.training_lines", lambda run: set(drawn[1::2]))
+    monkeypatch.setattr("rnnscope.analysis.own_data.training_lines", lambda run: set(drawn[1::2]))
     assert main([*words, "novel=true"]) == 0
     found = capsys.readouterr().out.removesuffix("\n").split("\n---\n")
     new = [text for text in drawn if text not in drawn[1::2]]

@@ -77,6 +77,6 @@ def test_a_file_of_another_version_keeps_its_header(tmp_path: Path) -> None:
 @pytest.mark.parametrize("contents", [b"1,0.5\n", b"\0\n", b"step,a", b'"step\n' + b"x" * 200_000])
 def test_a_file_without_a_header_is_refused(tmp_path: Path, contents: bytes) -> None:
     (tmp_path / "metrics.csv").write_bytes(contents)
-    with pytest.raises(UserError, match=r"metrics\.csv .* step .* put it back"):
+    with pytest.raises(UserError, match=r"metrics\.csv .* step.* restore"):
         CsvJournal(tmp_path / "metrics.csv", ["step", "a"])
     assert (tmp_path / "metrics.csv").read_bytes() == contents

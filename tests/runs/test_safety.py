@@ -416,7 +416,7 @@ def test_a_record_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Path) 
     refused(tmp_path, run, "resume", "reproduce")
     with (run / "run.json").open("wb") as file:
         file.truncate(10**9)
-    with user_error(run / "run.json", 10**9, "bytes"):
+    with user_error(run / "run.json", f"{10**9:,}", "bytes"):
         Record.read(run / "run.json")
 
 

@@ -59,9 +59,10 @@ def test_a_long_text_is_read_as_it_is_asked_for(run):
     assert len(next(blocks)["forget"]) == 8
 
 
-def test_samples_each_begin_from_zero(outputs, tmp_path):
+@pytest.mark.parametrize("between", [["dataset.start_end=line"], ["dataset.start_end=document", "dataset.corpus.lines=true"]])
+def test_samples_each_begin_from_zero(outputs, tmp_path, between):
     (tmp_path / "names.txt").write_text("anna\nbob\ncarla\ndora\n" * 60)
-    words = [f"dataset.corpus.path={tmp_path / 'names.txt'}", "dataset.windows=samples", "dataset.start_end=line"]
+    words = [f"dataset.corpus.path={tmp_path / 'names.txt'}", "dataset.windows=samples", *between]
     run = rnnscope.load(str(train("dataset=text_files", "model=gru", *words, "trainer.max_steps=2").run.path))
     together, alone = run.states("anna\nbob\n"), run.states("bob\n")
     start, end = run.vocabulary.start, run.vocabulary.end

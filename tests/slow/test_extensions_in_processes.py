@@ -22,8 +22,8 @@ import rnnscope
 from rnnscope.model.cells.cell import Cell
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig
 
-def step(read, state, recurrent, recurrent_bias):
-    return (torch.relu(torch.addmm(read, state[0], recurrent)),)
+def step(read, state, weights):
+    return {}, (torch.relu(torch.addmm(read, state[0], weights.recurrent)),)
 
 @dataclass
 class SignConfig(OptimizerConfig):

@@ -171,7 +171,7 @@ def test_samples_can_be_read(browser, address, fifty):
 
 def test_the_card_says_what_each_chart_says(address):
     (card,) = answer(address, "/data/plugin/text/text", run=RESUMED, tag="charts/text_summary")
-    rows = re.findall(r"<tr>\s*<td><code>(.*?)</code></td>\s*<td>(.*?)</td>", card["text"], re.S)
+    rows = re.findall(r"<li>\s*<code>(.*?)</code>: (.*?)</li>", card["text"], re.S)
     assert [unescape(tag) for tag, _ in rows] == list(CHARTS)
     explained = {plain(text) for _, text in rows}
     tags = answer(address, "/data/plugin/scalars/tags")[RESUMED]

@@ -1,4 +1,4 @@
-"""What a unit is needed for: what the model loses when the unit is held at its mean, overall and where a detector is on."""
+"""The causal effect of units: how much the loss rises if a unit is clamped to its mean, overall and where a detector is on."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -10,24 +10,25 @@ from torch import Tensor
 
 from rnnscope.analysis.detectors import GRADED
 from rnnscope.analysis.unit_ranking import LEAST
+from rnnscope.model.cells.cell import Parts
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.stepping import Layer
+from rnnscope.model.stepping import Stepper
 from rnnscope.model.tracing import STATE_NAMES
 
-UNITS = 512  # clamped, the best-ranked
-TOKENS = 2000  # that the model reads with each of them
+UNITS = 512  # units that are clamped, the best-ranked
+TOKENS = 2000  # tokens that the model reads with each of them clamped
 
 
 @dataclass(frozen=True)
 class Effects:
-    """Nats per token that clamping each of some units costs; below 0, the model does better without the unit.
+    """The cost in nats per token of clamping each unit; below 0, the model does better without the unit.
 
     Args:
-        units: places among all units, layer by layer, (units,).
+        units: indices among all units, layer by layer, (units,).
         overall: (units,).
-        detectors: the names of those that are on or off often enough.
-        on, off: where each detector is on and where it is off, (detectors, units).
-        tokens: that were predicted.
+        detectors: the names of those that are on and off often enough.
+        on, off: the cost where each detector is on and where it is off, (detectors, units).
+        tokens: the number of predicted tokens.
     """
 
     units: np.ndarray
@@ -41,11 +42,11 @@ class Effects:
 def clamping_effects(
     model: LanguageModel, ids: np.ndarray, states: dict[str, np.ndarray], units: np.ndarray, detectors: dict[str, np.ndarray]
 ) -> Effects:
-    """Return what clamping each of `units` costs on the tokens `ids` (time,), as far as `UNITS` and `TOKENS` go.
+    """Return the cost of clamping each of `units` on the tokens `ids` (time,), limited to `UNITS` and `TOKENS`.
 
     Args:
         states: of the model at the same tokens, (time, layer, unit) by name.
-        detectors: (time,) by name. What is on at a token counts for the loss on the next.
+        detectors: (time,) by name. A detector that is on at a token counts for the loss on the next one.
     """
     units, ids = units[:UNITS], ids[:TOKENS]
     changes = clamped_losses(model, ids, states, units)
@@ -65,30 +66,24 @@ def clamping_effects(
 
 @torch.no_grad()
 def clamped_losses(model: LanguageModel, ids: np.ndarray, states: dict[str, np.ndarray], units: np.ndarray) -> np.ndarray:
-    """Return how many nats more each token costs with each unit clamped, (time - 1, units).
+    """Return by how many nats the loss on each token rises with each unit clamped, (time - 1, units).
 
-    All parts of a unit's state are held at their means, so that it says the same at every token. Each unit is a column of one
-    batch; the last column is the model as it is.
+    All parts of a unit's state are held at their means. Each unit is a column of one batch; the last column is the unchanged
+    model.
     """
-    device = model.head.weight.device
-    layers = [Layer(layer, model.cell) for layer in model.cells]
-    clamp = _Clamp(model, units, states)
-    state = model.zero_state(len(units) + 1)
-    tokens, losses = torch.from_numpy(ids).to(device), []
-    for token, target in pairwise(tokens):
-        hidden = model.embed(token[None])
-        for index, layer in enumerate(layers):
-            read = layer.read(hidden).expand(len(units) + 1, -1)  # the first layer reads the same in all columns
-            after = model.cell.step(read, state[index], layer.recurrent, layer.recurrent_bias)
-            state[index] = clamp(index, after)
-            hidden = model.join(index, hidden, state[index][0])
-        losses.append(F.cross_entropy(model.head(hidden), target.expand(len(hidden)), reduction="none"))
+    columns = len(units) + 1
+    stepper = Stepper(model, None, columns, visit=_Clamp(model, units, states))
+    tokens = torch.from_numpy(ids).to(model.head.weight.device)
+    losses = [
+        F.cross_entropy(stepper.step(token.expand(columns)), target.expand(columns), reduction="none")
+        for token, target in pairwise(tokens)
+    ]
     found = torch.stack(losses)
     return (found[:, :-1] - found[:, -1:]).cpu().numpy()
 
 
 class _Clamp:
-    """Holds in each column one unit of one layer at its mean."""
+    """Clamps one unit of one layer to its mean in each column."""
 
     def __init__(self, model: LanguageModel, units: np.ndarray, states: dict[str, np.ndarray]) -> None:
         starts = np.cumsum([0, *model.sizes])  # places of the first units of the layers
@@ -100,7 +95,7 @@ class _Clamp:
         self._units = [torch.from_numpy(unit[layer == index]) for index in range(model.num_layers)]
         self._means = [[mean[index, units] for mean in means] for index, units in enumerate(self._units)]
 
-    def __call__(self, layer: int, state: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def __call__(self, layer: int, gates: dict[str, Tensor], state: Parts) -> Parts:
         for part, mean in zip(state, self._means[layer], strict=True):
             part[self._columns[layer], self._units[layer]] = mean
         return state

@@ -1,13 +1,13 @@
-"""The text that a run is examined with: a file, what was typed, or a part of the run's own."""
+"""The text that `rnnscope visualize` examines: a file, typed text, or a part of the run's own."""
 
 import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
-from rnnscope.analysis.evaluate import own_stream
 from rnnscope.analysis.evolution import words_of
 from rnnscope.analysis.novelty import text_of
-from rnnscope.errors import UserError
+from rnnscope.analysis.own_data import own_stream
+from rnnscope.errors import UserError, check_least
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import value_at
 
@@ -16,7 +16,7 @@ WORDS_FROM = 5_000_000  # tokens of the training text
 
 @dataclass(frozen=True)
 class ChosenText:
-    """The first `characters` of a text, what it is, and whether there was more of it."""
+    """The beginning of a text, its source, and whether it was longer."""
 
     text: str
     source: str
@@ -24,13 +24,12 @@ class ChosenText:
 
 
 def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None, characters: int) -> ChosenText:
-    """Return the text to look at: `typed`, a file's path or the text itself, or where it is None a split of the run's own.
+    """Return the text to examine: `typed` is a file's path or the text itself; None means a split of the run's own text.
 
     Raises:
-        UserError: when there is none, or it cannot be read.
+        UserError: if it is empty, missing, or cannot be read.
     """
-    if characters < 2:
-        raise UserError(f"characters={characters} must be at least 2")
+    check_least("characters", characters, 2)
     if typed is None:
         return _own(run, split, data, characters)
     path = Path(typed).expanduser()
@@ -49,12 +48,12 @@ def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None,
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except (OSError, ValueError):  # a text that no path can be
+    except (OSError, ValueError):  # not a valid path
         return False
 
 
 def _beginning(path: Path, encoding: str, characters: int) -> str:
-    """Return the first characters of a file, of which no more is read."""
+    """Return the first characters of a file without reading the rest."""
     try:
         with path.open("rb") as file:
             block = file.read(4 * characters + 4)
@@ -73,7 +72,7 @@ def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> Chose
 
 
 def training_words(run: LoadedRun, data: str | None) -> set[str] | None:
-    """Return the words of the beginning of the training text, in lower case; None where that text is not there."""
+    """Return the words at the beginning of the training text, in lower case; None if that text is missing."""
     try:
         return set(words_of(text_of(run.vocabulary, own_stream(run, "train", data)[1 : WORDS_FROM + 1])))
     except UserError:

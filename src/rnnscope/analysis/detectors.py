@@ -1,7 +1,7 @@
-"""What a unit may know about a text: for each detector a value at every character.
+"""Detectors: properties of a text that a unit may represent, with a value at every character.
 
-A value says what holds once the character has been read, as a state does: an opening quote is inside, the closing one is
-not. NaN is where a detector does not apply, such as a position inside quotes where there are none.
+A value holds after the character has been read, as a state does: the opening quote is inside, the closing one is not. It is
+NaN where a detector does not apply, such as a position inside quotes outside of them.
 """
 
 import re
@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-GRADED = {  # their values are degrees; those of all other detectors are 0 or 1
+GRADED = {  # detectors with numeric values; those of all others are 0 or 1
     "position inside quotes",
     "bracket depth",
     "position inside brackets",
@@ -20,7 +20,7 @@ GRADED = {  # their values are degrees; those of all other detectors are 0 or 1
     "position in word",
 }
 BRACKETS = {"(": ")", "[": "]", "{": "}"}
-MARKS = re.compile(  # the earliest wins, so that the // of a URL and a # in a string begin no comment
+MARKS = re.compile(  # the earliest match wins, so that // in a URL or # in a string does not begin a comment
     r"""(?P<URL>(?:https?://|www\.)[^\s<>"]+)
     |(?P<comment>/\*.*?\*/|<!--.*?-->|(?://|\#[ !])[^\n]*\n?)
     |(?P<string>"(?:\\.|[^"\\\n])*"|(?<!\w)'(?:\\.|[^'\\\n])*'(?!\w))
@@ -39,7 +39,7 @@ Span = tuple[int, int]
 
 
 def detect(text: str) -> dict[str, np.ndarray]:
-    """Return the values of every detector: (characters,) float32 by name, 0 and 1 but for those in `GRADED`."""
+    """Return the values of all detectors: (characters,) float32 by name, 0 or 1 except for those in `GRADED`."""
     marked: dict[str, list[Span]] = {name: [] for name in MARKS.groupindex}
     for match in MARKS.finditer(text):
         marked[str(match.lastgroup)].append(match.span())
@@ -78,7 +78,7 @@ def _in_word(before: str, mark: str) -> bool:
 
 
 def _counted(text: str, goes_on: Callable[[str, str], bool]) -> np.ndarray:
-    """Return how many characters in a row have gone on from the one before them."""
+    """Return the length of the run of characters up to each one in which `goes_on` holds from character to character."""
     found = np.zeros(len(text), dtype=np.float32)
     for at in range(1, len(text)):
         found[at] = found[at - 1] + 1 if goes_on(text[at - 1], text[at]) else 0
@@ -86,7 +86,7 @@ def _counted(text: str, goes_on: Callable[[str, str], bool]) -> np.ndarray:
 
 
 def _inside(spans: list[Span], length: int) -> np.ndarray:
-    """Return 1 from the first character of each span to the last but one: after that it is over."""
+    """Return 1 from the first character of each span to the last but one: once the last is read, the span is over."""
     found = np.zeros(length, dtype=np.float32)
     for begin, end in spans:
         found[begin : end - 1] = 1
@@ -94,15 +94,15 @@ def _inside(spans: list[Span], length: int) -> np.ndarray:
 
 
 def _position(spans: list[Span], length: int) -> np.ndarray:
-    """Return how far each character is into the innermost span around it, from 0 up to 1; NaN outside."""
+    """Return the relative position of each character in the innermost span around it, from 0 to 1; NaN outside."""
     found = np.full(length, np.nan, dtype=np.float32)
-    for begin, end in sorted(spans):  # inner spans begin later, and are written over the outer ones
+    for begin, end in sorted(spans):  # inner spans begin later and overwrite outer ones
         found[begin : end - 1] = np.arange(end - 1 - begin) / max(end - 1 - begin, 1)
     return found
 
 
 def _depth(spans: list[Span], length: int) -> np.ndarray:
-    """Return how many of the spans are around each character."""
+    """Return the number of spans around each character."""
     change = np.zeros(length + 1, dtype=np.float32)
     for begin, end in spans:
         change[begin] += 1
@@ -111,14 +111,14 @@ def _depth(spans: list[Span], length: int) -> np.ndarray:
 
 
 def _quotes(text: str) -> Iterator[Span]:
-    """Yield the quoted stretches; a mark that no mark closes before the paragraph ends opens none."""
+    """Yield the quoted spans; a mark that is not closed within its paragraph opens none."""
     edges = [0, *(match.start() for match in PARAGRAPH.finditer(text)), len(text)]
     for begin, end in pairwise(edges):
         yield from (match.span() for match in QUOTES.finditer(text, begin, end))
 
 
 def _brackets(text: str) -> list[Span]:
-    """Return the stretches between a bracket and the one that closes it; a bracket that is never closed opens none."""
+    """Return the spans from a bracket to the one that closes it; a bracket that is never closed opens none."""
     opened: list[int] = []
     spans: list[Span] = []
     for at, mark in enumerate(text):
@@ -154,7 +154,7 @@ def _sentence_starts(text: str) -> np.ndarray:
 
 
 def _indentation(text: str) -> np.ndarray:
-    """Return how many blanks the line of each character begins with, as far as they have been read."""
+    """Return the indentation of the line of each character, as far as it has been read."""
     found = np.zeros(len(text), dtype=np.float32)
     for match in re.finditer(r"^([ \t]*)[^\n]*", text, re.M):
         width = len(match[1])

@@ -1,10 +1,9 @@
-"""How well a run predicts a split of its data, or any text, against what guessing would score."""
+"""How well a run predicts a split of its data, or any text, compared with baselines."""
 
 import math
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
-from functools import partial
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,42 +12,37 @@ from rnnscope.analysis.compressors import xz_nats
 from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
 from rnnscope.analysis.generated import report as lines_on
 from rnnscope.analysis.ngram import LONGEST, NGram
-from rnnscope.analysis.novelty import text_of
+from rnnscope.analysis.own_data import any_text, config_of, own_data, own_stream
 from rnnscope.analysis.suffix_array import SuffixArray
-from rnnscope.config.changes import with_changes
-from rnnscope.config.places import moved_to, text_name
+from rnnscope.config.places import text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
-from rnnscope.config.validate import from_plain
-from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
-from rnnscope.data.corpus import SPLITS
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import SPECIALS, UNK
-from rnnscope.errors import UserError, WrongEncoding
+from rnnscope.errors import UserError, check_least
 from rnnscope.format import plain, table_lines
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.precision import resolve_device, resolve_precision
 from rnnscope.model.scoring import Score, evaluate, perplexity
-from rnnscope.paths import cache_folder
-from rnnscope.runs.load import LoadedRun, carried_windows, load, zero_state_windows
-from rnnscope.runs.own_text import check_data, finding
-from rnnscope.runs.record import Record, value_at
+from rnnscope.runs.load import LoadedRun, load
+from rnnscope.runs.record import value_at
+from rnnscope.runs.scored_windows import carried_windows, zero_state_windows
 from rnnscope.text_io import stdin_lines
 
-BLOCK = 1 << 22  # ids counted at a time
-MANY = 10_000_000  # training tokens whose n-grams take so long to count that it is said
+BLOCK = 1 << 22  # ids that are counted at a time
+MANY = 10_000_000  # training tokens above which counting n-grams takes long enough to announce it
 
 
 @dataclass
 class Report:
-    """Scores by protocol and baselines over the same tokens; `unknown` is the share of UNK among them.
+    """Scores and baselines over the same tokens; `unknown` is the share of UNK among them.
 
-    `spelling`: nats per token of spelling each UNK besides, as `spelling_nats` does; None where that cannot be said.
-    `baselines`: nats per token of what learns from the training split, by name. `generated`: lines on texts of the run.
+    `spelling`: nats per token for spelling each UNK, as in `spelling_nats`; None if that is unknown. `baselines`: nats per
+    token, by name, of what learns from the training split. `generated`: lines on texts that the run generates.
     """
 
     source: str
     scores: dict[str, Score]  # by protocol
-    unigram: float  # nats per token of guessing by the text's own token frequencies: its unigram entropy
+    unigram: float  # nats per token of guessing by the frequencies of tokens in the text: its unigram entropy
     vocabulary_size: int
     unknown: float
     spelling: float | None = None
@@ -57,12 +51,12 @@ class Report:
 
     @property
     def uniform(self) -> float:
-        """Nats per token of guessing blindly: ln V."""
+        """Nats per token of guessing uniformly: ln V."""
         return math.log(self.vocabulary_size)
 
 
 def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
-    """Score the run that `config` names; return it and the report."""
+    """Score a run, and return it with the report."""
     check_samples(config)
     loaded = load(config.run, config.checkpoint)
     recorded = config_of(loaded, config.data)
@@ -94,19 +88,17 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
 
 
 def check_samples(config: EvaluateConfig) -> None:
-    """Refuse, by a `UserError`, numbers of samples and tokens that mean nothing."""
+    """Raise a `UserError` for values of ngram, samples, length or temperatures that are out of range."""
     if config.ngram is not None and not 1 <= config.ngram <= LONGEST:
         raise UserError(f"ngram={config.ngram} must be at least 1 and at most {LONGEST}, or null for none")
-    if config.samples is not None and config.samples < 1:
-        raise UserError(f"samples={config.samples} must be at least 1, or null for none")
-    if config.length < 1:
-        raise UserError(f"length={config.length} must be at least 1")
+    check_least("samples", config.samples, 1, "null for none")
+    check_least("length", config.length, 1)
     for temperature in config.temperatures:
         check_temperature(temperature, "temperatures")
 
 
 def _training(loaded: LoadedRun, data: TextData, config: EvaluateConfig) -> np.ndarray | None:
-    """Return the stream of the run's training split, None where only another text is there and its baselines can do without."""
+    """Return the ids of the run's training split, or None if it is missing and only baselines need it."""
     if config.text is None:
         return data.stream("train")
     try:
@@ -114,18 +106,18 @@ def _training(loaded: LoadedRun, data: TextData, config: EvaluateConfig) -> np.n
     except UserError as error:
         if config.samples is not None:
             raise
-        print(f"without the n-gram and xz, which learn from the training text: {error}", file=sys.stderr)
+        print(f"the n-gram and xz baselines need the training text and are left out: {error}", file=sys.stderr)
         return None
 
 
 def _compare_with_training(
     loaded: LoadedRun, data: TextData, stream: np.ndarray, training: np.ndarray | None, config: EvaluateConfig, report: Report
 ) -> None:
-    """Add to a report what the training split predicts of a stream, and what of it the run's own texts have."""
+    """Add baselines that learn from the training split, and lines on generated texts, to a report."""
     if training is None:
         return
     if len(training) > MANY:
-        print(f"counting n-grams of {len(training):,} tokens; ngram=null leaves that out", file=sys.stderr)
+        print(f"counting n-grams of {len(training):,} tokens; ngram=null leaves them out", file=sys.stderr)
     order = None if config.ngram is None else min(config.ngram, len(training))
     strings = SuffixArray(training, order if config.samples is None else None)
     ngram = None if order is None else NGram(strings, len(loaded.vocabulary), order)
@@ -142,31 +134,22 @@ def _compare_with_training(
 
 
 def _scored_ids(data: TextData, stream: np.ndarray) -> slice | np.ndarray:
-    """Return which ids of a stream but the first the model is scored on."""
+    """Return which ids of a stream, without its first, the model is scored on."""
     if data.config.windows == "many_to_one":
         return slice(data.config.sequence_length, None, data.step)
     return slice(None) if data.given is None else stream[1:] != data.given
 
 
-def training_lines(run: LoadedRun) -> set[str]:
-    """Return the lines of the text that a run was trained on.
-
-    Raises:
-        UserError: where the text is not there, or has changed.
-    """
-    return set(text_of(run.vocabulary, own_stream(run, "train")).splitlines())
-
-
 def score_lines(config: EvaluateConfig) -> Iterator[str]:
-    """Yield a row for each line of stdin as it comes: nats, tokens, bits per character and the line, with tabs between.
+    """Yield a row for each line of stdin as it comes: nats, tokens, bits per character and the line, separated by tabs.
 
-    A line knows nothing of the lines before it. One without a token has 0 nats, and `nan` bits per character.
+    Each line is scored by itself. A line without tokens has 0 nats, and `nan` bits per character.
 
     Raises:
-        UserError: for keys that have no meaning here, and for a line that is not UTF-8.
+        UserError: unless `text=-` is set, and for a line that is not UTF-8.
     """
     if config.text != "-":
-        raise UserError(f"lines=true scores the lines of stdin: set text=-, which is now {plain(config.text)}")
+        raise UserError(f"lines=true scores the lines of stdin and needs text=-, not text={plain(config.text)}")
     loaded = load(config.run, config.checkpoint)
     recorded = value_at(loaded.config, "trainer.precision") or "auto"
     precision = recorded if config.precision == "auto" else config.precision
@@ -177,20 +160,20 @@ def score_lines(config: EvaluateConfig) -> Iterator[str]:
 
 
 def count_ids(stream: np.ndarray, size: int) -> np.ndarray:
-    """Return how often each of `size` ids is in a stream, (size,): in blocks, as counting widens every id to 8 bytes."""
+    """Return the count of each of `size` ids in a stream, (size,); in blocks, since counting widens ids to 8 bytes."""
     blocks = (stream[at : at + BLOCK] for at in range(0, len(stream), BLOCK))
     return sum((np.bincount(block, minlength=size) for block in blocks), np.zeros(size, dtype=np.int64))
 
 
 def spelling_nats(tokens: Sequence[str], counts: np.ndarray, characters: int) -> float:
-    """Return what it costs to spell each UNK of a text blindly: without that, words do not compare with characters.
+    """Return the nats for spelling each UNK of a text uniformly, without which words do not compare with characters.
 
     Each character of an UNK, and its end, is one of the distinct characters of the vocabulary or the end.
 
     Args:
         tokens: of the vocabulary, the special ones first.
-        counts: of each id in the text, (V,); without those that have no characters.
-        characters: of the whole text: those that its known tokens do not have are in an UNK.
+        counts: of each id in the text, (V,), without ids that have no characters.
+        characters: of the whole text; those that are not in known tokens are in an UNK.
     """
     known = sum(int(count) * len(token) for count, token in zip(counts[SPECIALS:], tokens[SPECIALS:], strict=True))
     distinct = len(set().union(*tokens[SPECIALS:]))
@@ -198,7 +181,7 @@ def spelling_nats(tokens: Sequence[str], counts: np.ndarray, characters: int) ->
 
 
 def _spelling(data: TextData, counts: np.ndarray, characters: int) -> float | None:
-    """Return `spelling_nats` per token of words whose characters are all there is in the text, else None."""
+    """Return `spelling_nats` per token if the text consists of words and their spaces alone, else None."""
     config, vocabulary = data.config, data.vocabulary
     whole = vocabulary.level == "word" and vocabulary.words == "lossless" and not vocabulary.unk_in_text
     if not whole or config.windows != "stream" or config.start_end is not None:
@@ -207,14 +190,14 @@ def _spelling(data: TextData, counts: np.ndarray, characters: int) -> float | No
 
 
 def entropy(counts: Iterable[int]) -> float:
-    """Return the unigram entropy, in nats, of tokens with these counts: the loss of guessing by frequency alone."""
+    """Return the unigram entropy in nats of tokens with these counts: the loss of guessing by frequency."""
     found = [count for count in counts if count]
     total = sum(found)
     return sum(count / total * math.log(total / count) for count in found) if total else math.nan
 
 
 def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
-    """Return the windows to score, by what is done with the state; samples know no text before them, in training neither."""
+    """Return the windows to score, by the name of the protocol; samples always start from a zero state."""
     if data.config.windows == "samples":
         return {"each sample from a zero state": data.windows(split)}
     if data.config.windows == "many_to_one":
@@ -228,69 +211,16 @@ def _protocols(data: TextData, split: str, window: int) -> dict[str, Any]:
 
 
 def _scored(loaded: LoadedRun, recorded: TrainConfig, config: EvaluateConfig) -> tuple[TextData, str, str]:
-    """Return the data to score, which split of it, and what it is."""
-    if config.window < 1:
-        raise UserError(f"window={config.window} must be at least 1")
+    """Return the data to score, the split, and a description."""
+    check_least("window", config.window, 1)
     if config.text is not None:
-        return _text(loaded, recorded, config.text), "train", config.text
+        return any_text(loaded, recorded, config.text), "train", config.text
     data = own_data(loaded, recorded, config.split)
     return data, config.split, f"{config.split} split of {text_name(data.config)}"
 
 
-def own_stream(run: LoadedRun, split: str, data: str | None = None) -> np.ndarray:
-    """Return the ids of a split of the run's own text; `data`: where that text is now, if it has moved.
-
-    Raises:
-        UserError: as `own_data`.
-    """
-    return own_data(run, config_of(run, data), split).stream(split)
-
-
-def config_of(run: LoadedRun, data: str | None) -> TrainConfig:
-    """Return the run's config; `data`: where its text is now, if it has moved."""
-    recorded = from_plain(run.config, str(run.folder.config))
-    return with_changes(recorded, moved_to(recorded.dataset.corpus, data))
-
-
-def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
-    """Return the run's data, as its snapshot records it.
-
-    Raises:
-        UserError: when its text is not where it was or is not what it was, or has no such split.
-    """
-    if split not in SPLITS:
-        raise UserError(f"split={split} is unknown: choose train, val or test")
-    record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
-    fingerprint = record.get("data.fingerprint", dict, {}) if record else {}
-    with finding(recorded.dataset.corpus, fingerprint):
-        data = _prepare(loaded, recorded)
-    known = {key: value for key, value in fingerprint.items() if key != "settings"}  # its vocabulary is given now
-    check_data(data.fingerprint, known, data.config.corpus)
-    if not data.splits[split].tokens:
-        where = f"dataset.split in {loaded.folder.config}"
-        raise UserError(f"split={split}: this run's data has no {split} split ({where}); split=train is always there")
-    return data
-
-
-def _text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
-    """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    corpus, whole = CorpusConfig(path=path, reader_version=READER_VERSION), SplitConfig(1.0, 0.0, 0.0)
-    short = {"sequence_length": 1} if recorded.dataset.windows == "stream" else {}  # any text is long enough
-    try:
-        return _prepare(loaded, recorded, corpus=corpus, split=whole, batch_size=1, **short)
-    except WrongEncoding as error:  # the key to set is not one of this command's
-        encoding = recorded.dataset.encoding
-        raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None
-
-
-def _prepare(loaded: LoadedRun, recorded: TrainConfig, **keys: Any) -> TextData:
-    """Return the run's data, with `keys` of its dataset changed, encoded with the run's own vocabulary."""
-    places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary, "say": partial(print, file=sys.stderr)}
-    return TextData.from_config(replace(recorded.dataset, **keys), seed=recorded.seed, **places).prepare()
-
-
 def table(report: Report, words: bool) -> list[str]:
-    """Return the report as lines: a row for each protocol and baseline."""
+    """Return the report as a table: a row for each protocol and baseline."""
     first = next(iter(report.scores.values()))
     scale = first.tokens / first.characters / math.log(2)
     spelled = report.spelling or 0.0

@@ -1,10 +1,9 @@
-"""The page of `rnnscope visualize page=evolution`: what a run wrote as it learned, beside its curves and its units."""
+"""The page of `rnnscope visualize page=evolution`: a run's samples as it learned, with its curves and units."""
 
-import json
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +11,9 @@ from rnnscope.analysis.reading import Reading, untrained_twin
 from rnnscope.format import one_line, plural
 from rnnscope.runs.find import typed_name
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.journal import read_curve, whole_lines
+from rnnscope.runs.journal import read_curve
 from rnnscope.runs.load import LoadedRun, load
+from rnnscope.runs.samples import Sample, middle, read_samples
 from rnnscope.web_page import chart_line, escaped, script_json, web_page
 
 WORD = re.compile(r"[^\W\d_]{2,}")
@@ -23,41 +23,27 @@ LONGEST_SAMPLE = 1500
 TAGS = {"train/loss": "training loss", "val/loss": "validation loss"}
 
 
-@dataclass(frozen=True)
-class Sample:
-    """A text that a run wrote after `step` optimizer steps."""
-
-    step: int
-    temperature: float
-    text: str
-
-    @property
-    def words(self) -> list[str]:
-        """Its words in lower case; the last may have been cut off."""
-        return words_of(self.text)[:-1]
-
-
 def words_of(text: str) -> list[str]:
     """Return the words of at least two letters in a text, in lower case."""
     return [word.casefold() for word in WORD.findall(text)]
 
 
-def read_samples(path: Path) -> list[Sample]:
-    """Return one sample for each step, at the middle temperature, in order; lines that hold no sample are skipped."""
-    found: dict[int, list[Sample]] = {}
-    for line in whole_lines(path) if path.exists() else ():
-        try:
-            values = json.loads(line)
-            sample = Sample(int(values["step"]), float(values["temperature"]), str(values["text"]))
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
-            continue
-        found.setdefault(sample.step, []).append(sample)
-    rows = (sorted(samples, key=lambda sample: sample.temperature) for _, samples in sorted(found.items()))
-    return [samples[(len(samples) - 1) // 2] for samples in rows]
+def whole_words(sample: Sample) -> list[str]:
+    """Return the words of a sample but the last, which may have been cut off."""
+    return words_of(sample.text)[:-1]
+
+
+def middle_samples(path: Path) -> list[Sample]:
+    """Return the sample at the middle temperature of each step, steps ascending.
+
+    Raises:
+        UserError: if a line of the file is not a sample.
+    """
+    return [middle(samples) for _, samples in groupby(read_samples(path), key=lambda sample: sample.step)]
 
 
 def nearest(samples: list[Sample], steps: Iterable[int]) -> list[Sample]:
-    """Return the samples nearest to `steps`, each once, and the last."""
+    """Return the samples nearest to `steps`, and the last one, without repetitions."""
     chosen = [min(samples, key=lambda sample: abs(sample.step - step)) for step in steps] if samples else []
     return sorted({sample.step: sample for sample in [*chosen, *samples[-1:]]}.values(), key=lambda sample: sample.step)
 
@@ -66,11 +52,11 @@ def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] 
     """Return the page.
 
     Args:
-        steps: whose samples are shown, as far as there are samples near them.
-        text: that the units of the kept checkpoints read.
-        known: the words of the training text in lower case; None where that is not there.
+        steps: the samples nearest to these are shown.
+        text: to rank the units of the kept checkpoints on.
+        known: the words of the training text in lower case; None if that text is missing.
     """
-    samples = read_samples(run.folder.samples)
+    samples = middle_samples(run.folder.samples)
     charts = [*_curves(run.folder), *_word_chart(samples, known), *detector_chart(run, text)]
     data = {"charts": charts, "samples": sample_cards(samples, nearest(samples, steps), known)}
     parts = {
@@ -83,11 +69,11 @@ def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] 
 
 
 def sample_cards(samples: list[Sample], shown: list[Sample], known: set[str] | None) -> list[dict[str, Any]]:
-    """Return what the page says of each sample shown: its text, and the words that no sample before it had."""
+    """Return the data of each sample shown: its text, and the words that no earlier sample had."""
     cards = []
     for sample in shown:
-        before = {word for earlier in samples if earlier.step < sample.step for word in earlier.words}
-        new = sorted(set(sample.words) & (known or set()) - before, key=lambda word: (-len(word), word))
+        before = {word for earlier in samples if earlier.step < sample.step for word in whole_words(earlier)}
+        new = sorted(set(whole_words(sample)) & (known or set()) - before, key=lambda word: (-len(word), word))
         share = real_share(sample, known)
         cards.append(
             {
@@ -102,8 +88,8 @@ def sample_cards(samples: list[Sample], shown: list[Sample], known: set[str] | N
 
 
 def real_share(sample: Sample, known: set[str] | None) -> float:
-    """Return which share of the words of a sample are words of the training text; NaN where that cannot be told."""
-    words = sample.words
+    """Return the share of a sample's words that are words of the training text; NaN if that is unknown."""
+    words = whole_words(sample)
     return sum(word in known for word in words) / len(words) if known and words else math.nan
 
 
@@ -135,9 +121,9 @@ def _word_chart(samples: list[Sample], known: set[str] | None) -> list[dict[str,
 
 
 def detector_chart(run: LoadedRun, text: str) -> list[dict[str, Any]]:
-    """Return how well the best unit of a detector follows it at each kept checkpoint; step 0 is an untrained twin.
+    """Return the scores of the best unit of each detector at the kept checkpoints; step 0 is an untrained twin.
 
-    It shows the detectors that gained most, and needs kept checkpoints: the list is empty without them.
+    Only the detectors that gained most are shown. Without kept checkpoints, the list is empty.
     """
     steps = kept_steps(run.folder)
     if not steps:
@@ -153,6 +139,6 @@ def detector_chart(run: LoadedRun, text: str) -> list[dict[str, Any]]:
 
 
 def kept_steps(folder: RunFolder) -> list[int]:
-    """Return the steps of the checkpoints that were kept, ascending."""
+    """Return the steps of the kept checkpoints, ascending."""
     names = [re.fullmatch(r"step_(\d{1,16})\.ckpt", path.name) for path in folder.checkpoints.glob("step_*.ckpt")]
     return sorted(int(name[1]) for name in names if name)

@@ -1,4 +1,4 @@
-"""What a run writes, beside real text of the same size and an n-gram's: how new it is, and which rules it keeps."""
+"""Generated text compared with real text and an n-gram's, of the same size: how new it is, which rules it follows."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from rnnscope.format import plural, table_lines
 from rnnscope.runs.load import LoadedRun
 
 SEED = 1
-SHOWN = 60  # characters of a passage
+SHOWN = 60  # characters of a copied passage that are printed
 
 
 @dataclass(frozen=True)
 class Training:
-    """The training text, as what is asked of it: its strings, lines and words."""
+    """The training text: its strings, lines and words."""
 
     vocabulary: Vocabulary
     strings: SuffixArray
@@ -29,12 +29,12 @@ class Training:
 
     @classmethod
     def of(cls, vocabulary: Vocabulary, stream: np.ndarray, strings: SuffixArray) -> "Training":
-        """Return that of a stream; `strings` are all of it, sorted by all that follows."""
+        """Return the training text of a stream; `strings` must be sorted by all ids that follow."""
         text = text_of(vocabulary, stream)
         return cls(vocabulary, strings, set(text.splitlines()), set(words_of(text)))
 
     def place(self, position: int) -> str:
-        """Return where a position is: its line, or its token where lines have no token."""
+        """Return the line of a position, or its token if lines have no token."""
         line_end = self.vocabulary.encode("\n")
         if len(line_end) != 1 or line_end[0] == self.vocabulary.unk:
             return f"token {position:,}"
@@ -43,7 +43,7 @@ class Training:
 
 @dataclass(frozen=True)
 class Findings:
-    """What was found of some texts that are apart: shares by name, and the longest passage that they copy."""
+    """The results for separate texts: shares by name, and the longest copied passage."""
 
     shares: dict[str, Share]
     copied: int
@@ -51,12 +51,12 @@ class Findings:
 
     @classmethod
     def of(cls, texts: list[np.ndarray], training: Training) -> "Findings":
-        """Return what is found of the ids of each text."""
+        """Return the results for texts of ids."""
         matches = [Matches(training.strings, ids) for ids in texts]
         written = [training.vocabulary.decode(ids) for ids in texts]
         shares = {f"new {n}-grams": total(found.new(n) for found in matches) for n in LENGTHS}
         shares["new lines"] = total(new_lines(text, training.lines) for text in written)
-        shares[f"{LOOP}-grams said before"] = total(map(repeated, texts))
+        shares[f"repeated {LOOP}-grams"] = total(map(repeated, texts))
         shares["known words"] = total(known_words(text, training.words) for text in written)
         passages = [found.longest() for found in matches]
         best = max(range(len(texts)), key=lambda index: passages[index].length)
@@ -73,7 +73,7 @@ def samples(run: LoadedRun, count: int, length: int, temperature: float) -> list
 
 
 def ngram_samples(model: NGram, run: LoadedRun, count: int, length: int) -> list[np.ndarray]:
-    """Return the ids of texts that an n-gram generates, begun and ended as those of the run."""
+    """Return the ids of texts that an n-gram generates, with the beginning and end that the run's texts have."""
     generator = run.generator
     begin = generator.begin("").tolist()
     drawn = (model.sample(begin, length, SEED + number, generator.never) for number in range(count))
@@ -81,7 +81,7 @@ def ngram_samples(model: NGram, run: LoadedRun, count: int, length: int) -> list
 
 
 def real_texts(stream: np.ndarray, given: int | None, vocabulary: Vocabulary, count: int, length: int) -> list[np.ndarray]:
-    """Return the ids of `count` pieces of a stream, evenly apart: `length` tokens, or what stands between START and END."""
+    """Return the ids of `count` evenly spaced pieces of a stream: `length` tokens, or the text between START and END."""
     if given is None:
         starts = np.linspace(1, max(len(stream) - length, 1), count).astype(int)
         return [stream[start : start + length].astype(np.int64) for start in starts]
@@ -91,9 +91,9 @@ def real_texts(stream: np.ndarray, given: int | None, vocabulary: Vocabulary, co
 
 
 def report(columns: dict[str, list[np.ndarray]], training: Training) -> Iterator[str]:
-    """Yield what is found of the texts of each column: a table, and then the longest passages.
+    """Yield a table of the results for each column of texts, then the longest copied passages.
 
-    A rule that the real text, which is the last column, never obeys is one of a different kind of text, and left out.
+    Rules that never apply to the real text, which is the last column, are left out.
     """
     found = {name: Findings.of(texts, training) for name, texts in columns.items()}
     real = list(found.values())[-1]
@@ -109,5 +109,5 @@ def report(columns: dict[str, list[np.ndarray]], training: Training) -> Iterator
 
 
 def percent(share: Share) -> str:
-    """Return a share as it is printed."""
+    """Return a share in percent, for printing."""
     return f"{100 * share.good / share.total:.1f} %" if share.total else "-"

@@ -1,4 +1,4 @@
-"""Whether the gradients of a model are those of its loss: every parameter against central differences, in float64."""
+"""Checking gradients: every parameter against central differences of the loss, in float64."""
 
 import timeit
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnscope.config.schema import GradcheckConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.format import clock, plain, table_lines
 from rnnscope.model.language_model import LanguageModel, State, detach
 from rnnscope.runs.load import load
 from rnnscope.runs.snapshot import build_model
 
-TOLERANCE = 1e-5  # relative error that a right gradient stays below
-SMALLEST = 1e-4  # gradients below this are judged by their absolute error, which rounding alone takes to 1e-10
-STEP = 1e-5  # by which each value is moved: near the cube root of float64's rounding, where both errors are least
+TOLERANCE = 1e-5  # largest relative error of a correct gradient
+SMALLEST = 1e-4  # smaller gradients are judged by their absolute error, of which rounding alone causes 1e-10
+STEP = 1e-5  # of the differences: near the cube root of float64's precision, where the error is smallest
 TIME, BATCH = 6, 3  # of the window
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found of one parameter."""
+    """The result for one parameter."""
 
     name: str
     shape: tuple[int, ...]
@@ -35,7 +35,7 @@ class Row:
 
 @dataclass
 class Check:
-    """A model and the window that its loss is of: ids (time + 1, batch), read from a state that is not zero."""
+    """A model with a window of ids (time + 1, batch), and the nonzero state from which it is read."""
 
     model: LanguageModel
     ids: Tensor
@@ -43,7 +43,7 @@ class Check:
 
     @classmethod
     def of(cls, model: LanguageModel, seed: int) -> "Check":
-        """Return the check of a model on random ids; dropout, which draws anew at each call, is turned off."""
+        """Return the check of a model on random ids; dropout, which is random in each call, is turned off."""
         model = model.double().train()
         model.turn_off_dropout()
         draw = torch.Generator().manual_seed(seed)
@@ -52,12 +52,12 @@ class Check:
             return cls(model, ids, detach(model.read(before)[1]))
 
     def loss(self) -> Tensor:
-        """Return the mean nats of the window's targets, a scalar in float64."""
+        """Return the mean loss on the window's targets in nats, a float64 scalar."""
         logits, _ = self.model.read(self.ids[:-1], self.state)
         return F.cross_entropy(logits.flatten(0, 1), self.ids[1:].flatten())
 
     def seconds(self) -> float:
-        """Return how long `rows` will take, from the quickest of a few losses: two for each value."""
+        """Return an estimate of how long `rows` takes: two losses for each value, timed on a few."""
         with torch.no_grad():
             return 2 * self.model.parameter_count() * min(timeit.repeat(self.loss, number=1, repeat=5))
 
@@ -73,7 +73,7 @@ class Check:
 
     @torch.no_grad()
     def differences(self, parameter: nn.Parameter) -> Tensor:
-        """Return (loss(x + h) - loss(x - h)) / 2h for each value x of a parameter, in its shape."""
+        """Return (loss(x + h) - loss(x - h)) / 2h for each value x of a parameter, in the parameter's shape."""
         flat, found = parameter.view(-1), torch.empty(parameter.numel(), dtype=parameter.dtype)
         for index, value in enumerate(flat.tolist()):
             flat[index] = value + STEP
@@ -85,19 +85,18 @@ class Check:
 
 
 def relative_error(gradient: Tensor, expected: Tensor) -> float:
-    """Return the largest |gradient - expected| / |expected|, where a value below `SMALLEST` counts as `SMALLEST`."""
+    """Return the largest |gradient - expected| / |expected|, with a denominator of at least `SMALLEST`."""
     size = torch.maximum(gradient.abs(), expected.abs()).clamp_(min=SMALLEST)
     return float(((gradient - expected).abs() / size).max())
 
 
 def check_gradients(config: GradcheckConfig) -> list[Row]:
-    """Check the model that `config` names: a fresh one, or that of a run.
+    """Check the model that `config` describes: a new one, or that of a run.
 
     Raises:
-        UserError: where it would take longer than `config.max_minutes`, saying how long.
+        UserError: if it would take longer than `config.max_minutes`, with the estimated time.
     """
-    if config.vocabulary_size < 2:
-        raise UserError(f"vocabulary_size={config.vocabulary_size} must be at least 2")
+    check_least("vocabulary_size", config.vocabulary_size, 2)
     torch.manual_seed(config.seed)
     model = build_model(config.model, config.vocabulary_size) if config.run is None else load(config.run).model
     check = Check.of(model, config.seed)

@@ -45,6 +45,11 @@ function spelled(place) {
   return data.special.includes(place) ? data.spellings[place] : [...data.spellings[place]].map(shown).join("");
 }
 
+// The same inside a sentence: a letter that is read from right to left does not turn what stands beside it.
+function isolated(place) {
+  return `\u2068${spelled(place)}\u2069`;
+}
+
 // Whether a line is read from right to left: by its first letter that says so.
 function direction(places) {
   const letter = places.map((place) => data.spellings[place]).join("").match(/\p{L}/u);
@@ -55,7 +60,8 @@ function linesOfText() {
   const lines = [[]];
   data.tokens.forEach((place, at) => {
     lines[lines.length - 1].push(at);
-    if (/\n/.test(data.spellings[place])) lines.push([]);
+    const ends = data.special.includes(place) ? data.spellings[place] === "END" : data.spellings[place].includes("\n");
+    if (ends) lines.push([]);
   });
   return lines.filter((line) => line.length);
 }
@@ -73,7 +79,8 @@ function writeToken(row, at) {
   const token = element(row, "span", { class: special ? "token special" : "token", "data-at": at });
   // white space and marks that join others stay as they are in the compact view; a line end or a control is always shown
   const plain = special || visible === spelling || /^[ \t\p{L}\p{N}\p{P}\p{M}]+$/u.test(spelling);
-  const glyph = element(token, "span", plain && visible !== spelling ? { class: "glyph", "data-shown": visible } : { class: "glyph" });
+  const kind = /\S/.test(spelling) ? "glyph" : "glyph blank";
+  const glyph = element(token, "span", plain && visible !== spelling ? { class: kind, "data-shown": visible } : { class: kind });
   glyph.textContent = plain ? spelling : visible;
   if (!plain) token.classList.add("mark");
   tokens.push(token);
@@ -92,7 +99,7 @@ function writeGuesses(token, at) {
     if (place === data.tokens[at + 1]) element(guess, "b", {}, spelled(place));
     else guess.append(spelled(place));
   });
-  element(token, "span", { class: "loss", "aria-hidden": "true" }, at < data.losses.length ? data.losses[at].toFixed(1) : "");
+  element(token, "span", { class: "loss", "aria-hidden": "true" }, data.losses[at]?.toFixed(1) ?? "");
 }
 
 function showGuesses(wanted) {
@@ -133,8 +140,7 @@ function color() {
   tokens.forEach((token, at) => { token.style.backgroundColor = colorOf(shade(values[at])); });
   const what = [`unit ${unitName(state.unit)}, ${valueList.selectedOptions[0].textContent}`];
   if (follows(state.unit)) what.push(`follows: ${follows(state.unit)}`);
-  const rank = data.order.indexOf(state.unit) + 1;
-  what.push(`rank ${rank} of ${data.order.length}`);
+  if (data.best) what.push(`rank ${data.order.indexOf(state.unit) + 1} of ${data.order.length}`);
   document.getElementById("about").textContent = what.join("; ");
   if (state.at !== null) describeHere();
 }
@@ -164,9 +170,9 @@ function showHere() {
 // What of it depends on the unit chosen: a button that has the focus keeps it.
 function describeHere() {
   const at = state.at, value = fixed(valuesOf(state.unit, state.value)[at] / 127, 2);
-  const guesses = data.guesses[at].map((place, line) => `${spelled(place)} ${data.shares[at][line]} %`).join(", ");
-  const cost = at < data.losses.length ? `${spelled(data.tokens[at + 1])}, which comes, cost ${fixed(data.losses[at], 2)} nats` : "the text ends here";
-  const said = `token ${at}, ${spelled(data.tokens[at])}: unit ${unitName(state.unit)} is ${value}. Expected: ${guesses}; ${cost}.`;
+  const guesses = data.guesses[at].map((place, line) => `${isolated(place)} ${data.shares[at][line]} %`).join(", ");
+  const cost = typeof data.losses[at] === "number" ? `${isolated(data.tokens[at + 1])}, which comes, cost ${fixed(data.losses[at], 2)} nats` : "the text ends here";
+  const said = `token ${at}, ${isolated(data.tokens[at])}: unit ${unitName(state.unit)} is ${value}. Expected: ${guesses}; ${cost}.`;
   here.querySelector("bdi").textContent = said;
   here.querySelectorAll("button").forEach((button) => {
     button.classList.toggle("current", Number(button.dataset.unit) === state.unit);
@@ -210,6 +216,7 @@ function writeControls() {
 }
 
 function writeRanking() {
+  document.getElementById("ranks").hidden = !data.ranking.length;
   const body = document.querySelector("#ranking tbody");
   for (const found of data.ranking) {
     const row = element(body, "tr");

@@ -14,16 +14,16 @@ from rnnscope.runs.find import typed_name
 from rnnscope.web_page import escaped, script_json, web_page
 
 GUESSES = 5
-CLOSELY = 32  # units whose gates and hidden state are on the page, the best-ranked
-NONE = -128  # of a detector that does not apply
+CLOSELY = 32  # units with gates and hidden state on the page, the best-ranked
+NONE = -128  # stands for a detector that does not apply
 
 
 @dataclass(frozen=True)
 class Interpretable:
-    """How many units follow something, by number.
+    """How many units are interpretable.
 
-    `units` of `of` score at least `THRESHOLD` and `MARGIN` more than every unit of an untrained twin; `score` of them, and
-    `twin` of the twin's units, score at least `THRESHOLD` at all. `detectors` is how many the text has enough of.
+    `units` of `of` score at least `THRESHOLD`, and `MARGIN` more than every unit of an untrained twin; `score` of them, and
+    `twin` of the twin's units, score at least `THRESHOLD`. `detectors` is the number of detectors that the text has enough of.
     """
 
     units: int
@@ -33,7 +33,7 @@ class Interpretable:
     detectors: int
 
     def sentence(self) -> str:
-        """Return the share of interpretable units in words."""
+        """Return a sentence on the share of interpretable units."""
         if not self.detectors:
             return f"The text is too short to rank units by: a detector needs {LEAST} characters where it is on in each half."
         share = f"{self.units} of {self.of:,} units ({100 * self.units / self.of:.1f} %)"
@@ -45,7 +45,7 @@ class Interpretable:
 
 
 def interpretable(ranking: Ranking, twin: Ranking) -> Interpretable:
-    """Return the counts for a ranking and that of its untrained twin."""
+    """Return the counts for a ranking and the ranking of its untrained twin."""
     return Interpretable(
         int(ranking.interpretable(twin).sum()),
         int((ranking.own_scores >= THRESHOLD).sum()),
@@ -59,8 +59,8 @@ def inside_page(reading: Reading, unit: int | None, sections: dict[str, Any]) ->
     """Return the page and the share of interpretable units.
 
     Args:
-        unit: that the text is colored by at first; None: the best-ranked.
-        sections: what the page shows below, as plain values by the name that inside.js knows it by.
+        unit: by which the text is colored at first; None means the best-ranked.
+        sections: plain data for the sections below the text, by their names in inside.js.
     """
     run, model = reading.run, reading.run.model
     ranking, twin = reading.ranking, Reading(untrained_twin(run), reading.text).ranking
@@ -91,13 +91,13 @@ def inside_page(reading: Reading, unit: int | None, sections: dict[str, Any]) ->
 
 
 def packed(values: np.ndarray) -> str:
-    """Return values between -1 and 1, NaN where there is none, as base64 of int8 with 127 for 1."""
+    """Return values between -1 and 1, or NaN, as base64 of int8, with 127 for 1."""
     whole = np.where(np.isnan(values), NONE, np.round(np.clip(np.nan_to_num(values), -1, 1) * 127))
     return base64.b64encode(whole.astype(np.int8).tobytes()).decode()
 
 
 def _closely(reading: Reading, units: np.ndarray) -> dict[str, Any]:
-    """Return the other values of some units: packed (values, units, time)."""
+    """Return the hidden state and gates of some units, packed as (values, units, time)."""
     names = [name for name in reading.states if name != "cell" and not (name == "hidden" and "cell" not in reading.states)]
     flat = [reading.of_units(name)[:, units].T for name in names]
     gates = {"hidden": "hidden state", "candidate": "candidate"}
@@ -106,7 +106,7 @@ def _closely(reading: Reading, units: np.ndarray) -> dict[str, Any]:
 
 
 def _tokens(reading: Reading) -> dict[str, Any]:
-    """Return the tokens and guesses as places in a list of the spellings that they need."""
+    """Return the tokens and guesses as indices into a list of spellings."""
     vocabulary, time = reading.run.vocabulary, len(reading.ids)
     count = min(GUESSES, len(vocabulary))
     top = np.argsort(-reading.probabilities, axis=1, kind="stable")[:, :count]
@@ -115,18 +115,20 @@ def _tokens(reading: Reading) -> dict[str, Any]:
     special = {vocabulary.unk: "unknown", vocabulary.start: "START", vocabulary.end: "END"}
     if vocabulary.level == "byte":
         special = {}
+    given = [vocabulary.start] if special else []  # a START is never predicted
+    losses = zip(reading.ids[1:], _rounded(reading.losses), strict=True)
     return {
         "spellings": [special.get(id, vocabulary.tokens[id]) for id in used.tolist()],
         "special": [place for place, id in enumerate(used.tolist()) if id in special],
         "tokens": places[:time].tolist(),
         "guesses": places[time:].reshape(time, count).tolist(),
         "shares": np.round(100 * shares).astype(int).tolist(),
-        "losses": _rounded(reading.losses),
+        "losses": [None if id in given else loss for id, loss in losses],
     }
 
 
 def _ranking_rows(ranking: Ranking, twin: Ranking) -> list[dict[str, Any]]:
-    """Return a row for each detector, the one that is followed best first."""
+    """Return a row for each detector, the best score first."""
     rows = [
         {
             "place": place,
@@ -143,7 +145,7 @@ def _ranking_rows(ranking: Ranking, twin: Ranking) -> list[dict[str, Any]]:
 
 
 def _detector_values(reading: Reading, ranking: Ranking) -> np.ndarray:
-    """Return the detectors' values between 0 and 1, (detectors, time)."""
+    """Return the values of the detectors, scaled to between 0 and 1, (detectors, time)."""
     rows = [reading.detectors[name] / max(float(np.nanmax(reading.detectors[name])), 1) for name in ranking.detectors]
     return np.array(rows).reshape(-1, len(reading.ids))
 

@@ -1,4 +1,4 @@
-"""What stands below the text on the page of `rnnscope visualize`, as the plain values that inside.js draws."""
+"""The sections below the text on the page of `rnnscope visualize`, as plain data that inside.js draws."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ Section = dict[str, Any]
 
 
 def causal_section(reading: Reading) -> Section:
-    """Return what clamping each unit costs: for each detector its own unit, and the one that is needed most where it is on."""
+    """Return the section on clamping: for each detector, its own unit and the most needed one where it is on."""
     ranking = reading.ranking
     effects = clamping_effects(reading.run.model, reading.ids, reading.states, ranking.order(), reading.detectors)
     of = f"the {len(effects.units)} best-ranked units" if len(effects.units) < ranking.chosen.shape[1] else "all units"
@@ -30,7 +30,7 @@ def causal_section(reading: Reading) -> Section:
 
 
 def _causal_row(effects: Effects, place: int, name: str, unit: int) -> Section | None:
-    """Return the effects of a detector's unit; None where that was not clamped."""
+    """Return the row of a detector; None if its unit was not clamped."""
     (at,) = np.flatnonzero(effects.units == unit) if unit in effects.units else (None,)
     if at is None:
         return None
@@ -41,7 +41,7 @@ def _causal_row(effects: Effects, place: int, name: str, unit: int) -> Section |
 
 
 def memory_section(reading: Reading) -> Section:
-    """Return how far the model remembers: a sentence, and the charts that the text and the cell allow."""
+    """Return the section on memory: a sentence, and the charts that the text and the cell allow."""
     model = reading.run.model
     found = loss_by_context(model, reading.ids)
     keep = kept_share(reading)
@@ -55,7 +55,7 @@ def memory_section(reading: Reading) -> Section:
 
 
 def horizon_sentence(found: ContextLoss) -> str:
-    """Return how much context the model uses, in a sentence."""
+    """Return a sentence on how much context the model uses."""
     costs = f"different text costs at most {100 * TOLERANCE:g} % of what context gains"
     if found.horizon == found.longest:
         return f"The model uses {plural(found.horizon, 'token')} of context or more: that was the most that was tried."
@@ -63,7 +63,7 @@ def horizon_sentence(found: ContextLoss) -> str:
 
 
 def kept_share(reading: Reading) -> np.ndarray | None:
-    """Return the gate that says how much of its memory a unit keeps, (time, layer, unit); None for a cell without one."""
+    """Return the gate that says how much memory a unit keeps, (time, layer, unit); None for a cell without one."""
     name = "update" if reading.run.model.cell.name == "gru" else "forget"
     return reading.states.get(name)
 

@@ -1,4 +1,4 @@
-"""How far a model remembers: what it loses with less context, how fast its units forget, how far back gradients reach."""
+"""How far a model remembers: its loss with less context, the time constants of its units, and gradients through time."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,25 +11,25 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.tracing import gradient_through_time
 
 LONGEST = 1024  # tokens of context
-FAR = 128  # tokens beyond the near ones that are shuffled or replaced
-TARGETS = 256  # tokens predicted, at most
-WORK = 2e12  # operations that the predictions may take together: half a minute of two cores
-TOLERANCE = 0.05  # share of what context gains that is still missing at the horizon
-FINE = 0.05  # the horizon is known to this share of itself
-LAGS, COLUMNS = 128, 8  # of the gradients
+FAR = 128  # tokens before the context that are shuffled or replaced
+TARGETS = 256  # largest number of predicted tokens
+WORK = 2e12  # operations for all predictions: half a minute on two cores
+TOLERANCE = 0.05  # share of the gain from context that may be missing at the horizon
+FINE = 0.05  # relative precision of the horizon
+LAGS, COLUMNS = 128, 8  # of the gradients through time
 
 Losses = dict[int, float]  # nats per token by the length of the context
 
 
 @dataclass(frozen=True)
 class ContextLoss:
-    """What a model loses when it knows only the last k tokens.
+    """The losses of a model that knows only the last k tokens, by k.
 
     Args:
-        truncated: nothing stands before them: the state is zero.
+        truncated: nothing is before them: the state is zero.
         shuffled: the `FAR` tokens before them are in random order.
         replaced: the `FAR` tokens before them are from elsewhere in the text.
-        targets: the number of tokens that were predicted.
+        targets: the number of predicted tokens.
     """
 
     truncated: Losses
@@ -39,21 +39,21 @@ class ContextLoss:
 
     @property
     def horizon(self) -> int:
-        """The shortest context from which on different tokens before it cost no more than `TOLERANCE` of what context gains.
+        """The shortest context beyond which replacing the tokens costs at most `TOLERANCE` of what context gains.
 
-        With nothing before it a context would have to be longer: a network that starts from zero takes a few tokens to get
-        going.
+        Replacing is used, since with nothing before the context the model takes a few tokens to recover from the zero state, so
+        that the horizon would be longer.
         """
         return horizon(self.replaced, gain(self.truncated))
 
     @property
     def longest(self) -> int:
-        """The longest context tried: a horizon of this length may be longer in truth."""
+        """The longest context tried; a horizon of this length may be longer in fact."""
         return max(self.truncated)
 
 
 def loss_by_context(model: LanguageModel, ids: np.ndarray) -> ContextLoss | None:
-    """Return what a model loses on tokens of a text (time,) by the length of the context; None where the text is too short."""
+    """Return the losses on tokens of a text (time,) by the length of the context; None if the text is too short."""
     longest = 1 << max((len(ids) - FAR) // 2, 1).bit_length() - 1
     lengths = [1 << power for power in range(min(longest, LONGEST).bit_length())]
     if lengths[-1] < 4:
@@ -76,7 +76,7 @@ def loss_by_context(model: LanguageModel, ids: np.ndarray) -> ContextLoss | None
 
 
 def _affordable(model: LanguageModel, lengths: list[int]) -> int:
-    """Return how many tokens to predict so that all of it takes no more than `WORK`."""
+    """Return how many tokens to predict within `WORK` operations."""
     tokens = 4 * sum(lengths) + 2 * FAR * len(lengths)
     recurrent = sum(parameter.numel() for parameter in model.cells.parameters())
     return int(np.clip(WORK / (2 * recurrent * tokens), 32, TARGETS))
@@ -88,7 +88,7 @@ def _before(ids: np.ndarray, at: np.ndarray, count: int) -> np.ndarray:
 
 
 def _loss_at(model: LanguageModel, ids: np.ndarray, at: np.ndarray) -> Callable[[np.ndarray], float]:
-    """Return what tells the nats per token that a model loses on the tokens `at`, from contexts (time, positions)."""
+    """Return a function from contexts (time, positions) to the loss on the tokens `at`, in nats per token."""
     device = model.head.weight.device
     targets = torch.from_numpy(ids[at]).to(device)
 
@@ -101,12 +101,12 @@ def _loss_at(model: LanguageModel, ids: np.ndarray, at: np.ndarray) -> Callable[
 
 
 def gain(losses: Losses) -> float:
-    """Return what the longest context gains over the shortest, in nats per token."""
+    """Return by how much the longest context lowers the loss, in nats per token, compared with the shortest."""
     return max(losses[min(losses)] - losses[max(losses)], 0.0)
 
 
 def horizon(losses: Losses, gain: float) -> int:
-    """Return the shortest context from which on no loss is more than `TOLERANCE` of `gain` above the last."""
+    """Return the shortest context from which on no loss is more than `TOLERANCE` of `gain` above the last one."""
     lengths = sorted(losses)
     enough = losses[lengths[-1]] + TOLERANCE * gain
     short = max((k for k in lengths if losses[k] > enough), default=0)
@@ -114,7 +114,7 @@ def horizon(losses: Losses, gain: float) -> int:
 
 
 def refine(losses: Losses, gain: float, loss: Callable[[int], float]) -> Losses:
-    """Return the losses with those of more lengths, by halving, so that the horizon is known to `FINE`."""
+    """Return the losses with further lengths, found by bisection, so that the horizon has the precision `FINE`."""
     losses = dict(losses)
     while True:
         found = horizon(losses, gain)
@@ -126,18 +126,18 @@ def refine(losses: Losses, gain: float, loss: Callable[[int], float]) -> Losses:
 
 
 def time_constants(keep: np.ndarray) -> np.ndarray:
-    """Return after how many tokens each unit has lost all but 1/e of what it held, (layer, unit).
+    """Return the number of tokens after which each unit keeps 1/e of its memory, (layer, unit).
 
     Args:
-        keep: the share of the memory that a gate keeps at each token, (time, layer, unit). Over n tokens the product is
-            left: a gate that is always f gives -1 / ln f.
+        keep: the share of the memory that a gate keeps at each token, (time, layer, unit). Over several tokens the shares
+            multiply: a constant f gives -1 / ln f.
     """
     logarithms = np.log(np.clip(keep.astype(np.float64), 1e-12, 1 - 1e-9))
     return -1 / logarithms.mean(0)
 
 
 def gradient_by_lag(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
-    """Return |dL/dh| of the loss at a token by how many tokens earlier h is, (lags,), over some stretches of a text."""
+    """Return |dL/dh|, (lags,), by how many tokens h is before the token of the loss, averaged over stretches of a text."""
     time = min(LAGS, len(ids) - 1)
     starts = np.linspace(0, len(ids) - 1 - time, min(COLUMNS, len(ids) - time)).astype(int)
     windows = torch.from_numpy(ids[starts + np.arange(time + 1)[:, None]]).to(model.head.weight.device)

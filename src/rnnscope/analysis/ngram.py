@@ -1,11 +1,11 @@
-"""n-grams of all orders at once, the baseline that a network has to beat: interpolated Kneser-Ney (Chen & Goodman 1999).
+"""n-gram baselines of all orders at once: interpolated Kneser-Ney smoothing (Chen & Goodman 1999).
 
-    p(w | context) = (c(context w) - D(c(context w)) + m(context) p(w | context but its first id)) / c(context)
+    p(w | context) = (c(context w) - D(c(context w)) + m(context) p(w | shorter context)) / c(context)
 
-c counts in the training text for the longest context; for shorter ones it counts different ids in front of what was seen.
-D is 0 to 3 for c = 0, 1, 2 and more, estimated for each order from how many strings occur 1 to 4 times, and m(context) is
-what it takes from all that follow the context. A context that never occurred says nothing, and below the empty context
-all ids are alike.
+For the longest context, c is the count in the training text; for shorter ones, it is the number of different preceding
+ids. D is 0 for c = 0 and has one value each for c = 1, 2 and more, estimated for each order from the numbers of strings that
+occur 1 to 4 times; m(context) is the sum of what D takes away. A context that never occurred is skipped, and below the
+empty context the distribution is uniform.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,15 +15,15 @@ import numpy as np
 
 from rnnscope.analysis.suffix_array import SuffixArray
 
-LONGEST = 255  # order
-FALLBACK = (0.0, 0.5, 1.0, 1.5)  # D where too few strings are rare (as KenLM has it)
+LONGEST = 255  # largest order
+FALLBACK = (0.0, 0.5, 1.0, 1.5)  # D if too few strings are rare, as in KenLM
 
 
 @dataclass(frozen=True)
 class Level:
-    """The counts of strings of one length, as sums over the suffix array: those of a range are a difference.
+    """The counts of strings of one length, as cumulative sums over the suffix array: a range is a difference.
 
-    `counts`, `taken`: (n + 1,), c of all strings before a place, and D of each of them. `discounts`: (4,).
+    `counts`, `taken`: (n + 1,), the sums of c and of D over all strings before a place. `discounts`: (4,).
     """
 
     counts: np.ndarray
@@ -31,7 +31,7 @@ class Level:
     discounts: np.ndarray
 
     def mix(self, context: "Ranges", string: "Ranges", lower: np.ndarray) -> np.ndarray:
-        """Return the probability of the last id of each string, where shorter contexts give it `lower`."""
+        """Return the probability of the last id of each string, with `lower` from shorter contexts."""
         total, count = context.sum(self.counts), string.sum(self.counts)
         found = count - self.discounts[np.minimum(count, 3)] + context.sum(self.taken) * lower
         return np.where(total > 0, found / np.maximum(total, 1), lower)
@@ -39,7 +39,7 @@ class Level:
 
 @dataclass(frozen=True)
 class Ranges:
-    """The range of the suffix array of each of some strings, (strings,)."""
+    """The ranges of strings in the suffix array, (strings,)."""
 
     low: np.ndarray
     high: np.ndarray
@@ -52,29 +52,29 @@ class NGram:
     """Predicts each id from the `order` - 1 before it.
 
     Args:
-        strings: of the training text, sorted by `order` ids at least.
+        strings: of the training text, sorted by at least `order` ids.
         size: V, the number of ids.
-        order: of the longest strings that are counted, `LONGEST` or all of the text at most.
+        order: length of the longest strings that are counted, at most `LONGEST` or the length of the text.
     """
 
     def __init__(self, strings: SuffixArray, size: int, order: int) -> None:
         assert 1 <= order <= min(len(strings), LONGEST)
         self.strings, self.size, self.order = strings, size, order
         self._shared = strings.shared(order)
-        # of the place of the position one id earlier: two positions of a string have the same id in front where that is
-        # longer than the string, so each different one is counted at the first place only
+        # shared ids at the position one id earlier: two occurrences of a string have the same preceding id if they share more
+        # than the string's length there, so each different preceding id is counted at its first place only
         places = np.empty_like(strings.order)
         places[strings.order] = np.arange(len(strings), dtype=places.dtype)
         self._shared_before = self._shared[places[np.maximum(strings.order, 1) - 1]]
-        self._shared_before[places[0]] = 0  # the beginning of the text is an id in front, too
+        self._shared_before[places[0]] = 0  # the beginning of the text counts as a preceding id
 
     def level(self, length: int, longest: bool) -> Level:
-        """Return the counts of strings of `length`, as the `longest` of a model or below it."""
+        """Return the counts of strings of `length`, either as the `longest` of a model or as shorter ones."""
         strings, n = self.strings, len(self.strings)
         counted = np.ones(n, bool) if longest else self._shared_before <= length
         counts = np.zeros(n + 1, np.int64)
         np.cumsum(counted, out=counts[1:])
-        begins = np.flatnonzero(self._shared < length)  # of the places of each string
+        begins = np.flatnonzero(self._shared < length)  # the first place of each string
         each = np.diff(counts[np.append(begins, n)])
         whole = strings.order[begins] + np.int64(length) <= n
         begins, each = begins[whole], each[whole]
@@ -84,10 +84,10 @@ class NGram:
         return Level(counts, np.cumsum(taken, out=taken), found)
 
     def probabilities(self, stream: np.ndarray, cut: int | None = None) -> Iterator[np.ndarray]:
-        """Yield the probabilities of all ids of a stream but the first, (ids - 1,), by n-grams of order 1, 2, up to `order`.
+        """Yield the probabilities of all ids of a stream except the first, (ids - 1,), for orders 1, 2, up to `order`.
 
         Args:
-            cut: contexts do not reach beyond this id: START, where each sample is a text of its own.
+            cut: contexts do not extend beyond this id: START, if each sample is a text of its own.
         """
         lower = np.full(len(stream), 1 / self.size)
         string = Ranges(np.zeros(len(stream), np.int64), np.full(len(stream), len(self.strings)))
@@ -103,21 +103,22 @@ class NGram:
                 string.high[last == cut] = string.low[last == cut]
 
     def _going_on(self, strings: Ranges, length: int) -> Ranges:
-        """Return the ranges without the end of the text, after which nothing comes."""
+        """Return the ranges without the end of the text, after which nothing follows."""
         first = self.strings.order[np.minimum(strings.low, len(self.strings) - 1)]
         ends = (strings.low < strings.high) & (first + np.int64(length) == len(self.strings))
         return Ranges(strings.low + ends, strings.high)
 
     def losses(self, stream: np.ndarray, scored: slice | np.ndarray = slice(None), cut: int | None = None) -> list[float]:
-        """Return the mean nats of order 1, 2, up to `order` on those of a stream's ids but the first that are `scored`."""
+        """Return the mean nats for orders 1, 2, up to `order` over the `scored` ids of a stream without its first."""
         return [float(-np.log(found[scored]).mean()) for found in self.probabilities(stream, cut)]
 
     def sample(self, begin: Sequence[int], length: int, seed: int, never: Sequence[int] = ()) -> Iterator[int]:
-        """Yield `length` ids after those of `begin`: each is what followed some place of the text with the longest context
-        that is like it, any such place as likely as another (Goldberg 2015). Smoothed draws would mix in shorter contexts.
+        """Yield `length` ids after `begin`: each follows a random occurrence of the longest possible context (Goldberg 2015).
+
+        Smoothed draws would mix in shorter contexts.
 
         Args:
-            never: ids that are not drawn; where one would be, the context is shorter.
+            never: ids that are not drawn; the context is shortened instead.
         """
         random, ranges = np.random.default_rng(seed), [(0, len(self.strings))]
         allowed = [id for id in range(self.size) if id not in never]
@@ -131,22 +132,22 @@ class NGram:
             ranges = self._advance(ranges, id)
 
     def _advance(self, ranges: list[tuple[int, int]], id: int) -> list[tuple[int, int]]:
-        """Return the ranges of the contexts of 0, 1, up to `order` - 1 ids after one more id."""
+        """Return the ranges of the contexts of 0, 1, up to `order` - 1 ids, after one more id."""
         longer = [self.strings.narrow_one(*found, length, id) for length, found in enumerate(ranges[: self.order - 1])]
         return [(0, len(self.strings)), *longer]
 
     def _draw(self, low: int, high: int, length: int, random: np.random.Generator) -> int | None:
-        """Return what follows one of the places of a context of `length`, None where there is none."""
+        """Return what follows a random occurrence of a context of `length`, or None if there is none."""
         low += low < high and int(self.strings.order[low]) + length == len(self.strings)  # nothing follows the end
         return None if low >= high else int(self.strings.ids[int(self.strings.order[random.integers(low, high)]) + length]) - 1
 
 
 def discounts(counts: np.ndarray) -> np.ndarray:
-    """Return D for counts of 0, 1, 2, and 3 or more, (4,), from those of all strings of a length."""
+    """Return D for counts of 0, 1, 2, and 3 or more, (4,), given the counts of all strings of one length."""
     n = [np.count_nonzero(counts == count) for count in range(5)]
     if not all(n[1:]):
         return np.array(FALLBACK)
     y = n[1] / (n[1] + 2 * n[2])
     found = [c - (c + 1) * y * n[c + 1] / n[c] for c in (1, 2, 3)]
-    # with nothing taken, what a context lacks would be impossible
+    # with D = 0, unseen ids would be impossible
     return np.array([0.0, *found]) if all(0 < each <= c for c, each in enumerate(found, 1)) else np.array(FALLBACK)

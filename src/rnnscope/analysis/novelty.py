@@ -1,4 +1,4 @@
-"""What of a text the training text has already, and what a text says again and again."""
+"""How much of a text is copied from the training text, and how much it repeats itself."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -11,13 +11,13 @@ from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.data.vocabulary import Vocabulary
 
 LENGTHS = (5, 10, 20, 50)  # of n-grams
-ROUNDS = 20  # of drawing texts until enough are new
-LOOP = 20  # n-grams of this length that a text has twice are a loop, or a refrain
+ROUNDS = 20  # at most so many, until enough texts are new
+LOOP = 20  # length of n-grams that a text repeats in a loop, or in a refrain
 
 
 @dataclass(frozen=True)
 class Passage:
-    """The longest passage that a text copies: it begins at id `at` of the text, and at id `source` of the training text."""
+    """A copied passage: it begins at id `at` of the text, and at id `source` of the training text."""
 
     at: int
     length: int
@@ -25,12 +25,13 @@ class Passage:
 
 
 class Matches:
-    """How far a text goes along with the training text from each of its positions.
+    """The longest matches of a text in the training text.
 
-    `lengths`, `sources`: (ids,), of the longest string that begins there and is in the training text; and where that is.
+    `lengths`, `sources`: (ids,), of the longest string at each position of the text that occurs in the training text, and
+    where it occurs there.
 
     Args:
-        strings: all of the training text, sorted by all that follows.
+        strings: all of the training text, sorted by all ids that follow.
         ids: of the text.
     """
 
@@ -49,24 +50,24 @@ class Matches:
             self.lengths[at], self.sources[at] = depth + 1, strings.order[low]
 
     def new(self, n: int) -> Share:
-        """Return how many of the text's n-grams the training text lacks."""
+        """Return the share of the text's n-grams that the training text lacks."""
         lengths = self.lengths[: max(len(self.lengths) - n + 1, 0)]
         return Share(int(np.count_nonzero(lengths < n)), len(lengths))
 
     def longest(self) -> Passage:
-        """Return the longest passage that the training text has too."""
+        """Return the longest passage that also occurs in the training text."""
         at = int(self.lengths.argmax()) if len(self.lengths) else 0
         return Passage(at, int(self.lengths[at]), int(self.sources[at])) if len(self.lengths) else Passage(0, 0, 0)
 
 
 def repeated(ids: np.ndarray, n: int = LOOP) -> Share:
-    """Return how many of a text's n-grams it has said before: near all of them where it is caught in a loop."""
+    """Return the share of a text's n-grams that occurred in it before: near 1 if it is caught in a loop."""
     total = max(len(ids) - n + 1, 0)
     return Share(total - len({ids[at : at + n].tobytes() for at in range(total)}), total)
 
 
 def new_lines(text: str, known: set[str]) -> Share:
-    """Return how many of a text's lines, those without a letter left out, are not among those that are `known`."""
+    """Return the share of a text's lines that are not `known`; lines without a letter do not count."""
     lines = [line for line in text.splitlines() if says_something(line)]
     return Share(sum(line not in known for line in lines), len(lines))
 
@@ -77,10 +78,10 @@ def says_something(line: str) -> bool:
 
 
 def novel_texts(draw: Callable[[int], Iterable[str]], count: int, known: set[str]) -> Iterator[str]:
-    """Yield texts without the lines that are `known`, up to `count` of those that still say something.
+    """Yield texts without their `known` lines, at most `count`; texts without a letter left are skipped.
 
     Args:
-        draw: returns the texts of one round; there are no more than `ROUNDS`.
+        draw: returns the texts of one round; it is called at most `ROUNDS` times.
     """
     texts = (text for round in range(ROUNDS) for text in draw(round))
     kept = ("".join(line for line in text.splitlines(keepends=True) if line.rstrip("\n") not in known) for text in texts)
@@ -88,7 +89,7 @@ def novel_texts(draw: Callable[[int], Iterable[str]], count: int, known: set[str
 
 
 def text_of(vocabulary: Vocabulary, stream: np.ndarray) -> str:
-    """Return the text of a stream; what START and END surround stands on lines of its own."""
+    """Return the text of a stream; what START and END surround is on lines of its own."""
     ends = [] if vocabulary.end is None else [vocabulary.start, vocabulary.end]
     cuts = np.flatnonzero(np.isin(stream, ends))
     parts = np.split(stream, cuts + 1)

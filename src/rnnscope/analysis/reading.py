@@ -1,4 +1,4 @@
-"""A run's way through a text: its tokens, what every unit did at each of them, and what the model expected next."""
+"""A run reading a text: the tokens, the states of all units, and the predictions."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,11 +18,11 @@ TWIN_SEED = 1
 
 @dataclass(frozen=True)
 class Reading:
-    """What a run makes of a text.
+    """A run and a text that it reads.
 
     Args:
-        run: it is read by; its model may be on a GPU.
-        text: as given; cleaned as the training text was before it is read.
+        run: its model may be on a GPU.
+        text: as given; it is cleaned like the training text before it is read.
     """
 
     run: LoadedRun
@@ -35,23 +35,23 @@ class Reading:
 
     @cached_property
     def states(self) -> dict[str, np.ndarray]:
-        """What each unit did after each token: (time, layer, unit) by name; see `LoadedRun.states`."""
+        """The states and gates after each token: (time, layer, unit) by name; see `LoadedRun.states`."""
         return self.run.states(self.text)
 
     @cached_property
     def probabilities(self) -> np.ndarray:
-        """What was expected after each token: (time, V)."""
+        """The predicted probabilities after each token: (time, V)."""
         return self.run.probabilities(self.text)
 
     @property
     def losses(self) -> np.ndarray:
-        """The nats that the model lost on the token after each, (time - 1,)."""
+        """The loss on the token after each, in nats, (time - 1,)."""
         after = self.probabilities[np.arange(len(self.ids) - 1), self.ids[1:]]
         return -np.log(np.maximum(after, np.finfo(np.float32).tiny))
 
     @property
     def signal_name(self) -> str:
-        """Which of a unit's values is looked at first: the cell as it is shown to the output gate, else the hidden state."""
+        """Which value of a unit is shown and ranked: tanh of the cell state, else the hidden state."""
         return "tanh of the cell state" if "cell" in self.states else "hidden state"
 
     @cached_property
@@ -66,7 +66,7 @@ class Reading:
 
     @cached_property
     def detectors(self) -> dict[str, np.ndarray]:
-        """What holds after each token, (time,) by name of the detector: what holds after its last character."""
+        """The values of the detectors after the last character of each token, (time,) by name."""
         text, ends = spelled_out(self.run.vocabulary, self.ids)
         return {name: values[ends] for name, values in detect(text).items()}
 
@@ -77,7 +77,7 @@ class Reading:
 
 
 def untrained_twin(run: LoadedRun) -> LoadedRun:
-    """Return the run with a fresh model of the same config: what its units follow was not learned."""
+    """Return the run with a newly initialized model of the same config, as a control: nothing in it was learned."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(TWIN_SEED)
         model = build_model(model_config(run.config, str(run.folder.config)), len(run.vocabulary))
@@ -85,9 +85,9 @@ def untrained_twin(run: LoadedRun) -> LoadedRun:
 
 
 def spelled_out(vocabulary: Vocabulary, ids: np.ndarray) -> tuple[str, np.ndarray]:
-    """Return tokens as a text, and where in it the last character of each token is, (time,).
+    """Return the text of tokens, and the index of the last character of each token, (time,).
 
-    A byte is the character of that code, so that every token has one; END is a line end, and START adds nothing.
+    A byte becomes the character with that code, so that every token has one; END is a line end, and START adds nothing.
     """
     if vocabulary.level == "byte":
         return bytes(ids.tolist()).decode("latin-1"), np.arange(len(ids))
@@ -98,13 +98,13 @@ def spelled_out(vocabulary: Vocabulary, ids: np.ndarray) -> tuple[str, np.ndarra
 
 
 def find_unit(typed: str, sizes: list[int]) -> int:
-    """Return the place among all units, layer by layer, of the one that `layer:unit` names; both count from 0.
+    """Return the index among all units, layer by layer, of the unit `layer:unit`; both count from 0.
 
     Args:
         sizes: the units of each layer.
 
     Raises:
-        UserError: when the model does not have it.
+        UserError: if the model does not have it.
     """
     layer, _, unit = typed.partition(":")
     if not (layer.isdecimal() and unit.isdecimal() and int(layer) < len(sizes) and int(unit) < sizes[int(layer)]):

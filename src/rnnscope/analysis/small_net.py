@@ -1,4 +1,4 @@
-"""A network of a few units, written out as Karpathy (2015) draws "hello": all its numbers, before and after one update."""
+"""A network of a few units with all its numbers, before and after one update, as Karpathy (2015) draws "hello"."""
 
 import copy
 from typing import Any
@@ -9,22 +9,22 @@ import torch.nn.functional as F
 
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.tracing import Tracer
+from rnnscope.model.tracing import trace
 
 MOST_UNITS = 8
-STEPS = 6  # tokens drawn
+STEPS = 6  # tokens that are shown
 LR = 0.1
 
 
 def is_small(model: LanguageModel) -> bool:
-    """Whether a model has few enough units to draw them all."""
+    """Whether a model has few enough units to draw all of them."""
     return sum(model.sizes) <= MOST_UNITS
 
 
 def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> dict[str, Any]:
-    """Return what inside.js draws of a small model at the first of the tokens `ids` (time,): plain values.
+    """Return plain data from which inside.js draws a small model at the first tokens of `ids` (time,).
 
-    Scores are shown of the tokens that occur there; the update is one step of gradient descent on them.
+    The scores are those of the tokens that occur there; the update is one step of gradient descent on them.
     """
     ids = ids[: STEPS + 1]
     shown = sorted(set(ids.tolist()))
@@ -50,13 +50,12 @@ def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> di
 def _side(title: str, model: LanguageModel, ids: np.ndarray, shown: list[int]) -> dict[str, Any]:
     tokens = torch.from_numpy(ids[:-1, None])
     with torch.no_grad():
-        tracer = Tracer(model)
-        trace = tracer.trace(tokens, tracer.start(None, 1))
-        scores = model.head(trace.output)[:, 0, shown]
-        hidden = torch.cat([torch.stack([at["hidden"][0] for at in layer]) for layer in trace.layers], 1)
+        found = trace(model, tokens)
+        scores = model.head(found.output)[:, 0, shown]
+        hidden = torch.cat([torch.stack([at["hidden"][0] for at in layer]) for layer in found.layers], 1)
         losses = _losses(model, ids)
     values = {"scores": scores, "hidden": hidden, "losses": losses}
-    return {"title": title, **{name: np.round(found.numpy(), 3).tolist() for name, found in values.items()}}
+    return {"title": title, **{name: np.round(value.numpy(), 3).tolist() for name, value in values.items()}}
 
 
 def _losses(model: LanguageModel, ids: np.ndarray) -> torch.Tensor:

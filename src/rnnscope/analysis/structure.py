@@ -1,7 +1,7 @@
-"""Whether generated text keeps the rules of its kind: brackets, quotes, indentation, Python, C, XML, LaTeX, ABC.
+"""Whether generated text follows the rules of its kind: brackets, quotes, indentation, Python, C, XML, LaTeX, ABC.
 
-Each measure takes a text and returns a `Share`: how many of the places where a rule applies obey it. A text in which it never
-applies has (0, 0). Real text does not score 100 %, since texts are cut anywhere: compare with real text of the same lengths.
+Each measure takes a text and returns a `Share`: how many of the places where a rule applies obey it; (0, 0) if there are
+none. Real text does not reach 100 % either, since texts are cut anywhere: compare with real text of the same length.
 """
 
 import ast
@@ -20,7 +20,7 @@ PYTHON_BLOCK = re.compile(r"^(?:@|def |class |async def )")
 
 
 class Share(NamedTuple):
-    """`good` of `total` places obey a rule."""
+    """The number of places that obey a rule, of all where it applies."""
 
     good: int
     total: int
@@ -32,13 +32,13 @@ def words_of(text: str) -> list[str]:
 
 
 def known_words(text: str, known: set[str]) -> Share:
-    """How many words are among those that are `known`: the words of the training text."""
+    """How many words are `known`, that is, words of the training text."""
     found = words_of(text)
     return Share(sum(word in known for word in found), len(found))
 
 
 def matched(marks: Iterable[tuple[str, bool]]) -> Share:
-    """How many of some (kind, whether it opens) match: what closes belongs to the last of its kind that is still open."""
+    """How many marks (kind, whether it opens) match: a closing mark belongs to the last open one of its kind."""
     open_marks: list[str] = []
     good = total = 0
     for kind, opens in marks:
@@ -53,18 +53,18 @@ def matched(marks: Iterable[tuple[str, bool]]) -> Share:
 
 
 def brackets(text: str) -> Share:
-    """How many brackets, and quotation marks that have a direction, match."""
+    """How many brackets and directed quotation marks match."""
     return matched((PAIRS.get(mark) or mark, mark not in PAIRS) for mark in re.findall(r"[()\[\]{}“”«»]", text))
 
 
 def quotes(text: str) -> Share:
-    """How many of the paragraphs with straight double quotes have an even number of them."""
+    """How many paragraphs with straight double quotes have an even number of them."""
     counts = [count for part in re.split(r"\n\s*\n", text) if (count := part.count('"'))]
     return Share(sum(count % 2 == 0 for count in counts), len(counts))
 
 
 def indentation(text: str) -> Share:
-    """How many of the lines that begin with a closing brace are indented as the line with its opening brace."""
+    """How many lines that begin with a closing brace are indented like the line with its opening brace."""
     opened: list[int] = []
     good = total = 0
     for line in text.splitlines():
@@ -81,10 +81,10 @@ def indentation(text: str) -> Share:
 
 
 def python_blocks(text: str) -> list[str]:
-    """Return the functions and classes at the left edge, with their decorators, but for one that the end may have cut."""
+    """Return the functions and classes at the top level, with decorators, without the last, which may be cut off."""
     lines, blocks, begin = text.splitlines(keepends=True), [], None
     for at, line in enumerate(lines):
-        if not line[0].strip() or line[0] in "#)]}":  # not a statement at the left edge
+        if not line[0].strip() or line[0] in "#)]}":  # not a statement at the top level
             continue
         if begin is not None and not all(part.startswith("@") for part in lines[begin:at] if part.strip()):
             blocks.append("".join(lines[begin:at]))
@@ -95,7 +95,7 @@ def python_blocks(text: str) -> list[str]:
 
 
 def parsed(block: str) -> ast.Module | None:
-    """Return the syntax tree of some Python, None where it has none."""
+    """Return the syntax tree of Python code, or None if it does not parse."""
     try:
         with warnings.catch_warnings(action="ignore"):
             return ast.parse(block)
@@ -110,9 +110,9 @@ def python(text: str) -> Share:
 
 
 def python_names(text: str) -> Share:
-    """How many of the names that parsed functions and classes read are defined there or built in; needs pyflakes.
+    """How many names that parsed functions and classes read are defined there or built in; needs pyflakes.
 
-    A module that real code imports at its top counts as undefined too, as a block is all that is looked at.
+    Modules that real code imports at its top count as undefined, since only the block itself is checked.
     """
     from pyflakes.checker import Checker
     from pyflakes.messages import UndefinedName
@@ -124,7 +124,7 @@ def python_names(text: str) -> Share:
 
 
 def xml(text: str) -> Share:
-    """How many tags match, those that close themselves left out."""
+    """How many tags match, without self-closing ones."""
     found = (tag.groups() for tag in XML_TAG.finditer(text))
     return matched((name, not closes) for closes, name, alone in found if not alone)
 
@@ -144,7 +144,7 @@ C_VARIABLE = re.compile(r"(?<![.>] )(?<!struct )\b(?=\w*[a-z])[A-Za-z_]\w*\b(?! 
 
 
 def c_functions(text: str) -> Iterator[tuple[list[str], list[str]]]:
-    """Yield the tokens of the parameters and of the body of each function that is there as a whole."""
+    """Yield the tokens of the parameters and of the body of each complete function."""
     tokens = [token for token in C_TOKEN.findall(text) if token[0] not in "/#\"'" or token == "/"]
     depth, begin, statement = 0, 0, 0
     for at, token in enumerate(tokens):
@@ -159,7 +159,7 @@ def c_functions(text: str) -> Iterator[tuple[list[str], list[str]]]:
 
 
 def c_variables(parameters: list[str], body: list[str]) -> tuple[set[str], list[str]]:
-    """Return which variables a function declares, and each mention of a variable besides."""
+    """Return the variables that a function declares, and all other mentions of variables."""
     declared = {names[-1] for part in " ".join(parameters).split(" , ") if (names := C_VARIABLE.findall(part))}
     mentioned: list[str] = []
     for statement in re.split(r" ?[;{}] ?", " ".join(body)):
@@ -173,7 +173,7 @@ def c_variables(parameters: list[str], body: list[str]) -> tuple[set[str], list[
 
 
 def c_declared(text: str) -> Share:
-    """How many mentions of a variable in C functions are of one that the function declares (globals are not)."""
+    """How many mentions of variables in C functions are of declared ones; globals count as undeclared."""
     found = [c_variables(*function) for function in c_functions(text)]
     good = sum(name in declared for declared, mentioned in found for name in mentioned)
     return Share(good, sum(len(mentioned) for _, mentioned in found))
@@ -190,7 +190,7 @@ ABC_NOTE = re.compile(r"\((\d)|(?:\[[^\]:|]*\]|[_^=]*[A-Ga-gzx][,']*)(\d*)(/*)(\
 
 
 def abc(text: str) -> Share:
-    """How many bars of ABC have the length of the last meter before them; the ends of lines, which may be short, left out."""
+    """How many bars of ABC have the length of the last meter; the ends of lines, which may be short, do not count."""
     good = total = 0
     meter, unit = None, Fraction(1, 8)
     for line in text.splitlines():
@@ -233,12 +233,12 @@ PYFLAKES = "Python names that are defined"
 
 
 def measures() -> dict[str, Callable[[str], Share]]:
-    """Return all measures by name, those that need a package where that is installed."""
+    """Return all measures by name; the one that needs pyflakes only if that is installed."""
     return {**MEASURES, **({PYFLAKES: python_names} if find_spec("pyflakes") else {})}
 
 
 def measure(texts: list[str]) -> dict[str, Share]:
-    """Return what each measure finds in texts that are apart."""
+    """Return the result of each measure over separate texts."""
     return {name: total(find(text) for text in texts) for name, find in measures().items()}
 
 

@@ -1,4 +1,4 @@
-"""Every substring of a stream of ids, sorted: how often each occurs, and where, for many at once."""
+"""A suffix array: all substrings of a stream of ids, sorted, to count and find many at once."""
 
 from bisect import bisect_left, bisect_right
 
@@ -6,15 +6,15 @@ import numpy as np
 
 
 class SuffixArray:
-    """The positions of a stream, sorted by the ids that begin there. A string of ids is then a range of positions.
+    """The positions of a stream, sorted by the ids that follow. A string of ids is then a range of positions.
 
         ids     a b r a b r         order   3 0 4 1 5 2        "ab" is the range [0, 2): it begins at 3 and at 0
 
-    Ids are kept one higher, with 0 for the end of the stream, which sorts first.
+    Ids are stored plus 1, with 0 for the end of the stream, which sorts first.
 
     Args:
         ids: (n,) of any integer type.
-        depth: positions that agree in so many ids may stand in any order; None sorts them by all that follows.
+        depth: positions that share so many ids may be in any order; None sorts by all ids that follow.
     """
 
     def __init__(self, ids: np.ndarray, depth: int | None = None) -> None:
@@ -27,12 +27,12 @@ class SuffixArray:
         return len(self.order)
 
     def narrow(self, low: np.ndarray, high: np.ndarray, depth: int, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return, of ranges whose strings are `depth` long, those of the strings with one more id, all (strings,)."""
+        """Return the ranges of strings of `depth` ids, each extended by one of `ids`; all (strings,)."""
         wanted = ids.astype(self.ids.dtype) + 1
         return self._bound(low, high, depth, wanted, np.less), self._bound(low, high, depth, wanted, np.less_equal)
 
     def narrow_one(self, low: int, high: int, depth: int, id: int) -> tuple[int, int]:
-        """Do as `narrow` for one range."""
+        """Return the result of `narrow` for one range."""
         place = {"lo": low, "hi": high, "key": lambda position: self.ids[int(position) + depth]}
         return bisect_left(self.order, id + 1, **place), bisect_right(self.order, id + 1, **place)
 
@@ -46,7 +46,7 @@ class SuffixArray:
         return low
 
     def shared(self, most: int) -> np.ndarray:
-        """Return how many ids, up to `most`, each position has in common with the one sorted before it: (n,)."""
+        """Return how many ids, up to `most`, each position shares with the one sorted before it: (n,)."""
         shared = np.zeros(len(self), np.min_scalar_type(most))
         agree = np.arange(1, len(self))
         for depth in range(most):
@@ -57,10 +57,10 @@ class SuffixArray:
 
 
 def sort_suffixes(ids: np.ndarray, depth: int) -> np.ndarray:
-    """Return the positions of `ids` but the last, a 0 that is nowhere else, by the first `depth` ids that begin there.
+    """Return the positions of `ids`, sorted by the first `depth` ids; the last id, a 0 that is nowhere else, is left out.
 
-    As many ids as fit are sorted as one 64-bit number, then twice as many by the ranks of both halves, and so on (Manber &
-    Myers 1993): each round is one sort.
+    As many ids as fit are packed into a 64-bit number and sorted; then twice as many by the ranks of both halves, and so on,
+    one sort per round (Manber & Myers 1993).
     """
     n, bits = len(ids) - 1, int(ids.max()).bit_length()
     covered, key = 63 // bits, np.zeros(n, np.int64)

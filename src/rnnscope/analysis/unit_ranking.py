@@ -1,7 +1,7 @@
-"""Which units know something about a text, by number: every unit against every detector.
+"""Ranking units by how well they follow detectors.
 
-A detector's unit is chosen on the first half of the text and scored on the second, so that the best of many is not praised
-for its luck, and stands beside the best unit of an untrained network: random ones follow a text as well.
+The unit of a detector is chosen on the first half of the text and scored on the second, so that the best of many does not
+profit from chance. An untrained network is the control: its random units follow a text to some degree as well.
 """
 
 from dataclasses import dataclass
@@ -10,25 +10,25 @@ import numpy as np
 
 from rnnscope.analysis.detectors import GRADED
 
-LEAST = 20  # characters on which a detector is on, and off, in each half
-THRESHOLD = 0.9  # score from which a unit is called interpretable
-MARGIN = 0.05  # by which it has to be better than all units of an untrained network
+LEAST = 20  # characters where a detector must be on, and off, in each half
+THRESHOLD = 0.9  # score of an interpretable unit
+MARGIN = 0.05  # by which it must exceed all units of an untrained network
 SAMPLES = 200  # of the bootstrap
-BLOCKS = 25  # stretches of text that it draws: neighboring characters say the same
+BLOCKS = 25  # stretches of text that are resampled, since neighboring characters are not independent
 
 
 @dataclass(frozen=True)
 class Ranking:
     """How well each unit follows each detector, from 0.5 (not at all) to 1.
 
-    For a detector that is on or off this is the area under the ROC curve, of a unit that falls where it is on one minus
-    that; for a graded one it is (1 + |rho|) / 2, rho being Spearman's rank correlation.
+    For a binary detector this is the area under the ROC curve, or 1 minus that for a unit that falls where the detector is on;
+    for a graded one, it is (1 + |rho|) / 2 with Spearman's rank correlation rho.
 
     Args:
         detectors: the names of those that the text has enough of.
         chosen: (detectors, units), on the first half of the text.
-        scores: (detectors, units), on the second half; below 0.5 for a unit that went the other way on the first.
-        intervals: (detectors, 2), of the score of each detector's best unit: 95 % of a bootstrap over stretches of text.
+        scores: (detectors, units), on the second half; below 0.5 if the direction differs from that on the first half.
+        intervals: (detectors, 2), the 95 % bootstrap interval of the score of each detector's best unit.
     """
 
     detectors: list[str]
@@ -38,27 +38,27 @@ class Ranking:
 
     @property
     def best_units(self) -> np.ndarray:
-        """The unit of each detector, (detectors,), chosen on the first half."""
+        """The best unit of each detector, (detectors,), on the first half."""
         return self.chosen.argmax(1) if self.detectors else np.zeros(0, int)
 
     @property
     def best_scores(self) -> np.ndarray:
-        """The score of each detector's unit, (detectors,), on the second half."""
+        """The score of each detector's best unit, (detectors,), on the second half."""
         return self.scores[np.arange(len(self.detectors)), self.best_units]
 
     @property
     def best_detectors(self) -> np.ndarray:
-        """The detector of each unit, (units,), chosen on the first half."""
+        """The best detector of each unit, (units,), on the first half."""
         return self.chosen.argmax(0) if self.detectors else np.zeros(self.chosen.shape[1], int)
 
     @property
     def own_scores(self) -> np.ndarray:
-        """The score of each unit with its detector on the second half, (units,); 0.5 for a unit without a detector."""
+        """The score of each unit with its best detector, (units,), on the second half; 0.5 without detectors."""
         units = self.scores.shape[1]
         return self.scores[self.best_detectors, np.arange(units)] if self.detectors else np.full(units, 0.5)
 
     def order(self) -> np.ndarray:
-        """Return the units, (units,), those first that follow their detector best."""
+        """Return the units, (units,), sorted by their scores, best first."""
         return np.argsort(-self.own_scores, kind="stable")
 
     def interpretable(self, twin: "Ranking") -> np.ndarray:
@@ -71,7 +71,7 @@ class Ranking:
 
 
 def rank_units(units: np.ndarray, detectors: dict[str, np.ndarray]) -> Ranking:
-    """Rank `units` (time, units) by `detectors`, (time,) each, of which both halves must have enough."""
+    """Rank `units` (time, units) by those of `detectors`, (time,) each, of which both halves have enough."""
     first, second = slice(0, len(units) // 2), slice(len(units) // 2, len(units))
     names = [name for name, values in detectors.items() if _enough(values[first], name) and _enough(values[second], name)]
     values = np.array([detectors[name] for name in names]).reshape(len(names), len(units)).T
@@ -86,14 +86,14 @@ def rank_units(units: np.ndarray, detectors: dict[str, np.ndarray]) -> Ranking:
 
 
 def association(units: np.ndarray, values: np.ndarray, graded: np.ndarray) -> np.ndarray:
-    """Return how each of `units` (time, units) goes with each of `values` (time, detectors): (detectors, units), -1 to 1.
+    """Return the association of `units` (time, units) with `values` (time, detectors): (detectors, units), from -1 to 1.
 
-    That is twice the area under the ROC curve minus 1, and the rank correlation where `graded`. Times at which a value is
-    NaN do not count.
+    That is twice the area under the ROC curve minus 1, or the rank correlation if `graded`. Times at which a value is NaN do
+    not count.
     """
     found = np.zeros((values.shape[1], units.shape[1]))
     counts, units, values = ~np.isnan(values.T), np.ascontiguousarray(units.T), values.T
-    for mask in np.unique(counts, axis=0):  # detectors that apply at the same times share the ranks of the units
+    for mask in np.unique(counts, axis=0):  # detectors that apply at the same times share the ranks of units
         rows = np.flatnonzero((counts == mask).all(1))
         ranks = _centered_ranks(units[:, mask])
         lengths = np.where(graded[rows, None], np.linalg.norm(ranks, axis=1).clip(1e-9), 1)
@@ -102,16 +102,16 @@ def association(units: np.ndarray, values: np.ndarray, graded: np.ndarray) -> np
 
 
 def _weights(values: np.ndarray, graded: np.ndarray) -> np.ndarray:
-    """Return what the ranks of a unit are summed with, (detectors, time)."""
+    """Return the weights with which the ranks of a unit are summed, (detectors, time)."""
     ranks = _centered_ranks(values)
     on = values.sum(1, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):  # NaN for what is always on
+    with np.errstate(divide="ignore", invalid="ignore"):  # NaN for a detector that is always on
         areas = 2 * values / (on * (values.shape[1] - on))  # Mann & Whitney 1947
         return np.where(graded, ranks / np.linalg.norm(ranks, axis=1, keepdims=True), areas)
 
 
 def _centered_ranks(values: np.ndarray) -> np.ndarray:
-    """Return the rank of each value in its row minus their mean; equal values share the mean of theirs."""
+    """Return the rank of each value in its row minus the mean rank; equal values share their mean rank."""
     order = values.argsort(1)
     ordered = np.take_along_axis(values, order, 1)
     changes = ordered[:, 1:] != ordered[:, :-1]
@@ -131,7 +131,7 @@ def _enough(values: np.ndarray, name: str) -> bool:
 
 
 def _bootstrap(unit: np.ndarray, values: np.ndarray, graded: bool) -> np.ndarray:
-    """Return the association of a unit with a detector, both (time,), on texts drawn from stretches of this one: (samples,)."""
+    """Return the association of a unit with a detector, both (time,), on resampled stretches of the text: (samples,)."""
     times = np.flatnonzero(~np.isnan(values))
     stretches = times[: len(times) // BLOCKS * BLOCKS].reshape(BLOCKS, -1)
     drawn = stretches[np.random.default_rng(1).integers(BLOCKS, size=(SAMPLES, BLOCKS))].reshape(SAMPLES, -1)

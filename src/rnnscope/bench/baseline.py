@@ -1,8 +1,8 @@
-"""The yardstick: the same model, data, precision and update as the pipeline, with nothing around them.
+"""The bare loop that rnnscope is compared with: the same model, data, precision and update, and nothing else.
 
-torch only; the ids lie in memory as columns, sliced and not gathered; no value is ever read back to Python; fused
-optimizer, one module a layer in torch's own (time, batch) order, gradients dropped instead of zeroed. On a GPU the step
-is a CUDA graph.
+It uses torch alone. The ids are in memory as columns, sliced rather than gathered; no value is read back to Python; the
+optimizer is fused; each layer is one module in torch's own (time, batch) order; gradients are dropped rather than zeroed. On a
+GPU the step is a CUDA graph.
 """
 
 import time
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 
 class BareLoop:
-    """An LSTM language model trained on `columns` (time, batch) of ids: how often a token comes costs time too."""
+    """An LSTM language model trained on `columns` (time, batch) of ids; real ones, as their frequencies affect the speed."""
 
     def __init__(self, columns: Tensor, vocabulary_size: int, hidden: int, layers: int, steps: int, bf16: bool) -> None:
         self.columns, self.time_steps, self.layers, self.device = columns, steps, layers, columns.device
@@ -30,13 +30,13 @@ class BareLoop:
         self._take = self._recorded() if cuda else self._step
 
     def train(self, seconds: float) -> tuple[int, float]:
-        """Train for about `seconds`; return how many tokens it was, and the exact seconds."""
+        """Train for about `seconds`; return the number of tokens and the exact seconds."""
         steps, begin = 0, time.perf_counter()
         while time.perf_counter() - begin < seconds:
             self._take(*self._window())
             steps, self.step = steps + 1, self.step + 1
             if self.device.type == "cuda" and steps % 100 == 0:
-                torch.cuda.synchronize()  # else the clock would stop long before the work does
+                torch.cuda.synchronize()  # else the clock would stop long before the GPU has finished
         if self.device.type == "cuda":
             torch.cuda.synchronize()
         return steps * self.time_steps * self.columns.shape[1], time.perf_counter() - begin
@@ -46,7 +46,7 @@ class BareLoop:
         return self.columns[start : start + self.time_steps], self.columns[start + 1 : start + 1 + self.time_steps]
 
     def _step(self, inputs: Tensor, targets: Tensor) -> None:
-        """One window: forward, backward, clip, update."""
+        """Train on one window: forward, backward, clip, update."""
         with self.autocast:
             hidden = self.parts["embedding"](inputs)
             for k in range(self.layers):
@@ -54,13 +54,13 @@ class BareLoop:
                 self.state[k] = (h.detach(), c.detach())
             logits = self.parts["head"](hidden)
         for parameter in self.parameters:
-            parameter.grad = None  # what optimizer.zero_grad does, in a tenth of the time
+            parameter.grad = None  # the effect of optimizer.zero_grad, in a tenth of the time
         F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten()).backward()
         nn.utils.clip_grad_norm_(self.parameters, 1.0, foreach=True)
         self.optimizer.step()
 
     def _recorded(self) -> Callable[[Tensor, Tensor], None]:
-        """Return what replays the step on a window."""
+        """Return a function that replays the step on a window as a CUDA graph."""
         inputs, targets = (ids.clone() for ids in self._window())
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())

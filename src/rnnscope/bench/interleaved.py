@@ -1,4 +1,4 @@
-"""The pipeline and a bare loop of the same work, taking turns in one process."""
+"""The pipeline and a bare loop of the same work, in turns in one process."""
 
 import math
 import tempfile
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from rnnscope.bench.baseline import BareLoop
+from rnnscope.bench.limit import operations_per_token
 from rnnscope.config.compose import compose_train
 from rnnscope.monitor.activations import Activations
 from rnnscope.pipeline.build import Training, assemble
@@ -24,12 +25,12 @@ from rnnscope.training.callback import Callback, CallbackList
 from rnnscope.training.task import LanguageModelTask
 
 WARM_UP_STEPS = 20
-TURN = 5.0  # seconds at most: short enough that whatever else the machine does slows both sides alike
+TURN = 5.0  # seconds at most: short, so that other work on the machine slows both sides alike
 
 
 @dataclass
 class Side:
-    """How much one side has trained, and in what time."""
+    """The tokens and seconds of one side."""
 
     tokens: int = 0
     seconds: float = 0.0
@@ -45,24 +46,25 @@ class Side:
 
 @dataclass
 class Turns:
-    """What each side did in all its turns. `watched` leaves the time of validation out, `everything` leaves nothing out."""
+    """The results of all turns; `watched` excludes the time of validation, `everything` excludes nothing."""
 
     precision: str
     bare: Side = field(default_factory=Side)
     watched: Side = field(default_factory=Side)
     everything: Side = field(default_factory=Side)
-    activations: float = math.nan  # share of the time that reading a window once more takes, at the default interval
-    deterministic: float = math.nan  # speed with kernels that repeat their bits, against that with any
+    activations: float = math.nan  # share of the time for reading a window once more, at the default interval
+    operations: int = 0  # floating-point operations per token
+    deterministic: float = math.nan  # speed with deterministic kernels, relative to any kernels
 
 
 def train_case(overrides: list[str], seconds: float) -> Turns:
-    """Alternate turns of the pipeline and of the bare loop until each had `seconds` at least.
+    """Alternate turns of the pipeline and of the bare loop until each had at least `seconds`.
 
-    It ends as many steps after a validation as it began: what happens seldom, samples and checkpoints, has its true share.
-    What the training writes is gone afterwards.
+    It covers whole intervals between validations, so that rare work such as samples and checkpoints has its true share. The
+    files of the training are deleted.
 
     Raises:
-        KeyboardInterrupt: where a signal ended it before.
+        KeyboardInterrupt: if a signal ended it early.
     """
     quiet_lightning()
     config = compose_train([*overrides, "trainer.max_steps=1000000000", "schedule=constant"])
@@ -70,7 +72,7 @@ def train_case(overrides: list[str], seconds: float) -> Turns:
         training = assemble(config, console.say, RunOptions(cache=Path(folder) / "cache"))
         run = make_run_folder(Path(folder) / "run")
         session = Session(run, write_snapshot(run, training, {}), training, console)
-        turns = Turns(training.hardware.precision)
+        turns = Turns(training.hardware.precision, operations=operations_per_token(training.model))
         taking = TakeTurns(session.callbacks, turns, bare_loop(training), seconds)
         session.train(taking)
         if not taking.done:
@@ -80,7 +82,7 @@ def train_case(overrides: list[str], seconds: float) -> Turns:
 
 
 def deterministic_ratio(training: Training, seconds: float) -> float:
-    """Return how fast the bare loop is under trainer.deterministic=true, as a ratio of false; the two take turns."""
+    """Return the speed of the bare loop with trainer.deterministic=true, relative to false, measured in turns."""
     sides, loops = {False: Side(), True: Side()}, {}
     while sides[True].seconds < seconds:
         for repeating, side in sides.items():
@@ -92,7 +94,7 @@ def deterministic_ratio(training: Training, seconds: float) -> float:
 
 
 def bare_loop(training: Training) -> BareLoop:
-    """Return the loop of the same model, windows and precision: the text lies in the same columns."""
+    """Return the bare loop with the same model, windows and precision as a training."""
     model, dataset = training.config.model, training.config.dataset
     rows, steps = dataset.batch_size, dataset.sequence_length
     ids = np.asarray(training.data.stream("train")).astype(np.int64)
@@ -102,7 +104,7 @@ def bare_loop(training: Training) -> BareLoop:
 
 
 class Timed(Callback):
-    """Another callback, with the seconds that it takes after steps."""
+    """Measures the seconds that a callback takes after steps."""
 
     name = "Timed"
 
@@ -122,10 +124,10 @@ class Timed(Callback):
 
 
 class TakeTurns(Callback):
-    """Calls the callbacks of a training; after each turn of it the bare loop runs while the pipeline stands still.
+    """Calls the callbacks of a training, and runs the bare loop after each turn of the pipeline.
 
-    It trains on the windows of that turn: which tokens they hold decides how long their gradients take. `done` says
-    whether it ended the training itself, both sides having had `seconds` at least.
+    The bare loop trains on the same windows, since the tokens in them affect the speed. `done` is True if this callback ended
+    the training, because both sides had at least `seconds`.
     """
 
     def __init__(self, inner: TrainingCallbacks, turns: Turns, bare: BareLoop, seconds: float) -> None:
@@ -148,13 +150,13 @@ class TakeTurns(Callback):
         if task.step == WARM_UP_STEPS:
             self.bare.train(self._turn)
             self._begin(task)
-        if task.step <= WARM_UP_STEPS or task.ending:  # a signal ends it
+        if task.step <= WARM_UP_STEPS or task.ending:  # ended by a signal
             return
         period_ends = (task.step - WARM_UP_STEPS) % self._period == 0
         if time.perf_counter() - self._began < self._turn and not period_ends:
             return
         if task.device.type == "cuda":
-            torch.cuda.synchronize()  # the turn ends when its work is done
+            torch.cuda.synchronize()  # the turn ends when the GPU has finished
         took, tokens = time.perf_counter() - self._began, task.tokens_seen - self._tokens
         self.turns.everything.add(tokens, took)
         self.turns.watched.add(tokens, took - self.validation.seconds)

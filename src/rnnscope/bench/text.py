@@ -1,4 +1,4 @@
-"""How fast a text becomes ids: from a file to ids on disk once the vocabulary is known, and what comes before that."""
+"""How fast a text becomes ids: counting characters, encoding from file to file, and finding sentences."""
 
 import os
 import random
@@ -14,9 +14,9 @@ from rnnscope.data.prepare import prepare
 from rnnscope.data.units import units_of
 from rnnscope.data.vocabulary import Vocabulary, token_counts
 
-SIZES = {"char": 64, "byte": 64, "word": 24}  # megabytes of the text of each level; a second or a few each
-SENTENCES = 1  # megabytes whose sentences are found
-TURNS = 3  # the faster one counts: other work on the machine only slows
+SIZES = {"char": 64, "byte": 64, "word": 24}  # megabytes of text for each level; each takes a few seconds
+SENTENCES = 1  # megabytes of text in which sentences are found
+TURNS = 3  # the fastest counts, as other work on the machine only slows
 LETTERS = "etaoinshrdlucmfwypvbgk" * 2 + "éü–’"
 
 
@@ -37,12 +37,12 @@ def line(name: str, megabytes: float, seconds: float, what: str) -> str:
 
 
 def source_lines() -> tuple[list[str], str]:
-    """Return the lines of the texts under RNNSCOPE_DATA, else of a made-up one, and which of them it is."""
+    """Return the lines of the texts in RNNSCOPE_DATA, else of a synthetic text, and a description."""
     folder, lines = os.environ.get("RNNSCOPE_DATA"), []
     for path in sorted(Path(folder).glob("*.txt")) if folder else []:
         try:
             lines += path.read_text("utf-8").splitlines(keepends=True)
-        except (OSError, UnicodeDecodeError):  # some texts there are bad on purpose
+        except (OSError, UnicodeDecodeError):  # some test texts there are malformed on purpose
             continue
     if lines:
         return lines, "lines of the texts in RNNSCOPE_DATA"
@@ -53,7 +53,7 @@ def source_lines() -> tuple[list[str], str]:
 
 
 def shuffled_text(lines: list[str], size: int) -> str:
-    """Return a text of about `size` characters: `lines` in random order, again and again."""
+    """Return a text of about `size` characters: `lines` in random order, repeated as needed."""
     draw, found, length = random.Random(0), [], 0
     while length < size:
         draw.shuffle(lines)
@@ -63,12 +63,12 @@ def shuffled_text(lines: list[str], size: int) -> str:
 
 
 def part(text: str, megabytes: float) -> str:
-    """Return the first of `text`."""
+    """Return the first `megabytes` of `text`."""
     return text[: int(megabytes * 1e6)]
 
 
 def best(work: Callable[[int], Any]) -> float:
-    """Return the seconds of the fastest turn of `work(turn)`."""
+    """Return the seconds of the fastest call of `work(turn)`."""
     seconds = []
     for turn in range(TURNS):
         begin = time.perf_counter()
@@ -78,7 +78,7 @@ def best(work: Callable[[int], Any]) -> float:
 
 
 def timed_count(text: str) -> tuple[float, float]:
-    """Return the megabytes and seconds of counting characters, in blocks as the text comes from disk."""
+    """Return the megabytes and seconds of counting characters, in blocks as when a file is read."""
     blocks = [text[begin : begin + BLOCK] for begin in range(0, len(text), BLOCK)]
 
     def count(turn: int) -> None:
@@ -90,7 +90,7 @@ def timed_count(text: str) -> tuple[float, float]:
 
 
 def timed_encoding(level: str, text: str, folder: Path) -> tuple[float, float]:
-    """Return the megabytes and seconds from a file to ids on disk, its vocabulary known: hash, clean, encode."""
+    """Return the megabytes and seconds of hashing, cleaning and encoding a file to ids on disk, with a known vocabulary."""
     path = folder / "text.txt"
     path.write_text(text, encoding="utf-8")
     tally = token_counts(level)

@@ -7,7 +7,7 @@ from rnnscope.errors import UserError
 
 
 def run(config: BenchConfig) -> None:
-    """Print each line when it is measured."""
+    """Print each line once it is measured."""
     from rnnscope.bench.report import report
 
     if not 0 < config.seconds < math.inf:

@@ -1,4 +1,4 @@
-"""`rnnscope compare`: the runs under a folder side by side, how they differ and which is best; or two runs in detail."""
+"""`rnnscope compare`: the runs under a folder side by side, or two runs in detail."""
 
 import sys
 from pathlib import Path
@@ -11,15 +11,15 @@ from rnnscope.comparison.pair import find_pair, pair_lines
 from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.select import by_text, chosen_columns, default_columns, filter_runs, sort_runs, winners
 from rnnscope.comparison.table import shared_folder, tables
-from rnnscope.config.schema import CompareConfig
-from rnnscope.errors import UserError
+from rnnscope.config.schema import CompareConfig, refuse_without_effect
+from rnnscope.errors import UserError, check_least
 from rnnscope.format import output_width, plural, printable
 from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
 
 
 def run(config: CompareConfig) -> None:
-    """Compare two runs where `run=` or `with=` names them, else those under a folder."""
+    """Compare two runs if `run=` or `with=` is given, else those under a folder."""
     if config.run is not None or config.other is not None:
         compare_two(config)
     else:
@@ -27,10 +27,11 @@ def run(config: CompareConfig) -> None:
 
 
 def compare_many(config: CompareConfig) -> None:
-    """Print the table, or write it where `output=` and `html=` say."""
+    """Print the table, or write it to the files in `output=` and `html=`."""
     kind = format_for("json" if config.json else config.format, config.output)
-    if config.limit is not None and config.limit < 1:
-        raise UserError(f"limit={config.limit} must be at least 1")
+    if config.html is not None and config.output is None:
+        refuse_without_effect(config, ("format", "json"), "to html= without output=")
+    check_least("limit", config.limit, 1)
     everything = runs_under(config.folder, config.reproductions)
     kept = filter_runs(everything, config.filter or "")
     if config.group is not None:
@@ -46,7 +47,7 @@ def compare_many(config: CompareConfig) -> None:
 
 
 def compare_groups(runs: list[Summary], kind: str, config: CompareConfig, total: int) -> None:
-    """Print or write a line for each group of runs that are alike in all but one key."""
+    """Print or write a line for each group of runs that differ in one key only."""
     from rnnscope.comparison.groups import difference_lines, group_columns, group_tables, make_groups
 
     assert config.group is not None
@@ -65,19 +66,17 @@ def compare_groups(runs: list[Summary], kind: str, config: CompareConfig, total:
 
 
 def group_headline(count: int, runs: list[Summary], config: CompareConfig, total: int) -> str:
-    """Return a line on what is grouped, and what the marks mean."""
+    """Return a line on what is grouped and what the marks mean."""
     counted = plural(total, "run") if len(runs) == total else f"{len(runs)} of {total} runs"
-    return (
-        f"{plural(count, 'group')} of {counted} under {config.folder or outputs_folder()}, alike in all but {config.group},"
-        " by mean; * the lowest, ~ its 95 % interval overlaps that one's"
-    )
+    what = f"{plural(count, 'group')} of {counted} under {config.folder or outputs_folder()}"
+    return f"{what} that differ only in {config.group}, by mean; * lowest, ~ 95 % interval overlaps that of the lowest"
 
 
 def runs_under(typed: str | None, reproductions: bool = False) -> list[Summary]:
-    """Return the runs under a folder, after a line on stderr for each that cannot be read.
+    """Return the runs under a folder; print a line on stderr for each that cannot be read.
 
     Raises:
-        UserError: when the folder does not exist or has no run.
+        UserError: if the folder does not exist or has no run.
     """
     folder = outputs_folder() if typed is None else Path(typed)
     if typed is not None and not folder.is_dir():
@@ -93,20 +92,20 @@ def runs_under(typed: str | None, reproductions: bool = False) -> list[Summary]:
 
 
 def warn(complaint: str) -> None:
-    """Say on stderr, in one line, what is wrong with somebody's file."""
+    """Print a warning on stderr, in one line."""
     shown = printable(complaint.replace("\n", " "))
     print(f"warning: {shown if len(shown) < 1000 else shown[:1000] + '…'}", file=sys.stderr)
 
 
 def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: CompareConfig, total: int) -> list[str]:
-    """Return the runs as lines of one of the formats; only a table that is printed is limited in width."""
+    """Return the runs in one of the formats; only a table that is printed has a limited width."""
     if kind in formats.LINES:
         return formats.LINES[kind](runs, columns or default_columns(runs))
     return [headline(runs, config, total), *tables(runs, columns, output_width() if config.output is None else None)]
 
 
 def headline(runs: list[Summary], config: CompareConfig, total: int) -> str:
-    """Return a line on which runs are shown, in which order, and what the marks mean."""
+    """Return a line on which runs are shown, in which order, and what the mark means."""
     counted = plural(len(runs), "run") if len(runs) == total else f"{len(runs)} of {total} runs"
     shared = shared_folder(runs)
     where = f"{counted} under {config.folder or outputs_folder()}{f', in {shared}' if shared else ''}, by {config.sort}"
@@ -115,10 +114,10 @@ def headline(runs: list[Summary], config: CompareConfig, total: int) -> str:
 
 
 def deliver(lines: list[str], output: str | None, what: str) -> None:
-    """Print the lines, or write them to the file `output` in one step and say so.
+    """Print the lines, or write them to the file `output`, atomically, and say so.
 
     Raises:
-        UserError: when the file cannot be written.
+        UserError: if the file cannot be written.
     """
     if output is None:
         print(printable("\n".join(lines)))
@@ -128,10 +127,10 @@ def deliver(lines: list[str], output: str | None, what: str) -> None:
 
 
 def write_file(key: str, path: str, text: str) -> None:
-    """Write what the key asked for.
+    """Write `text` to the file that the user gave as `key`.
 
     Raises:
-        UserError: when it cannot be written.
+        UserError: if it cannot be written.
     """
     try:
         if not Path(path).name or Path(path).is_dir():
@@ -149,7 +148,7 @@ def write_page(
     groups: dict[str, list[Summary]] | None = None,
     notes: list[str] | None = None,
 ) -> None:
-    """Write the runs as one page and say so; of `groups`, each run is one by its name, and here are its members."""
+    """Write a page of the runs and say so; `groups` are the members, by name, of those `runs` that stand for groups."""
     text, complaints = page(runs, columns or default_columns(runs), sort, groups or {}, notes or [])
     for complaint in complaints:
         warn(complaint)
@@ -159,10 +158,9 @@ def write_page(
 
 
 def compare_two(config: CompareConfig) -> None:
-    """Print how `run=` and `with=` differ; `html=` writes the page of the two."""
-    for key in ("folder", "filter", "columns", "group", "format", "output", "limit"):
-        if getattr(config, key) is not None:
-            raise UserError(f"{key}= does not apply to two runs; leave it out, or leave out run= and with=")
+    """Print the differences between two runs; with `html=`, also write a page."""
+    keys = ("folder", "filter", "columns", "group", "format", "json", "output", "limit", "reproductions")
+    refuse_without_effect(config, keys if config.html else (*keys, "sort"), "to two runs")
     pair = find_pair(config.run, config.other)
     for summary in pair:
         if summary.complaint:

@@ -4,7 +4,7 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from rnnscope.config.schema import EvaluateConfig
+from rnnscope.config.schema import EvaluateConfig, refuse_without_effect
 from rnnscope.errors import UserError
 
 if TYPE_CHECKING:
@@ -17,8 +17,13 @@ def run(config: EvaluateConfig) -> None:
     from rnnscope.format import printable
 
     if config.text is not None and config.data is not None:
-        raise UserError("text= scores another text, data= says where the run's own lies now: give one of them")
+        raise UserError("text= scores a different text, data= gives the new path of the run's own: give only one of them")
+    if config.text is not None:
+        refuse_without_effect(config, ["split"], "to text=")
+    if config.samples is None:
+        refuse_without_effect(config, ("length", "temperatures"), "without samples=")
     if config.lines:
+        refuse_without_effect(config, ("json", "samples", "ngram", "window"), "to lines=true")
         for row in score_lines(config):
             print(printable(row), flush=True)
         return
@@ -36,7 +41,7 @@ def run(config: EvaluateConfig) -> None:
 
 
 def values_of(report: "Report") -> dict[str, Any]:
-    """Return a report as `json=true` prints it: nats per token, bits per character; null where they are not known."""
+    """Return a report as `json=true` prints it: nats per token, bits per character; null if unknown."""
 
     def known(value: float) -> float | None:
         return value if math.isfinite(value) else None

@@ -1,24 +1,23 @@
-"""`rnnscope export`: a run's model for use elsewhere, as ONNX graphs, or as a folder with a model card."""
+"""`rnnscope export`: a run's model as ONNX graphs, or as a folder with a model card."""
 
 import os
 import shutil
 from pathlib import Path
 
 from rnnscope.config.schema import ExportConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
 
 FORMATS = ("onnx", "card")
 
 
 def run(config: ExportConfig) -> None:
-    """Write the files to a new folder and say which."""
+    """Write the files to a new folder and list them."""
     from rnnscope.format import printable
     from rnnscope.runs.card import write_card
     from rnnscope.runs.load import load
     from rnnscope.runs.onnx_export import export_onnx, onnx_package
 
-    if config.format not in FORMATS:
-        raise UserError(f"format={config.format} is unknown: choose one of {', '.join(FORMATS)}")
+    check_choice("format", config.format, FORMATS)
     if config.format == "onnx":
         onnx_package()
     loaded = load(config.run, config.checkpoint)
@@ -30,17 +29,17 @@ def run(config: ExportConfig) -> None:
             shutil.copy(loaded.folder.vocabulary, folder)
             paths = [*export_onnx(loaded.model, folder), folder / loaded.folder.vocabulary.name]
     except BaseException:
-        shutil.rmtree(folder)  # made a moment ago: no half of an export is left
+        shutil.rmtree(folder)  # created above: leave no incomplete export
         raise
     for path in paths:
         print(printable(f"{path}  {path.stat().st_size:,} bytes"))
 
 
 def new_folder(config: ExportConfig, run: Path) -> Path:
-    """Make the folder that the files go to: exports/<name>/<time of the run>-<format> in the outputs folder, or `output=`.
+    """Create the folder for the files: exports/<name>/<time of the run>-<format> in the outputs folder, or `output=`.
 
     Raises:
-        UserError: when it is there already.
+        UserError: if it exists already, or cannot be created.
     """
     from rnnscope.paths import outputs_folder
 
@@ -51,5 +50,5 @@ def new_folder(config: ExportConfig, run: Path) -> Path:
     except FileExistsError:
         raise UserError(f"{folder} exists already: remove it, or give a new folder with output=") from None
     except OSError as error:
-        raise UserError(f"output={folder} cannot be made: {error.strerror}") from error
+        raise UserError(f"output={folder} cannot be created: {error.strerror}") from error
     return folder

@@ -1,12 +1,14 @@
-"""`rnnscope gradcheck`: every gradient of a model against finite differences."""
+"""`rnnscope gradcheck`: all gradients of a model against finite differences."""
 
-from rnnscope.config.schema import GradcheckConfig
+from rnnscope.config.schema import GradcheckConfig, refuse_without_effect
 
 
 def run(config: GradcheckConfig) -> int:
-    """Print a row for each parameter and return the exit status: 1 where a gradient is wrong."""
+    """Print a row for each parameter and return the exit status: 1 if a gradient is wrong."""
     from rnnscope.analysis.gradcheck import TOLERANCE, check_gradients, table
 
+    if config.run is not None:
+        refuse_without_effect(config, ["vocabulary_size"], "to run=")
     rows = check_gradients(config)
     wrong = [row.name for row in rows if not row.holds]
     print("\n".join(table(rows)))

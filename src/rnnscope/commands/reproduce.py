@@ -1,4 +1,4 @@
-"""`rnnscope reproduce`: train a run, or all jobs of a sweep, again from the folder alone, and say whether they are the same."""
+"""`rnnscope reproduce`: train a run, or all jobs of a sweep, again from the folder alone, and compare."""
 
 import json
 import sys
@@ -11,7 +11,7 @@ from rnnscope.errors import UserError
 
 
 def run(config: ReproduceConfig) -> int:
-    """Reproduce and print the verdict; the exit status says it too: 0, 3 or 1."""
+    """Reproduce a run and print the verdict; the exit status is 0 (bit-identical), 3 (within tolerance) or 1 (diverged)."""
     from rnnscope.pipeline.console import Console
     from rnnscope.pipeline.reproduce import reproduce
     from rnnscope.runs.find import find_run
@@ -29,7 +29,7 @@ def run(config: ReproduceConfig) -> int:
 
 
 def main(line: CommandLine) -> int:
-    """Reproduce a run, or with `sweep=` every job of one, through Hydra's launchers."""
+    """Reproduce a run, or with `sweep=` all jobs of a sweep through Hydra's launchers."""
     if not any(word.startswith("of_sweep=") for word in line.overrides):
         return hydra_main(line, run)
     if any(word.startswith("run=") for word in line.overrides):

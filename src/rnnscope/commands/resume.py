@@ -4,7 +4,7 @@ from rnnscope.config.schema import ResumeConfig
 
 
 def run(config: ResumeConfig) -> int:
-    """Train on; the exit status is that of `rnnscope train`."""
+    """Continue training; the exit status is that of `rnnscope train`."""
     from rnnscope.config.changes import check_on_the_way, parse_changes
     from rnnscope.config.places import moved_to
     from rnnscope.config.validate import recorded_config

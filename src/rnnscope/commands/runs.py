@@ -1,4 +1,4 @@
-"""`rnnscope runs`: list runs, mark them, rename them, move them to the trash and back, and empty the trash."""
+"""`rnnscope runs`: list, mark and rename runs, move them to the trash and back, and empty the trash."""
 
 import json
 import os
@@ -6,7 +6,6 @@ import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from rnnscope.commands.compare import runs_under, warn
@@ -14,8 +13,8 @@ from rnnscope.comparison.collection import read_runs
 from rnnscope.comparison.overview import lines_of, size_of, size_text, values_of
 from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.comparison.select import filter_runs
-from rnnscope.config.schema import RunsConfig
-from rnnscope.errors import UserError
+from rnnscope.config.schema import RunsConfig, refuse_without_effect
+from rnnscope.errors import UserError, check_choice
 from rnnscope.format import plural, printable
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder
@@ -32,7 +31,7 @@ from rnnscope.runs.moving import (
     trashed,
 )
 
-KEYS = {  # which keys an action takes; every other one would have no effect
+KEYS = {  # the keys of each action; others would have no effect
     None: ("filter", "folder", "json"),
     "mark": ("run", "filter", "tags", "note"),
     "rename": ("run", "name", "yes"),
@@ -44,18 +43,17 @@ SECONDS = {"d": 86_400, "h": 3_600, "w": 604_800}
 
 
 def run(config: RunsConfig) -> int:
-    """Do what the first word asks for; the exit status is 1 where the person who is asked says no."""
-    if config.action not in KEYS:
-        raise UserError(f"action={config.action} is unknown: choose one of {', '.join(filter(None, KEYS))}")
-    for key, value in vars(config).items():
-        if value not in (None, False) and key not in ("action", *KEYS[config.action]):
-            raise UserError(f"{key}={value} does not apply to runs {config.action or 'without an action'}; leave it out")
+    """Run the action; the exit status is 1 if the user answers no."""
+    if config.action is not None:
+        check_choice("action", config.action, filter(None, KEYS))
+    other = [key for key in vars(config) if key not in ("action", *KEYS[config.action])]
+    refuse_without_effect(config, other, f"to runs {config.action or 'without an action'}")
     actions = {None: show, "mark": mark, "rename": rename, "trash": trash, "restore": restore, "purge": purge}
     return actions[config.action](config)
 
 
 def show(config: RunsConfig) -> int:
-    """Print the list, and what is in the trash."""
+    """Print the list of runs, and a line on the trash."""
     runs = filter_runs(runs_under(config.folder, reproductions=True), config.filter or "")
     if config.json:
         print(json.dumps([values_of(run) for run in runs], indent=1))
@@ -72,17 +70,15 @@ def show(config: RunsConfig) -> int:
 def mark(config: RunsConfig) -> int:
     """Set the tags and the note of runs."""
     if config.tags is None and config.note is None:
-        raise UserError("runs mark sets tags= or note=: give one of them")
+        raise UserError("runs mark needs tags= or note=, as in tags=paper")
     tags = None if config.tags is None else parse_tags(config.tags)
     for summary in chosen(config):
         try:
             old = read_marks(summary.folder)
         except UserError as error:
-            warn(f"{error}; it is replaced")
+            warn(f"{error}; the file is replaced")
             old = Marks()
-        new = replace(
-            old, **({} if tags is None else {"tags": tags}), **({} if config.note is None else {"note": config.note or None})
-        )
+        new = Marks(old.tags if tags is None else tags, old.note if config.note is None else config.note or None)
         write_marks(summary.folder, new)
         note = f"; {new.note}" if new.note else ""
         print(printable(f"{summary.name}: {', '.join(new.tags) or 'no tags'}{note}"))
@@ -90,7 +86,7 @@ def mark(config: RunsConfig) -> int:
 
 
 def rename(config: RunsConfig) -> int:
-    """Give a run another name."""
+    """Rename a run."""
     if config.run is None or config.name is None:
         raise UserError("runs rename needs run= and name=, as in: rnnscope runs rename run=latest name=baseline")
     return move(config, chosen(config), lambda run: renamed(run, str(config.name)), "rename")
@@ -103,14 +99,7 @@ def trash(config: RunsConfig) -> int:
 
 def restore(config: RunsConfig) -> int:
     """Move runs back from the trash to where they were."""
-    found = chosen_in_trash(config)
-    if not agreed(config, found, "restore", ()):
-        return 1
-    for summary in found:
-        target = restored(summary.folder)
-        move_run(summary.folder, target)
-        print(printable(f"restored {target}"))
-    return 0
+    return move_agreed(config, chosen_in_trash(config), restored, "restore", [])
 
 
 def purge(config: RunsConfig) -> int:
@@ -118,12 +107,12 @@ def purge(config: RunsConfig) -> int:
     finish_deleting()
     least = None if config.older_than is None else seconds_of(config.older_than)
     if least is None and config.run is None and config.filter is None:
-        raise UserError("runs purge deletes: say what, as in older_than=30d (0d for all that is in the trash), run= or filter=")
+        raise UserError("runs purge needs older_than=, run= or filter=, as in older_than=30d (0d for all runs in the trash)")
     found = [run for run in chosen_in_trash(config) if least is None or seconds_in_trash(run.folder) >= least]
     if not found:
         print(f"nothing in {trash_folder()} is older than {config.older_than}")
         return 0
-    if not agreed(config, found, "delete for good", ()):
+    if not agreed(config, found, "delete for good", []):
         return 1
     for summary in found:
         delete_run(summary.folder)
@@ -132,7 +121,7 @@ def purge(config: RunsConfig) -> int:
 
 
 def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], Path], what: str) -> int:
-    """Move the runs that may be moved; say which may not, and which runs came from them."""
+    """Move the runs that can be moved; report those that cannot, and runs that came from them."""
     free: list[Summary] = []
     for summary in runs:
         try:
@@ -141,12 +130,19 @@ def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], P
         except UserError as error:
             if config.run is not None:
                 raise
-            warn(f"{error}; it is left")
+            warn(f"{error}; it is left where it is")
     if not free:
         raise UserError(f"filter={config.filter}: none of these {plural(len(runs), 'run')} can be moved")
-    if not agreed(config, free, what, descendants(free)):
+    return move_agreed(config, free, place, what, descendants(free))
+
+
+def move_agreed(
+    config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], Path], what: str, lines: list[str]
+) -> int:
+    """Move runs if the user agrees to `what`; `lines` are shown to help with that."""
+    if not agreed(config, runs, what, lines):
         return 1
-    for summary in free:
+    for summary in runs:
         target = place(summary.folder)
         move_run(summary.folder, target)
         print(printable(f"{summary.folder.path} -> {target}"))
@@ -154,7 +150,7 @@ def move(config: RunsConfig, runs: list[Summary], place: Callable[[RunFolder], P
 
 
 def descendants(runs: list[Summary]) -> list[str]:
-    """Return a line for each run that came from one of `runs` and may need it."""
+    """Return a line for each run that came from one of `runs`."""
     places = {os.path.realpath(run.folder.path): run.name for run in runs}
     lines = []
     for other in runs_under(None):
@@ -166,11 +162,11 @@ def descendants(runs: list[Summary]) -> list[str]:
     return lines
 
 
-def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] | tuple[str, ...]) -> bool:
-    """Show what is about to happen, with sizes, and return whether the user agrees.
+def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str]) -> bool:
+    """Show what is about to happen, and return whether the user agrees.
 
     Raises:
-        UserError: where nobody can be asked.
+        UserError: if there is no terminal to ask on.
     """
     sizes = [size_of(run.folder.path) for run in runs]
     for summary, size in zip(runs, sizes, strict=True):
@@ -180,38 +176,39 @@ def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str] 
     if config.yes:
         return True
     question = f"{what}: {plural(len(runs), 'run')}, {size_text(sum(sizes))}"
-    if not sys.stdin.isatty():
-        raise UserError(f"{question}: nobody can be asked without a terminal; add yes=true to go ahead")
-    with suppress(EOFError):  # Ctrl-D: no answer
+    if sys.stdin is None or not sys.stdin.isatty():
+        raise UserError(f"{question}: this needs confirmation on a terminal; add yes=true to go ahead without it")
+    with suppress(EOFError):  # Ctrl-D means no
         return input(f"{question}? [y/N] ").strip().lower() in ("y", "yes")
     return False
 
 
 def chosen(config: RunsConfig) -> list[Summary]:
-    """Return the runs that `run=` or `filter=` names.
+    """Return the runs that `run=` or `filter=` selects.
 
     Raises:
-        UserError: when neither does, or both.
+        UserError: if neither does, or both.
     """
-    check_choice(config)
+    check_selection(config)
     if config.run is None:
         return filter_runs(runs_under(None), config.filter or "")
     folder = find_run(config.run)
     return [summarize(folder, str(folder.path))]
 
 
-def check_choice(config: RunsConfig) -> None:
-    """Refuse to guess which runs are meant.
+def check_selection(config: RunsConfig) -> None:
+    """Check that either `run=` or `filter=` is given; `purge` needs neither.
 
     Raises:
-        UserError: saying how to name them.
+        UserError: if not.
     """
-    if (config.run is None) == (config.filter is None) and config.action != "purge":
+    given = (config.run is not None) + (config.filter is not None)
+    if given > 1 or (not given and config.action != "purge"):  # purge takes older_than= alone
         raise UserError(f"runs {config.action} needs either run= or filter=, as in run=latest or filter=status=failed")
 
 
 def in_trash() -> list[Summary]:
-    """Return the runs in the trash, by their names before; reproductions in one of them go where it goes."""
+    """Return the runs in the trash under their former names; reproductions inside a run are left out."""
     folders = sorted(path for path in trash_folder().glob("[!.]*") if path.is_dir())
     runs = [run for folder in folders for run in read_runs(folder, reproductions=True).runs]
     places = {run.folder.path for run in runs}
@@ -219,12 +216,12 @@ def in_trash() -> list[Summary]:
 
 
 def chosen_in_trash(config: RunsConfig) -> list[Summary]:
-    """Return the runs in the trash that `run=` or `filter=` names.
+    """Return the runs in the trash that `run=` or `filter=` selects.
 
     Raises:
-        UserError: when there are none.
+        UserError: if there are none, or `run=` fits several.
     """
-    check_choice(config)
+    check_selection(config)
     found = in_trash()
     if not found:
         raise UserError(f"there are no runs in {trash_folder()}")
@@ -248,5 +245,5 @@ def seconds_of(typed: str) -> float:
     """
     found = re.fullmatch(r"(\d{1,6})([dhw])", typed)
     if found is None:
-        raise UserError(f"older_than={typed} is not a time: write days, hours or weeks, as in 30d, 12h or 2w")
+        raise UserError(f"older_than={typed} is not a duration: write days, hours or weeks, as in 30d, 12h or 2w")
     return int(found[1]) * SECONDS[found[2]]

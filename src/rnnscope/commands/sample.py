@@ -1,4 +1,4 @@
-"""`rnnscope sample`: text from a run, streamed to stdout; nothing else goes there."""
+"""`rnnscope sample`: text from a run, streamed to stdout, which gets nothing else."""
 
 import io
 import secrets
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 
 
 def run(config: SampleConfig) -> None:
-    """Generate what `config` asks for and write it as it comes."""
+    """Generate text and write it as it comes."""
     from rnnscope.runs.generation import spaced
     from rnnscope.runs.load import load
     from rnnscope.text_io import read_stdin
 
     how = asdict(config)
-    del how["plugins"]  # imported already
+    del how["plugins"]  # already imported
     novel = how.pop("novel")
     loaded = load(how.pop("run"), how.pop("checkpoint"))
     if how["prompt"] == "-":
@@ -29,9 +29,9 @@ def run(config: SampleConfig) -> None:
         how["seed"] = secrets.randbits(31)
         print(f"run={loaded.folder.path} seed={how['seed']}", file=sys.stderr)
     if not all(parameter.isfinite().all() for parameter in loaded.model.parameters()):
-        print("warning: these weights are not finite: the run diverged, and what it writes means nothing", file=sys.stderr)
+        print("warning: the weights are not finite, because the run diverged: the text is meaningless", file=sys.stderr)
     if how["top_k"] is not None and how["top_k"] >= len(loaded.vocabulary):
-        print(f"top_k={how['top_k']} draws from all: the vocabulary has {len(loaded.vocabulary)} tokens", file=sys.stderr)
+        print(f"top_k={how['top_k']} has no effect: the vocabulary has {len(loaded.vocabulary)} tokens", file=sys.stderr)
     if spaced(loaded.vocabulary, how["prompt"]) != how["prompt"]:
         print("the prompt is read with a space in front: its first word is known only after one", file=sys.stderr)
     if novel:
@@ -48,9 +48,9 @@ def run(config: SampleConfig) -> None:
 
 
 def _novel(loaded: "LoadedRun", how: dict[str, Any]) -> list[str]:
-    """Return texts without the lines that the training text has, and say where they are fewer than asked for."""
-    from rnnscope.analysis.evaluate import training_lines
+    """Return texts without lines of the training text; print a message if they are fewer than asked for."""
     from rnnscope.analysis.novelty import novel_texts
+    from rnnscope.analysis.own_data import training_lines
 
     def draw(round: int) -> Iterator[str]:
         again = {**how, "seed": (how["seed"] + round) % 2**63}
@@ -58,12 +58,12 @@ def _novel(loaded: "LoadedRun", how: dict[str, Any]) -> list[str]:
 
     texts = list(novel_texts(draw, how["count"], training_lines(loaded)))
     if len(texts) < how["count"]:
-        print(f"novel=true: {len(texts)} of {how['count']} texts; the rest had no line that is new", file=sys.stderr)
+        print(f"novel=true: only {len(texts)} of {how['count']} texts have a new line", file=sys.stderr)
     return texts
 
 
 def _write(text: str) -> None:
-    """Write text at once, as it is; only a terminal would obey control characters."""
+    """Write and flush text; control characters are replaced only for a terminal."""
     from rnnscope.format import printable
 
     sys.stdout.write(printable(text) if sys.stdout.isatty() else text)
@@ -71,7 +71,7 @@ def _write(text: str) -> None:
 
 
 def _whole(prompt: str, rows: Iterator[list[str]], count: int) -> Iterator[str]:
-    """Return whole texts: those that advance together cannot stream to one place."""
+    """Return complete texts, since several cannot be streamed at the same time."""
     texts = [io.StringIO() for _ in range(count)]
     for row in rows:
         for text, piece in zip(texts, row, strict=True):

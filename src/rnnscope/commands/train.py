@@ -1,4 +1,4 @@
-"""`rnnscope train`: compose a config, train it, leave a run folder; `from=` starts from a run's config, -m sweeps."""
+"""`rnnscope train`: compose a config and train it; `from=` starts from a run's config, -m sweeps."""
 
 import os
 from dataclasses import replace
@@ -12,14 +12,14 @@ SHOWING = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--info",
 
 
 def run(composition: Composition) -> int:
-    """Train what Hydra composed; the exit status is 0 unless the run diverged or was interrupted."""
+    """Train a composed config; the exit status is 0 unless the run diverged or was interrupted."""
     from rnnscope.pipeline.fit import fit_composed
 
     return fit_composed(composition).exit_status
 
 
 def run_from(config: TrainFromConfig) -> int:
-    """Train what an earlier run's config describes, or its config.yaml alone, with changes; the exit status is the same."""
+    """Train the config of an earlier run, or of a config.yaml, with changes; the exit status is as for `run`."""
     from rnnscope.config.changes import parse_changes
     from rnnscope.pipeline.fit import fit_changed, fit_file
     from rnnscope.runs.find import find_run
@@ -32,7 +32,7 @@ def run_from(config: TrainFromConfig) -> int:
 
 
 def main(line: CommandLine) -> int:
-    """Train once or sweep, as the line says, and return the exit status."""
+    """Train once or sweep, and return the exit status."""
     if line.command == "train_from":
         return hydra_main(line, run_from)
     words = line.overrides

@@ -1,21 +1,22 @@
-"""`rnnscope visualize`: one HTML page of what a run's network sees and keeps."""
+"""`rnnscope visualize`: one HTML page on the inside of a run's network, or on how it learned."""
 
 import sys
 from typing import Any
 
-from rnnscope.config.schema import VisualizeConfig
-from rnnscope.errors import UserError
+from rnnscope.config.schema import VisualizeConfig, refuse_without_effect
+from rnnscope.errors import UserError, check_choice
 
 LEAST = 4  # tokens of a text
 
 
 def run(config: VisualizeConfig) -> None:
-    """Write the page that `config` asks for and say what is on it."""
+    """Write the page and say what is on it."""
     from rnnscope.commands.compare import write_file
     from rnnscope.format import printable
 
-    if config.page not in ("inside", "evolution"):
-        raise UserError(f"page={config.page} is unknown: choose inside or evolution")
+    check_choice("page", config.page, ["inside", "evolution"])
+    if config.text is not None:
+        refuse_without_effect(config, ["split"], "to text=")
     text = inside(config) if config.page == "inside" else evolution(config)
     output = config.output or f"{config.page}.html"
     write_file("output", output, text)
@@ -23,11 +24,12 @@ def run(config: VisualizeConfig) -> None:
 
 
 def inside(config: VisualizeConfig) -> str:
-    """Return the page of a text."""
+    """Return the page `inside`: a text as the network reads it."""
     from rnnscope.analysis.inside import inside_page
     from rnnscope.analysis.reading import Reading, find_unit
     from rnnscope.runs.load import load
 
+    refuse_without_effect(config, ["steps"], "to page=inside")
     loaded = load(config.run, config.checkpoint)
     model = loaded.model
     unit = None if config.unit is None else find_unit(config.unit, model.sizes)
@@ -40,33 +42,31 @@ def inside(config: VisualizeConfig) -> str:
 
 
 def evolution(config: VisualizeConfig) -> str:
-    """Return the page of how the run learned."""
+    """Return the page `evolution`: how the run learned."""
     from rnnscope.analysis.chosen_text import training_words
     from rnnscope.analysis.evolution import evolution_page, kept_steps
     from rnnscope.runs.load import load
 
-    for key in ("unit", "checkpoint"):
-        if getattr(config, key) != getattr(VisualizeConfig, key):
-            raise UserError(f"{key}= does not apply to page=evolution; leave it out")
+    refuse_without_effect(config, ("unit", "checkpoint", "memory", "causal"), "to page=evolution")
     loaded = load(config.run)
     kept = kept_steps(loaded.folder)
     if not kept:
-        say("this run kept no checkpoints in which to rank units; trainer.keep_every=100 keeps some")
+        say("this run kept no checkpoints to rank units in; train with trainer.keep_every=100 to keep some")
     text = chosen_text(config, loaded) if kept else ""
     return evolution_page(loaded, config.steps, text, training_words(loaded, config.data))
 
 
 def chosen_text(config: VisualizeConfig, loaded: Any) -> str:
-    """Return the text to look at, and say which it is."""
+    """Return the text to examine, and say which it is."""
     from rnnscope.analysis.chosen_text import choose_text
 
     chosen = choose_text(loaded, config.text, config.split, config.data, config.characters)
-    say(f"looking at {'the first ' if chosen.cut else ''}{len(chosen.text):,} characters of {chosen.source}")
+    say(f"reading {'the first ' if chosen.cut else ''}{len(chosen.text):,} characters of {chosen.source}")
     return chosen.text
 
 
 def sections(config: VisualizeConfig, reading: Any) -> dict[str, Any]:
-    """Return what stands below the text, by name."""
+    """Return the sections below the text, by name."""
     from rnnscope.analysis.inside_sections import causal_section, memory_section
     from rnnscope.analysis.small_net import drawing, is_small
 
@@ -84,7 +84,7 @@ def sections(config: VisualizeConfig, reading: Any) -> dict[str, Any]:
 
 
 def say(line: str) -> None:
-    """Say on stderr what is going on."""
+    """Print a line on stderr."""
     from rnnscope.format import printable
 
     print(printable(line), file=sys.stderr)

@@ -1,4 +1,4 @@
-"""All runs under a folder, each in a line; what is broken there is said, and the rest go on."""
+"""Finding and reading all runs under a folder; broken ones are reported and skipped."""
 
 import os
 from collections.abc import Iterator
@@ -9,31 +9,31 @@ from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
 
-DEPTH = 4  # of folders in which runs are looked for
+DEPTH = 4  # levels of folders in which runs are searched for
 MOST_RUNS = 20_000
-INSIDE = ("checkpoints",)  # folders of a run, in which there are no runs
-REPRODUCTIONS = "reproductions"  # of a run, or of a sweep's jobs
+INSIDE = ("checkpoints",)  # subfolders of a run that contain no runs
+REPRODUCTIONS = "reproductions"  # folder of a run, or of a sweep
 
 
 @dataclass
 class Found:
-    """The runs under a folder, and a line for each thing that is wrong there."""
+    """The runs under a folder, and a message for each problem found there."""
 
     runs: list[Summary] = field(default_factory=list)
     complaints: list[str] = field(default_factory=list)
 
 
 def read_runs(folder: Path, reproductions: bool = False) -> Found:
-    """Read every run under `folder`, by name; a broken one becomes a complaint and the rest go on.
+    """Read every run under `folder`, sorted by name; a broken run becomes a complaint.
 
-    Names are paths under `folder`, or under its runs/ and sweeps/ where it is an outputs folder. Runs that repeat another
-    are left out unless there is nothing else.
+    Names are paths relative to `folder`, or to its runs/ and sweeps/ if it is an outputs folder. Reproductions are left out
+    unless there is nothing else.
 
     Args:
-        reproductions: read those, too.
+        reproductions: include reproductions.
 
     Raises:
-        UserError: when there are more than any table should hold.
+        UserError: if there are more than `MOST_RUNS`.
     """
     found = Found()
     inner = [folder / kind for kind in ("runs", "sweeps") if (folder / kind).is_dir()]
@@ -58,7 +58,7 @@ def _read_into(found: Found, path: Path, name: str) -> None:
 
 
 def _run_folders(folder: Path, depth: int, complaints: list[str], repeated: bool) -> Iterator[Path]:
-    """Yield the run folders in `folder`, those without run.json included: what they lack is for the reader to say."""
+    """Yield the run folders in `folder`, including incomplete ones without run.json."""
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
@@ -74,9 +74,14 @@ def _run_folders(folder: Path, depth: int, complaints: list[str], repeated: bool
     for entry in entries:
         if not depth or entry.name.startswith(".") or entry.name in INSIDE or (entry.name == REPRODUCTIONS and not repeated):
             continue
-        if entry.is_symlink() and entry.is_dir():
+        try:
+            is_folder, is_link = entry.is_dir(), entry.is_symlink()
+        except OSError as error:  # a link to where we may not look, or to itself
+            complaints.append(f"{entry.path} cannot be read ({error.strerror})")
+            continue
+        if is_folder and is_link:
             complaints.append(f"{entry.path} is a link: links to folders are not followed")
-        elif entry.is_dir(follow_symlinks=False):
+        elif is_folder:
             inner += _run_folders(folder / entry.name, depth - 1, complaints, repeated)
     if not inner and names & {"config.yaml", "metrics.csv"}:
         yield folder

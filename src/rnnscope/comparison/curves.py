@@ -1,4 +1,4 @@
-"""The curves of a run, read from its metrics.csv: as many points as a screen shows, and never more in memory."""
+"""The curves of a run, read from metrics.csv: no more points than a screen can show are kept in memory."""
 
 import math
 import statistics
@@ -14,14 +14,14 @@ Point = tuple[int, float]
 
 @dataclass
 class Curves:
-    """Points `(step, value)` of each tag, steps ascending; `complaint` says why they end before the file does."""
+    """Points `(step, value)` by tag, steps ascending; `complaint` says why they end before the file does."""
 
     points: dict[str, list[Point]] = field(default_factory=dict)
     complaint: str | None = None
 
 
 def read_curves(path: Path, tags: list[str], most: int) -> Curves:
-    """Return the curves of a metrics.csv, each of at most `most` points that draw the same line."""
+    """Return the curves in a metrics.csv, each reduced to at most `most` points that draw the same line."""
     curves = Curves({tag: [] for tag in tags})
     try:
         for row in read_rows(path):
@@ -37,7 +37,7 @@ def read_curves(path: Path, tags: list[str], most: int) -> Curves:
 
 
 def mean_rows(paths: list[Path]) -> Iterator[tuple[int, dict[str, tuple[float, float]]]]:
-    """Yield each step that all of some metrics.csv have, with the mean and the standard deviation of each of its columns.
+    """Yield each step that all files have, with the mean and standard deviation of each column.
 
     Raises:
         UserError: at the first line that is not a row.
@@ -53,7 +53,7 @@ def mean_rows(paths: list[Path]) -> Iterator[tuple[int, dict[str, tuple[float, f
 
 
 def _spreads(rows: list[Row]) -> dict[str, tuple[float, float]]:
-    """Return the mean and the standard deviation of each column in which all rows have a finite number."""
+    """Return the mean and standard deviation of each column in which all rows have a finite number."""
     found = {}
     for tag in rows[0]:
         values = [value for row in rows if (value := finite(row.get(tag))) is not None]
@@ -63,7 +63,7 @@ def _spreads(rows: list[Row]) -> dict[str, tuple[float, float]]:
 
 
 def mean_curves(paths: list[Path], tags: list[str], most: int) -> tuple[Curves, Curves]:
-    """Return the mean curves of some metrics.csv and their standard deviations, at most `most` points of each."""
+    """Return the mean curves of several metrics.csv and their standard deviations, at most `most` points each."""
     means, deviations = Curves({tag: [] for tag in tags}), Curves({tag: [] for tag in tags})
     try:
         for step, spreads in mean_rows(paths):
@@ -79,9 +79,9 @@ def mean_curves(paths: list[Path], tags: list[str], most: int) -> tuple[Curves, 
 
 
 def thin(points: list[Point], most: int) -> list[Point]:
-    """Return at most `most` of the points, steps ascending: the first, the last, and the lowest and highest of equal stretches.
+    """Return at most `most` of the points, steps ascending: the first, the last, and the extremes of equal stretches.
 
-    What a peak is to the eye stays one, which a mean of each stretch would flatten.
+    Peaks stay visible, which averaging each stretch would flatten.
     """
     if len(points) <= most:
         return points
@@ -94,7 +94,7 @@ def thin(points: list[Point], most: int) -> list[Point]:
 
 
 def finite(text: str | None) -> float | None:
-    """Return the finite number that a cell holds, None where it holds none."""
+    """Return the finite number in a cell, or None if there is none."""
     try:
         value = float(text or "nan")
     except ValueError:

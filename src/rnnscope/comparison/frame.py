@@ -11,10 +11,10 @@ from rnnscope.paths import outputs_folder
 
 
 def frame(folder: str | Path | None, filter: str, sort: str, group: str | None) -> Any:
-    """Return the runs under a folder, or groups of them, with all digits; without pandas as a list of dicts.
+    """Return the runs under a folder, or groups of them, with full precision; without pandas, as a list of dicts.
 
     Raises:
-        UserError: when there are no runs, or no such column.
+        UserError: if there are no runs, or no such column.
     """
     place = outputs_folder() if folder is None else Path(folder)
     found = read_runs(place).runs if place.is_dir() else []
@@ -30,7 +30,7 @@ def frame(folder: str | Path | None, filter: str, sort: str, group: str | None) 
         runs, columns = sort_runs(runs, sort), default_columns(runs)
     rows = [{column: run.value(column) for column in columns} for run in runs]
     try:
-        pandas: Any = importlib.import_module("pandas")  # rnnscope does not depend on it
+        pandas: Any = importlib.import_module("pandas")  # an optional dependency
     except ImportError:
         return rows
     return pandas.DataFrame(rows, columns=columns)

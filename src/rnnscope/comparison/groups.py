@@ -1,6 +1,6 @@
-"""Groups of runs that are alike in all but one key, such as the seed: their mean, how certain it is, and which differ.
+"""Groups of runs that differ in one key only, such as the seed: their means with confidence intervals, and tests.
 
-The unit is that of the table, bits per character of the validation text: the lower the better.
+The unit is bits per character on the validation text, so lower is better.
 """
 
 import math
@@ -16,20 +16,21 @@ from rnnscope.comparison.table import setting
 from rnnscope.errors import UserError
 from rnnscope.format import GAP, one_line, plural, table_lines
 
-RESAMPLES = 10_000  # of a bootstrap, and of a permutation test where all permutations are too many
+RESAMPLES = 10_000  # of the bootstrap, and of the permutation test if there are too many permutations
 MOST_PERMUTATIONS = 20_000
-SURE = 0.05  # a difference that chance alone makes less often than this
-KINDS = ("name", "cell")  # ends of keys that decide which other keys their section has
+SURE = 0.05  # significance level
+KINDS = ("name", "cell")  # last parts of keys that decide which other keys their section has
+HEADS = ("mean", "deviation", "95 % interval", "runs", "best", "worst")  # of a table; and in a file:
 COLUMNS = ("mean", "standard_deviation", "low", "high", "runs", "best", "worst")
 
 
 @dataclass(frozen=True)
 class Group:
-    """Runs that are alike in all but the key that they are grouped by.
+    """Runs that differ only in the key that they are grouped by.
 
     Args:
-        runs: all of them; `values` are the results of those that finished or were stopped, one each.
-        low, high: the 95 % bootstrap interval of the mean; with one run, its result twice.
+        runs: all of them; `values` are the results of those that finished or were interrupted.
+        low, high: the 95 % bootstrap interval of the mean; for one run, its result.
     """
 
     label: str
@@ -44,19 +45,19 @@ class Group:
 
     @property
     def deviation(self) -> float | None:
-        """The standard deviation of the results; None for one alone."""
+        """The standard deviation of the results; None for a single one."""
         return float(np.std(self.values, ddof=1)) if len(self.values) > 1 else None
 
     @property
     def counted(self) -> str:
-        """The number of results, and of runs where some have none."""
+        """The number of results, and of runs if some have no result."""
         return f"{len(self.values)}" if len(self.values) == len(self.runs) else f"{len(self.values)} of {len(self.runs)}"
 
     def overlaps(self, other: "Group") -> bool:
         return bool(self.values) and self.low <= other.high and other.low <= self.high
 
     def summary(self) -> Summary:
-        """Return the group as one line of a table or file: the best of its runs, with the group's own facts."""
+        """Return the group as a row of a table or file: its best run, with the group's own facts."""
         best = min(self.runs, key=lambda run: math.inf if (value := number_of(run)) is None else value)
         known = bool(self.values)
         facts: dict[str, Value] = {
@@ -76,15 +77,14 @@ class Group:
 
 
 def make_groups(runs: list[Summary], typed: str) -> tuple[list[Group], list[str]]:
-    """Return the groups of runs by their mean, and the config keys in which groups differ.
+    """Return the groups, sorted by their means, and the config keys in which they differ.
 
-    Keys that only follow another, as model.forget_bias does model.cell, are left out of those.
+    Keys that follow from a different one, as model.forget_bias does from model.cell, are not among those keys.
 
     Args:
         typed: the key in which the runs of a group may differ.
 
-    Raises:
-        UserError: for what is not a key of the config.
+        UserError: if `typed` is not a key of the config.
     """
     key = find_column(typed, runs, f"group={typed}")
     if not any(key in run.config for run in runs):
@@ -102,13 +102,13 @@ def make_groups(runs: list[Summary], typed: str) -> tuple[list[Group], list[str]
 
 
 def _numbered(groups: list[Group]) -> Iterator[tuple[int, Group]]:
-    """Yield groups with a number for those whose label an earlier one has: values that differ in digits that are not shown."""
+    """Yield groups with a number above 0 if an earlier one has the same label: rounded values may be equal."""
     for index, group in enumerate(groups):
         yield sum(other.label == group.label for other in groups[:index]), group
 
 
 def followers(key: str, runs: list[Summary]) -> set[str]:
-    """Return the keys of the same section that a kind decides: grouped by model.cell, forget_bias differs with it."""
+    """Return the keys that `key` decides in its section: for model.cell, that is forget_bias."""
     section, _, end = key.rpartition(".")
     if end not in KINDS:
         return set()
@@ -117,7 +117,7 @@ def followers(key: str, runs: list[Summary]) -> set[str]:
 
 
 def group_keys(groups: list[list[Summary]], runs: list[Summary], ignored: set[str]) -> list[str]:
-    """Return the keys in which groups differ and that follow no other of them."""
+    """Return the keys in which groups differ and that do not follow from an earlier one."""
     keys = [
         key for key in differing_keys([same[0] for same in groups]) if key not in ignored and not key.startswith(UNIMPORTANT)
     ]
@@ -125,7 +125,7 @@ def group_keys(groups: list[list[Summary]], runs: list[Summary], ignored: set[st
 
 
 def group_of(runs: list[Summary], keys: list[str], text: str) -> Group:
-    """Return the group of some runs; `keys`, and `text` where there are several, say which one it is."""
+    """Return the group of `runs`, labeled by its values of `keys`, and by `text` if there are several texts."""
     words = [f"{key}={setting(runs[0].config.get(key))}" for key in keys]
     label = ", ".join([*words, *([text] if text else [])]) or "all runs"
     values = [value for run in runs if (value := number_of(run)) is not None]
@@ -134,26 +134,26 @@ def group_of(runs: list[Summary], keys: list[str], text: str) -> Group:
 
 
 def number_of(run: Summary) -> float | None:
-    """Return a run's result; None for one that has not come to an end, or to a bad one."""
+    """Return a run's result; None if it has not ended, failed or diverged."""
     return run.number(BEST) if run.facts["status"] in ("finished", "interrupted") else None
 
 
 def resampled_means(values: list[float], seed: int) -> np.ndarray:
-    """Return the means of as many results drawn from the results, again and again: (RESAMPLES,)."""
+    """Return bootstrap means: of as many results drawn with replacement, (RESAMPLES,)."""
     draws = np.random.default_rng(seed).integers(len(values), size=(RESAMPLES, len(values)))
     return np.asarray(values)[draws].mean(axis=1)
 
 
 def interval(values: list[float]) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval of a mean (percentiles), the same for the same results."""
+    """Return the 95 % percentile bootstrap interval of the mean; deterministic."""
     low, high = np.quantile(resampled_means(values, 0), (0.025, 0.975))
     return float(low), float(high)
 
 
 def permutation_test(first: list[float], second: list[float]) -> tuple[float, int]:
-    """Return how often results dealt at random differ in the mean by as much as these, and of how many deals that is.
+    """Return the p value of a permutation test of equal means (two-sided), and the number of permutations.
 
-    All deals where they are few, else RESAMPLES of them, these results themselves counted in.
+    These are all permutations if they are few, else the observed one and RESAMPLES random ones.
     """
     both, size = np.asarray([*first, *second]), len(first)
     gap = abs(both[:size].mean() - both[size:].mean()) - 1e-12
@@ -168,12 +168,12 @@ def permutation_test(first: list[float], second: list[float]) -> tuple[float, in
 
 
 def difference_lines(groups: list[Group]) -> list[str]:
-    """Return, for two groups, how far apart they are and whether chance alone may do that; nothing for more or fewer."""
+    """Return lines on the difference between two groups and its significance; none for more or fewer groups."""
     if len(groups) != 2:
         return []
     better, worse = groups
     if min(len(better.values), len(worse.values)) < 2:
-        return ["a comparison of the two needs at least two finished runs in each"]
+        return ["comparing the two groups needs at least two finished runs in each"]
     gaps = resampled_means(worse.values, 1) - resampled_means(better.values, 0)
     low, high = np.quantile(gaps, (0.025, 0.975))
     chance, deals = permutation_test(better.values, worse.values)
@@ -181,7 +181,7 @@ def difference_lines(groups: list[Group]) -> list[str]:
         f"{better.label} is {worse.mean - better.mean:.4f} bits per character below {worse.label}"
         f" (95 % interval {low:.4f} to {high:.4f})"
     )
-    test = f"permutation test: of {deals:,} ways to deal these results to two such groups, {100 * chance:.1f} % differ as much"
+    test = f"permutation test: {100 * chance:.1f} % of {deals:,} ways to deal these results to two such groups differ as much"
     if chance < SURE:
         meaning = "chance alone rarely makes such a difference"
     elif 2 / deals >= SURE:
@@ -192,7 +192,7 @@ def difference_lines(groups: list[Group]) -> list[str]:
 
 
 def group_tables(groups: list[Group], keys: list[str]) -> list[str]:
-    """Return a table of groups for each validation text, and what two groups come to."""
+    """Return a table of groups for each validation text, with the difference if there are two groups."""
     texts = by_text(group.runs[0] for group in groups)
     lines: list[str] = []
     for name, firsts in texts.items():
@@ -204,30 +204,14 @@ def group_tables(groups: list[Group], keys: list[str]) -> list[str]:
 
 
 def group_table(groups: list[Group], keys: list[str]) -> list[str]:
-    """Return the lines of a table: `*` marks the lowest mean, `~` a mean whose interval overlaps that one's."""
-    rows = [
-        [
-            *(key.removesuffix(".name") for key in keys or ["group"]),
-            "mean",
-            "deviation",
-            "95 % interval",
-            "runs",
-            "best",
-            "worst",
-        ]
-    ]
+    """Return a table as lines: `*` marks the lowest mean, `~` means whose interval overlaps that of the lowest."""
+    rows = [[*(key.removesuffix(".name") for key in keys or ["group"]), *HEADS]]
     for group in groups:
         values = [setting(group.runs[0].config.get(key)) for key in keys] or [group.label]
         rows.append([*map(one_line, values), *_cells(group)])
-    marks = [
-        " ",
-        *(
-            "*" if index == 0 and group.values else "~" if group.overlaps(groups[0]) else " "
-            for index, group in enumerate(groups)
-        ),
-    ]
+    marks = ["*" if group is groups[0] and group.values else "~" if group.overlaps(groups[0]) else "" for group in groups]
     lines = table_lines(rows, left=range(len(keys) or 1))
-    return [f"{mark:<{GAP}}{line}" for mark, line in zip(marks, lines, strict=True)]
+    return [f"{mark:<{GAP}}{line}" for mark, line in zip(["", *marks], lines, strict=True)]
 
 
 def _cells(group: Group) -> list[str]:
@@ -239,5 +223,5 @@ def _cells(group: Group) -> list[str]:
 
 
 def group_columns(keys: Iterable[str]) -> list[str]:
-    """Return the columns of groups in a file."""
+    """Return the columns of a file of groups."""
     return [*keys, *COLUMNS]

@@ -1,4 +1,4 @@
-"""The list of `rnnscope runs`: each run with its state, age, size and tags, its reproductions below it."""
+"""The list of `rnnscope runs`: each run with its status, age, size and tags, its reproductions below it."""
 
 import os
 from collections.abc import Iterable
@@ -17,7 +17,7 @@ UNITS = ((86_400, "d"), (3_600, "h"), (60, "min"))
 
 
 def size_of(folder: Path) -> int:
-    """Return the bytes of all files in a folder; links count nothing."""
+    """Return the size in bytes of all files in a folder."""
     total = 0
     for place, _, names in os.walk(folder):
         total += sum(os.lstat(os.path.join(place, name)).st_size for name in names)
@@ -25,12 +25,12 @@ def size_of(folder: Path) -> int:
 
 
 def size_text(size: int) -> str:
-    """Return a number of bytes for people: 420 kB, 1.3 MB."""
+    """Return a readable number of bytes: 420 kB, 1.3 MB."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
 
 
 def age_text(started: Any) -> str:
-    """Return how long ago a run began: 3 d, 2 h, 5 min; nothing where its record does not say."""
+    """Return how long ago a run started: 3 d, 2 h, 5 min; empty if its record does not say."""
     try:
         seconds = (datetime.now(UTC) - datetime.fromisoformat(started)).total_seconds()
     except (TypeError, ValueError):
@@ -39,7 +39,7 @@ def age_text(started: Any) -> str:
 
 
 def families(runs: Iterable[Summary]) -> list[tuple[Summary, list[Summary]]]:
-    """Return runs, the newest first, each with its reproductions and theirs; one whose run is not there stands by itself."""
+    """Return runs, newest first, each with all its reproductions; one whose parent is missing comes by itself."""
     ordered = sorted(runs, key=lambda run: plain(run.facts["started"]), reverse=True)
     places = {os.path.realpath(run.folder.path): run.name for run in ordered}
     below: dict[str, list[Summary]] = {run.name: [] for run in ordered}
@@ -55,7 +55,7 @@ def families(runs: Iterable[Summary]) -> list[tuple[Summary, list[Summary]]]:
 
 
 def place_of_parent(run: Summary) -> str:
-    """Return the folder of the run that a reproduction repeats: by where it stands, else as its record says."""
+    """Return the folder of the run that a reproduction repeats: by its own path, else as recorded."""
     path = run.folder.path
     if path.parent.name == REPRODUCTIONS:
         return str(path.parents[1])
@@ -65,7 +65,7 @@ def place_of_parent(run: Summary) -> str:
 
 
 def lines_of(runs: Iterable[Summary]) -> list[str]:
-    """Return the list as a table."""
+    """Return the list as the lines of a table."""
     rows = [HEAD]
     for run, reproductions in families(runs):
         rows.append(_row(run, run.name, str(run.facts["status"])))
@@ -77,21 +77,12 @@ def lines_of(runs: Iterable[Summary]) -> list[str]:
 
 def _row(run: Summary, name: str, status: str) -> list[str]:
     bits, tags, note = run.number(BEST), run.value("tags"), str(run.value("note") or "")
+    result, tagged = "" if bits is None else f"{bits:.4f}", ", ".join(tags) if isinstance(tags, list) else ""
     shown = note if len(note) <= WIDEST else f"{note[: WIDEST - 1]}\u2026"
-    result = "" if bits is None else f"{bits:.4f}"
-    size = size_text(size_of(run.folder.path))
-    return [
-        name,
-        status,
-        result,
-        age_text(run.facts["started"]),
-        size,
-        ", ".join(tags) if isinstance(tags, list) else "",
-        shown,
-    ]
+    return [name, status, result, age_text(run.facts["started"]), size_text(size_of(run.folder.path)), tagged, shown]
 
 
 def values_of(run: Summary) -> dict[str, Any]:
-    """Return what `json=true` prints of a run."""
+    """Return the facts about a run that `json=true` prints."""
     keys = ("run", "folder", "status", BEST, "started", "tags", "note", "reproduces", "verdict")
     return {**{key: run.value(key) for key in keys}, "bytes": size_of(run.folder.path)}

@@ -16,20 +16,20 @@ function lossLabel() {
   return state.unit === "bits" ? "loss, bits per character" : "loss, nats per token";
 }
 
-// What turns a run's steps into the units of the x axis, none where the run does not say.
+// A function from a run's steps to the units of the x axis, or none if the run does not record them.
 function stepsTo(run) {
   if (state.axis === "step") return (step) => step;
   if (state.axis === "tokens") return run.tokens && ((step) => step * run.tokens);
   const [steps, seconds] = run.seconds, last = steps.length - 1;
-  return last >= 0 && ((step) => { // straight lines between the points that are known, from 0 on and beyond the last
+  return last >= 0 && ((step) => { // linear between known points, and extrapolated beyond them
     const found = steps.findIndex((known) => known >= step), after = found < 0 ? last : found;
     const [step0, time0] = after ? [steps[after - 1], seconds[after - 1]] : [0, 0];
     return time0 + ((step - step0) / (steps[after] - step0)) * (seconds[after] - time0);
   });
 }
 
-// A run's curve in the units chosen: { run, tag, xs, ys }; none where a run has no such curve or no such unit. Of a group it
-// is the mean, and { lows, highs } lie a standard deviation from it.
+// A run's curve in the chosen units: { run, tag, xs, ys }; none if it has no such curve or unit. For a group it is the mean,
+// with { lows, highs } one standard deviation away.
 function lineOf(run, tag) {
   const curve = run.curves[tag], toX = stepsTo(run);
   const y = tag === "update_size/all" || state.unit === "nats" ? 1 : run.bits[tag];
@@ -48,8 +48,8 @@ function quantile(sorted, share) {
   return sorted[Math.floor(share * (sorted.length - 1))];
 }
 
-// The range of values in view: [lowest, highest, whether something lies above]. The first losses of a training, and those
-// of a run that goes astray, are far above the rest and would press it flat.
+// The range of values in view: [lowest, highest, whether values lie above]. The first losses of a training and those of a
+// diverging run are far above the rest and would flatten it.
 function rangeOf(lines, from, to, mayCut) {
   const inView = lines.map((line) => line.ys.filter((_, index) => line.xs[index] >= from && line.xs[index] <= to));
   const sorted = inView.filter((ys) => ys.length).map((ys) => ys.sort((a, b) => a - b));
@@ -82,7 +82,7 @@ function draw(chart) {
   drawAxes(chart);
   drawCurves(chart);
   if (svg.id === "loss") document.getElementById("loss-note").textContent = [
-    ...(cut ? ["goes on above the edge"] : []), ...(chart.lines.some((line) => line.lows) ? ["mean \u00b1 standard deviation"] : []),
+    ...(cut ? ["continues above the edge"] : []), ...(chart.lines.some((line) => line.lows) ? ["mean \u00b1 standard deviation"] : []),
   ].join("; ");
   chart.overlay = element(svg, "g");
 }
@@ -136,11 +136,11 @@ function dot(parent, r, cx, cy) {
   element(parent, "circle", { class: "dot", r, cx, cy });
 }
 
-// Shows the values at x, those of the curves nearest to the pointer where there are many.
+// Shows the values at x; with many curves, those nearest to the pointer.
 function point(chart, x, pixelY, left, top) {
   const found = chart.lines.filter((line) => x >= line.xs[0] && x <= line.xs[line.xs.length - 1]).map((line) => {
     const index = nearest(line.xs, x);
-    const at = line.xs[index], apart = Math.abs(chart.toX(at) - chart.toX(x)) > 6; // its nearest value lies elsewhere
+    const at = line.xs[index], apart = Math.abs(chart.toX(at) - chart.toX(x)) > 6; // its nearest value is at a different x
     return { line, at, apart, value: line.ys[index], far: Math.abs(chart.toY(line.ys[index]) - pixelY) };
   });
   chart.overlay.replaceChildren();
@@ -163,7 +163,7 @@ function point(chart, x, pixelY, left, top) {
 
 function fillTip(close, near, where, others) {
   tip.replaceChildren();
-  element(tip, "div", { class: "hint" }, where + (others ? ` (${others} more further away)` : ""));
+  element(tip, "div", { class: "hint" }, where + (others ? ` (${others} more farther away)` : ""));
   const body = element(element(tip, "table"), "tbody");
   for (const found of close) {
     const row = element(body, "tr", found === near ? { class: "near" } : {}), cell = element(row, "td");
@@ -186,7 +186,7 @@ function drawAll() {
   document.querySelector(".reset").hidden = !state.zoom;
 }
 
-// Makes the curves of one run stand out, or of none.
+// Highlights the curves of one run, or of none.
 function focusRun(index) {
   state.focus = index;
   for (const group of document.querySelectorAll("[data-curve]")) {
@@ -231,7 +231,7 @@ function watch(chart) {
     const box = svg.getBoundingClientRect(), share = (event.clientX - box.left - margin.left) / chart.inner.width;
     return { x: chart.x0 + Math.min(1, Math.max(0, share)) * (chart.x1 - chart.x0), y: event.clientY - box.top };
   };
-  svg.addEventListener("mousedown", (event) => event.preventDefault()); // neither selects text nor takes the focus
+  svg.addEventListener("mousedown", (event) => event.preventDefault()); // do not select text or take the focus
   svg.addEventListener("pointerdown", (event) => { chart.from = place(event).x; });
   svg.addEventListener("pointermove", (event) => {
     const { x, y } = place(event);
@@ -271,7 +271,7 @@ function makeControls() {
   if (!runs.some((run) => run.bits["val/loss"] || run.bits["train/loss"])) document.querySelector("[value=nats]").click();
 }
 
-// Sorts the table by a column, the other way round at a second click; cells without a value stay last.
+// Sorts the table by a column, in reverse at a second click; cells without a value stay last.
 function sortBy(head) {
   const way = head.getAttribute("aria-sort") === "ascending" ? -1 : 1, column = [...head.parentNode.children].indexOf(head);
   for (const other of head.parentNode.children) other.setAttribute("aria-sort", "none");

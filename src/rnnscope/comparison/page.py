@@ -1,4 +1,4 @@
-"""The page of `rnnscope compare html=`: one HTML file with the table, the curves and the samples of some runs."""
+"""The page of `rnnscope compare html=`: one HTML file with a table, curves and samples."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,17 +7,18 @@ from typing import Any
 
 from rnnscope.comparison.curves import Curves, Point, mean_curves, read_curves
 from rnnscope.comparison.run_summary import Summary
-from rnnscope.comparison.samples import final_sample
 from rnnscope.comparison.select import BEST, find_column, winners
 from rnnscope.comparison.table import cell, is_numeric
+from rnnscope.errors import UserError
 from rnnscope.format import one_line, plain
 from rnnscope.runs.record import KILLED
+from rnnscope.runs.samples import final_sample
 from rnnscope.web_page import escaped, script_json, web_page
 
 TAGS = ("train/loss", "val/loss", "update_size/all")
-SECONDS, TIMES = "throughput/seconds", 60  # how many points of it say what a step took
-COLORS = 7  # of page.css; the next seven runs have them dashed, all others are grey
-POINTS = 24_000  # of one curve, all runs together: two megabytes hold three curves
+SECONDS, TIMES = "throughput/seconds", 60  # points that are kept to convert steps to time
+COLORS = 7  # in page.css; the next seven runs use them dashed, all others are grey
+POINTS = 24_000  # of one tag in all runs; three tags then need two megabytes
 CHARACTERS = 200_000  # of all samples together
 LONGEST_SAMPLE = 4_000
 CELL = 200  # characters of a cell
@@ -41,10 +42,10 @@ MEANINGS = {
 
 @dataclass(frozen=True)
 class Entry:
-    """A run on the page: `label` is the last part of its name, `folders` what stands before it where that tells runs apart.
+    """A run on the page: `label` is the last part of its name, `folders` the part before it, if that distinguishes runs.
 
-    `look` are the CSS classes that tell its curves from the others'. A group of runs has `members`, whose mean is drawn; it
-    is `close` to the best one where the intervals of both means overlap.
+    `look` are the CSS classes of its curves. A group has `members`, whose mean is drawn, and is `close` to the best group if
+    the intervals of their means overlap.
     """
 
     run: Summary
@@ -59,13 +60,13 @@ class Entry:
 def page(
     runs: list[Summary], columns: list[str], sort: str, groups: dict[str, list[Summary]], notes: list[str]
 ) -> tuple[str, list[str]]:
-    """Return the page and a line for each thing that is wrong with a run's files.
+    """Return the page, and a message for each problem with the files of a run.
 
     Args:
-        columns: of the table; the run's name comes first in any case.
-        sort: the column that `runs` are ordered by, with a `-` in front where the highest is first.
-        groups: the members of those of `runs` that stand for several, by their names.
-        notes: lines below the one on who won.
+        columns: of the table; the name of the run always comes first.
+        sort: the column by which `runs` are sorted, with a leading `-` for descending order.
+        groups: by name, the members of those `runs` that stand for groups.
+        notes: lines to show below the one on the best run.
     """
     complaints: list[str] = []
     columns = ["run", *(column for column in columns if column != "run")]
@@ -81,7 +82,7 @@ def page(
 
 
 def make_entries(runs: list[Summary], groups: dict[str, list[Summary]]) -> list[Entry]:
-    """Return what the page shows of each run: the first fourteen have colors of their own, the best one the first."""
+    """Return an entry for each run; the first fourteen have their own colors."""
     best = winners(runs)
     first = next((run for run in runs if run.name in best), None)
     names = [("", "", run.name[:CELL]) if groups else run.name[-CELL:].rpartition("/") for run in runs]
@@ -89,22 +90,13 @@ def make_entries(runs: list[Summary], groups: dict[str, list[Summary]]) -> list[
     entries = []
     for index, (run, (folders, _, last)) in enumerate(zip(runs, names, strict=True)):
         look = f"k{index % COLORS}{' dashed' if index >= COLORS else ''}" if index < 2 * COLORS else "rest"
-        entries.append(
-            Entry(
-                run,
-                one_line(last),
-                one_line(folders) if several else "",
-                look,
-                run.name in best,
-                groups.get(run.name, []),
-                _overlap(run, first),
-            )
-        )
+        label = one_line(last), one_line(folders) if several else ""
+        entries.append(Entry(run, *label, look, run.name in best, groups.get(run.name, []), _overlap(run, first)))
     return entries
 
 
 def _overlap(run: Summary, best: Summary | None) -> bool:
-    """Whether the 95 % intervals of two groups' means overlap; runs have none."""
+    """Whether the 95 % intervals of two groups' means overlap; False for runs."""
     if best is None or run is best or run.text != best.text:
         return False
     bounds = [value for found in (run, best) for fact in ("low", "high") if (value := found.number(fact)) is not None]
@@ -112,7 +104,7 @@ def _overlap(run: Summary, best: Summary | None) -> bool:
 
 
 def _summary(entries: list[Entry]) -> str:
-    """Return who won: one run, or one for each text that was validated on."""
+    """Return a sentence on the best run, or on the best run for each validation text."""
     won = [entry.run for entry in entries if entry.best]
     if len(won) == 1:
         return f"Best: <strong><bdi>{escaped(won[0].name)}</bdi></strong> with {cell(won[0], BEST)} bits per character."
@@ -155,15 +147,18 @@ def _cell(run: Summary, column: str, kind: str) -> str:
 
 
 def _named(entry: Entry, badge: str = "") -> str:
-    """Return a run's name, the folders that it is in below it, beside the look of its curves."""
+    """Return a run's name, with its folders below, next to the look of its curves."""
     swatch = f'<svg class="swatch {entry.look}" viewBox="0 0 22 8" aria-hidden="true"><path d="M0 4H22"/></svg>'
     below = f"<small><bdi>{escaped(entry.folders)}</bdi></small>" if entry.folders else ""
     return f"{swatch}<bdi>{escaped(entry.label)}</bdi>{badge}{below}"
 
 
 def _sample(entry: Entry, most: int, complaints: list[str]) -> str:
-    sample, complaint = final_sample(entry.run.folder.samples)
-    complaints += [complaint] if complaint else []
+    sample = None
+    try:
+        sample = final_sample(entry.run.folder.samples)
+    except UserError as error:
+        complaints.append(str(error))
     start = f"<article{' class=best' if entry.best else ''}><h3>{_named(entry)}</h3>"
     if sample is None:
         return f'{start}<p class="hint">no sample yet</p></article>'
@@ -174,12 +169,12 @@ def _sample(entry: Entry, most: int, complaints: list[str]) -> str:
 
 
 def _lines(text: str) -> str:
-    """Return text with its line ends and tabs; other marks that are not text are replaced."""
+    """Return text with its line ends and tabs; other control characters are replaced."""
     return "".join(mark if mark in "\n\t" else escaped(mark) for mark in text)
 
 
 def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> list[dict[str, Any]]:
-    """Return what the script draws: for each run its curves, and what turns their units into others."""
+    """Return the data that the script draws: for each run its curves, and factors to convert their units."""
     most = min(600, max(40, POINTS // len(entries)))
     settings = [column for column in columns if any(column in entry.run.config for entry in entries)][:3]
     found = []
@@ -204,7 +199,7 @@ def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> li
 
 
 def _curves(entry: Entry, most: int) -> tuple[Curves, Curves, Curves]:
-    """Return the curves of a run, or the means of a group with their standard deviations, and the seconds trained at steps."""
+    """Return the curves of a run or the means of a group, their standard deviations, and the seconds trained by step."""
     if not entry.members:
         run = entry.run.folder
         return read_curves(run.metrics, list(TAGS), most), Curves(), read_curves(run.timings, [SECONDS], TIMES)
@@ -213,11 +208,11 @@ def _curves(entry: Entry, most: int) -> tuple[Curves, Curves, Curves]:
 
 
 def _ratio(run: Summary, above: str, below: str) -> float | None:
-    """Return the quotient of a run's two newest values: one is a multiple of the other all through a run."""
+    """Return the ratio of two metrics of a run, which is the same at every step."""
     dividend, divisor = run.number(above), run.number(below)
     return dividend / divisor if dividend and divisor else None
 
 
 def _rounded(points: list[Point]) -> tuple[list[int], list[float]]:
-    """Return steps and values, the values with the five digits that a screen can show."""
+    """Return steps and values, the values with five digits."""
     return [step for step, _ in points], [float(f"{value:.5g}") for _, value in points]

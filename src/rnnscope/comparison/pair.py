@@ -1,4 +1,4 @@
-"""Two runs in detail, `rnnscope compare run=A with=B`: the differences in what went in, then in what came out."""
+"""Two runs in detail, for `rnnscope compare run=A with=B`: the differences in their settings, then in their results."""
 
 from collections.abc import Iterator
 
@@ -17,8 +17,8 @@ from rnnscope.runs.segments import differences, segments_of
 PATCH_LIMIT = 100_000_000  # bytes of code.patch
 MOST_LINES = 40  # of a section
 WIDEST = 160  # characters of a line in it
-MARGIN = 13  # columns of a section's name
-RESULTS = {  # what came out, and what it is called
+MARGIN = 13  # width of the column with the names of sections
+RESULTS = {  # labels of results
     "bits_per_character": "best bits per character",
     "loss": "best loss, nats per token",
     "best_step": "at step",
@@ -35,7 +35,7 @@ def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
     """Return the two runs that `run=` and `with=` name.
 
     Raises:
-        UserError: when one of them names no run, or both the same.
+        UserError: if one of them names no run, or both name the same.
     """
     if other is None:
         raise UserError(f"run={run} is only one run; add with=<run>, or leave out run= to compare all")
@@ -46,10 +46,10 @@ def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
 
 
 def pair_lines(first: Summary, second: Summary) -> list[str]:
-    """Return how the two runs differ, one thing a line.
+    """Return the differences between two runs, one per line.
 
     Raises:
-        UserError: when a record is not what rnnscope writes.
+        UserError: if a record is not what rnnscope writes.
     """
     records = [Record.read(run.folder.record) for run in (first, second)]
     hardware = machine_differences(*(record.get("resolved", dict, {}) for record in records))
@@ -68,7 +68,7 @@ def pair_lines(first: Summary, second: Summary) -> list[str]:
 
 
 def section(name: str, found: list[str]) -> list[str]:
-    """Return the lines of a section; where nothing was found, that both are the same."""
+    """Return the lines of a section; `the same` if nothing was found."""
     more = [f"and {len(found) - MOST_LINES:,} more"] if len(found) > MOST_LINES else []
     shown = [one_line(line) for line in [*found[:MOST_LINES], *more]] or ["the same"]
     cut = [line if len(line) <= WIDEST else f"{line[:WIDEST]}…" for line in shown]
@@ -90,7 +90,7 @@ def _given(key: str, value: Value, run: Summary) -> str:
 
 
 def _changes(letter: str, record: Record) -> Iterator[str]:
-    """Yield what was changed when a run was resumed: its config, or what it was trained with."""
+    """Yield the changes when a run was resumed: of its config and its environment."""
     for segment in segments_of(record):
         for key, (old, new) in segment.get("changed", {}).items():
             yield f"{letter}: {key} {old} -> {new} from step {segment['from_step']} on"
@@ -108,7 +108,7 @@ def _code(first: Summary, second: Summary, old: Record, new: Record) -> list[str
 
 
 def _patch(run: Summary) -> str:
-    """Return what identifies a run's code.patch."""
+    """Return the size and hash of a run's code.patch."""
     path = run.folder.patch
     if not path.is_symlink() and not path.exists():
         return "none"
@@ -126,7 +126,7 @@ def _data(old: Record, new: Record) -> list[str]:
 
 
 def results(first: Summary, second: Summary) -> list[str]:
-    """Return a table of what came out: both values, how far apart they are, and that in percent."""
+    """Return a table of results: both values, their difference, and that in percent."""
     rows = [["", "A", "B", "B - A", ""], *(_result(key, label, first, second) for key, label in RESULTS.items())]
     return table_lines(rows)
 

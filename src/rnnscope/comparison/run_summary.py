@@ -1,6 +1,6 @@
-"""A run in a line: what can be told of it from run.json and the end of metrics.csv, without opening anything else.
+"""The summary of a run, from run.json and the end of metrics.csv alone.
 
-Somebody else may have made the run: whatever is read is checked for its type and size.
+The files may come from an unknown source: everything is checked for its type and size.
 """
 
 import json
@@ -19,12 +19,12 @@ from rnnscope.runs.plain_values import is_mapping
 from rnnscope.runs.record import KILLED, Record, status_of
 from rnnscope.runs.safe_files import check_plain
 
-RECORD_LIMIT = 1_000_000  # bytes of run.json; a usual one has eight thousand
+RECORD_LIMIT = 1_000_000  # bytes of run.json; a usual one has ten thousand
 TEXT_LIMIT = 10_000  # characters of a value
-KEY_LIMIT = 2_000  # config keys; a config has eighty
-MOST_UNKNOWN = 0.01  # share of UNK up to which a validation text counts as the same as one without: UNK is easily guessed
-UNFINISHED = ("running", KILLED)  # whose record does not have the end yet
-NUMBERS = {  # facts, and where run.json has them
+KEY_LIMIT = 2_000  # config keys; a usual config has eighty
+MOST_UNKNOWN = 0.01  # share of UNK up to which losses on a text compare with those without UNK, which is easy to predict
+UNFINISHED = ("running", KILLED)  # statuses of runs whose record lacks the final metrics
+NUMBERS = {  # facts, and their keys in run.json
     "steps": "progress.step",
     "total_steps": "progress.total",
     "time": "progress.seconds",
@@ -39,11 +39,11 @@ Value = str | int | float | bool | list | None
 
 @dataclass(frozen=True)
 class Summary:
-    """One run: `facts` and `config` by column, `text` what it was validated on, `complaint` what is wrong with its files.
+    """One run: `facts` and `config` by column, `text` identifies its validation text, `complaint` a problem with its files.
 
-    Facts are None where they are not known: `time` in seconds trained, `tokens_per_second` over all of that time, pauses left
-    out, `loss` and `bits_per_character` the best on the validation split, `claims` what became of those of its experiment, and
-    the newest value of each tag in metrics.csv.
+    Unknown facts are None. `time` is in seconds of training and `tokens_per_second` an average over it, both without pauses;
+    `loss` and `bits_per_character` are the best on the validation split; `claims` are the verdicts on those of the experiment.
+    The newest value of each tag in metrics.csv is a fact as well.
     """
 
     folder: RunFolder
@@ -57,15 +57,15 @@ class Summary:
         return str(self.facts["run"])
 
     def value(self, column: str) -> Value:
-        """Return what stands in a column, None where the run has no such value."""
+        """Return the value in a column, or None if the run has none."""
         return self.facts[column] if column in self.facts else self.config.get(column)
 
     def has(self, column: str) -> bool:
-        """Whether the run has a value there; null in its config is one."""
+        """Whether the run has a value in a column; null in its config counts."""
         return column in self.config or self.facts.get(column) is not None
 
     def number(self, fact: str) -> int | float | None:
-        """Return a fact that is a number, None where it is not known."""
+        """Return a fact if it is a number, else None."""
         value = self.facts.get(fact)
         return value if isinstance(value, int | float) else None
 
@@ -74,7 +74,7 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     """Read one run.
 
     Raises:
-        UserError: when its run.json is missing or not what rnnscope writes.
+        UserError: if its run.json is missing or not what rnnscope writes.
     """
     check_plain(folder.record, RECORD_LIMIT)
     record = Record.read(folder.record)
@@ -87,7 +87,7 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     marked, odd = _marks(folder)
     config = _config(record)
     newest, complaint = _newest(folder, facts, config)
-    tags = _numbers(record.get("last", dict, {}))  # of its last end: what a run that was resumed has done since is newer
+    tags = _numbers(record.get("last", dict, {}))  # as of its last end; a resumed run has newer ones in metrics.csv
     tags = {**tags, **newest} if facts["status"] in UNFINISHED else {**newest, **tags}
     facts["bits_per_character"], facts["loss"] = tags.get("best/bits_per_character"), tags.get("best/loss")
     facts["tokens_per_second"], facts["claims"] = _speed(newest, facts), _claims(record)
@@ -95,7 +95,7 @@ def summarize(folder: RunFolder, name: str) -> Summary:
 
 
 def _marks(folder: RunFolder) -> tuple[dict[str, Value], str | None]:
-    """Return the tags and the note that a person gave a run, and what is wrong with their file."""
+    """Return the tags and the note of a run, and the problem with their file, if any."""
     try:
         marks = read_marks(folder)
     except UserError as error:
@@ -104,7 +104,7 @@ def _marks(folder: RunFolder) -> tuple[dict[str, Value], str | None]:
 
 
 def _claims(record: Record) -> str | None:
-    """Return what became of the claims of the run's experiment: `held`, or `2 held, 1 not judged`; None where it has none."""
+    """Return the verdicts on the claims of a run: `held`, or `2 held, 1 not judged`; None if it has no claims."""
     verdicts = [claim.get("verdict") for claim in record.get("claims", list, []) if is_mapping(claim)]
     counts = Counter(verdict for verdict in verdicts if verdict in VERDICTS)
     return ", ".join(f"{count} {verdict}" if len(verdicts) > 1 else verdict for verdict, count in counts.items()) or None
@@ -125,7 +125,7 @@ def _text(record: Record, key: str) -> str | None:
 
 
 def _numbers(values: dict[str, Any]) -> dict[str, Value]:
-    """Return the finite numbers among some values: a run that diverged has others."""
+    """Return the finite numbers in `values`; a diverged run has others."""
     kept = ((key, value) for key, value in list(values.items())[:KEY_LIMIT] if type(value) in (int, float))
     return {key: value for key, value in kept if abs(value) < 2**1000}
 
@@ -138,7 +138,7 @@ def _config(record: Record) -> dict[str, Value]:
 
 
 def _tame(value: Any) -> Value:
-    """Return a value of the config as it is, nested ones as text: a page of empty lists fills twenty pages of memory."""
+    """Return a config value; nested ones become text, which takes less memory than a page of empty lists."""
     if value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 2**1000):
         return value
     if isinstance(value, list) and len(value) <= 100 and all(type(item) in (str, int, float, bool) for item in value):
@@ -147,7 +147,7 @@ def _tame(value: Any) -> Value:
 
 
 def _validated_on(record: Record, config: dict[str, Value]) -> tuple[str, ...]:
-    """Return what must be equal for two validation losses to be comparable: the text's hash, then its size in words."""
+    """Return what must be equal for two validation losses to be comparable: the text's hash, and its size in words."""
     first, level = config.get("trainer.val_tokens"), config.get("dataset.level")
     sizes = ("characters", "unknown", "tokens")
     characters, unknown, tokens = (_number(record, f"data.splits.val.{key}") or 0 for key in sizes)
@@ -157,7 +157,7 @@ def _validated_on(record: Record, config: dict[str, Value]) -> tuple[str, ...]:
 
 
 def _newest(folder: RunFolder, facts: dict[str, Value], config: dict[str, Value]) -> tuple[dict[str, Value], str | None]:
-    """Return the newest values in metrics.csv up to the last validation, and what is wrong with the file's end."""
+    """Return the newest values in metrics.csv back to the last validation, and the problem with its end, if any."""
     values: dict[str, Value] = {}
     try:
         rows, whole = newest_rows(folder.metrics)
@@ -171,7 +171,7 @@ def _newest(folder: RunFolder, facts: dict[str, Value], config: dict[str, Value]
 
 
 def _what_lacks(folder: RunFolder, last: Value, whole: bool, facts: dict[str, Value], config: dict[str, Value]) -> str | None:
-    """Return how metrics.csv falls short of what run.json says; a process that was killed may leave half a line."""
+    """Return what metrics.csv lacks compared with run.json; a killed process may leave half a line."""
     steps, every = facts["steps"], config.get("monitor.scalars_every")
     if facts["status"] in (*UNFINISHED, "failed") or not isinstance(steps, int | float) or not steps:
         return None
@@ -183,7 +183,7 @@ def _what_lacks(folder: RunFolder, last: Value, whole: bool, facts: dict[str, Va
 
 
 def _speed(newest: dict[str, Value], facts: dict[str, Value]) -> float | None:
-    """Return the tokens per second of all the time trained: a single interval is slower where it validated."""
+    """Return the tokens per second over all of training; a single interval may include a validation."""
     tokens, at, steps, seconds = newest.get("tokens"), newest.get("step"), facts["steps"], facts["time"]
     known = [value for value in (tokens, at, steps, seconds) if isinstance(value, int | float) and value > 0]
     return known[0] / known[1] * known[2] / known[3] if len(known) == 4 else None

@@ -1,4 +1,4 @@
-"""Which runs `rnnscope compare` shows, in which order, with which columns: sort=, filter= and columns= as people type them."""
+"""The choice, order and columns of the runs that `rnnscope compare` shows: filter=, sort= and columns=."""
 
 import operator
 import re
@@ -13,20 +13,20 @@ from rnnscope.format import plain
 
 BEST = "bits_per_character"
 FACTS = ("status", "steps", "time", "tokens_per_second", "parameters")
-NOTED = ("tags", "note", "reproduces")  # shown where a run has one
-LABELS = {BEST: "bits/char", "tokens_per_second": "tokens/s"}  # what a narrow column is called; taken for the name, too
-MOST_DECIDING = 20  # keys that are looked at as the ones that decide others
-UNIMPORTANT = ("dataset.corpus.", "monitor.")  # where a text came from, how closely a run was watched: shown last
+NOTED = ("tags", "note", "reproduces")  # shown if any run has one
+LABELS = {BEST: "bits/char", "tokens_per_second": "tokens/s"}  # short names of columns, accepted as input, too
+MOST_DECIDING = 20  # earlier keys that are checked whether they decide a key
+UNIMPORTANT = ("dataset.corpus.", "monitor.")  # where a text came from, and monitoring: shown last
 OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
 CONDITION = re.compile(r"""[\s,]*([^\s,<>=!"'\[\]]+)\s*(<=|>=|!=|==|=|<|>)\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^\s,]*)(?=[\s,]|$)""")
 
 
 def differing_keys(runs: list[Summary]) -> list[str]:
-    """Return the config keys that have more than one value among the runs that have them, the most telling first.
+    """Return the config keys with more than one value among the runs that have them, the most important first.
 
-    A key that only some runs have, as momentum belongs to one optimizer, is not a difference by itself. `name` is in the
-    run's own name, and `expect` decides nothing. The config's order, but last come those that another key decides, as
-    model.cell does forget_bias.
+    A key that only some runs have, as momentum belongs to one optimizer, is not a difference by itself. `name` is part of the
+    run's own name, and `expect` changes nothing. Keys are in the order of the config, but those that a different key decides,
+    as model.cell does forget_bias, come last.
     """
     values: dict[str, set[str]] = {}
     for run in runs:
@@ -37,7 +37,7 @@ def differing_keys(runs: list[Summary]) -> list[str]:
 
 
 def is_decided(key: str, earlier: list[str], runs: list[Summary]) -> bool:
-    """Whether one of the earlier keys, of a few, has a value of its own for each value of `key`."""
+    """Whether the values of one of the `earlier` keys determine those of `key`."""
     for other in earlier[:MOST_DECIDING]:
         pairs = {(repr(run.config.get(other)), repr(run.config.get(key))) for run in runs}
         if len(pairs) == len({before for before, _ in pairs}) and len(pairs) < len(runs):
@@ -46,17 +46,17 @@ def is_decided(key: str, earlier: list[str], runs: list[Summary]) -> bool:
 
 
 def default_columns(runs: list[Summary]) -> list[str]:
-    """Return the columns of a table without `columns=`; what became of claims, and what people noted, where there is any."""
+    """Return the default columns of a table; claims, tags and notes only if a run has any."""
     claims = ["claims"] if any(run.has("claims") for run in runs) else []
     noted = [column for column in NOTED if any(run.value(column) for run in runs)]
     return ["run", BEST, *claims, *differing_keys(runs), *FACTS, *noted]
 
 
 def find_column(typed: str, runs: list[Summary], where: str) -> str:
-    """Return the column that was meant, by its name or by what a narrow table calls it: a label, a group, the end of a key.
+    """Return the column that the user means, by its name, its label, a group, or the last part of a key.
 
     Raises:
-        UserError: when no run has it, naming the closest; `where` is what was typed.
+        UserError: if no run has it, suggesting the closest; `where` is what was typed.
     """
     known = sorted({key for run in runs for key in (*run.facts, *run.config)})
     if typed in known:
@@ -75,7 +75,7 @@ def find_column(typed: str, runs: list[Summary], where: str) -> str:
 
 
 def chosen_columns(typed: str | None, runs: list[Summary]) -> list[str] | None:
-    """Return the columns that `columns=a,b` or `columns=[a,b]` names, None where it names none."""
+    """Return the columns in `columns=a,b` or `columns=[a,b]`, or None for the default."""
     words = re.sub(r"^\s*\[|\]\s*$", "", typed or "").split(",")
     names = [word.strip().strip("'\"") for word in words]
     columns = [find_column(name, runs, f"columns={typed}") for name in names if name]
@@ -85,7 +85,7 @@ def chosen_columns(typed: str | None, runs: list[Summary]) -> list[str] | None:
 
 
 def sort_runs(runs: list[Summary], typed: str) -> list[Summary]:
-    """Return the runs by a column, the highest first after a `-`; those without a value come last either way."""
+    """Return the runs sorted by a column, descending after a `-`; those without a value always come last."""
     column = find_column(typed.removeprefix("-").strip(), runs, f"sort={typed}")
     known = [run for run in runs if run.value(column) is not None]
     unknown = [run for run in runs if run.value(column) is None]
@@ -93,15 +93,15 @@ def sort_runs(runs: list[Summary], typed: str) -> list[Summary]:
 
 
 def _rank(value: Value) -> tuple[bool, float, str]:
-    """Numbers before text."""
+    """Return a sort key that puts numbers before text."""
     number = float(value) if isinstance(value, int | float) and abs(value) < 2**1000 else None
     return number is None, number or 0.0, "" if number is not None else plain(value)
 
 
 def winners(runs: Iterable[Summary]) -> set[str]:
-    """Return the names of the runs with the fewest bits per character, one for each text that was validated on.
+    """Return the names of the runs with the fewest bits per character, one for each validation text.
 
-    A run that diverged or failed cannot win, nor one that has not come to an end.
+    Only runs that finished or were interrupted count.
     """
     best: dict[tuple[Value, ...], tuple[float, str]] = {}
     for run in runs:
@@ -112,7 +112,7 @@ def winners(runs: Iterable[Summary]) -> set[str]:
 
 
 def by_text(runs: Iterable[Summary]) -> dict[str, list[Summary]]:
-    """Return the runs of each validation text, under a name that no two texts share: only within a text do bits compare."""
+    """Return the runs of each validation text by a unique name of it; bits per character compare only within a text."""
     groups: dict[tuple[str, ...], list[Summary]] = {}
     for run in runs:
         groups.setdefault(run.text, []).append(run)
@@ -125,26 +125,25 @@ def by_text(runs: Iterable[Summary]) -> dict[str, list[Summary]]:
 
 
 def text_name(run: Summary) -> str:
-    """Return what a person calls the validation text of a run: its dataset, or the file where that is the person's own."""
+    """Return a name of a run's validation text: that of its dataset, or of the file if it is the user's own."""
     own = run.config.get("dataset.corpus.val_path") or run.config.get("dataset.corpus.path")
     name = run.config.get("dataset.name")
     return Path(str(own)).stem if own and name == "text_files" else str(name)
 
 
 def filter_runs(runs: list[Summary], typed: str) -> list[Summary]:
-    """Return the runs for which all conditions hold: `model.cell=lstm optimizer.lr<0.01 run=*quick*`.
+    """Return the runs that meet all conditions, such as `model.cell=lstm optimizer.lr<0.01 run=*quick*`.
 
     Raises:
-        UserError: for what is not a condition, and when no run is left.
+        UserError: for an invalid condition, and if no run is left.
     """
     kept, position = runs, 0
     while typed[position:].strip(" ,\t\n"):
         condition = CONDITION.match(typed, position)
         if condition is None:
             rest = typed[position:].strip(" ,\t\n")
-            raise UserError(
-                f"filter={typed}: {rest!r} is not a condition; write key=value, or !=, <, <=, >, >=; spaces divide conditions"
-            )
+            remedy = "write key=value, or !=, <, <=, >, >=, with spaces between conditions"
+            raise UserError(f"filter={typed}: {rest!r} is not a condition; {remedy}")
         key, sign, value = condition.groups()
         column = find_column(key, runs, f"filter={typed}")
         kept = [run for run in kept if _holds(run.value(column), sign, value.strip("'\""), f"filter={typed}")]
@@ -168,18 +167,18 @@ def _holds(value: Value, sign: str, wanted: str, where: str) -> bool:
 
 
 def _equal(value: Value, wanted: str) -> bool:
-    """Whether a value is the one wanted; a list is, too, if one of its values is."""
+    """Whether a value, or an item of a list, equals the one wanted, in which `*` matches any text."""
     if isinstance(value, list) and any(_equal(item, wanted) for item in value):
         return True
     number = _as_number(wanted)
     if isinstance(value, int | float) and not isinstance(value, bool) and number is not None:
         return value == number
-    pattern = re.sub(r"[\[?]", r"[\g<0>]", _unspaced(wanted))  # of fnmatch's marks, `*` alone is one here
+    pattern = re.sub(r"[\[?]", r"[\g<0>]", _unspaced(wanted))  # of fnmatch's wildcards, only `*` is one here
     return fnmatchcase(_unspaced(plain(value)), pattern)
 
 
 def _unspaced(text: str) -> str:
-    """Lists are written with a space after the comma or without."""
+    """Return text without spaces after commas, which lists may or may not have."""
     return text.replace(", ", ",")
 
 

@@ -1,4 +1,4 @@
-"""The table of `rnnscope compare` on a terminal: columns that fit its width, and a line about those that do not."""
+"""The table of `rnnscope compare` in a terminal: columns that fit its width, and a line on those that do not."""
 
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -7,13 +7,13 @@ from rnnscope.comparison.run_summary import Summary, Value
 from rnnscope.comparison.select import BEST, FACTS, LABELS, by_text, default_columns, winners
 from rnnscope.format import GAP, clock, columns_of, number, one_line, plain, plural, table_lines
 
-WIDEST = 40  # columns of a cell; longer text is cut, except a run's name, which one types
-DIGITS = 8  # characters of a setting at most; a longer number is rounded to four digits
+WIDEST = 40  # columns of a cell; longer text is cut, except a run's name, which users type
+DIGITS = 8  # characters of a setting; longer numbers are rounded to four digits
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column as shown: `cells` are text of one line each."""
+    """A column as shown: each of `cells` is one line of text."""
 
     key: str
     label: str
@@ -26,7 +26,7 @@ class Column:
 
 
 def make_columns(runs: list[Summary], keys: list[str], shared: str) -> list[Column]:
-    """Return the columns in full: every key as it is typed, every run by its name within the folder `shared`."""
+    """Return the columns in full: keys as they are typed, runs by their names relative to the folder `shared`."""
     columns = []
     for key in keys:
         cells = [run.name.removeprefix(f"{shared}/") if key == "run" else cut(cell(run, key)) for run in runs]
@@ -36,18 +36,18 @@ def make_columns(runs: list[Summary], keys: list[str], shared: str) -> list[Colu
 
 
 def is_numeric(runs: list[Summary], key: str) -> bool:
-    """Whether a column holds nothing but numbers."""
+    """Whether all values of a column are numbers."""
     return all(type(run.value(key)) in (int, float, type(None)) for run in runs)
 
 
 def shared_folder(runs: list[Summary]) -> str:
-    """Return the folder that all runs are in, by their names; empty where that is none, or there is one run."""
+    """Return the folder that all runs are in, by their names; empty if there is none, or only one run."""
     folders = {run.name.rpartition("/")[0] for run in runs}
     return folders.pop() if len(folders) == 1 and len(runs) > 1 else ""
 
 
 def cell(run: Summary, key: str) -> str:
-    """Return what a person reads in a cell: 0.001, 4:46, 38,200, 250/400."""
+    """Return the text of a cell: 0.001, 4:46, 38,200, 250/400."""
     measured = run.number(key)
     if measured is None or key in run.config:
         return setting(run.value(key)) if run.has(key) else ""
@@ -61,7 +61,7 @@ def cell(run: Summary, key: str) -> str:
 
 
 def setting(value: Value) -> str:
-    """Return a value of a config: 0.003, gru, and 0.003162 for 0.0031622776601683794, which a search drew."""
+    """Return the text of a setting: 0.003, gru, and 0.003162 for 0.0031622776601683794, which a search drew."""
     text = plain(value)
     return f"{value:.4g}" if isinstance(value, float) and len(text) > DIGITS else text
 
@@ -73,12 +73,12 @@ def _steps(run: Summary, steps: float) -> str:
 
 
 def cut(text: str) -> str:
-    """Return text of a cell's length at most."""
+    """Return text, cut to the length of a cell."""
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
 
 def tables(runs: list[Summary], columns: list[str] | None, width: int | None) -> list[str]:
-    """Return a table for each validation text, under its name where there are several; no `columns` means the usual ones."""
+    """Return a table for each validation text, with a heading if there are several; None as `columns` means the default."""
     texts = by_text(runs)
     lines: list[str] = []
     for name, same in texts.items():
@@ -89,10 +89,10 @@ def tables(runs: list[Summary], columns: list[str] | None, width: int | None) ->
 
 
 def table(runs: list[Summary], keys: list[str], shared: str, width: int | None) -> list[str]:
-    """Return the lines of a table of runs in the folder `shared`, no wider than `width` where possible.
+    """Return the lines of a table of runs in the folder `shared`, no wider than `width` if possible.
 
-    What makes it narrower, in this order: the last part of a key for the whole key; the last folder of a run's name; a
-    line above for facts that are the same for all runs; a line below for the columns that are left out.
+    To make it narrower, in this order: keys are reduced to their last part; names of runs, too; facts that all runs share move
+    to a line above; columns that do not fit are listed in a line below.
     """
     columns, above, below = make_columns(runs, keys, shared), [], []
     for narrower in (_short_labels, _short_names):
@@ -112,7 +112,7 @@ def _too_wide(columns: list[Column], width: int | None) -> bool:
 
 
 def _short_labels(columns: list[Column]) -> list[Column]:
-    """optimizer.name is the optimizer; optimizer.lr is lr where no other column ends so."""
+    """Shorten optimizer.name to optimizer, and optimizer.lr to lr if no other column ends so."""
     ends = [column.label.rpartition(".")[2] for column in columns]
     short = []
     for column, end in zip(columns, ends, strict=True):
@@ -123,9 +123,9 @@ def _short_labels(columns: list[Column]) -> list[Column]:
 
 
 def _short_names(columns: list[Column]) -> list[Column]:
-    """The last folder of a name, the time of a run or the name of a job, where it names one run alone: `run=` takes it.
+    """Shorten names of runs to their last part, a time or the name of a job, if that is unique: `run=` takes it.
 
-    Reproductions keep theirs: they go by the whole name.
+    Reproductions keep their whole name, which `run=` needs.
     """
     return [replace(column, cells=_ends(column.cells)) if column.key == "run" else column for column in columns]
 
@@ -143,7 +143,7 @@ def _without_shared(columns: list[Column]) -> tuple[list[Column], list[str]]:
 
 
 def _that_fit(columns: list[Column], width: int) -> tuple[list[Column], list[str]]:
-    """Return the columns that fit, chosen by how telling they are, and the keys of those left out."""
+    """Return the columns that fit, by importance, and the keys of those left out."""
     config = [column for column in columns if column.key not in ("run", BEST, *FACTS)]
     first = [column for column in columns if column.key in ("run", BEST)]
     facts = [column for column in columns if column.key in FACTS]

@@ -1,4 +1,4 @@
-"""`key=value` words that change a recorded config: read by Hydra's grammar, composed with nothing."""
+"""`key=value` words that change a recorded config: parsed by Hydra's grammar, but not composed."""
 
 from dataclasses import asdict
 from functools import reduce
@@ -16,22 +16,22 @@ from rnnscope.format import shell
 from rnnscope.paths import absolute_path
 from rnnscope.runs.segments import with_value
 
-ON_THE_WAY = ("trainer", "monitor", "optimizer", "schedule")  # sections that may change in the course of a run
+ON_THE_WAY = ("trainer", "monitor", "optimizer", "schedule")  # sections that may change in the middle of a run
 
 
 def parse_changes(words: list[str], groups: bool = False) -> dict[str, Any]:
-    """Return the dotted keys and values that `words` set; with `groups`, `optimizer=sgd` takes that file's section.
+    """Return the dotted keys and values that `words` set; with `groups`, `optimizer=sgd` sets the section of that file.
 
     Raises:
-        UserError: for anything but plain `key=value`.
+        UserError: for a word that is not plain `key=value`.
     """
     found: dict[str, Any] = {}
     for word in words:
         override = OverridesParser.create().parse_override(word)
         if override.is_sweep_override():
-            raise UserError(f"{word}: one value for each key; a text with a comma needs quotes inside quotes")
+            raise UserError(f"{word}: give each key one value; a text with a comma needs quotes inside quotes")
         if override.is_add() or override.is_force_add() or override.is_delete() or override.package:
-            raise UserError(f"{word}: a recorded config takes key=value only")
+            raise UserError(f"{word}: a recorded config can only be changed by key=value")
         key, value = override.key_or_group, override.value()
         if key in GROUPS or key == "experiment":
             found |= section(key, word, groups)
@@ -41,7 +41,7 @@ def parse_changes(words: list[str], groups: bool = False) -> dict[str, Any]:
 
 
 def section(group: str, word: str, groups: bool) -> dict[str, Any]:
-    """Return the keys of one choice of a group, as conf/ has it today."""
+    """Return the keys of one choice of a group, as they are in conf/ today."""
     if not groups or group == "experiment":
         raise UserError(f"{word}: a whole section cannot change here; give single keys such as {group}.key=value")
     composed = OmegaConf.to_container(compose("train", [word]), resolve=True)
@@ -49,17 +49,17 @@ def section(group: str, word: str, groups: bool) -> dict[str, Any]:
 
 
 def complete(changes: dict[str, Any]) -> dict[str, Any]:
-    """Return `changes` with what another text implies: the packages, URLs and further files of the old one are left out."""
+    """Return `changes`; if they set another text, also those that clear the packages, URLs and further files of the old one."""
     if "dataset.corpus.path" not in changes:
         return changes
     return {**{f"dataset.corpus.{key}": value for key, value in ONE_TEXT.items()}, **changes}
 
 
 def check_on_the_way(changes: dict[str, Any], run: str) -> None:
-    """Refuse changes that a run in progress cannot take: they would not fit its weights, optimizer or place in the data.
+    """Refuse changes that would not fit the weights, the optimizer or the position in the data of a run in progress.
 
     Raises:
-        UserError: naming the key, and the command that takes it.
+        UserError: naming the key, and the command that accepts it.
     """
     known = set(keys_of(TrainConfig))
     for key in changes:
@@ -68,15 +68,15 @@ def check_on_the_way(changes: dict[str, Any], run: str) -> None:
         group, _, name = key.partition(".")
         if not is_place(key) and (group not in ON_THE_WAY or name in ("", "name")):
             again = shell("rnnscope", "train", f"from={run}", f"{key}=...")
-            raise UserError(f"{key} cannot change in the middle of a run; a new run with it: {again}")
+            raise UserError(f"{key} cannot change in the middle of a run; start a new one with {again}")
 
 
 def with_changes(config: TrainConfig, changes: dict[str, Any]) -> TrainConfig:
     """Return `config` with new values at dotted keys, checked.
 
     Raises:
-        UserError: for a key or value that training does not take.
+        UserError: for a key or value that training does not accept.
     """
-    from rnnscope.config.validate import from_plain  # which opens run folders, and so torch
+    from rnnscope.config.validate import from_plain  # not at the top: it imports torch
 
     return from_plain(reduce(lambda found, item: with_value(found, *item), changes.items(), asdict(config)))

@@ -1,4 +1,4 @@
-"""What a shell offers after a command: of Hydra's keys and choices those that the command has, and what cli.py takes itself."""
+"""Shell completion after a command: those of Hydra's keys and choices that the command has, and the keys that cli.py reads."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -12,11 +12,11 @@ GROUPS_OF_TRAIN = {"experiment", "sweep"}  # groups that are not keys of the com
 
 
 def offers(command: str, word: str, found: Iterable[str], verbatim: Mapping[str, str]) -> list[str]:
-    """Return what completes `word`.
+    """Return the completions of `word`.
 
     Args:
-        found: what Hydra offers, which for any command are the groups in conf/ too; for resume, what it offers to train.
-        verbatim: keys that are read before Hydra, and the ones that it knows them by.
+        found: what Hydra offers, which includes the groups in conf/ for every command; for resume, what it offers for train.
+        verbatim: the keys that are read before Hydra, and the names that Hydra has for them.
     """
     lists = {key for key, hint in schema.typed_keys(schema.COMMANDS[command]) if get_origin(hint) is list}
     whole = (f"{offer[:-1]}=" if offer[:-1] in lists else offer for offer in found)  # Hydra offers `plugins.` for a list

@@ -1,4 +1,4 @@
-"""Where conf/ is, and the Hydra entry point that every command shares."""
+"""The Hydra entry point that all commands share: a command line becomes a typed config."""
 
 import re
 import sys
@@ -35,9 +35,9 @@ class CommandLine:
     """A command line on its way to Hydra.
 
     Args:
-        command: the file of conf/ that it is for.
-        overrides: what Hydra reads.
-        typed: the words as they came, the program first.
+        command: the name of its file in conf/.
+        overrides: the words that Hydra reads.
+        typed: the words as they were typed, the program first.
     """
 
     command: str
@@ -50,9 +50,9 @@ class Composition:
     """What Hydra composed for `rnnscope train`: the config, the extensions, and how it was composed.
 
     Args:
-        choices: of each group.
-        keys: that were set.
-        files: Hydra's own record of both.
+        choices: the choice of each group.
+        keys: the keys that were set.
+        files: Hydra's own record of both, for the run folder.
     """
 
     config: schema.TrainConfig
@@ -63,7 +63,7 @@ class Composition:
 
 
 def help_page(command: str) -> str:
-    """Return what conf/<command>.yaml says of a command that composes nothing, and of each of its keys."""
+    """Return the help of a command other than train: the comments and keys in conf/<command>.yaml."""
     lines = (conf_folder() / f"{command}.yaml").read_text(encoding="utf-8").splitlines()
     kept = [line.removeprefix("# ") for line in lines if not line.startswith("defaults:")]
     typed_as = command.partition("_")[0]  # train_from is typed train from=
@@ -72,9 +72,9 @@ def help_page(command: str) -> str:
 
 @contextmanager
 def process_arguments(words: list[str]) -> Generator[None]:
-    """Let `sys.argv` be `words` meanwhile.
+    """Set `sys.argv` to `words` for the duration of a block.
 
-    Hydra reads its overrides there, run.json records it, and Lightning starts further processes with it.
+    Hydra reads its overrides from it, run.json records it, and Lightning starts further processes with it.
     """
     before, sys.argv = sys.argv, words
     try:
@@ -84,12 +84,12 @@ def process_arguments(words: list[str]) -> Generator[None]:
 
 
 def hydra_main(line: CommandLine, run: Callable[[Any], Any], job: Callable[[DictConfig], Any] | None = None) -> int:
-    """Compose the command's config and call `run` with it, as the dataclass of config/schema.py.
+    """Compose the config of a command and call `run` with it, as the dataclass in config/schema.py.
 
-    With `job` the command line sweeps, and Hydra's launchers call that instead, wherever they do: it travels by its name.
+    If `job` is given, the command line is a sweep, and Hydra's launchers call `job` instead, perhaps in another process.
 
-    Returns the exit status that `run` returned, 0 where it returned none. What `run` raises is raised again outside
-    of Hydra, which would print lines of its own about it.
+    Returns the exit status that `run` returned, or 0. An exception of `run` is raised again outside of Hydra, which would
+    print lines of its own about it.
     """
     overrides = prepared(line.overrides)
     results: list[int] = []
@@ -111,10 +111,10 @@ def hydra_main(line: CommandLine, run: Callable[[Any], Any], job: Callable[[Dict
 
 
 def check_choices(overrides: list[str]) -> None:
-    """Refuse a choice that cannot be a file's name, which Hydra answers with a traceback.
+    """Refuse a choice that cannot be the name of a file: Hydra would print a traceback.
 
     Raises:
-        UserError: naming the choices.
+        UserError: listing the choices.
     """
     for override in overrides:
         group, _, value = override.partition("=")
@@ -122,26 +122,26 @@ def check_choices(overrides: list[str]) -> None:
             continue
         plugged = [name for kind, name in schema.PLUGGED if kind == group]
         names = sorted([*plugged, *(path.stem for path in (conf_folder() / group).glob("*.yaml"))])
-        other = group == "hydra/sweeper" and value not in names  # Hydra has some that would leave no run folders
+        other = group == "hydra/sweeper" and value not in names  # Hydra's own sweepers would leave no run folders
         if other or value == "null" or not re.match(r"[A-Za-z_\[{'\"]", value):
-            raise UserError(f"{override} is not a choice; choose from: {', '.join(names)}")
+            raise UserError(f"unknown {group} {value!r}; choose from: {', '.join(names)}")
 
 
 def composed(cfg: DictConfig) -> Composition:
-    """Return what Hydra composed for `rnnscope train`, and how, while that command is at work."""
+    """Return what Hydra composed for `rnnscope train`, and how, while that command runs."""
     return composition_of(cfg, HydraConfig.get())
 
 
 def composition_of(cfg: DictConfig, found: Any) -> Composition:
-    """Return that, where `found` is Hydra's own part of the config."""
+    """Return what Hydra composed, and how; `found` is Hydra's own part of the config."""
     from rnnscope.config.places import with_absolute_places
-    from rnnscope.config.validate import from_plain  # it knows run folders, and so torch: help does without
+    from rnnscope.config.validate import from_plain  # not at the top: it imports torch, which help does not need
 
     values, choices, words = plain(cfg), dict(found.runtime.choices), found.overrides.task
     extensions = schema.ExtensionsConfig(**{key: values.pop(key) for key in EXTENSIONS})
     if extensions.notify is not None and not any(word.startswith("notify=") for word in words):
         raise UserError(f"notify={extensions.notify}: set this on the command line; a config file cannot run commands")
-    import_plugins(extensions.plugins)  # in a worker of a sweep nobody has done so yet
+    import_plugins(extensions.plugins)  # a worker of a sweep has not imported them yet
     files = {"overrides.yaml": OmegaConf.to_yaml(words), "choices.yaml": OmegaConf.to_yaml(choices)}
     keys = [word.partition("=")[0].lstrip("+") for word in words]
     return Composition(from_plain(with_absolute_places(values)), extensions, choices, keys, files)
@@ -151,19 +151,19 @@ def compose_command(words: Iterable[str]) -> Composition:
     """Return what Hydra composes for `rnnscope train <words>`, for use from Python.
 
     Raises:
-        UserError: for a word that the command would refuse, and for those of a sweep or `from=`.
+        UserError: for a word that the command would refuse, and for one of a sweep or `from=`.
     """
     from rnnscope.config.hydra_errors import one_line
 
     words = list(words)
     for word in words:
         if is_sweep([word]) or word.startswith("from="):
-            raise UserError(f"{word}: only the command line takes this: rnnscope train {word}")
+            raise UserError(f"{word} works on the command line only: rnnscope train {word}")
         check_argument(word)
         check_word(word)
     refuse_settings_of_sweeps(words)
     overrides = prepared(overrides_of("train", words))
-    inside = GlobalHydra.instance().is_initialized()  # a command is at work: its search path is the same conf/
+    inside = GlobalHydra.instance().is_initialized()  # a command is running: its search path is the same conf/
     try:
         with nullcontext() if inside else hydra.initialize_config_dir(str(conf_folder())):
             cfg = hydra.compose("train", overrides, return_hydra_config=True)
@@ -174,7 +174,7 @@ def compose_command(words: Iterable[str]) -> Composition:
 
 
 def prepared(overrides: list[str]) -> list[str]:
-    """Return the overrides as Hydra is to have them, once it knows all schemas and plug-ins."""
+    """Register all plug-ins and schemas, and return the overrides as Hydra reads them."""
     overrides = replacing(overrides)
     import_plugins(plugins_in(overrides))
     schema.register()
@@ -183,12 +183,12 @@ def prepared(overrides: list[str]) -> list[str]:
 
 
 def compose_train(overrides: list[str]) -> schema.TrainConfig:
-    """Return the config of that."""
+    """Return the config that Hydra composes for `rnnscope train <overrides>`."""
     return compose_command(overrides).config
 
 
 def typed(command: str, cfg: DictConfig) -> Any:
-    """Return what Hydra composed as the command's dataclass: neither an OmegaConf object nor a dict goes past this line."""
+    """Return what Hydra composed as the dataclass of the command; no OmegaConf object or dict is used beyond this point."""
     kind: Any = schema.COMMANDS[command]
     hints = get_type_hints(kind)
     return kind(**{key: hints[key](**value) if is_dataclass(hints[key]) else value for key, value in plain(cfg).items()})

@@ -1,6 +1,6 @@
-"""Extensions that a command line names: Lightning callbacks and loggers, and plug-ins that register parts of their own.
+"""Extensions that a command line names: Lightning callbacks and loggers, and plug-ins that register their own parts.
 
-Only a command line names code. A run records the names, and nothing is ever imported because a run folder has it.
+Only a command line can name code. A run records the names, but nothing is ever imported because a run folder names it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
     from rnnscope.model.cells.cell import Cell
 
-EXTRAS = {"mlflow": "rnnscope[mlflow]", "wandb": "rnnscope[wandb]", "psutil": "psutil"}  # a missing module -> what to install
+EXTRAS = {"mlflow": "rnnscope[mlflow]", "wandb": "rnnscope[wandb]", "psutil": "psutil"}  # missing module -> package to install
 
 
 def register_cell(cell: Cell) -> None:
-    """Make a recurrence known: `model=<its name>` takes the sizes of conf/model/lstm.yaml with it."""
+    """Register a cell as `model=<its name>`, with the sizes in conf/model/lstm.yaml."""
     from rnnscope.model.cells.registry import CELLS
 
     CELLS[cell.name] = cell
@@ -50,7 +50,7 @@ def register_cell(cell: Cell) -> None:
 
 
 def register_optimizer(name: str, optimizer: type[Optimizer], config: type[OptimizerConfig]) -> None:
-    """Make an optimizer known as `optimizer=<name>`.
+    """Register an optimizer as `optimizer=<name>`.
 
     Args:
         optimizer: a subclass of torch's `Optimizer`.
@@ -61,10 +61,10 @@ def register_optimizer(name: str, optimizer: type[Optimizer], config: type[Optim
 
 
 def register_schedule(name: str, make: Callable[..., Schedule], config: type[ScheduleConfig]) -> None:
-    """Make a schedule known as `schedule=<name>`.
+    """Register a schedule as `schedule=<name>`.
 
     Args:
-        make: called with `lr`, the budget in steps (None where only the clock limits it) and the keys of `config`; returns an
+        make: called with `lr`, the budget in steps (None if only the clock limits it) and the keys of `config`; returns an
             object with `rate(step, epoch)`.
         config: a dataclass of its keys, with defaults.
     """
@@ -78,7 +78,7 @@ def _register_section(group: str, name: str, config: Any) -> None:
 
 
 def register_callback(name: str, callback: type) -> None:
-    """Make a callback of Lightning's kind known, so that `callbacks=[<name>]` uses it."""
+    """Register a Lightning callback as `callbacks=[<name>]`."""
     schema.PLUGGED["callbacks", name] = {name: {"_target_": f"{callback.__module__}.{callback.__qualname__}"}}
 
 
@@ -86,14 +86,14 @@ def import_plugins(names: Iterable[str]) -> None:
     """Import the modules that `plugins=[...]` names; each registers its parts (`rnnscope.register_cell` and so on).
 
     Raises:
-        UserError: when one is not there, or does not import.
+        UserError: if one is missing, or cannot be imported.
     """
     for name in names:
         import_module(name, f"plugins=[{name}]")
 
 
 def plugins_in(overrides: Iterable[str]) -> list[str]:
-    """Return the modules that the words of a command line name as plug-ins: they are imported before Hydra composes."""
+    """Return the modules that a command line names as plug-ins; they are imported before Hydra composes."""
     for override in overrides:
         if override.partition("=")[0] == "plugins":
             value: Any = OverridesParser.create().parse_override(override).value()
@@ -102,10 +102,10 @@ def plugins_in(overrides: Iterable[str]) -> list[str]:
 
 
 def import_module(name: str, asked: str) -> Any:
-    """Import a module of the user's: from the current folder, too, as `python -m` does.
+    """Import a module of the user, from the current folder too, as `python -m` does.
 
     Raises:
-        UserError: naming it as it was asked for.
+        UserError: beginning with `asked`, the word that names the module.
     """
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -116,23 +116,23 @@ def import_module(name: str, asked: str) -> Any:
     except UserError:
         raise
     except Exception as error:
-        raise UserError(f"{asked}: {name} does not import: {type(error).__name__}: {error}") from error
+        raise UserError(f"{asked}: importing {name} failed: {type(error).__name__}: {error}") from error
 
 
 def missing(error: ModuleNotFoundError) -> str:
-    """Return what to say of a module that is not installed."""
+    """Return the message for a module that is not installed."""
     name = error.name or str(error)
     for module, package in EXTRAS.items():
         if module in (error.name or "") or module in str(error):
-            return f"needs {module}, which is not installed: pip install '{package}'"
+            return f"{module} is not installed: pip install '{package}'"
     return f"no module named {name!r}"
 
 
 def make_callbacks(extensions: ExtensionsConfig) -> list[Any]:
-    """Return the callbacks that a command line asks for, those of `callbacks` first.
+    """Return the callbacks that a command line asks for, those in `callbacks` first.
 
     Raises:
-        UserError: when one cannot be made, saying why.
+        UserError: if one cannot be created, saying why.
     """
     made = [make(node, f"callbacks={name}") for name, node in extensions.callbacks.items()]
     for name in extensions.callback_classes:
@@ -148,10 +148,10 @@ def make_callbacks(extensions: ExtensionsConfig) -> list[Any]:
 
 
 def make(node: dict[str, Any], asked: str, **options: Any) -> Any:
-    """Return the object that a node of conf/callbacks or conf/logger describes, made with `options` besides.
+    """Return the object that a node of conf/callbacks or conf/logger describes, with `options` as further arguments.
 
     Raises:
-        UserError: when its package is missing or it refuses its settings.
+        UserError: if its package is missing, or it does not accept its settings.
     """
     trusted: dict[str, Any] = {"_execution_whitelist_": [str(node.get("_target_"))]}  # the command line named it
     return _called(lambda: instantiate({**node, "_convert_": "all"}, **options, **trusted), asked)
@@ -164,7 +164,7 @@ def _called(function: Any, asked: str) -> Any:
         cause = error.__cause__ if isinstance(error, HydraException) and error.__cause__ else error
         if isinstance(cause, ModuleNotFoundError):
             raise UserError(f"{asked}: {missing(cause)}") from error
-        raise UserError(f"{asked} cannot be made: {type(cause).__name__}: {cause}".split("\n")[0]) from error
+        raise UserError(f"{asked} cannot be created: {type(cause).__name__}: {cause}".split("\n")[0]) from error
 
 
 def check_package(node: dict[str, Any], asked: str) -> None:
@@ -179,14 +179,14 @@ def check_package(node: dict[str, Any], asked: str) -> None:
 
 
 def named_classes(extensions: ExtensionsConfig) -> dict[str, list[str]]:
-    """Return the classes that callbacks and loggers are of, for the record."""
+    """Return the classes of the callbacks and loggers, for the record of the run."""
     nodes = {"callbacks": extensions.callbacks, "logger": extensions.logger}
     found = {key: [str(node.get("_target_")) for node in section.values()] for key, section in nodes.items()}
     return {**found, "callback_classes": list(extensions.callback_classes)}
 
 
 def module_files(extensions: ExtensionsConfig) -> dict[str, Path | None]:
-    """Return the file of each module of the user's that was named; None where it is not a file."""
+    """Return the file of each module that was named; None if it has none."""
     modules = [*extensions.plugins, *(name.rpartition(".")[0] for name in extensions.callback_classes)]
     files = {name: getattr(sys.modules.get(name), "__file__", None) for name in modules}
     return {name: Path(file) if file else None for name, file in files.items()}

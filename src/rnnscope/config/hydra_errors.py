@@ -1,4 +1,4 @@
-"""Turning what Hydra and OmegaConf say, over several lines, into one that names the key and the closest right one."""
+"""Turns the errors of Hydra and OmegaConf, which have several lines, into one that names the key and suggests the right one."""
 
 import re
 from collections.abc import Iterator
@@ -12,10 +12,10 @@ from yaml import YAMLError
 
 from rnnscope.config import schema
 from rnnscope.config.overrides import verbatim_of
-from rnnscope.errors import NO_SPACE, UserError
-from rnnscope.paths import outputs_folder
+from rnnscope.errors import MORE_FILES, NO_FILES, NO_SPACE, UserError, lack_of_memory, reason
+from rnnscope.paths import conf_folder, outputs_folder
 
-PACKAGES = {  # choices that come with packages of their own -> the extra that installs them
+PACKAGES = {  # choices that need a package -> the extra that installs it
     "hydra/launcher=joblib": "sweep",
     "hydra/launcher=submitit_slurm": "slurm",
     "hydra/launcher=submitit_local": "slurm",
@@ -25,16 +25,18 @@ ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
 
 
 def advice(error: Exception, command: str) -> str | None:
-    """Return the line that tells the user what to do about an error, None for a defect of rnnscope."""
+    """Return the line that tells the user what to do about an error; None for a bug in rnnscope."""
     if isinstance(error, (UserError, HydraException, OmegaConfBaseException, YAMLError)):
         return one_line(error, command)
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or outputs_folder()
         return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to a different place"
-    if isinstance(error, OSError) and error.filename:  # a file that cannot be read or made is nobody's defect
+    if isinstance(error, OSError) and error.errno in NO_FILES:
+        return f"{error.filename or 'a file'}: {reason(error)}; {MORE_FILES}"
+    if isinstance(error, OSError) and error.filename:  # a file that cannot be read or written is not a bug
         return one_line(error, command)
-    if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here
-        return f"out of GPU memory ({str(error).splitlines()[0]}); use a smaller model, or the CPU"
+    if lack := lack_of_memory(error):
+        return f"out of {lack}; use a smaller model or text, or {'the CPU' if lack[0] == 'G' else 'a larger machine'}"
     return None
 
 
@@ -50,10 +52,10 @@ def one_line(error: BaseException, command: str) -> str:
     if unknown := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is not in struct|not in)", text):
         return unknown_key(_full_key(text) or unknown[1] or unknown[2], command)
     if ambiguous := re.search(r"Ambiguous value for argument '([^']*)'", text):
-        return f"{ambiguous[1]}: a comma makes this a sweep, which needs -m; a text with a comma needs quotes inside quotes"
+        return f"{ambiguous[1]}: several values make a sweep, which needs -m; a text with a comma needs quotes inside quotes"
     if missing := re.search(r"Missing mandatory value: (\S+)|Structured config .*MISSING.*?'(\S+)'", text):
         return f"{missing[1] or missing[2]} has no value; set it with {missing[1] or missing[2]}=..."
-    if choice := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+    if choice := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text):
         return _unknown_choice(choice[1], choice[2], text)
     if typed := re.match(r"Error merging override (.*)", text, re.DOTALL):
         key, _, value = typed[1].removeprefix("++").partition("=")
@@ -66,19 +68,19 @@ def one_line(error: BaseException, command: str) -> str:
 
 
 def _outputs_hint(path: str) -> str:
-    """Return what to do about a path that outputs/ is at, under or above; nothing for any other."""
+    """Return what to do about a path that is the outputs folder, or lies in or above it; nothing for any other path."""
     outputs, place = outputs_folder().absolute(), Path(path).absolute()
     ours = outputs in (place, *place.parents) or place in outputs.parents
     return f"; set RNNSCOPE_OUTPUTS to a place other than {outputs}" if ours else ""
 
 
 def _unreadable(value: str, text: str) -> str:
-    """Return what is wrong with a value that Hydra's grammar refuses: a sweep's, most likely, or a text's."""
+    """Return what is wrong with a value that Hydra's grammar refuses: most likely that of a sweep, or a text."""
     if function := re.search(r"HydraException while evaluating .*?: (Unknown function '\w+')", text):
         return f"{function[1].lower()}; {SWEPT}"
     if re.match(r"\w+\(", value) or "," in value:
         return f"this value cannot be read; {SWEPT}"
-    return "this value cannot be read; a text with such marks needs quotes inside quotes: key='\"some text\"'"
+    return "this value cannot be read; a text with special characters needs quotes inside quotes: key='\"some text\"'"
 
 
 def _full_key(text: str) -> str | None:
@@ -87,7 +89,7 @@ def _full_key(text: str) -> str | None:
 
 
 def unknown_key(key: str, command: str) -> str:
-    """Return that a command has no such key, and which one was likely meant."""
+    """Return the message for a key that a command does not have, with the one that was probably meant."""
     if key.startswith(("hydra.sweeper.", "hydra.launcher.")):
         return _unknown_setting(key)
     known = sorted({*keys_of(ROOTS[command]), *verbatim_of(command.partition("_")[0])})
@@ -102,7 +104,7 @@ def unknown_key(key: str, command: str) -> str:
 
 
 def _unknown_setting(key: str) -> str:
-    """Return what is wrong with a setting of the sweeper or launcher: it may belong to a different one."""
+    """Return the message for an unknown setting of the sweeper or launcher, which may belong to another one."""
     _, part, name = key.split(".", 2)
     kinds = schema.SWEEPERS if part == "sweeper" else {}
     owners = [f"hydra/sweeper={choice}" for choice, kind in kinds.items() if name in kind.__dataclass_fields__]
@@ -113,7 +115,7 @@ def _unknown_setting(key: str) -> str:
 
 
 def _near(key: str, known: list[str]) -> str | None:
-    """Return the known key that was likely meant: one of the same section if that exists."""
+    """Return the known key that was probably meant: one of the same section, if that section exists."""
     section, _, leaf = key.rpartition(".")
     siblings = [name.rpartition(".")[2] for name in known if section and name.rpartition(".")[0] == section]
     if siblings:
@@ -124,15 +126,15 @@ def _near(key: str, known: list[str]) -> str | None:
 
 def _unknown_choice(group: str, choice: str, text: str) -> str:
     listed = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)+)", text)
-    names = listed[1].split() if listed else []
+    names = listed[1].split() if listed else sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
     if (extra := PACKAGES.get(f"{group}={choice}")) is not None:
         return f"{group}={choice} needs a package that is not installed: pip install 'rnnscope[{extra}]'"
-    near = get_close_matches(choice, names, n=1, cutoff=0.5)
+    near = get_close_matches(choice, names, n=1)
     hint = f". Did you mean {near[0]!r}? Choose" if near else "; choose"
     return f"unknown {group} {choice!r}{hint} from: {', '.join(names)}"
 
 
-WRONG = {  # what OmegaConf says of a value -> what is said here
+WRONG = {  # what OmegaConf says about a value -> what rnnscope says
     r"converted to Integer": "must be a whole number",
     r"converted to Float": "must be a number",
     r"not a valid bool": "must be true or false",
@@ -145,7 +147,7 @@ WRONG = {  # what OmegaConf says of a value -> what is said here
 
 
 def _wrong_value(key: str, value: str, text: str) -> str:
-    """Return what is wrong with a value, from OmegaConf's words."""
+    """Return what is wrong with a value, from OmegaConf's message."""
     for pattern, words in WRONG.items():
         if re.search(pattern, text):
             return f"{key} {words}, not {value!r}"
@@ -157,5 +159,5 @@ def _first_lines(text: str) -> str:
 
 
 def keys_of(kind: Any) -> Iterator[str]:
-    """Yield every dotted key of a schema, those of all choices of a group included."""
+    """Yield every dotted key of a schema, including those of all choices of a group."""
     return (key for key, _ in schema.typed_keys(kind))

@@ -1,6 +1,6 @@
-"""Overrides as Hydra reads them: a person's text or path stays as typed, a map replaces the one in conf/.
+"""Overrides as Hydra reads them: a text or path stays as it was typed, and a map replaces the one in conf/.
 
-Opened for every command line, `--help` too: it imports nothing heavy.
+Every command line imports this module, even `--help`, so it imports nothing heavy.
 """
 
 import os
@@ -15,7 +15,7 @@ TEXT = "dataset.corpus.path"
 PATHS = {"text": TEXT, **{key: key for key in (TEXT, "dataset.corpus.val_path", "dataset.corpus.test_path", "init_from")}}
 MARKS = ("dataset.corpus.column", "dataset.corpus.delimiter", "dataset.corpus.escape")
 NAMES = ("name", *MARKS, "dataset.name", "dataset.unk", "dataset.start", "dataset.end")
-FOLDERS = ("folder", "output", "html")  # of compare; other paths are taken apart where they are used
+FOLDERS = ("folder", "output", "html")  # paths of compare; `~` in other paths is expanded where they are used
 VERBATIM = {
     "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt", "notify")}},
     "train_from": {"from": "parent", "data": "data", "notify": "notify"},
@@ -36,8 +36,8 @@ VERBATIM = {
 EXTENSIONS = ("callbacks", "logger", "callback_classes", "plugins", "notify")  # keys that a recorded config never has
 CHANGING = ("train_from", "resume")  # commands whose other keys change a recorded config instead of a composed one
 SWEEP = ("-m", "--multirun")  # options that make a command line a sweep
-FOLDER = ("--config-dir", "-cd")  # a folder of the user's own config files, for train
-TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i", *FOLDER)  # options that a word of their own may follow
+FOLDER = ("--config-dir", "-cd")  # a folder with the user's own config files, for train
+TAKING = ("--cfg", "-c", "--package", "-p", "--info", "-i", *FOLDER)  # options whose value may be the next word
 FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.launcher.")
 HYDRAS_OWN = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job", "hydra/job_logging", "hydra/hydra_logging")
 LISTS = ("plugins", "callback_classes")  # keys whose value is a list: a single name stands for a list of one
@@ -48,7 +48,7 @@ WHOLE = re.compile(r"(?<![\w.+-])\d+(?:\.\d+)?[eE]\+?\d{1,2}(?![\w.])")  # a num
 
 
 def overrides_of(command: str, words: list[str]) -> list[str]:
-    """Return what Hydra reads: each word as it was meant, whatever Hydra's grammar would make of it."""
+    """Return the words as Hydra is to read them, so that each means what was typed."""
     refuse_the_same_twice(command, words)
     if command in CHANGING:
         words = collect_changes(command, words)
@@ -57,7 +57,7 @@ def overrides_of(command: str, words: list[str]) -> list[str]:
 
 
 def refuse_the_same_twice(command: str, words: list[str]) -> None:
-    """Refuse two keys that stand for one, as `text=` and `data=` do for `resume`: only the last would count.
+    """Refuse two keys with the same meaning, such as `text=` and `data=` of `resume`: only the last would count.
 
     Raises:
         UserError: naming both.
@@ -69,15 +69,15 @@ def refuse_the_same_twice(command: str, words: list[str]) -> None:
 
 
 def is_sweep(words: Iterable[str]) -> bool:
-    """Whether these words make a sweep: -m does, and so does the name of a ready one."""
+    """Whether these words make a sweep: -m does, and so does `sweep=`, which names a predefined one."""
     return any(word in SWEEP or word.startswith("sweep=") for word in words)
 
 
 def refuse_settings_of_sweeps(words: Iterable[str]) -> None:
-    """Refuse what only a sweep has.
+    """Refuse settings that only a sweep has.
 
     Raises:
-        UserError: naming it.
+        UserError: naming the setting.
     """
     for word in words:
         if word.startswith(FOR_SWEEPS):
@@ -85,10 +85,10 @@ def refuse_settings_of_sweeps(words: Iterable[str]) -> None:
 
 
 def check_word(word: str) -> None:
-    """Refuse what is not `key=value`: Hydra's own message for it has many lines.
+    """Refuse a word that is not `key=value`: Hydra's own message for it has many lines.
 
     Raises:
-        UserError: saying how it is written.
+        UserError: saying how to write it.
     """
     key, equals, value = word.partition("=")
     if word[:1] in ("+", "~"):
@@ -96,18 +96,18 @@ def check_word(word: str) -> None:
     if not equals:
         raise UserError(f"{word!r} is neither an option nor key=value; a text with spaces needs quotes: key='some words'")
     if not re.fullmatch(r"[\w./@$:-]+", key):
-        raise UserError(f"{word}: {key!r} is not a key; write key=value")
+        raise UserError(f"{word}: {key!r} cannot be a key; write key=value")
     if key.startswith(HYDRAS_OWN):
         raise UserError(f"{word} has no effect: rnnscope makes its own folders and logs; set name= or RNNSCOPE_OUTPUTS")
 
 
 def collect_changes(command: str, words: list[str]) -> list[str]:
-    """Return the words with all `key=value` that are not the command's own gathered under its one key `changes`."""
+    """Return the words with every `key=value` that is not a key of the command collected under its key `changes`."""
     own: list[str] = []
     changes: list[str] = []
     for before, word in zip(["", *words], words, strict=False):
         if word in SWEEP:
-            raise UserError(f"{word}: a sweep cannot start from a run; leave out {word}")
+            raise UserError(f"{word}: a sweep cannot start from a run; leave {word} out")
         key = word.partition("=")[0]
         if word.startswith("-") or before in TAKING or key in VERBATIM[command] or key.split(".")[0] in ("hydra", *EXTENSIONS):
             own.append(word)
@@ -117,7 +117,7 @@ def collect_changes(command: str, words: list[str]) -> list[str]:
 
 
 def change(command: str, word: str) -> str:
-    """Return a word that changes a recorded config, as Hydra's grammar is to read it."""
+    """Return a word that changes a recorded config, written for Hydra's grammar."""
     key, equals, value = word.partition("=")
     if equals and key in VERBATIM["train"]:
         return f"{VERBATIM['train'][key]}={literal(key, value, in_quotes)}"
@@ -125,10 +125,10 @@ def change(command: str, word: str) -> str:
 
 
 def select_text_files(words: list[str], overrides: list[str]) -> list[str]:
-    """Let `text=` choose the dataset that reads a person's own files, unless a dataset is named.
+    """Let `text=` select the dataset for the user's own files, unless a dataset is named.
 
-    That dataset then reads this text and nothing else: its packages, downloads and further files are left out. A single
-    path takes the place of what is downloaded for it, unless its URL is given too.
+    The named dataset then reads this text and nothing else: its packages, downloads and further files are cleared. A single
+    path replaces the download that belongs to it, unless a URL is given too.
     """
     from rnnscope.config.places import ONE_TEXT, replaced_by
 
@@ -142,10 +142,10 @@ def select_text_files(words: list[str], overrides: list[str]) -> list[str]:
 def protect(command: str, argument: str, sweeps: bool = False) -> str:
     """Return the Hydra override that sets a verbatim key to exactly the text after its first `=`.
 
-    In a whole number, 1e6 is written out; other words are as they are.
+    Whole numbers such as 1e6 are written out; other words stay as they are.
 
     Args:
-        sweeps: paths are separated by commas, unless there is one of that whole name.
+        sweeps: whether commas separate paths, unless a path with that whole name exists.
     """
     key, equals, value = argument.partition("=")
     target = VERBATIM[command].get(key)
@@ -157,7 +157,7 @@ def protect(command: str, argument: str, sweeps: bool = False) -> str:
 
 
 def literal(key: str, value: str, put: Callable[[str], str]) -> str:
-    """Return what `put` makes of a text for Hydra; null, and what is in quotes already, mean what they mean to Hydra."""
+    """Return a text quoted by `put`; null, and a text that is quoted already, keep their meaning in Hydra."""
     if key in MAY_BE_NULL and value == "null":
         return value
     quoted = re.fullmatch(r"'[^']*'|\"[^\"]*\"", value)
@@ -165,7 +165,7 @@ def literal(key: str, value: str, put: Callable[[str], str]) -> str:
 
 
 def written_out(command: str, word: str) -> str:
-    """Return a word in which whole numbers such as 1e6, which Hydra takes for fractions, are written out."""
+    """Return a word in which whole numbers such as 1e6, which Hydra reads as floats, are written out."""
     key, equals, value = word.partition("=")
     if not equals or not WHOLE.search(value):
         return word
@@ -184,22 +184,22 @@ def plain_number(text: str) -> str:
 
 
 def quote(text: str) -> str:
-    """Return `text` as a quoted string of Hydra's grammar in which OmegaConf finds no `${...}` either."""
+    """Return `text` as a quoted string of Hydra's grammar, in which OmegaConf resolves no `${...}` either."""
     return in_quotes(re.sub(r"(\\*)\$\{", lambda match: match[1] * 2 + r"\${", text))
 
 
 def in_quotes(text: str) -> str:
-    """Return `text` as a quoted string of Hydra's grammar, for words that only the grammar reads."""
+    """Return `text` as a quoted string of Hydra's grammar, for words that OmegaConf does not see."""
     from hydra.core.override_parser.types import Quote, QuotedString
 
     return QuotedString(text=text, quote=Quote.single).with_quotes()
 
 
 def replacing(overrides: Iterable[str]) -> list[str]:
-    """Return the overrides as Hydra is to have them.
+    """Return the overrides with three additions to Hydra's grammar.
 
-    A map replaces the one in conf/, where Hydra would merge the keys of both, or refuse; a name alone is a list; and
-    `choice(null,1)` is one of these values, though Hydra reads null there only in quotes.
+    A map replaces the one in conf/ (Hydra would merge their keys, or refuse); for keys whose value is a list, a single name
+    is a list of one; and null is allowed in `choice(null,1)`, where Hydra wants it in quotes.
     """
     found: list[str] = []
     for override in overrides:
@@ -213,11 +213,11 @@ def replacing(overrides: Iterable[str]) -> list[str]:
 
 
 def verbatim_of(command: str) -> dict[str, str]:
-    """Return the verbatim keys of all forms of a command, and what they set: `train from=` is one."""
+    """Return the verbatim keys of a command, `train from=` included, and the keys that they set."""
     return VERBATIM[command] | VERBATIM.get(f"{command}_from", {})
 
 
 def as_typed(message: str, arguments: list[str]) -> str:
-    """Return `message` with the key of the text as it was typed: `text=` and `data=` stand for a longer one."""
+    """Return `message` with the key of the text as it was typed: `text=` and `data=` are short for `dataset.corpus.path=`."""
     typed = next((argument.partition("=")[0] for argument in arguments if argument.startswith(("text=", "data="))), None)
     return message.replace(f"{TEXT}=", f"{typed}=") if typed else message

@@ -1,4 +1,4 @@
-"""Where the text of a config lies: absolute, so that it is the same text for whoever opens the run, and where it went."""
+"""The paths of the text in a config: recorded as absolute paths, and changed when the text has moved."""
 
 import os
 import re
@@ -11,21 +11,21 @@ from rnnscope.format import one_line
 from rnnscope.paths import absolute_path
 from rnnscope.runs.segments import with_value
 
-PLACES = {"path": "url", "val_path": "val_url", "test_path": "test_url"}  # of dataset.corpus; a path beside a URL is a name
-ONE_TEXT: dict[str, Any] = {  # of dataset.corpus, where another text is given: what else named the one before
+PLACES = {"path": "url", "val_path": "val_url", "test_path": "test_url"}  # of dataset.corpus; with a URL, a path is a name
+ONE_TEXT: dict[str, Any] = {  # what another path clears in dataset.corpus: all other keys that say what the text is
     "packages": [],
     "copy_lag": None,
     **dict.fromkeys(("inline", "available_at", "val_path", "test_path", "url", "sha256", "md5")),
     **dict.fromkeys(("val_url", "val_sha256", "test_url", "test_sha256")),
 }
 HASHES = {"url": ("sha256", "md5"), "val_url": ("val_sha256",), "test_url": ("test_sha256",)}
-OWN = "text_files"  # the dataset that reads a person's own text
-NAME_LIMIT = 120  # bytes; a folder's name may have 255, of which the run has some more
+OWN = "text_files"  # the dataset for the user's own text
+NAME_LIMIT = 120  # bytes; the name of a folder may have 255, and that of the run is longer
 SAME_FILES = ("column", "lines", "separator")  # keys of dataset.corpus that do not decide which files are read
 
 
 def with_absolute_places(config: dict[str, Any]) -> dict[str, Any]:
-    """Return the nested values of a config in which each path of a text is absolute."""
+    """Return the nested values of a config with absolute paths of texts."""
     corpus = config["dataset"]["corpus"]
     for key, url in PLACES.items():
         if corpus[key] is not None and corpus[url] is None:
@@ -34,7 +34,7 @@ def with_absolute_places(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def replaced_by(keys: set[str]) -> dict[str, Any]:
-    """Return what a path among dotted keys takes the place of: the URL it had, with its hash, and packages."""
+    """Return the keys of dataset.corpus that paths among the dotted `keys` clear: their URL with its hash, and packages."""
     found: dict[str, Any] = {}
     for path, url in PLACES.items():
         if f"dataset.corpus.{path}" in keys and f"dataset.corpus.{url}" not in keys:
@@ -43,7 +43,7 @@ def replaced_by(keys: set[str]) -> dict[str, Any]:
 
 
 def is_place(key: str) -> bool:
-    """Whether a dotted key says where a text lies."""
+    """Whether a dotted key is the path of a text."""
     return key.startswith("dataset.corpus.") and key.rpartition(".")[2] in PLACES
 
 
@@ -59,7 +59,7 @@ def is_text(key: str) -> bool:
 
 
 def text_name(dataset: DatasetConfig) -> str:
-    """Return what a text is called: one's own after its file, folder or archive, any other by the name of its dataset."""
+    """Return the name of a text: for the user's own, that of its file, folder or archive; for others, that of the dataset."""
     if dataset.name != OWN or not dataset.corpus.path:
         return dataset.name
     path = re.split(r"(?<=\.zip)/|/[^/]*[*?\[]", dataset.corpus.path)[0].rstrip("/")  # without members and patterns
@@ -70,7 +70,7 @@ def text_name(dataset: DatasetConfig) -> str:
 
 
 def moved_to(corpus: CorpusConfig, data: str | None) -> dict[str, Any]:
-    """Return the dotted keys of a text that lies at `data` now; files that lay beside it are taken from there if they exist.
+    """Return the dotted keys of a text that is now at `data`, with its val and test files if they are beside it.
 
     Raises:
         UserError: for a text that is not read from files.
@@ -79,12 +79,12 @@ def moved_to(corpus: CorpusConfig, data: str | None) -> dict[str, Any]:
         return {}
     if corpus.copy_lag is not None:
         raise UserError(
-            f"data={data}: this run's text was made (dataset.corpus.copy_lag={corpus.copy_lag}), not read from a file"
+            f"data={data}: this run's text was generated (dataset.corpus.copy_lag={corpus.copy_lag}), not read from a file"
         )
     if corpus.packages:
         raise UserError(f"data={data}: this run was trained on packages ({', '.join(corpus.packages)}), not on a file")
     if corpus.inline:
-        raise UserError(f"data={data}: this run was trained on a text that its config holds, not on a file")
+        raise UserError(f"data={data}: this run was trained on a text in its config, not on a file")
     path = Path(absolute_path(data))
     moved: dict[str, Any] = {"path": str(path), "url": None}
     for key in ("val_path", "test_path"):

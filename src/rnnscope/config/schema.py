@@ -1,10 +1,10 @@
-"""The type of every config key, so that a wrong key or a wrong value is refused before anything is built.
+"""The type of every config key, so that a wrong key or value is refused before anything is built.
 
-Plain dataclasses: importing this file imports neither torch nor Lightning, so help and completion stay quick. What each
-key means stands beside it in conf/; the defaults here are the ones that conf/ does not repeat.
+These are plain dataclasses: importing this file imports neither torch nor Lightning, so help and completion are quick.
+conf/ explains each key; the defaults here are for keys that conf/ does not set.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
@@ -12,6 +12,8 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
 from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig
+from rnnscope.errors import UserError
+from rnnscope.format import plain
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
 from rnnscope.runs.expectation import Expectation
@@ -22,7 +24,7 @@ from rnnscope.training.schedules import SCHEDULES
 
 @dataclass
 class ExtensionsConfig:
-    """Extensions that a command line names; a recorded config never has these keys."""
+    """The keys that name code to run; a recorded config never has them."""
 
     callbacks: dict[str, Any] = field(default_factory=dict[str, Any])
     logger: dict[str, Any] = field(default_factory=dict[str, Any])
@@ -32,15 +34,15 @@ class ExtensionsConfig:
 
     @property
     def in_lightning(self) -> bool:
-        """Whether a training with them needs Lightning's own loop, in which a batch is one window."""
+        """Whether they need Lightning's own loop, in which a batch is one window."""
         return bool(self.callbacks or self.logger or self.callback_classes)
 
     def alone(self) -> "ExtensionsConfig":
-        """Return these keys without those of a command."""
+        """Return these keys without the others of a command."""
         return ExtensionsConfig(self.callbacks, self.logger, self.callback_classes, self.plugins, self.notify)
 
     def words(self) -> list[str]:
-        """Return the words of a command line that ask for the same."""
+        """Return the words of a command line that set these keys."""
         named = {key: list(getattr(self, key)) for key in ("callbacks", "logger", "callback_classes", "plugins")}
         words = [f"{key}=[{','.join(names)}]" for key, names in named.items() if names]
         return [*words, *([f"notify={self.notify}"] if self.notify else [])]
@@ -246,11 +248,11 @@ GROUPS = {
 }
 
 
-PLUGGED: dict[tuple[str, str], Any] = {}  # (group, choice) -> its node: what plug-ins add to conf/
+PLUGGED: dict[tuple[str, str], Any] = {}  # (group, choice) -> its node: the choices that plug-ins add to conf/
 
 
 def typed_keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """Yield every dotted key of a schema and its type, those of all choices of a group included."""
+    """Yield every dotted key of a schema and its type, including those of all choices of a group."""
     hints = get_type_hints(kind)
     for name in (found.name for found in fields(kind)):
         key, hint = f"{prefix}{name}", hints[name]
@@ -260,10 +262,25 @@ def typed_keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
                 yield from typed_keys(option, f"{key}.")
 
 
-def register() -> None:
-    """Tell Hydra the schemas: each file of conf/ names the one it fills in.
+def refuse_without_effect(config: Any, keys: Iterable[str], where: str) -> None:
+    """Refuse keys of a command that were set and have no effect.
 
-    They stand under hydra/, so that neither help nor completion offers them as choices.
+    Args:
+        where: they have none, as in `to two runs`.
+
+    Raises:
+        UserError: naming the first of them.
+    """
+    usual = type(config)()
+    for key in keys:
+        if (value := getattr(config, key)) != getattr(usual, key):
+            raise UserError(f"{key}={plain(value)} does not apply {where}; leave it out")
+
+
+def register() -> None:
+    """Register the schemas with Hydra: each file in conf/ names the one that it fills in.
+
+    They are stored under hydra/, so neither help nor completion offers them as choices.
     """
     store = ConfigStore.instance()
     for group, kinds in {"_global_": COMMANDS, **GROUPS}.items():

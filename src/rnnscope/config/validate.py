@@ -1,6 +1,6 @@
-"""Where plain values become a typed config.
+"""Plain values become a typed config.
 
-Somebody else may have written them: they are checked against the schema, and nothing is resolved or built.
+They may come from an untrusted file: they are checked against the schema, and nothing is resolved or built.
 """
 
 import math
@@ -25,7 +25,7 @@ from rnnscope.training.optimizers import OPTIMIZERS
 from rnnscope.training.schedules import SCHEDULES
 
 SECTIONS = ("dataset", "dataset.corpus", "dataset.split", "model", "optimizer", "schedule", "trainer", "monitor")
-LIMITS = {  # far above what anybody trains, and below what exhausts a machine before its first step
+LIMITS = {  # far above any useful size, and below what exhausts a machine before the first step
     "model.hidden_size": 65_536,
     "model.num_layers": 1_000,
     "model.embedding_size": 65_536,
@@ -37,27 +37,27 @@ LIMITS = {  # far above what anybody trains, and below what exhausts a machine b
     "trainer.devices": 1_024,
     "monitor.sample_length": 1_000_000,
 }
-WINDOW_LIMIT = 100_000_000  # tokens of one window
-TEMPERATURES = 100  # samples at each look
-DEPTH = 8  # of nesting; the schema has three
+WINDOW_LIMIT = 100_000_000  # tokens of a window
+TEMPERATURES = 100  # of monitor.sample_temperatures
+DEPTH = 8  # levels of nesting; the schema has three
 AT_LEAST_ONE = {
     "trainer": ("max_steps", "val_every", "val_tokens", "checkpoint_every", "keep_every", "patience", "devices"),
     "monitor": ("scalars_every", "updates_every", "histograms_every", "activations_every", "samples_every", "lines_every"),
 }
-FLOAT32 = 1e-38, 1e38  # what training computes with holds no smaller or larger sizes
+FLOAT32 = 1e-38, 1e38  # about the smallest and largest positive numbers in float32, which training uses
 MAY_BE_INFINITE = ("trainer.max_minutes", "trainer.checkpoint_minutes", "trainer.clip_norm", "trainer.clip_value")
 ABOVE_ZERO = ("max_epochs", "max_minutes", "checkpoint_minutes", "clip_norm", "clip_value")
 
 
 def from_plain(config: dict[str, Any], source: str | None = None) -> TrainConfig:
-    """Return nested plain values as a config, each key's type checked; what an older rnnscope did not know is filled in.
+    """Return nested plain values as a config. The type of each key is checked; keys that an older rnnscope lacked are added.
 
     Args:
-        source: the file, for messages; None where the config came from the command line.
+        source: the file, for messages; None if the config comes from the command line.
 
     Raises:
-        UserError: for a key that training does not have (a `_target_`, say), a value of the wrong type, and sizes that
-            would only exhaust the machine; it names the key.
+        UserError: for an unknown key (a `_target_`, say), a value of the wrong type, and a size that would exhaust the
+            machine; it names the key.
     """
     texts: list[str] = []
     where = f"{source}: " if source else ""
@@ -68,7 +68,7 @@ def from_plain(config: dict[str, Any], source: str | None = None) -> TrainConfig
         message, key = one_line(error, "train"), str(getattr(error, "full_key", None) or "")
         raise UserError(f"{where}{message if key in message else f'{key}: {message}'}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UserError(f"{where}this is not a config of rnnscope ({error})") from error
+        raise UserError(f"{where}not a config of rnnscope ({error})") from error
     checked: TrainConfig = show(found, texts)
     check_limits(checked, where)
     return checked
@@ -80,9 +80,9 @@ def recorded_config(run: RunFolder, record: Record) -> TrainConfig:
 
 
 def filled_in(run: RunFolder, record: Record) -> list[str]:
-    """Return a line for each key that an older rnnscope did not know: what is taken for it is today's default."""
+    """Return a line for each key that an older rnnscope lacked: it gets today's default."""
     old, new = flatten(config_in_force(read_config(run), record)), flatten(asdict(recorded_config(run, record)))
-    return [f"config.yaml has no {key}: {value} is taken" for key, value in new.items() if key not in old]
+    return [f"config.yaml has no {key}: using {value}" for key, value in new.items() if key not in old]
 
 
 def sections(config: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +102,7 @@ def sections(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def hide(value: Any, texts: list[str], depth: int) -> Any:
-    """Return nested values in which texts that mean something to OmegaConf are replaced by marks; `texts` keeps them."""
+    """Return nested values in which texts with a meaning in OmegaConf are replaced by marks; `texts` keeps them."""
     if not depth:
         raise ValueError("it is nested too deeply")
     if isinstance(value, dict):
@@ -116,7 +116,7 @@ def hide(value: Any, texts: list[str], depth: int) -> Any:
 
 
 def _key(key: Any) -> Any:
-    """Steps of a step map are numbers, which JSON writes as text."""
+    """Return the key of a map; the steps of a step map are numbers, which JSON writes as text."""
     return int(key) if isinstance(key, str) and key.isdecimal() and len(key) < 19 else key
 
 
@@ -132,25 +132,25 @@ def show(value: Any, texts: list[str]) -> Any:
 
 
 def check_limits(config: TrainConfig, where: str) -> None:
-    """Refuse sizes that no machine holds, naming the key."""
+    """Raise `UserError`, naming the key, for sizes that no machine can hold."""
     check_sizes(config.model, where)
     flat = flatten(asdict(config))
     for key, limit in LIMITS.items():
         sizes = flat[key] if isinstance(flat[key], list) else [flat[key] or 0]
         if max(sizes) > limit:
-            raise UserError(f"{where}{key}={flat[key]} is more than {limit}")
+            raise UserError(f"{where}{key}={flat[key]} must be at most {limit}")
     for key in ("batch_size", "val_batch_size"):
         if flat[f"dataset.{key}"] * flat["dataset.sequence_length"] > WINDOW_LIMIT:
-            raise UserError(f"{where}dataset.{key} times dataset.sequence_length is more than {WINDOW_LIMIT} tokens")
+            raise UserError(f"{where}dataset.{key} times dataset.sequence_length must be at most {WINDOW_LIMIT} tokens")
     if len(flat["monitor.sample_temperatures"]) > TEMPERATURES:
-        raise UserError(f"{where}monitor.sample_temperatures has more than {TEMPERATURES} values")
+        raise UserError(f"{where}monitor.sample_temperatures must have at most {TEMPERATURES} values")
 
 
 def check_config(config: TrainConfig) -> None:
-    """Refuse numbers that mean nothing, naming the key.
+    """Refuse numbers outside their range.
 
     Raises:
-        UserError: for the first of them.
+        UserError: for the first of them, naming the key.
     """
     trainer = config.trainer
     check_floats(config)
@@ -177,18 +177,18 @@ def check_config(config: TrainConfig) -> None:
     if not 0 <= trainer.state_reset <= 1:
         raise UserError(f"trainer.state_reset={trainer.state_reset} must lie in [0, 1]: it is a share of columns")
     if not getattr(config.optimizer, "eps", 1) > 0:
-        raise UserError("optimizer.eps=0 must be above 0: a parameter without a gradient would be 0/0")
+        raise UserError("optimizer.eps=0 must be above 0: the update of a parameter without a gradient would be 0/0")
     if (horizon := getattr(config.schedule, "horizon", None)) is not None and horizon < 1:
         raise UserError(f"schedule.horizon={horizon} must be at least 1, or null for the end of the budget")
     for key in ("momentum", "alpha"):
         if not 0 <= (share := getattr(config.optimizer, key, 0)) < 1:
-            raise UserError(f"optimizer.{key}={share} must lie in [0, 1): it is the share that remains of what was before")
+            raise UserError(f"optimizer.{key}={share} must lie in [0, 1): it is the share of the old average that is kept")
     if trainer.clip_norm is not None and trainer.clip_value is not None:
         raise UserError("trainer.clip_norm and trainer.clip_value are both set: set one of them to null")
     if trainer.max_steps is None and trainer.max_epochs is None and trainer.max_minutes is None:
         raise UserError("this training would never end: set trainer.max_steps, trainer.max_epochs or trainer.max_minutes")
     if not 0 <= config.seed < 2**63:
-        raise UserError(f"seed={config.seed} must not be negative, nor beyond 2^63")
+        raise UserError(f"seed={config.seed} must be at least 0 and less than 2^63")
     for temperature in config.monitor.sample_temperatures:
         check_temperature(temperature, "monitor.sample_temperatures")
     if config.monitor.sample_length < 0:
@@ -196,7 +196,7 @@ def check_config(config: TrainConfig) -> None:
 
 
 def check_floats(config: TrainConfig) -> None:
-    """Refuse numbers that are not finite, or that are so as they are typed but not in the float32 that they are used in.
+    """Refuse numbers that are not finite, or not in float32, which training uses.
 
     Raises:
         UserError: for the first of them, naming the key.
@@ -209,4 +209,4 @@ def check_floats(config: TrainConfig) -> None:
             if not math.isfinite(number):
                 raise UserError(f"{key}={number} must be a finite number")
             if not least <= abs(number) <= most:
-                raise UserError(f"{key}={number} is beyond what training computes with: at least {least}, at most {most}, or 0")
+                raise UserError(f"{key}={number} is outside the range of float32: use a size from {least} to {most}, or 0")

@@ -1,4 +1,4 @@
-"""Keys that were set and change nothing, as another key makes them pointless: each is said in a line before training."""
+"""Keys that were set but have no effect because of another key: a warning for each of them before training."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict
@@ -9,18 +9,18 @@ from rnnscope.data.archives import is_tar, is_zip
 from rnnscope.model.cells.registry import CELLS
 from rnnscope.runs.segments import flatten
 
-Reason = Callable[[TrainConfig], str | None]  # why a key has no effect; None where it has one
+Reason = Callable[[TrainConfig], str | None]  # why a key has no effect; None if it has one
 
 
 def lines_without_effect(config: TrainConfig, keys: Iterable[str]) -> list[str]:
-    """Return a line for each of the dotted keys that has no effect, beside those that say so in conf/."""
+    """Return a warning for each of the dotted keys that has no effect."""
     values = flatten(asdict(config))
     reasons = {key: REASONS[key](config) for key in keys if key in REASONS and values[key] not in (None, [], "")}
     return [f"warning: {key} has no effect: {reason}" for key, reason in reasons.items() if reason]
 
 
 def without(key: str) -> Reason:
-    """Return the reason where a key of dataset.corpus is null."""
+    """Return a reason that holds if a key of dataset.corpus is null."""
     return lambda config: f"dataset.corpus.{key}=null" if getattr(config.dataset.corpus, key) is None else None
 
 
@@ -44,7 +44,7 @@ def bytes_alone(config: TrainConfig) -> str | None:
 def one_file(config: TrainConfig) -> str | None:
     path = Path(config.dataset.corpus.path or "/")
     plain = path.is_file() and not is_zip(path) and not is_tar(path) and not config.dataset.corpus.packages
-    return "dataset.corpus.path is one file, which is always taken" if plain else None
+    return "dataset.corpus.path is one file, which is always read" if plain else None
 
 
 def no_gate(config: TrainConfig) -> str | None:
@@ -60,6 +60,12 @@ def nothing_dropped(config: TrainConfig) -> str | None:
 def other_average(kind: str) -> Reason:
     """Return the reason where `trainer.average` is not `kind`."""
     return lambda config: None if config.trainer.average == kind else f"trainer.average={config.trainer.average}"
+
+
+def no_such_key(key: str) -> Reason:
+    """Return the reason where a key of `model` is for different cells."""
+    with_it = [cell.name for cell in CELLS.values() if key in cell.keys]
+    return lambda config: None if config.model.cell in with_it else f"model.cell={config.model.cell}"
 
 
 def whole_init(config: TrainConfig) -> str | None:
@@ -80,6 +86,7 @@ REASONS: dict[str, Reason] = {
     "model.residual": lambda config: "model.num_layers=1" if config.model.num_layers == 1 else None,
     "model.locked_dropout": nothing_dropped,
     "model.forget_bias": no_gate,
+    **{f"model.{key}": no_such_key(key) for key in ("rounds", "rank")},
     "model.init_scale": whole_init,
     "optimizer.lr": lambda config: "schedule=step_map has its own rates" if config.schedule.name == "step_map" else None,
     "trainer.ema_decay": other_average("ema"),

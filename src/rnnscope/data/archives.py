@@ -1,4 +1,4 @@
-"""Zip and tar files: the names of their members, and the bytes of each."""
+"""Zip and tar files: the names of their members, and the bytes of each one."""
 
 import bz2
 import gzip
@@ -28,17 +28,17 @@ def is_tar(path: Path) -> bool:
 
 
 def hidden(member: str) -> bool:
-    """Whether a member is what no one put into an archive on purpose: a hidden file, or what macOS adds for each file."""
+    """Whether nobody put this member into the archive on purpose: a hidden file, or what macOS adds for each file."""
     return any((part.startswith(".") and part != ".") or part == "__MACOSX" for part in member.split("/"))
 
 
 def open_file(path: Path) -> IO[bytes]:
-    """A file, decompressed as its suffix says."""
+    """Open a file, decompressed according to its suffix."""
     return cast("IO[bytes]", OPENERS.get(path.suffix.lower(), open)(path, "rb"))
 
 
 class Archive:
-    """A zip or tar file that is open. A compressed tar file is unpacked into `folder`, as its members come in any order."""
+    """An open zip or tar file. A compressed tar file is unpacked into `folder`, since its members are read in any order."""
 
     def __init__(self, path: Path, folder: Path | None = None) -> None:
         self.path = path
@@ -46,13 +46,13 @@ class Archive:
         self.close = self._file.close
 
     def names(self) -> list[str]:
-        """The members that are files, sorted."""
+        """Return the members that are files, sorted."""
         if isinstance(self._file, zipfile.ZipFile):
             return sorted(info.filename for info in self._file.infolist() if not info.is_dir())
         return sorted({info.name for info in self._file if info.isfile()})
 
     def open(self, member: str) -> IO[bytes]:
-        """The bytes of a member."""
+        """Open a member."""
         if isinstance(self._file, zipfile.ZipFile):
             return self._file.open(member)
         return cast("IO[bytes]", self._file.extractfile(member))
@@ -66,18 +66,18 @@ def _open_tar(path: Path, folder: Path | None) -> tarfile.TarFile:
         with cast("IO[bytes]", opener(path, "rb")) as file:
             shutil.copyfileobj(file, unpacked)
         unpacked.flush()
-        return tarfile.open(unpacked.name, "r:")  # which holds the file after its name is gone
+        return tarfile.open(unpacked.name, "r:")  # this keeps the file open after its name is gone
 
 
 class Archives:
-    """Archives that are read member by member: the last one stays open. `folder`: for what is unpacked."""
+    """Opens archives that are read member by member; the last one stays open. `folder`: where tar files are unpacked."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self._folder = folder
         self._last: Archive | None = None
 
     def get(self, path: Path) -> Archive:
-        """The archive at `path`, open until a different one is asked for."""
+        """Return the archive at `path`, open until another one is asked for."""
         if self._last is None or self._last.path != path:
             self.close()
             self._last = Archive(path, self._folder)

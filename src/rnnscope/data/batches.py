@@ -1,4 +1,4 @@
-"""Windows: what one training step sees, cut out of a stream so that every token is a target exactly once."""
+"""Windows: the part of a stream that one training step sees; every token is a target exactly once per epoch."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ import torch
 
 from rnnscope.errors import UserError
 
-TOGETHER = 1 << 17  # tokens cut into windows at once: with 1 << 15 each window took twice as long
+TOGETHER = 1 << 17  # tokens that are cut into windows at once: with 1 << 15, each window took twice as long
 IGNORE = -100  # the target of padding: torch's cross_entropy leaves it out by default
 
 
@@ -19,7 +19,7 @@ class Window:
     """`inputs` and `targets`: (batch, time) int64, targets are IGNORE in padding.
 
     `count`: the real targets of the window, over all processes that share its rows. `fresh`: the state starts from zero.
-    `position`: what `load_state_dict` of the source needs to continue after this window.
+    `position`: pass it to `load_state_dict` of the source to continue after this window.
     """
 
     inputs: torch.Tensor
@@ -38,12 +38,12 @@ def cut(
     given: int | None = None,
     share: slice = slice(None),
 ) -> tuple[torch.Tensor, torch.Tensor, np.ndarray]:
-    """Rows of a stream as (inputs, targets, counts); inputs and targets: (rows, time), counts: (time,).
+    """Return rows of a stream as (inputs, targets, counts); inputs and targets: (rows, time), counts: (time,).
 
-    Row r has the inputs stream[first[r] : first[r] + length[r]] and the targets one further on, then padding: input 0,
-    target IGNORE. The token `given` (START) is an input but never a target. `first`, `length`: (rows,) int64; no `length`
-    says that all rows are full. `share` of the rows is returned; `counts` are real targets of all rows, step by step. In
-    memory time comes first, as the model reads it.
+    Row r has the inputs stream[first[r] : first[r] + length[r]] and the targets one position later, then padding: input 0,
+    target IGNORE. The token `given` (START) is an input but never a target. `first`, `length`: (rows,) int64; without
+    `length`, all rows are full. Only the rows in `share` are returned; `counts` are the real targets of all rows at each
+    step. In memory, time comes first, as the model reads it.
     """
     index = first + np.arange(time + 1)[:, None]
     block = stream.take(index, mode="clip").astype(np.int64)  # (time + 1, rows)
@@ -61,12 +61,12 @@ def cut(
 
 
 class Windows:
-    """Base of the sources of windows: the rows of this process, positions, epochs.
+    """Base class of the sources of windows: the rows of this process, positions, epochs.
 
     A position is the epoch and the number of the next window, with the numbers that fix the layout. Iterating yields one
-    epoch from its first window, or from where `load_state_dict` put it. An `endless` source never stops, and continues
-    where it was when iterated again. Processes share its rows equally; of others, shares may differ by one row, or be
-    empty. Errors: `UserError` for a batch size that does not divide and for a position in a different layout.
+    epoch from its first window, or from where `load_state_dict` put it. An `endless` source never stops, continues where it
+    was when iterated again, and must share its rows equally among processes. In other sources, shares may differ by one row
+    or be empty. Raises `UserError` for a batch size that does not divide, and for a position in a different layout.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Windows:
         self._rows = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
         self._epoch = self._next = 0
         self._loaded = False
-        self.device: torch.device | None = None  # where the ids go; None: they stay in memory
+        self.device: torch.device | None = None  # where the ids are copied to; None keeps them on the CPU
 
     windows_per_epoch: int
     tokens_per_epoch: int
@@ -92,14 +92,14 @@ class Windows:
         return {**layout, "tokens": self.tokens_per_epoch}
 
     def window(self, epoch: int, number: int) -> Window:
-        """The window `number` of an epoch, without its position."""
+        """Return the window `number` of an epoch, without its position."""
         raise NotImplementedError
 
     def __len__(self) -> int:
         return self.windows_per_epoch
 
     def _place(self, ids: torch.Tensor) -> torch.Tensor:
-        """Return ids on `device`, without waiting for the copy."""
+        """Copy ids to `device`, without waiting for the copy."""
         if self.device is None or self.device.type == "cpu":
             return ids
         return ids.pin_memory().to(self.device, non_blocking=True)
@@ -119,14 +119,14 @@ class Windows:
                 return
 
     def state_dict(self) -> dict[str, int]:
-        """Where the next window is."""
+        """Return where the next window is."""
         return {"epoch": self._epoch, "window": self._next, **self._layout}
 
     def load_state_dict(self, position: Mapping[str, Any]) -> None:
         """Continue at a position from `state_dict` or from a window."""
         layout = {key: position.get(key) for key in self._layout}
         if layout != self._layout:
-            raise UserError(f"the position in the data was saved with {layout}, but the data now has {self._layout}")
+            raise UserError(f"the position in the data was saved with {layout}, and the data now has {self._layout}")
         self._epoch, self._next = int(position["epoch"]), int(position["window"])
         self._loaded = True
 
@@ -143,9 +143,8 @@ class StreamWindows(Windows):
         column 1   d e f      g . .         column 1   e f g      h . .
         column 2   h i j      . . .         column 2   i j k      . . .
 
-    A dot is padding, in the last window of an epoch only. Of `world_size` processes, `rank` gets its equal share of
-    neighboring columns. `given`: the id that is an input but never a target (START between documents). `share`: the rest
-    of what `Windows` takes.
+    A dot is padding, in the last window of an epoch only. Each process gets an equal share of neighboring columns. `given`:
+    the id that is an input but never a target (START between documents). `share`: the other arguments of `Windows`.
     """
 
     def __init__(
@@ -155,7 +154,7 @@ class StreamWindows(Windows):
         self._stream, self._given = np.asarray(stream), given
         tokens = len(stream) - 1
         if tokens < 1:
-            raise UserError("the text has no token to make windows of: give a longer text")
+            raise UserError("the text has no token: give a longer text")
         short, longer = divmod(tokens, batch_size)
         lengths = np.full(batch_size, short, dtype=np.int64)
         lengths[:longer] += 1
@@ -188,7 +187,7 @@ class ZeroStateWindows(Windows):
     """Independent windows from a zero state that tile a stream: `sequence_length` targets each, `batch_size` at a time.
 
     Each token is a target exactly once; only the last window is padded. `stream`, `given`: see `StreamWindows`. Windows
-    longer than `most` come in parts of that length, between which the state is carried.
+    longer than `most` are divided into parts of that length, between which the state is carried.
     """
 
     def __init__(
@@ -212,7 +211,7 @@ class ZeroStateWindows(Windows):
 
 
 def count_given(stream: np.ndarray, given: int | None) -> int:
-    """How many ids of a stream, after the first, are `given`."""
+    """Return how many ids of a stream, after the first, are `given`."""
     if given is None:
         return 0
     blocks = range(1, len(stream), 1 << 22)

@@ -1,8 +1,10 @@
-"""A folder that is either complete or absent: one process at a time fills it, and may be killed at any moment."""
+"""Files and folders of the cache, each either complete or absent: the process that writes one may be killed at any moment."""
 
 import errno
 import json
+import os
 import shutil
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,11 +17,11 @@ UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM
 
 
 def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[str], None]) -> dict[str, Any]:
-    """The manifest of `folder`, made by `fill(temporary folder)` if it does not exist yet.
+    """Return the manifest of `folder`, which `fill(temporary folder)` makes if it does not exist yet.
 
     `fill` writes the files and returns the manifest; the folder gets its name once everything is written. A second
-    process that needs the same folder waits. What a killed process left is removed. Errors: `UserError` for a full or
-    unwritable disk.
+    process that needs the same folder waits. What a killed process left is removed. Raises `UserError` if the disk is full
+    or not writable.
     """
     found = read_manifest(folder)
     if found is not None:
@@ -36,8 +38,21 @@ def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[
         ) from None
 
 
+def cached_file(path: Path, content: bytes) -> Path:
+    """Return `path`, and write `content` to it unless it is there. Raises `UserError` if it cannot be written."""
+    try:
+        if not path.exists() or path.read_bytes() != content:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+                file.write(content)
+            os.replace(file.name, path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written ({error.strerror}): free some space, or allow writing there") from None
+    return path
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a complete folder, or None if it is incomplete: a file is missing or has the wrong size."""
+    """Return the manifest of a complete folder; None if a file is missing or has the wrong size."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text("utf-8"))
         whole = all((folder / name).stat().st_size == size for name, size in manifest["files"].items())

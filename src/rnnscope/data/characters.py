@@ -1,4 +1,4 @@
-"""Characters and bytes to ids and back, by look-up tables."""
+"""From characters and bytes to ids and back, by look-up tables."""
 
 import codecs
 from collections import Counter
@@ -9,12 +9,12 @@ UNICODE = 0x110000  # code points
 
 
 def code_points(text: str) -> np.ndarray:
-    """The code points of `text`: (characters,) uint32."""
+    """Return the code points of `text`: (characters,) uint32."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), dtype="<u4")
 
 
 class CharacterCodec:
-    """Code points to ids through one table of all of Unicode; `tokens[i]` has id `first + i`, any other character id 0."""
+    """Turns characters into ids by a table of all of Unicode: `tokens[i]` has id `first + i`, any other character id 0."""
 
     def __init__(self, tokens: list[str], first: int, dtype: np.dtype) -> None:
         self._table = np.zeros(UNICODE, dtype=dtype)
@@ -22,7 +22,7 @@ class CharacterCodec:
         self._ascii = self._table[:256].tobytes() if dtype == np.uint8 else None
 
     def ids(self, text: str) -> np.ndarray:
-        """(characters,) ids in the table's type."""
+        """Return the ids, (characters,) in the table's type."""
         if self._ascii and text.isascii():
             return np.frombuffer(text.encode("ascii").translate(self._ascii), dtype=np.uint8)
         return self._table.take(code_points(text), mode="clip")
@@ -36,18 +36,18 @@ class CharacterCodec:
 
 
 def utf8(text: str) -> bytes:
-    """The UTF-8 of `text`; a byte that was not UTF-8 when it was read (a lone surrogate from U+DC80 on) is that byte again."""
+    """Return `text` in UTF-8; a byte that was read although it is not UTF-8 (a surrogate from U+DC80 on) is that byte again."""
     try:
         return text.encode("utf-8", "surrogateescape")
-    except UnicodeEncodeError:  # half of a surrogate pair that stands for no byte
+    except UnicodeEncodeError:  # a surrogate that does not stand for a byte
         return text.encode("utf-8", "surrogatepass")
 
 
 class ByteCodec:
-    """UTF-8 bytes are their own ids."""
+    """Turns text into UTF-8, whose bytes are their own ids."""
 
     def ids(self, text: str) -> np.ndarray:
-        """(bytes,) uint8."""
+        """Return the ids, (bytes,) uint8."""
         return np.frombuffer(utf8(text), dtype=np.uint8)
 
     def batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -60,22 +60,22 @@ class ByteCodec:
 
 
 class ByteDecoder:
-    """Bytes to text, one id at a time. Invalid UTF-8 becomes U+FFFD, so that the output is always valid text."""
+    """Turns bytes into text, one id at a time. Invalid UTF-8 becomes U+FFFD, so the output is always valid text."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
 
     def feed(self, id: int) -> str:
-        """The characters that this byte completes, often none."""
+        """Return the characters that this byte completes, often none."""
         return self._decoder.decode(bytes((id,)))
 
     def finish(self) -> str:
-        """What an unfinished character at the end becomes."""
+        """Return what an unfinished character at the end becomes."""
         return self._decoder.decode(b"", final=True)
 
 
 class CharacterCounts:
-    """How often each character occurs, over any number of texts."""
+    """Counts characters over any number of texts."""
 
     def __init__(self) -> None:
         self._counts = np.zeros(0, dtype=np.int64)
@@ -89,5 +89,5 @@ class CharacterCounts:
         self._counts = counts
 
     def counts(self) -> Counter[str]:
-        """Character -> how often, of those that occur."""
+        """Return the count of each character that occurs."""
         return Counter({chr(point): int(self._counts[point]) for point in np.flatnonzero(self._counts)})

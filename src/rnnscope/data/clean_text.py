@@ -1,7 +1,7 @@
-"""The cleaned text of a corpus in one file on disk, and where its documents end: read it, write it, shuffle it.
+"""The cleaned text of a corpus, in one file on disk, and where its documents end.
 
-All later passes (dividing, counting, encoding) read this file, so that a source is read, decoded and cleaned only once
-and no text has to fit in memory:
+All later passes (dividing, counting, encoding) read this file, so a source is read, decoded and cleaned only once, and no
+text has to fit in memory:
 
     document 0 | document 1 | ... | document n-1       UTF-8; `ends[i]` is the byte after document i
 """
@@ -43,16 +43,16 @@ class CleanText:
 
     @property
     def characters(self) -> int:
-        """How many characters the whole text has."""
+        """The number of characters in the text."""
         return int(self.marks[1, -1])
 
     def blocks(self, start: int, end: int) -> Iterator[str]:
-        """The text between two byte positions, both at the start of a character, in blocks of `BLOCK` bytes."""
+        """Yield the text between two byte positions, both at the start of a character, in blocks of `BLOCK` bytes."""
         with self.path.open("rb") as file:
             yield from _blocks(file, start, end)
 
     def documents(self, start: int, end: int) -> Iterator[Iterator[str]]:
-        """The documents (or the parts of them) between two byte positions, each as blocks cut at safe places.
+        """Yield the documents (or parts of them) between two byte positions, each as blocks cut at safe places.
 
         Consume each document before the next.
         """
@@ -64,7 +64,7 @@ class CleanText:
                 start, first = document_end, first + 1
 
     def count(self, start: int, end: int) -> int:
-        """The number of characters between two byte positions."""
+        """Return the number of characters between two byte positions."""
         return self._characters_before(end) - self._characters_before(start)
 
     def _characters_before(self, position: int) -> int:
@@ -72,7 +72,7 @@ class CleanText:
         return character + sum(map(len, self.blocks(byte, position)))
 
     def byte_of_character(self, character: int) -> int:
-        """The byte position of a character of the text."""
+        """Return the byte position of a character of the text."""
         mark = int(np.searchsorted(self.marks[1], character, side="right")) - 1
         byte, before = self.marks[:, mark].tolist()
         if before == character:
@@ -81,7 +81,7 @@ class CleanText:
         return byte + len(block[: character - before].encode("utf-8", "surrogatepass"))
 
     def after_line(self, position: int) -> int:
-        """The first byte position at or after `position` that begins a line, or the end of the text."""
+        """Return the first byte position at or after `position` that begins a line, or the end of the text."""
         with self.path.open("rb") as file:
             file.seek(max(position - 1, 0))
             if position:
@@ -103,7 +103,7 @@ def _blocks(file: BinaryIO, start: int, end: int) -> Iterator[str]:
 
 
 def _whole_characters(block: bytes) -> int:
-    """How many bytes of `block` are whole characters, leaving the last one for the next block unless it is ASCII."""
+    """Return how many bytes of `block` are whole characters; the last one is left to the next block unless it is ASCII."""
     if block[-1] < 0x80:
         return len(block)
     start = len(block) - 1
@@ -115,10 +115,10 @@ def _whole_characters(block: bytes) -> int:
 def write_text(
     config: DatasetConfig, corpus: Corpus, found: dict[str, list[Source]], cleaner: Cleaner, path: Path
 ) -> CleanText:
-    """Read and clean the documents of all sources and write them to `path`, with the separator between if START is not.
+    """Read and clean the documents of all sources, and write them to `path`, separated unless START and END do that.
 
-    Documents that are empty after cleaning are left out and counted, from reader_version 2 on lines and rows of white space
-    too. Errors: `UserError` when nothing is left.
+    Documents that are empty after cleaning are left out and counted; from reader_version 2 on, so are lines and rows of
+    white space. Raises `UserError` if nothing is left.
     """
     writer = _DocumentWriter(config.corpus.separator if config.start_end is None else "")
     drop = config.corpus.reader_version > 1 and (config.corpus.lines or config.corpus.column is not None)
@@ -138,12 +138,12 @@ def write_text(
         first = next(iter(found.values()))[0]
         where = f" in column {config.corpus.column!r}" if config.corpus.column else ""
         others = f" and {files - 1} more" if files > 1 else ""
-        raise UserError(f"{first}{others}: no text but white space{where}: give a different text")
+        raise UserError(f"{first}{others}: only white space{where}: give a different text")
     return writer.text(path, labeled, files)
 
 
 def _unless_blank(blocks: Iterator[str]) -> Iterator[str]:
-    """The blocks of a document, none if they are all white space."""
+    """Yield the blocks of a document, none if they are all white space."""
     held: list[str] = []
     for block in blocks:
         held.append(block)
@@ -155,12 +155,12 @@ def _unless_blank(blocks: Iterator[str]) -> Iterator[str]:
 class _DocumentWriter:
     def __init__(self, separator: str) -> None:
         self._separator, self._tail = separator, separator.encode("utf-8", "surrogatepass")
-        self.ends, self._marks = array("q"), array("q", (0, 0))  # 8 bytes for each of what may be millions of documents
+        self.ends, self._marks = array("q"), array("q", (0, 0))  # 8 bytes per document, of which there may be millions
         self._total = self.empty = 0
         self.visible = False
 
     def write(self, file: HashingWriter, blocks: Iterator[str], *, new_split: bool) -> None:
-        """One document. The separator becomes the end of the document before it, once there is text to follow."""
+        """Write a document. The separator is added to the previous document, once there is text to follow it."""
         begin = self._total
         for block in blocks:
             if not block:
@@ -188,9 +188,9 @@ class _DocumentWriter:
 
 
 def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
-    """The same documents, in `path`, ordered by a hash of their content, within each split that has its own files.
+    """Return the same documents, in `path`, ordered by a hash of their content within each split that has its own files.
 
-    `separator` stands after each document but the last of a split, in both files. The old file is removed.
+    In both files `separator` follows each document but the last of a split. The old file is removed.
     """
     writer, first = _DocumentWriter(separator), 0
     with text.path.open("rb") as old, HashingWriter(path, hashed=False) as new:
@@ -198,7 +198,7 @@ def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
             last = first + documents - 1
             read = partial(_document, text, old, last, len(separator.encode("utf-8", "surrogatepass")))
             keys = (_key(read(i)) for i in range(first, last + 1))
-            order = np.argsort(np.fromiter(keys, np.uint64, documents))  # frees the memory of the keys before writing
+            order = np.argsort(np.fromiter(keys, np.uint64, documents))  # the keys are freed before anything is written
             for place, i in enumerate(order):
                 writer.write(new, iter((read(first + i).decode("utf-8", "surrogatepass"),)), new_split=place == 0)
             first = last + 1
@@ -207,7 +207,7 @@ def shuffled(text: CleanText, separator: str, path: Path) -> CleanText:
 
 
 def rearranged(text: CleanText, spans: Iterable[tuple[int, int]], path: Path) -> CleanText:
-    """The pieces of a text between byte positions, in this order, as one document in `path`. The old file is removed."""
+    """Return the given byte ranges of a text, in this order, as one document in `path`. The old file is removed."""
     writer = _DocumentWriter("")
     with HashingWriter(path, hashed=False) as file:
         writer.write(file, (block for span in spans for block in text.blocks(*span)), new_split=True)
@@ -216,12 +216,12 @@ def rearranged(text: CleanText, spans: Iterable[tuple[int, int]], path: Path) ->
 
 
 def _document(text: CleanText, file: BinaryIO, last: int, tail: int, i: int) -> bytes:
-    """Document `i` without the separator at its end, `tail` bytes, which all but the `last` of a split have."""
+    """Return document `i` without the separator, of `tail` bytes, that ends all but the `last` document of a split."""
     start = int(text.ends[i - 1]) if i else 0
     file.seek(start)
     return file.read(int(text.ends[i]) - start - tail * (i < last))
 
 
 def _key(document: bytes) -> int:
-    """The first 8 bytes of its sha256."""
+    """Return the first 8 bytes of its SHA-256."""
     return int.from_bytes(hashlib.sha256(document).digest()[:8], "big")

@@ -1,4 +1,4 @@
-"""Cleaning a text before it becomes tokens, and counting everything that changes."""
+"""Cleaning a text before it is split into tokens, and counting everything that changes."""
 
 import io
 import re
@@ -9,29 +9,30 @@ from itertools import chain
 from typing import Any
 
 from rnnscope.data.config import DatasetConfig
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 
 BLOCK = 1 << 20  # characters handled at a time
 BOM = "\ufeff"
 HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)
 FOOTER = re.compile(r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF)", re.MULTILINE | re.IGNORECASE)
 LONGEST_MARK = 200  # characters of a line that ends a header or begins a footer
-IN_MEMORY = ("newline", "strip_bom", "remove", "normalise", "lower_case")  # keys that are for texts in memory too
+NEWLINES = ("universal", "keep", "crlf")
+IN_MEMORY = ("newline", "strip_bom", "remove", "normalise", "lower_case")  # keys that apply to texts in memory too
 NORMAL_FORMS = ("NFC", "NFD", "NFKC", "NFKD")
 
 
 def fold(text: str, normalise: str | None, lower_case: bool) -> str:
-    """`text` in one Unicode normal form and, if asked, in lower case (which can undo the form: it is applied twice)."""
+    """Return `text` in a Unicode normal form and, if asked, in lower case, which can undo the form: it is applied twice."""
     if normalise:
         text = unicodedata.normalize(normalise, text)  # type: ignore[arg-type]
     return fold(text.lower(), normalise, lower_case=False) if lower_case else text
 
 
 def safe_cut(text: str) -> int:
-    """The last place to cut `text` so that both parts are cleaned and tokenized as in one piece; 0 if there is none.
+    """Return the last place where `text` can be cut without changing how it is cleaned and tokenized; 0 if there is none.
 
     Such a place is after an empty line, else after a line end, else before a single space, with no more white space
-    around it: no word, normal form, change of case or pattern for a line crosses it.
+    around it: no word, normal form, change of case or match of a pattern for a line crosses it.
     """
     for mark, offset in (("\n\n", 2), ("\n", 1), (" ", 0)):
         at = text.rfind(mark, 1, len(text) - 1)
@@ -43,12 +44,12 @@ def safe_cut(text: str) -> int:
 
 
 def slices(text: str) -> Iterator[str]:
-    """A text that is in memory, block by block."""
+    """Return a text in memory, block by block."""
     return (text[at : at + BLOCK] for at in range(0, len(text), BLOCK))
 
 
 def cut_blocks(texts: Iterable[str], size: int = BLOCK) -> Iterator[str]:
-    """`texts` in blocks of about `size` characters, cut at safe places, or anywhere once a block has 4 x `size`."""
+    """Yield `texts` in blocks of about `size` characters, cut at safe places, or anywhere once a block has 4 x `size`."""
     rest = ""
     for text in texts:
         rest += text
@@ -63,33 +64,37 @@ def cut_blocks(texts: Iterable[str], size: int = BLOCK) -> Iterator[str]:
 
 
 class Cleaner:
-    """The keys of a config that change a text, applied block by block.
+    """Applies the keys of a config that change a text, block by block.
 
-    `changes` counts what each of them did, `removed` the characters that were cut, and `matched` has the patterns of
-    `remove` that cut something; their matches are cut within a block of about a million characters that ends at a line
-    end. `gutenberg` counts the documents that keep Project Gutenberg's header or license, and the characters of those before
-    and after the text. Errors: `UserError` for an unknown value and for a pattern that does not compile.
+    `changes` counts what each of them did, `removed` the characters that were cut, and `matched` holds the patterns of
+    `remove` that matched. A match lies within a block of about a million characters that ends at a line end. `gutenberg`
+    counts the documents that keep Project Gutenberg's header or license, and the characters of both. Raises `UserError` for
+    an unknown value or a pattern that does not compile.
     """
 
     def __init__(self, config: DatasetConfig) -> None:
-        if config.newline not in ("universal", "keep"):
-            raise UserError(f"dataset.newline={config.newline}: use universal or keep")
+        if config.newline not in NEWLINES:
+            raise UserError(unknown_value("dataset.newline", config.newline, NEWLINES))
         if config.normalise is not None and config.normalise not in NORMAL_FORMS:
-            raise UserError(f"dataset.normalise={config.normalise}: use null or one of {', '.join(NORMAL_FORMS)}")
+            raise UserError(unknown_value("dataset.normalise", config.normalise, ("null", *NORMAL_FORMS)))
         self._config, self._patterns = config, [_compile(pattern) for pattern in config.remove]
         self.changes, self.removed, self.matched = Counter[str](), Counter[str](), set[str]()
         self.gutenberg = Counter[str]()
 
     def clean(self, blocks: Iterable[str]) -> Iterator[str]:
-        """The blocks of one document, cleaned. The document need not fit in memory."""
+        """Return the blocks of a document, cleaned. The document need not fit in memory."""
         blocks = self._without_bom(blocks)
-        if self._config.newline == "universal":
-            blocks = self._with_line_feeds(blocks)
+        if self._config.newline == "keep":
+            return self._clean_lines(blocks)
+        blocks = self._clean_lines(self._with_line_feeds(blocks))
+        return self._with_crlf(blocks) if self._config.newline == "crlf" else blocks
+
+    def _clean_lines(self, blocks: Iterator[str]) -> Iterator[str]:
         config = self._config
         if not (config.strip_gutenberg or config.corpus.lines or config.corpus.column):
             blocks = self._looking_for_gutenberg(blocks)
         if not (config.strip_gutenberg or config.remove or config.normalise or config.lower_case):
-            return iter(blocks)
+            return blocks
         blocks = cut_blocks(blocks)
         if config.strip_gutenberg:
             blocks = self._without_gutenberg(blocks)
@@ -121,6 +126,11 @@ class Cleaner:
         self.changes["lone CR line ends changed to LF"] += returns - pairs
         yield rest
 
+    def _with_crlf(self, blocks: Iterable[str]) -> Iterator[str]:
+        for block in blocks:
+            self.changes["line ends written as CR LF"] += block.count("\n")
+            yield block.replace("\n", "\r\n")
+
     def _without_gutenberg(self, blocks: Iterable[str]) -> Iterator[str]:
         first, ended = True, False
         for block in blocks:
@@ -141,7 +151,7 @@ class Cleaner:
         before = length = 0
         footer, tail = None, ""
         for block in blocks:
-            seen, start = tail + block, length - len(tail)  # a line that marks the end may stand in two blocks
+            seen, start = tail + block, length - len(tail)  # the line that marks the end may lie in two blocks
             if footer is None and ("Project Gutenberg" in seen or "PROJECT GUTENBERG" in seen):
                 header = HEADER.search(seen) if start < BLOCK and not before else None
                 before = start + header.end() if header else before
@@ -171,9 +181,9 @@ class Cleaner:
 
 
 def clean(text: str, keys: Mapping[str, Any]) -> str:
-    """A text from memory as it would be read from a file: a prompt, a string to stop at, a text to score.
+    """Return a text in memory (a prompt, a string to stop at, a text to score) as it would be read from a file.
 
-    `keys`: those of a dataset's config; of an older one some may be missing. Errors: `UserError` for values without meaning.
+    `keys`: of a dataset's config; an older one may lack some. Raises `UserError` for a wrong value.
     """
     try:
         cleaner = Cleaner(DatasetConfig(**{key: keys[key] for key in IN_MEMORY if key in keys}))

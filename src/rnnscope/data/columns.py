@@ -1,4 +1,4 @@
-"""One column of a table: of CSV as spreadsheets and databases write it, or of JSON lines."""
+"""One column of a table: CSV, as spreadsheets and databases write it, or JSON lines."""
 
 import csv
 import json
@@ -14,11 +14,12 @@ from typing import Any, Self
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.lines import line_fed, split_lines
 from rnnscope.errors import UserError
+from rnnscope.format import plural
 
-SAMPLE = 1 << 16  # characters from which the dialect is told
-SNIFFED = 1 << 12  # of them for Python's sniffer, whose time grows with their square
+SAMPLE = 1 << 16  # characters from which the dialect is detected
+SNIFFED = 1 << 12  # of these, how many Python's sniffer sees: its time grows with their square
 DELIMITERS = (",", ";", "\t", "|")
-NOT_JSON = (ValueError, RecursionError)  # the second of what is nested too deeply
+NOT_JSON = (ValueError, RecursionError)  # RecursionError comes from values that are nested too deeply
 SEP_LINE = re.compile(r'"?sep=(.)"?\r?\n')  # how Excel is told the delimiter
 TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")  # suffixes
 
@@ -26,10 +27,10 @@ TABLES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json")  # suffixes
 def column_values(
     blocks: Iterable[str], config: CorpusConfig, where: str, suffixes: Iterable[str], changes: Counter[str]
 ) -> Iterator[str]:
-    """The values of one column, row by row; rows without a value are left out and counted in `changes`.
+    """Yield the values of one column, row by row; rows without a value are left out and counted in `changes`.
 
-    Where the keys of `config` leave it open, the dialect is told from the beginning of the table and said in `changes`.
-    `where`: the file, for messages. Errors: `UserError` for a column that is not there and for rows that cannot be read.
+    Unless the keys of `config` set the dialect, it is detected from the beginning of the table and noted in `changes`.
+    `where`: the file, for messages. Raises `UserError` if there is no such column, or for a row that cannot be read.
     """
     assert config.column is not None
     blocks = iter(blocks)
@@ -44,18 +45,18 @@ def column_values(
 
 
 def check_delimiter(config: CorpusConfig) -> None:
-    """Refuse keys of a table that have no meaning, before anything is read."""
+    """Raise `UserError` for values that cannot describe a table, before anything is read."""
     for key in ("delimiter", "escape"):
         value = _typed(getattr(config, key))
         if value is not None and (len(value) != 1 or value in '"\r\n'):
             raise UserError(f"dataset.corpus.{key}={value!r}: give one character, or null to have it detected")
     if config.column and not config.header and not config.column.isdecimal():
-        raise UserError(f"dataset.corpus.column={config.column}: with header=false give the number of the column, from 1")
+        raise UserError(f"dataset.corpus.column={config.column}: with header=false, give the number of the column, from 1")
 
 
 @dataclass(frozen=True)
 class _Dialect:
-    """How a table is written, and which column is wanted: `index`, from 0. `header`: whether the first row has the names."""
+    """The format of a table, and the column to read: `index`, from 0. `header`: whether the first row holds the names."""
 
     delimiter: str
     escape: str | None
@@ -69,12 +70,12 @@ class _Dialect:
 
 
 def _typed(character: str | None) -> str | None:
-    """A character of a key: a tab is typed as backslash and t."""
+    """Return a character as it was meant: a tab is typed as backslash and t."""
     return "\t" if character == "\\t" else character
 
 
 def _sample(blocks: Iterator[str]) -> tuple[str, bool]:
-    """The beginning of a text without its byte order mark, and whether that is all of it."""
+    """Return the beginning of a text without its byte order mark, and whether that is all of the text."""
     sample = ""
     for block in chain([next(blocks, "").removeprefix("\ufeff")], blocks):
         sample += block
@@ -84,7 +85,7 @@ def _sample(blocks: Iterator[str]) -> tuple[str, bool]:
 
 
 def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suffixes: Iterable[str]) -> _Dialect:
-    """The dialect of a table: the plain one of its suffix where that fits, else the first one that does."""
+    """Return the dialect of a table: the usual one for its suffix if that fits, else the first one that does."""
     assert config.column is not None
     usual, delimiter = "\t" if ".tsv" in suffixes else ",", _typed(config.delimiter)
     if not delimiter and (sep := SEP_LINE.match(sample)):
@@ -110,7 +111,7 @@ def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suff
 
 def _first_row(sample: str, delimiter: str) -> list[str]:
     csv.field_size_limit(sys.maxsize)
-    for escape, strict in ((None, True), ("\\", True), (None, False)):  # the last for a row longer than the sample
+    for escape, strict in ((None, True), ("\\", True), (None, False)):  # not strict: a row may be longer than the sample
         with suppress(csv.Error):
             return next(csv.reader(split_lines([sample]), delimiter=delimiter, escapechar=escape, strict=strict), [])
     return []
@@ -124,11 +125,11 @@ def _readable(sample: str, dialect: _Dialect) -> bool:
 
 def _no_column(config: CorpusConfig, where: str, names: list[str]) -> UserError:
     if names and names[0].startswith(("[", "{")):
-        return UserError(f"{where}: JSON, but not one object a line: convert it first (jq -c '.[]' FILE > FILE.jsonl)")
-    found = f"only {', '.join(names[:20]) or 'an empty row'}" if config.header else f"only {len(names)} of them"
+        return UserError(f"{where}: JSON, but not one object per line: convert it first (jq -c '.[]' FILE > FILE.jsonl)")
+    found = f"its columns are {', '.join(names[:20])}" if config.header and names else f"it has {plural(len(names), 'column')}"
     return UserError(
-        f"{where}: no column {config.column!r}, {found}: set dataset.corpus.column to one of them or to its number, from 1;"
-        " if they are wrong, dataset.corpus.delimiter"
+        f"{where}: no column {config.column!r}; {found}: set dataset.corpus.column to a name or a number from 1, or, if"
+        " these are not the columns, dataset.corpus.delimiter"
     )
 
 
@@ -149,8 +150,8 @@ def _csv_values(
                 changes[f"rows without a value in column {config.column!r} left out"] += 1
     except csv.Error as error:
         raise UserError(
-            f"{where}: not CSV at line {lines.number} ({error}): correct the file, set dataset.corpus.delimiter or escape, or"
-            " unset dataset.corpus.column"
+            f"{where}: line {lines.number} is not CSV ({error}): correct the file, set dataset.corpus.delimiter or escape, or"
+            " set dataset.corpus.column=null to read it as plain text"
         ) from None
     changes["rows cut off inside quotes at the end of a file kept"] += lines.closed
 
@@ -163,9 +164,11 @@ def _described(dialect: _Dialect, config: CorpusConfig) -> str:
 
 
 class _Lines:
-    """The lines of a text, for a CSV reader; `number` of them so far. A row that is still open when the text ends was cut
-    off inside quotes: one more quote closes it, and `closed` is 1. `open`: whether lines were read since the last complete
-    row."""
+    """The lines of a text, for a CSV reader.
+
+    `number`: the lines so far. `open`: whether a row has begun and not ended. A row that is open when the text ends was
+    cut off inside quotes: one more quote closes it, and `closed` is 1.
+    """
 
     def __init__(self, blocks: Iterable[str]) -> None:
         self.open, self.closed, self.number = False, 0, 0
@@ -186,14 +189,14 @@ class _Lines:
 
 
 def _is_json(sample: str) -> bool:
-    """Whether the first line is an object of JSON."""
+    """Whether the first line is a JSON object."""
     with suppress(*NOT_JSON):
         return isinstance(_loads(sample.lstrip().partition("\n")[0]), dict)
     return False
 
 
 def _loads(line: str) -> Any:
-    return json.loads(line, parse_int=float)  # Python refuses whole numbers of thousands of digits, and none is a text
+    return json.loads(line, parse_int=float)  # Python refuses integers of thousands of digits, and numbers are not read
 
 
 def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counter[str]) -> Iterator[str]:
@@ -210,21 +213,23 @@ def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counte
         else:
             changes[f"rows without a text in column {column!r} left out"] += 1
     if column not in names:
-        raise UserError(f"{where}: no column {column!r}, only {', '.join(names)}: set dataset.corpus.column to one of them")
+        raise UserError(
+            f"{where}: no column {column!r}; its keys are {', '.join(names)}: set dataset.corpus.column to one of them"
+        )
 
 
 def _json_row(line: str, number: int, where: str) -> dict[str, Any]:
     try:
         row = _loads(line)
     except NOT_JSON as error:
-        raise UserError(f"{where}: not JSON at line {number} ({error}): give one object in each line") from None
+        raise UserError(f"{where}: line {number} is not JSON ({error}): write one object per line") from None
     if not isinstance(row, dict):
-        raise UserError(f'{where}: line {number} is not an object of JSON: give one in each line, such as {{"text": ...}}')
+        raise UserError(f'{where}: line {number} is not a JSON object: write one per line, such as {{"text": ...}}')
     return row
 
 
 def _encodable(text: str, changes: Counter[str]) -> str:
-    r"""`text` with U+FFFD for lone surrogates, which JSON can spell (\ud83d) and no encoding can write."""
+    r"""Return `text` with U+FFFD for lone surrogates, which JSON can spell (\ud83d) but no encoding can write."""
     whole = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     changes["lone surrogates replaced by U+FFFD"] += whole.count("\ufffd") - text.count("\ufffd")
     return whole

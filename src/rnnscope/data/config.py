@@ -1,8 +1,8 @@
-"""The type and default of every key of `dataset`. What each means stands in conf/dataset/text_files.yaml."""
+"""The type and default of every key of `dataset`. conf/dataset/text_files.yaml explains each of them."""
 
 from dataclasses import dataclass, field
 
-READER_VERSION = 3  # of a new run; a run that has none recorded has 1
+READER_VERSION = 3  # of a new run; if a run has none recorded, it is 1
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Which files a text is made of, in which order, and a fingerprint of what is in them."""
+"""Which files make up a text, in which order, and a hash of their content."""
 
 import fnmatch
 import glob
@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from rnnscope.data.archives import MEMBER
+from rnnscope.data.cache import cached_file
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.copy_task import copy_task_file
 from rnnscope.data.download import Remote, local_file
@@ -24,17 +25,17 @@ SPLITS = ("train", "val", "test")
 
 
 class Corpus:
-    """The files of a text. `cache_dir` keeps downloads; `changes` counts what is left out or unusual.
-
-    `find()` returns the sources of each split that has its own files; the rest are under 'train', to be divided.
-    """
+    """The files of a text. `cache_dir` keeps downloads; `changes` counts what is left out or unusual."""
 
     def __init__(self, config: CorpusConfig, cache_dir: Path, say: Callable[[str], None]) -> None:
         self.config, self.changes = config, Counter[str]()
         self._cache_dir, self._say = cache_dir, say
 
     def find(self) -> dict[str, list[Source]]:
-        """The sources of each split, in reading order. Errors: `UserError` where nothing is found."""
+        """Return the sources of each split, in reading order; those under `train` are divided unless others have their own.
+
+        Raises `UserError` if nothing is found.
+        """
         own = [split for split in ("val", "test") if getattr(self.config, f"{split}_path") is not None]
         return {"train": self._train(), **{split: self._files(f"{split}_") for split in own}}
 
@@ -48,11 +49,11 @@ class Corpus:
 
     @property
     def divided(self) -> bool:
-        """Whether val and test come out of the same files as train."""
+        """Whether val and test are cut from the same files as train."""
         return self.config.val_path is None and self.config.test_path is None
 
     def _files(self, prefix: str) -> list[Source]:
-        """The sources of the keys path, url and hash that begin with `prefix`."""
+        """Return the sources that the keys `<prefix>path`, `<prefix>url` and `<prefix>sha256` name."""
         key, config = f"dataset.corpus.{prefix}path", self.config
         path, url, sha256 = (getattr(config, prefix + name) for name in ("path", "url", "sha256"))
         if not path:
@@ -66,23 +67,20 @@ class Corpus:
             return itself or self._selected(found, [f"*/{member}"] if member else include, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
-            special = "neither a file nor a folder" if root.exists() else "no such file or folder"
-            missing = "a link that leads nowhere" if root.is_symlink() else special
+            absent = "no file matches" if glob.has_magic(path) else "no such file or folder"
+            missing = "a broken link" if root.is_symlink() else "neither a file nor a folder" if root.exists() else absent
             if root.parent.name == PIPED:
-                missing += ", where what came through a pipe was kept"
+                missing += "; it was the copy of a text read from a pipe"
             remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""
             raise UserError(f"{key}={path}: {missing}: {remedy}give an existing file, folder or glob")
         found = [source for file, name in files for source in self._members(file, name)]
         return self._selected(found, include, f"{key}={root}", fixed_part(path))
 
     def _inline(self) -> list[Source]:
-        """The text that the config itself holds, as a file of the cache, which goes by its content."""
+        """Return the text in the config itself, as a file in the cache that is named after its hash."""
         content = (self.config.inline or "").encode("utf-8", "surrogatepass")
         path = self._cache_dir / "inline" / f"{hashlib.sha256(content).hexdigest()[:32]}.txt"
-        if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content)
-        return [Source(path, "inline")]
+        return [Source(cached_file(path, content), "inline")]
 
     def _members(self, path: Path, name: str) -> list[Source]:
         return members(path, name, self.config.reader_version, self.changes)
@@ -97,7 +95,7 @@ class Corpus:
         return self._ordered(sources)
 
     def _walk(self, root: Path) -> list[tuple[Path, str]]:
-        """The files under a folder with their relative names, hidden ones left out. Links that lead nowhere are counted."""
+        """Return the files under a folder with their relative names. Hidden files are left out; broken links are counted."""
         found = []
         for folder, folders, files in os.walk(root, onerror=_refuse):
             self.changes["links to folders not followed"] += sum(os.path.islink(os.path.join(folder, f)) for f in folders)
@@ -111,19 +109,19 @@ class Corpus:
         return found
 
     def _selected(self, sources: list[Source], include: list[str], where: str, root: str = "") -> list[Source]:
-        """The sources that `include` and exclude let through, in order; names may begin with `root`, which may move."""
+        """Return the sources that match `include` but not `exclude`, in order; names may begin with `root`, which can move."""
         sources = [source for source in sources if self._chosen(source.name, include)]
         if not sources:
             raise UserError(
-                f"{where}: no file in it matches: include={include} exclude={self.config.exclude}"
-                " (hidden files are never taken): change dataset.corpus.include or exclude"
+                f"{where}: no file in it matches include={include} exclude={self.config.exclude}"
+                " (hidden files are never read): change dataset.corpus.include or exclude"
             )
         return self._ordered(sources, root)
 
     def _chosen(self, name: str, include: list[str]) -> bool:
-        """Whether a file's relative name, or its last part, matches one of `include` and none of exclude.
+        """Whether a file's relative name, or its last part, matches one of `include` and none of `exclude`.
 
-        Of an absolute name, which a glob gives, any number of last parts may match: src/*.c was typed in some folder.
+        Of an absolute name, which comes from a glob, any number of last parts may match: src/*.c was typed in some folder.
         """
         parts = name.split("/")
         tails = ["/".join(parts[at:]) for at in range(len(parts))] if name.startswith("/") else [name, parts[-1]]
@@ -141,13 +139,13 @@ class Corpus:
 
 
 def package_path(name: str) -> Path:
-    """The folder or the one file of an installed package, not imported; 'stdlib' is Python's own library."""
+    """Return the folder or the single file of an installed package without importing it; `stdlib` is Python's own library."""
     if name == "stdlib":
         return Path(sysconfig.get_path("stdlib"))
     spec = importlib.util.find_spec(name) if name.isidentifier() else None
     if spec is None:
         raise UserError(
-            f"dataset.corpus.packages: no package {name!r} is installed: install it or name a different one, such as stdlib"
+            f"dataset.corpus.packages: package {name!r} is not installed: install it, or name a different one, such as stdlib"
         )
     if spec.submodule_search_locations:
         return Path(next(iter(spec.submodule_search_locations)))
@@ -157,7 +155,7 @@ def package_path(name: str) -> Path:
 
 
 def content_digest(found: dict[str, list[Source]]) -> str:
-    """A sha256 of the content of the files, in order, by split. Names and dates do not count."""
+    """Return a SHA-256 of the content of the files, in order, by split. Names and dates do not count."""
     digest = hashlib.sha256()
     for split, sources in found.items():
         digest.update(f"{split} {len(sources)}\n".encode())
@@ -169,19 +167,19 @@ def content_digest(found: dict[str, list[Source]]) -> str:
 
 
 def _archive_and_member(path: str) -> tuple[str, str | None]:
-    """`texts.zip/inner/*.txt` is an archive and a pattern for its members; anything else is a plain path."""
+    """Split `texts.zip/inner/*.txt` into an archive and a pattern for its members; anything else is a plain path."""
     found = None if os.path.lexists(path) else MEMBER.fullmatch(path)
     return (found[1], found[2]) if found else (path, None)
 
 
 def fixed_part(pattern: str) -> str:
-    """The folder of a glob that is the same for all its files, with the slash at its end."""
+    """Return the folder that all matches of a glob share, with a slash at its end."""
     return re.split(r"[^/]*[*?\[]", os.path.expanduser(pattern))[0]
 
 
 def _globbed(pattern: str) -> list[tuple[Path, str]]:
     pattern = os.path.expanduser(pattern)
-    names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # [ as part of a name
+    names = glob.glob(pattern, recursive=True) or glob.glob(pattern.replace("[", "[[]"), recursive=True)  # a name may have a [
     return [(Path(name), name) for name in names if os.path.isfile(name)]
 
 

@@ -1,4 +1,4 @@
-"""Files from elsewhere: found under RNNSCOPE_DATA or in the cache, else downloaded once; always verified."""
+"""Files with a URL: found under RNNSCOPE_DATA or in the cache, else downloaded once; always checked by their hash."""
 
 import hashlib
 import logging
@@ -14,7 +14,7 @@ from rnnscope.paths import data_folder
 
 @dataclass(frozen=True)
 class Remote:
-    """The URL of a file and the hash it must have (an MD5 where nobody publishes a sha256)."""
+    """The URL of a file and the hash it must have (an MD5 where no SHA-256 is published)."""
 
     url: str
     sha256: str | None = None
@@ -26,23 +26,23 @@ class Remote:
             return f"sha256:{self.sha256}"
         if self.md5:
             return f"md5:{self.md5}"
-        raise UserError(f"dataset.corpus.url={self.url} has no dataset.corpus.sha256: give the hash it must have")
+        raise UserError(f"dataset.corpus.url={self.url} needs dataset.corpus.sha256, the hash that the file must have")
 
     def matches(self, path: Path) -> bool:
-        """Whether the file at `path` has the wanted hash."""
+        """Whether the file at `path` has the right hash."""
         algorithm, wanted = self.known_hash.split(":")
         with path.open("rb") as file:
             return hashlib.file_digest(file, algorithm).hexdigest() == wanted.lower()
 
 
 def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[[str], None]) -> Path:
-    """The place of `path` on this machine.
+    """Return where `path` is on this machine.
 
-    Without a `remote`: `path` itself if it exists, else that name under RNNSCOPE_DATA. With one, `path` is only a file
-    name: a file with the right hash under RNNSCOPE_DATA or in the cache, else a download.
+    Without a `remote`, that is `path` itself if it exists, else the same name under RNNSCOPE_DATA. With one, `path` is only
+    a file name: a file with the right hash under RNNSCOPE_DATA or in the cache, else a download.
     """
     if remote is not None and (Path(path).is_absolute() or ".." in Path(path).parts):
-        raise UserError(f"{path}: outside the cache, which keeps the download of {remote.url}: give only a file name")
+        raise UserError(f"{path}: the download of {remote.url} is kept in the cache: give a file name without a folder")
     folder = data_folder()
     provided = folder / path if folder and (folder / path).exists() else None
     if remote is None:
@@ -71,7 +71,7 @@ def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:
         answer = getattr(error, "response", None)
         if answer is not None:
             answer.close()  # pooch leaves one that it refuses open
-        copy = "the copy in the cache is damaged and " if corrupt else ""
+        copy = "the copy in the cache is damaged, and " if corrupt else ""
         raise UserError(
             f"{remote.url}: {copy}the download failed ({_reason(error)}): connect to a network, "
             f"put the file at {place}, or point RNNSCOPE_DATA at a folder with {place.name}"
@@ -80,13 +80,13 @@ def _download(remote: Remote, place: Path, say: Callable[[str], None]) -> Path:
         if "hash" not in str(error).lower():
             raise
         raise UserError(
-            f"{remote.url}: the download has a wrong hash, not {known_hash}: try again, or put the right file at {place}"
+            f"{remote.url}: the hash of the download is not {known_hash}: try again, or put the right file at {place}"
         ) from None
     return place
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, in a few words: the messages of requests are dumps of its objects."""
+    """Return what went wrong in a few words; the messages of requests are dumps of its objects."""
     import requests
 
     if isinstance(error, requests.HTTPError) and error.response is not None:

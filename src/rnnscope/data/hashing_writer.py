@@ -1,4 +1,4 @@
-"""A file that a second thread writes, and hashes if asked, while the first one makes the next block."""
+"""A file that a second thread writes, and hashes if asked to, while the first one makes the next block."""
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -6,13 +6,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-BLOCK = 1 << 18  # bytes collected before the second thread gets them
+BLOCK = 1 << 18  # bytes that are collected for the second thread
 
 
 class HashingWriter:
     """A write-only file for a `with` block. `size`: bytes so far. With `hashed`, `sha256` is set when the block ends.
 
-    Errors: an `OSError` of writing (a full disk, say) is raised by a later `write` or at the end of the block.
+    If writing fails (the disk is full, say), a later `write` or the end of the block raises the `OSError`.
     """
 
     def __init__(self, path: Path, *, hashed: bool = True) -> None:

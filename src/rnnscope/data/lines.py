@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 
 
 def line_fed(blocks: Iterable[str]) -> Iterator[str]:
-    """The same blocks with CR LF and single CR as LF."""
+    """Yield the blocks with CR LF and lone CR turned into LF."""
     decoder = io.IncrementalNewlineDecoder(None, translate=True)
     for block in blocks:
         yield decoder.decode(block)
@@ -13,8 +13,8 @@ def line_fed(blocks: Iterable[str]) -> Iterator[str]:
 
 
 def split_lines(blocks: Iterable[str]) -> Iterator[str]:
-    """The lines, each with the line feed that ends it; the last may have none."""
-    rest: list[str] = []  # of an unfinished line: joined only once, as the line may be as long as the text
+    """Yield the lines, each with the line feed that ends it; the last one may lack it."""
+    rest: list[str] = []  # the pieces of an unfinished line, joined only once: it may be as long as the text
     for block in blocks:
         *lines, last = block.split("\n")
         if lines:

@@ -1,4 +1,4 @@
-"""Windows with one target each, as in Keras's and Lasagne's examples of generating text."""
+"""Windows with one target each, as in the text-generation examples of Keras and Lasagne."""
 
 from functools import cached_property
 from typing import Any
@@ -13,16 +13,15 @@ from rnnscope.errors import UserError
 class ManyToOneWindows(Windows):
     """Windows of `sequence_length` tokens from a zero state, each with the token after it as its only target.
 
-    `stream`: START and then N tokens; a window begins every `step` tokens. The tokens a to i after START (^, which no
-    window has), a step of 2, windows of three, two at a time, not shuffled:
+    `stream`: START and then N tokens; a window begins every `step` tokens. The tokens a to i after START (which is in no
+    window), a step of 2, windows of three, two at a time, not shuffled:
 
         inputs   window 0   window 1      targets   window 0   window 1
         row 0    a b c      e f g         row 0     . . d      . . h
         row 1    c d e      . . .         row 1     . . f      . . .
 
-    A dot marks a position without a target, as padding does elsewhere. Each epoch has a new order drawn from `seed`;
-    without a seed, windows follow the stream. Ranks share the rows of each window. `share`: the other arguments of
-    `Windows`.
+    A dot is padding, or a position without a target. Each epoch has a new random order drawn from `seed`; if that is None,
+    windows follow the stream. Ranks share the rows of each window. `share`: the other arguments of `Windows`.
     """
 
     def __init__(
@@ -33,8 +32,8 @@ class ManyToOneWindows(Windows):
         self.tokens_per_epoch = len(target_ids(stream, sequence_length, step))
         if not self.tokens_per_epoch:
             raise UserError(
-                f"a split of {max(len(stream) - 1, 0)} tokens is too short for a window of"
-                f" dataset.sequence_length={sequence_length} and its target: give more text or a smaller number"
+                f"a split of {max(len(stream) - 1, 0):,} tokens is too short for a window of"
+                f" dataset.sequence_length={sequence_length} and its target: give more text, or reduce sequence_length"
             )
         self.windows_per_epoch = -(-self.tokens_per_epoch // batch_size)
         self._order_of = -1  # the epoch of `_order`
@@ -44,7 +43,7 @@ class ManyToOneWindows(Windows):
         return {**super()._layout, "step": self._step, "seed": self._seed or 0}
 
     def _numbers(self, epoch: int, begin: int) -> np.ndarray:
-        """Which places of the stream the rows of a window begin at: (batch_size or fewer,)."""
+        """Return the numbers of the rows of a window, in steps from the start of the stream: (batch_size or fewer,)."""
         if self._seed is None:
             return np.arange(begin, min(begin + self.batch_size, self.tokens_per_epoch))
         if self._order_of != epoch:
@@ -63,5 +62,5 @@ class ManyToOneWindows(Windows):
 
 
 def target_ids(stream: np.ndarray, sequence_length: int, step: int) -> np.ndarray:
-    """The ids of a stream that are targets, in order: a view of it."""
+    """Return the ids of a stream that are targets, in order: a view of it."""
     return stream[1 + sequence_length :: step]

@@ -22,10 +22,10 @@ from rnnscope.errors import UserError
 
 
 class TextData(pl.LightningDataModule):
-    """A text as windows of ids: `prepare()`, then `train_windows()` and `windows(split)`; or the loaders, in a `pl.Trainer`.
+    """A text as windows of ids: call `prepare()`, then `train_windows()` and `windows(split)`. A `pl.Trainer` uses the loaders.
 
-    `vocabulary`: one to use unchanged. `say` receives lines for the person who waits. `val_tokens` may be set, and limits
-    what validation looks at.
+    `vocabulary`: used unchanged instead of a new one. `say`: called with lines to show to the user. `val_tokens`: may be set
+    to limit how many tokens are validated.
     """
 
     def __init__(
@@ -48,14 +48,14 @@ class TextData(pl.LightningDataModule):
         vocabulary: Vocabulary | None = None,
         say: Callable[[str], None] = lambda line: None,
     ) -> Self:
-        """The data that `config` describes. Errors: `UserError`, here for its keys, in `prepare()` for the text."""
+        """Return the data that `config` describes. Raises `UserError`: here for its keys, in `prepare()` for the text."""
         check_dataset(config)
         return cls(config, cache_dir, seed, vocabulary, say)
 
     def prepare(self) -> Self:
-        """Find or make the ids of all splits. A second call costs nothing.
+        """Find or make the ids of all splits. A second call does nothing.
 
-        What comes through a pipe is kept in the cache, and the config then has the path of the copy.
+        A text from a pipe is copied to the cache, and the config then has the path of the copy.
         """
         if self._text is None:
             keep_piped(self.config.corpus, self.cache_dir, self.say)
@@ -64,7 +64,7 @@ class TextData(pl.LightningDataModule):
                 check_length(text.splits["train"].tokens, self.config.batch_size, self.config.sequence_length)
             if self.config.windows == "many_to_one":
                 for split in [name for name, info in text.splits.items() if info.tokens]:
-                    self._many_to_one(text.stream(split), 1, None)  # which refuses a split without a target
+                    self._many_to_one(text.stream(split), 1, None)  # raises UserError for a split without a target
             self._text = text
         return self
 
@@ -84,17 +84,17 @@ class TextData(pl.LightningDataModule):
 
     @property
     def fingerprint(self) -> dict[str, Any]:
-        """sha256 of the text, the settings, the vocabulary and each stream."""
+        """SHA-256 of the text, the settings, the vocabulary and each stream."""
         return self.text.fingerprint
 
     @property
     def splits(self) -> dict[str, SplitInfo]:
-        """What each split holds."""
+        """The size of each split."""
         return self.text.splits
 
     @property
     def report(self) -> list[str]:
-        """The short report on the text, line by line."""
+        """The report on the text, line by line."""
         if self.config.windows == "stream":
             return self.text.report
         train = self.train_windows()
@@ -103,57 +103,57 @@ class TextData(pl.LightningDataModule):
         return [*self.text.report, report.many_to_one_line(train.tokens_per_epoch, self.config.sequence_length, self.step)]
 
     def stream(self, split: str) -> np.ndarray:
-        """The ids of a split with START in front: a read-only memory map, (ids,)."""
+        """Return the ids of a split with START in front: a read-only memory map, (ids,)."""
         return self.text.stream(split)
 
     def targets(self, split: str) -> np.ndarray:
-        """The ids of a split that its windows ask for, START among them where `given` says so: a view of its stream."""
+        """Return the ids that are targets in the windows of a split, and any START between them: a view of its stream."""
         stream, config = self.stream(split), self.config
         return target_ids(stream, config.sequence_length, self.step) if config.windows == "many_to_one" else stream[1:]
 
     @property
     def step(self) -> int:
-        """From the beginning of a window with one target to that of the next, in tokens."""
+        """The tokens from the beginning of a window with one target to the beginning of the next."""
         return self.config.window_step or self.config.sequence_length + 1
 
     @property
     def given(self) -> int | None:
-        """The id that is an input but never a target: START, where the text has more than the first."""
+        """The id that is an input but never a target: START, if there is one inside the text; else None."""
         return None if self.config.start_end is None else self.vocabulary.start
 
     def train_windows(self, rank: int = 0, world_size: int = 1, endless: bool = True) -> Windows:
-        """The windows of training: the share of one process. Those that are not endless yield one epoch at each iteration."""
+        """Return the windows of training: the share of one process. Unless `endless`, each iteration yields one epoch."""
         share = {"endless": endless, "rank": rank, "world_size": world_size}
         return self._windows("train", self.stream("train"), self.config.batch_size, self.seed, **share)
 
     def train_dataloader(self) -> Windows:
-        """What Lightning trains on, an epoch at each iteration: from where the task's checkpoint was saved, if it has one."""
-        windows = self.train_windows(*self._place, endless=False)
+        """Return the windows of training, one epoch per iteration, from where the task's checkpoint, if any, was saved."""
+        windows = self.train_windows(*self._ranks, endless=False)
         position = self.trainer and getattr(self.trainer.lightning_module, "position", None)
         if position:
             windows.load_state_dict(position)
         return windows
 
     @property
-    def _place(self) -> tuple[int, int]:
-        """The rank of this process and how many there are, in a `pl.Trainer`."""
+    def _ranks(self) -> tuple[int, int]:
+        """The rank of this process, and the number of processes, in a `pl.Trainer`."""
         return (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
 
     def val_dataloader(self) -> Windows | list[Any]:
-        """What validation scores: the val split, or its first `val_tokens`; nothing where it is empty."""
-        return self.windows("val", self.val_tokens, *self._place) if self.splits["val"].tokens else []
+        """Return the windows of the val split, or of its first `val_tokens`; none if it is empty."""
+        return self.windows("val", self.val_tokens, *self._ranks) if self.splits["val"].tokens else []
 
     def test_dataloader(self) -> Windows | list[Any]:
-        """What a test scores: the test split; nothing where it is empty."""
-        return self.windows("test", None, *self._place) if self.splits["test"].tokens else []
+        """Return the windows of the test split; none if it is empty."""
+        return self.windows("test", None, *self._ranks) if self.splits["test"].tokens else []
 
     def transfer_batch_to_device(self, batch: Window, device: torch.device, dataloader_idx: int) -> Window:
         return replace(batch, inputs=batch.inputs.to(device), targets=batch.targets.to(device))
 
     def windows(self, split: str, tokens: int | None = None, rank: int = 0, world_size: int = 1) -> Windows:
-        """Windows over a split for evaluation, each token once, with the state carried: the share of one process.
+        """Return the windows of a split for evaluation, each token once, with the state carried: the share of one process.
 
-        Samples come in order of length, each from a zero state. Of a stream, only the first `tokens` where that is a number.
+        Samples come in order of length, each from a zero state. `tokens`: how many of a stream to read; None for all.
         """
         if not self.splits[split].tokens:
             raise UserError(f"the {split} split has no token: give it a share in dataset.split")
@@ -161,7 +161,7 @@ class TextData(pl.LightningDataModule):
         return self._windows(split, stream, self.config.val_batch_size, None, rank=rank, world_size=world_size)
 
     def _windows(self, split: str, stream: np.ndarray, batch_size: int, seed: int | None, **share: Any) -> Windows:
-        """Windows over a split: its samples, which are found only once, as a long text takes a while, or `stream`."""
+        """Return windows over `stream`, or over the samples of a split, which are searched once: a long text takes a while."""
         length, start = self.config.sequence_length, self.vocabulary.start
         if self.config.windows == "stream":
             return StreamWindows(stream, batch_size, length, given=self.given, **share)
@@ -177,14 +177,14 @@ class TextData(pl.LightningDataModule):
 
 
 def check_length(tokens: int, batch_size: int, sequence_length: int) -> None:
-    """Refuse a text that does not fill one window, and name sizes that would fit."""
+    """Raise `UserError` for a text that does not fill one window, and suggest sizes that fit."""
     wanted = batch_size * sequence_length
     if tokens >= wanted:
         return
     length = min(sequence_length, max(tokens // min(batch_size, 8), 1))
     columns = max(min(batch_size, tokens // length), 1)
     raise UserError(
-        f"the train split has {tokens} tokens, fewer than one window of dataset.batch_size x dataset.sequence_length = "
-        f"{batch_size} x {sequence_length} = {wanted}: give more text, or dataset.batch_size={columns} "
-        f"dataset.sequence_length={length} would fit"
+        f"the train split has {tokens:,} tokens, fewer than one window of dataset.batch_size x dataset.sequence_length = "
+        f"{batch_size} x {sequence_length} = {wanted:,}: give more text, or set dataset.batch_size={columns} and "
+        f"dataset.sequence_length={length}, which would fit"
     )

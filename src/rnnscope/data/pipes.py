@@ -1,4 +1,4 @@
-"""A text that comes through a pipe can be read once only: it is kept in the cache, and read from there."""
+"""A text from a pipe can be read only once, so it is copied to the cache and read from there."""
 
 import hashlib
 import os
@@ -14,14 +14,14 @@ from rnnscope.data.config import CorpusConfig
 from rnnscope.errors import UserError
 
 PIPED = "piped"  # folder of the cache
-OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # what a shell makes of <(command)
+OPEN_FILES = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")  # a shell turns <(command) into one of these
 SUFFIXES = {b"\x1f\x8b": ".gz", b"BZh": ".bz2", b"\xfd7zXZ": ".xz", b"PK\x03\x04": ".zip"}  # by the first bytes
 
 
 def keep_piped(config: CorpusConfig, cache_dir: Path, say: Callable[[str], None]) -> None:
-    """Copy what comes through `-`, a FIFO or an open file of the process; the paths of `config` become those of the copies.
+    """Copy what `-`, a FIFO or an open file of the process delivers; the paths in `config` become those of the copies.
 
-    Errors: `UserError` where nothing comes, or where it cannot be kept.
+    Raises `UserError` if nothing comes, or if it cannot be kept.
     """
     for key in ("path", "val_path", "test_path"):
         path = getattr(config, key)
@@ -49,20 +49,20 @@ def _copy(path: str, key: str, folder: Path, say: Callable[[str], None]) -> Path
             copy, size = _kept(pipe, folder)
     except OSError as error:
         raise UserError(
-            f"{key}={path}: {name} cannot be kept in {folder} ({error.strerror}): give the path of a file"
+            f"{key}={path}: {name} cannot be copied to {folder} ({error.strerror}): give the path of a file"
         ) from None
     if not size:
         copy.unlink()
         raise UserError(
-            f"{key}={path}: nothing came through {name}: check what writes to it; as it can be read only once, a sweep or"
+            f"{key}={path}: {name} is empty: check the program that writes to it; a pipe can be read only once, so a sweep or"
             " several processes need a file"
         )
-    say(f"read {size:,} bytes from {name}; kept, to be read again, as {copy}")
+    say(f"read {size:,} bytes from {name} and kept them in {copy}")
     return copy
 
 
 def _kept(pipe: IO[bytes], folder: Path) -> tuple[Path, int]:
-    """A file with all that comes, named after its content, and how many bytes those are."""
+    """Copy a pipe to a file named after its content; return the file and its size in bytes."""
     digest, size, suffix = hashlib.sha256(), 0, ""
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         try:

@@ -1,4 +1,4 @@
-"""From a config to encoded splits: find, clean, divide, count, encode, and keep the result under its fingerprint."""
+"""From a config to encoded splits: find, clean, divide, count, encode, and cache the result under its fingerprint."""
 
 import hashlib
 import importlib.metadata
@@ -25,49 +25,43 @@ from rnnscope.data.splits import Ranges, check_split, divide, divide_columns
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
 from rnnscope.data.units import check_kind, units
 from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_counts
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 from rnnscope.format import plain
 
-FORMAT = 1  # of the cache: with a new number all texts are encoded again
-NOT_IN_IDS = (
-    "name",
-    "windows",
-    "window_step",
-    "batch_size",
-    "sequence_length",
-    "val_batch_size",
-)  # keys that the ids do not depend on
+FORMAT = 1  # of the cache: with a new number, all texts are encoded again
+# keys that the ids do not depend on
+NOT_IN_IDS = ("name", "windows", "window_step", "batch_size", "sequence_length", "val_batch_size")
 CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # keys of the corpus that they depend on
-# keys of later that they depend on, each with the value that older runs had without it
+# keys of later versions that they depend on, each with the value that it stands for in older runs
 ADDED = {"delimiter": None, "header": True, "escape": None, "reader_version": 1, "encoding_errors": "strict", "columns": None}
 LIBRARIES = {"word": ("tokenizers", "nltk"), "sentence": ("nupunkt",)}  # by level and start_end
 
 
 def check_dataset(config: DatasetConfig) -> None:
-    """Refuse a config that has no meaning, before anything is read. Errors: `UserError` naming the key."""
+    """Raise `UserError`, naming the key, for a config that cannot be used; nothing is read yet."""
     check_size(config.level, config.vocabulary_size)
     check_kind(config.start_end, config.level, config.windows)
     if config.level == "word" and config.words == "penn" and config.start_end not in ("sentence", "line"):
-        raise UserError("dataset.words=penn takes sentences: set dataset.start_end to sentence or line")
+        raise UserError("dataset.words=penn reads sentences: set dataset.start_end to sentence or line")
     check_split(vars(config.split))
     columns = config.split.columns
     if columns is not None and (columns < 1 or config.start_end or config.corpus.val_path or config.corpus.test_path):
         raise UserError(
-            f"dataset.split.columns={columns} must be at least 1, for one text without start_end, val_path or test_path"
+            f"dataset.split.columns={columns} must be at least 1, and cannot go with start_end, val_path or test_path"
         )
     text_decoder(config.encoding)
     if config.encoding_errors not in ENCODING_ERRORS:
-        raise UserError(f"dataset.encoding_errors={config.encoding_errors}: use {', '.join(ENCODING_ERRORS)}")
+        raise UserError(unknown_value("dataset.encoding_errors", config.encoding_errors, ENCODING_ERRORS))
     check_delimiter(config.corpus)
     if not 1 <= (version := config.corpus.reader_version) <= READER_VERSION:
-        raise UserError(f"dataset.corpus.reader_version={version}: use {READER_VERSION}; older runs have 1 or more")
+        raise UserError(f"dataset.corpus.reader_version={version} must be {READER_VERSION}, or that of an older run, from 1")
     Cleaner(config)
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
-            raise UserError(f"dataset.{key}={getattr(config, key)}: must be at least 1")
+            raise UserError(f"dataset.{key}={getattr(config, key)} must be at least 1")
     if config.window_step is not None and (config.window_step < 1 or config.windows != "many_to_one"):
         raise UserError(
-            f"dataset.window_step={config.window_step}: must be at least 1, and is for dataset.windows=many_to_one only"
+            f"dataset.window_step={config.window_step} must be at least 1, and is only for dataset.windows=many_to_one"
         )
     if config.unk_in_text:
         _check_unk_in_text(config)
@@ -75,16 +69,16 @@ def check_dataset(config: DatasetConfig) -> None:
 
 def _check_unk_in_text(config: DatasetConfig) -> None:
     if config.level != "word":
-        raise UserError(f"dataset.unk_in_text=true has no meaning at dataset.level={config.level}: it is for words")
+        raise UserError(f"dataset.unk_in_text=true is only for dataset.level=word, not {config.level}")
     if config.words == "penn":
-        raise UserError("dataset.unk_in_text=true: dataset.words=penn splits <unk> up: use words=space or lossless")
+        raise UserError("dataset.unk_in_text=true: dataset.words=penn would split <unk>: use dataset.words=space or lossless")
     if any(map(str.isspace, config.unk)):
-        raise UserError(f"dataset.unk={config.unk!r}: with unk_in_text it must be one word, without white space")
+        raise UserError(f"dataset.unk={config.unk!r} must be one word, without white space, with dataset.unk_in_text=true")
 
 
 @dataclass(frozen=True)
 class PreparedText:
-    """A text that is ready to be trained on."""
+    """A text that is ready for training."""
 
     folder: Path
     vocabulary: Vocabulary
@@ -93,14 +87,14 @@ class PreparedText:
     report: list[str]
 
     def stream(self, split: str) -> np.ndarray:
-        """The ids of a split with START in front, as a read-only memory map: (ids,)."""
+        """Return the ids of a split with START in front, as a read-only memory map: (ids,)."""
         return open_stream(self.folder / f"{split}.ids", self.splits[split], self.vocabulary.dtype)
 
 
 def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | None, say: Callable[[str], None]) -> PreparedText:
     """Encode the text that `config` describes, or find it in the cache. A given `vocabulary` is used unchanged.
 
-    The files are always read once, to hash them: the cache goes by their content, not by their names and dates.
+    The files are always read once, to hash them: the cache depends on their content, not on their names and dates.
     """
     check_dataset(config)
     _check_frozen(config, vocabulary)
@@ -123,7 +117,7 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
 
 
 def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> str:
-    """A sha256 of what decides the ids besides the text: keys, a frozen vocabulary, versions of libraries."""
+    """Return a SHA-256 of what decides the ids besides the text: keys, a frozen vocabulary, versions of libraries."""
     used = [name for key in (config.level, config.start_end) for name in LIBRARIES.get(key or "", ())]
     data = {key: value for key, value in asdict(config).items() if key not in NOT_IN_IDS}
     data["corpus"] = {key: value for key, value in data["corpus"].items() if key in (*CORPUS_IN_IDS, *ADDED)}
@@ -144,7 +138,7 @@ def _encode(
     text = write_text(config, corpus, found, cleaner, folder / "text")
     if config.corpus.shuffle and len(text.ends) > text.files:
         text = shuffled(text, config.corpus.separator if kind is None else "", folder / "shuffled")
-        return_freed_memory()  # three numbers for each of what may be millions of documents
+        return_freed_memory()  # three numbers per document, of which there may be millions
     if config.split.columns is not None:
         text, ranges = divide_columns(text, config.split, folder / "columns")
     else:
@@ -155,7 +149,7 @@ def _encode(
     vocabulary = frozen or _build(counts or Counter(), config)
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
     if _signatures(found) != before:
-        raise UserError("the text changed while it was being read: start again once it no longer changes")
+        raise UserError("the text changed while it was read: start again once it no longer changes")
     ends_in_val = len(text.ends) == 1 and not splits["test"].ids
     lines = [
         *report.text_lines(text, characters, counts, config.level, config.words),
@@ -183,7 +177,7 @@ def _split_lines(
 
 
 def _tally(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Counter[str]:
-    """How often each token occurs in a part of the text."""
+    """Count the tokens of a part of the text."""
     tally = token_counts(config.level, config.words, config.unk if config.unk_in_text else None)
     for some in units(text, *span, config.start_end, words=config.level == "word"):
         tally.add(some.texts)
@@ -191,12 +185,12 @@ def _tally(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Cou
 
 
 def _count(text: CleanText, span: tuple[int, int], config: DatasetConfig) -> Counter[str]:
-    """How often each token occurs in train, where there must be two different ones."""
+    """Count the tokens of train. Raises `UserError` if there are not at least two different ones."""
     counts = _tally(text, span, config)
     if len(counts) < 2:
         token, char = next(iter(counts), "")[:20], " or dataset.level=char" if config.level == "word" else ""
         raise UserError(
-            f"the train split has one distinct token, {token!r}: no network can learn from it: use a different text{char}"
+            f"the train split has one distinct token, {token!r}, so there is nothing to learn: use a different text{char}"
         )
     return counts
 
@@ -205,7 +199,7 @@ def _build(counts: Counter[str], config: DatasetConfig) -> Vocabulary:
     vocabulary = Vocabulary.build(counts, config)
     if len(vocabulary) > LARGEST:
         raise UserError(
-            f"the vocabulary would have {len(vocabulary)} tokens, more than {LARGEST}: "
+            f"the vocabulary would have {len(vocabulary):,} tokens, more than {LARGEST:,}: "
             "set dataset.vocabulary_size or a larger dataset.minimum_count"
         )
     if config.level != "byte" and len(vocabulary) < 4:
@@ -214,7 +208,7 @@ def _build(counts: Counter[str], config: DatasetConfig) -> Vocabulary:
 
 
 def _check_frozen(config: DatasetConfig, vocabulary: Vocabulary | None) -> None:
-    """Refuse a config that would split a text into different tokens from those of a given vocabulary."""
+    """Raise `UserError` for a config that would not split a text into the tokens of a given vocabulary."""
     if vocabulary is None:
         return
     word = ("words", "unk_in_text") if vocabulary.level == "word" else ()

@@ -1,4 +1,4 @@
-"""The short report on a text at the start of a run, and the warnings that belong to it."""
+"""The report on a text at the start of a run, and its warnings."""
 
 import re
 from collections import Counter
@@ -10,17 +10,17 @@ from rnnscope.data.vocabulary import SPECIALS, UNK, Vocabulary
 from rnnscope.format import plural
 
 MANY_CHARACTERS = 5000  # Chinese and Japanese texts have up to about this many distinct ones
-MANY_WORDS = 50_000  # in a vocabulary: from here on the head takes most of the time and memory of a step
+MANY_WORDS = 50_000  # of a vocabulary: from here on, the head takes most of the time and memory of a step
 FEW_SPACES = 0.02  # spaces per character; English has 0.18
 LONG_WORDS = 12  # characters per word; English has 5
 SHOWN = 60  # characters of the example
-CHANGE = re.compile(r"(.+) (left out|kept|stripped|cut|changed|replaced|not followed)( (?:to|by) .+)?")  # what, the verb, how
+CHANGE = re.compile(r"(.+) (left out|kept|stripped|cut|changed|replaced|not followed)( (?:to|by) .+)?")  # noun, verb, how
 PLURAL = re.compile(r"(?<=match)es\b|(?<=\w)s\b")
-LONG = 40  # characters of a token that are shown: a word can be as long as a text without spaces
+LONG = 40  # characters of a token that are shown: in a text without spaces, a word can be very long
 
 
 def text_lines(text: CleanText, characters: int | None, counts: Counter[str] | None, level: str, words: str) -> list[str]:
-    """What the text is made of, and where they were counted how many distinct `characters` and tokens train has."""
+    """Return the size of the text and, if they were counted, how many distinct `characters` and tokens train has."""
     line = f"text: {plural(text.files, 'file')}, {plural(len(text.ends), 'document')}, {text.characters:,} characters"
     if characters is None:
         return [line]
@@ -33,7 +33,7 @@ def text_lines(text: CleanText, characters: int | None, counts: Counter[str] | N
             "(dataset.encoding); dataset.vocabulary_size or dataset.level=byte limits the size of the model"
         )
     if counts and level == "word" and _hardly_any_spaces(counts, words):
-        lines.append("warning: words cannot be told apart, as the text has hardly any spaces: try dataset.level=char")
+        lines.append("warning: the text has hardly any spaces to tell words apart: try dataset.level=char")
     return lines
 
 
@@ -45,7 +45,7 @@ def _hardly_any_spaces(counts: Counter[str], words: str) -> bool:
 
 
 def vocabulary_lines(vocabulary: Vocabulary, counts: Counter[str] | None, cap: int | None, minimum_count: int) -> list[str]:
-    """How large the vocabulary is and which tokens it leaves out."""
+    """Return the size of the vocabulary, and which tokens it leaves out."""
     if vocabulary.level == "byte":
         return ["vocabulary: the 256 bytes of UTF-8"]
     if counts is None:
@@ -69,19 +69,19 @@ def vocabulary_lines(vocabulary: Vocabulary, counts: Counter[str] | None, cap: i
 
 
 def split_line(split: str, info: SplitInfo) -> str:
-    """Tokens, characters and share of unknown tokens of a split."""
+    """Return the tokens, characters and share of unknown tokens of a split."""
     share = 100 * info.unknown / max(info.tokens, 1)
     return f"{split}: {info.tokens:,} tokens, {info.characters:,} characters, {info.unknown:,} unknown ({share:.3g} %)"
 
 
 def unseen_lines(split: str, counts: Counter[str], vocabulary: Vocabulary) -> Iterator[str]:
-    """Which characters of a split the vocabulary lacks. `counts`: how often each character occurs in the split."""
+    """Yield which characters of a split the vocabulary lacks. `counts`: of each character in the split."""
     if missing := _missing(counts, vocabulary):
         yield f"{split}: " + _become_unk(f"{plural(len(missing), 'character')} outside the vocabulary", missing, vocabulary)
 
 
 def _missing(counts: Counter[str], vocabulary: Vocabulary) -> list[tuple[str, int]]:
-    """The tokens that a vocabulary lacks, the most frequent first, each with its count."""
+    """Return the tokens that a vocabulary lacks, the most frequent first, each with its count."""
     known = set(vocabulary.tokens[SPECIALS:])
     return [(token, count) for token, count in counts.most_common() if token not in known]
 
@@ -100,31 +100,31 @@ def _quoted(token: str) -> str:
 
 
 def samples_line(samples: int, padding: float, long: int) -> str:
-    """How the samples of train fill their windows. `long`: how many are longer than sequence_length."""
+    """Return how the samples of train fill their windows. `long`: how many are longer than sequence_length."""
     padded = f"{100 * padding:.1f} % padding"
-    return f"samples: {samples:,} in train, {padded}, {long:,} longer than sequence_length take several windows"
+    return f"samples: {samples:,} in train, {padded}; {long:,} are longer than sequence_length and take several windows"
 
 
 def many_to_one_line(targets: int, length: int, step: int) -> str:
-    """How many tokens of train are targets."""
+    """Return how many tokens of train are targets."""
     return f"windows: {targets:,} of {length} tokens in train, one every {plural(step, 'token')}, each with one target"
 
 
 def example_line(text: str, vocabulary: Vocabulary) -> str:
-    """The beginning of a text before and after encoding."""
+    """Return the beginning of a text before and after encoding."""
     shown = text[:SHOWN]
     ids = ", ".join(str(id) for id in vocabulary.encode(shown)[:12])
     return f"example: {shown!r} -> {ids}, ..."
 
 
 def change_lines(changes: Counter[str], removed: Counter[str]) -> list[str]:
-    """Everything that was changed or left out, with its count."""
+    """Return everything that was changed or left out, with its count."""
     lines = [_change(name, count) for name, count in changes.items() if count]
     return lines + ([f"cut most often: {_listed(removed.most_common(8))}"] if removed else [])
 
 
 def _change(name: str, count: int) -> str:
-    """`empty documents left out` as `left out 3 empty documents` or `left out 1 empty document`."""
+    """Turn `empty documents left out` into `left out 3 empty documents` or `left out 1 empty document`."""
     found = CHANGE.fullmatch(name)
     what, verb, rest = found.groups("") if found else (name, "", "")
     verb = verb.replace("not followed", "did not follow")
@@ -132,7 +132,7 @@ def _change(name: str, count: int) -> str:
 
 
 def gutenberg_line(found: Counter[str], val: int) -> Iterator[str]:
-    """A warning where texts have Project Gutenberg's header or license. `val`: characters of val, if the text ends with it."""
+    """Yield a warning if texts have Project Gutenberg's header or license. `val`: its characters, if the text ends with it."""
     if documents := found["documents"]:
         share = f" ({100 * min(found['after'] / val, 1):.0f} % of val)" if val else ""
         yield (
@@ -142,6 +142,6 @@ def gutenberg_line(found: Counter[str], val: int) -> Iterator[str]:
 
 
 def idle_lines(patterns: Iterable[str]) -> Iterator[str]:
-    """A warning for each of the `patterns` of dataset.remove that cut nothing: most often it has a backslash too many."""
+    """Yield a warning for each pattern of dataset.remove that matched nothing: usually it has a backslash too many."""
     for pattern in patterns:
         yield f"warning: a pattern of dataset.remove matches nothing in this text: {pattern}"

@@ -11,14 +11,14 @@ import numpy as np
 from rnnscope.data.batches import Window, Windows, cut
 from rnnscope.errors import UserError
 
-SHAPES = 8  # distinct lengths of windows: more need more set-up in the kernels, fewer waste more padding
+SHAPES = 8  # distinct lengths of windows: more of them cost set-up in the kernels, fewer cost padding
 SCAN = 1 << 22  # ids searched at a time
 POOL = 1 << 18  # samples shuffled and grouped together; a larger text has several pools, one after the other
 
 
 @dataclass(frozen=True)
 class Pools:
-    """The samples of a stream, pool by pool: what windows of any size need to know before the first one.
+    """The samples of a stream, pool by pool; windows of any size begin from these numbers.
 
     `begins`: (pools + 1,) where each pool begins, and the end of the stream. `lengths`: for each pool the distinct
     lengths of its samples, ascending, and how many samples have each; a length is the number of targets.
@@ -30,10 +30,10 @@ class Pools:
 
 @dataclass(frozen=True)
 class _Plan:
-    """Which samples the windows of one pool hold.
+    """Which samples are in the windows of a pool.
 
-    `first`, `length`: (samples,) of the samples by group, `batch_size` of them each; `group`: (groups,) the groups in the
-    order of use; `end`: (groups,) how many windows the groups up to this one have, in that order.
+    `first`, `length`: (samples,), of the samples in groups of `batch_size`; `group`: (groups,), the groups in the order of
+    use; `end`: (groups,), how many windows the groups up to this one have, in that order.
     """
 
     first: np.ndarray
@@ -55,8 +55,9 @@ class SampleWindows(Windows):
 
     A sample longer than `sequence_length` continues in the next window with the state carried (`fresh` is False there):
     no token is lost. A window is as long as its longest sample, rounded up to one of at most 8 lengths that waste little.
-    Each epoch has a new order, drawn from `seed`, or without one that of the lengths: of all samples, or within pools of
-    262,144 neighbors where there are more. Ranks share the rows of each window. `share`: the rest of what `Windows` takes.
+    Each epoch has a new random order drawn from `seed`; if that is None, samples come in order of length. If there are more
+    than 262,144, each pool of so many neighbors is ordered by itself. Ranks share the rows of each window. `share`: the
+    other arguments of `Windows`.
     """
 
     def __init__(
@@ -73,12 +74,12 @@ class SampleWindows(Windows):
         self._stream, self._start, self._seed = np.asarray(stream), start, seed
         self._pools = find_pools(self._stream, start) if pools is None else pools
         if not self._pools.lengths:
-            raise UserError("the text has no sample to make windows of: give a longer text")
+            raise UserError("the text has no sample: give a longer text")
         self._measure()
         self._plan_of: tuple[int, int] | None = None
 
     def _measure(self) -> None:
-        """The shapes of the windows, and how many windows each pool has: the same in all epochs."""
+        """Find the shapes of the windows, and how many windows each pool has: the same in all epochs."""
         pieces = np.zeros(self.sequence_length + 1, dtype=np.int64)
         self.samples = self.tokens_per_epoch = self.long_samples = 0
         for length, count in self._pools.lengths:
@@ -92,9 +93,9 @@ class SampleWindows(Windows):
         self.padding = 1 - self.tokens_per_epoch / sum(places for _, places in sizes)  # share of all targets
 
     def _windows_and_places(self, length: np.ndarray, count: np.ndarray) -> tuple[int, int]:
-        """How many windows a pool needs, and how many targets they have, padding included.
+        """Return how many windows a pool needs, and how many targets they have, padding included.
 
-        Groups are made in the order of the classes, so the last sample of a group says how long its windows are.
+        Groups are formed in the order of the classes, so the last sample of a group decides how long its windows are.
         """
         ends = np.cumsum(count)
         last = np.minimum(np.arange(self.batch_size, ends[-1] + self.batch_size, self.batch_size), ends[-1]) - 1
@@ -107,13 +108,13 @@ class SampleWindows(Windows):
         return {**super()._layout, "seed": self._seed or 0}
 
     def _samples(self, pool: int) -> tuple[np.ndarray, np.ndarray]:
-        """Where the samples of a pool begin, and how many targets they have: both (samples,)."""
+        """Return where the samples of a pool begin, and how many targets they have: both (samples,)."""
         begin, end = self._pools.begins[pool : pool + 2].tolist()
         starts = np.concatenate([*sample_starts(self._stream[begin:end], self._start), [end - begin]])
         return starts[:-1] + begin, np.diff(starts) - 1
 
     def _make_plan(self, pool: int, random: np.random.Generator | None) -> _Plan:
-        """Samples in random order, grouped by the shapes of the windows they need, and the groups in random order."""
+        """Put the samples in random order, group them by the shapes of their windows, and put the groups in random order."""
         first, length = self._samples(pool)
         order = np.arange(len(first)) if random is None else random.permutation(len(first))
         order = order[np.argsort(self._shape_class(length)[order], kind="stable")]
@@ -123,12 +124,12 @@ class SampleWindows(Windows):
         return _Plan(first, length, turns, np.cumsum(steps[turns]))
 
     def _shape_class(self, length: np.ndarray) -> np.ndarray:
-        """A number that is equal for samples that need windows of the same shapes, and larger for longer ones."""
+        """Return a number that is equal for samples that need windows of the same shapes, and larger for longer ones."""
         full, last = np.divmod(length - 1, self.sequence_length)
         return full * len(self._shapes) + np.searchsorted(self._shapes, last + 1)
 
     def _find(self, epoch: int, number: int) -> tuple[_Plan, int]:
-        """The plan that holds window `number` of an epoch, and the window's number in it."""
+        """Return the plan that holds window `number` of an epoch, and the window's number in it."""
         pools = np.arange(len(self._pool_windows))
         if self._seed is not None:
             np.random.default_rng([self._seed, epoch]).shuffle(pools)
@@ -155,13 +156,13 @@ class SampleWindows(Windows):
 
 
 def sample_starts(stream: np.ndarray, start: int) -> Iterator[np.ndarray]:
-    """Where samples begin, block by block of the stream: each (samples,) int64."""
+    """Yield where samples begin, block by block of the stream: each (samples,) int64."""
     for begin in range(0, len(stream), SCAN):
         yield np.flatnonzero(stream[begin : begin + SCAN] == start) + begin
 
 
 def find_pools(stream: np.ndarray, start: int, size: int = POOL) -> Pools:
-    """The samples of a stream, `size` of them a pool. The stream is read once from end to end."""
+    """Find the samples of a stream, `size` per pool. The whole stream is read once."""
     begins, lengths = [], []
     for starts in _pool_starts(stream, start, size):
         begins.append(int(starts[0]))
@@ -170,7 +171,7 @@ def find_pools(stream: np.ndarray, start: int, size: int = POOL) -> Pools:
 
 
 def _pool_starts(stream: np.ndarray, start: int, size: int) -> Iterator[np.ndarray]:
-    """Where the samples of each pool begin, and where the last of them ends: each (samples + 1,) int64."""
+    """Yield where the samples of each pool begin, and where the last of them ends: each (samples + 1,) int64."""
     rest = np.zeros(0, dtype=np.int64)
     for found in chain(sample_starts(stream, start), [[len(stream)]]):
         rest = np.concatenate([rest, found])
@@ -182,11 +183,11 @@ def _pool_starts(stream: np.ndarray, start: int, size: int) -> Iterator[np.ndarr
 
 
 def window_shapes(pieces: np.ndarray, shapes: int = SHAPES) -> np.ndarray:
-    """At most `shapes` lengths of window, the longest included, that need the least padding.
+    """Return at most `shapes` lengths of window, the longest included, that need the least padding.
 
-    `pieces[n]`: how many samples have n tokens in their last window, n = 0 ... sequence_length. waste[j] is the least
-    padding of the pieces up to length j if the longest shape is j; with one shape more, the best next shorter shape
-    i <= j is looked for, and the pieces between i and j are padded to j.
+    `pieces[n]`: how many samples have n tokens in their last window, n = 0 ... sequence_length. By dynamic programming,
+    waste[j] is the least padding of the pieces up to length j if the longest shape is j; each further shape is the best
+    shorter one i <= j, and the pieces between i and j are padded to j.
     """
     longest = np.arange(len(pieces))
     count, total = np.cumsum(pieces), np.cumsum(pieces * longest)

@@ -1,4 +1,4 @@
-"""One file as text: decompressed, decoded, and cut into documents."""
+"""A file as text: decompressed, decoded, and cut into documents."""
 
 import codecs
 import hashlib
@@ -18,12 +18,12 @@ from rnnscope.errors import UserError, WrongEncoding
 
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 COUNTED = {"replace": "replaced by U+FFFD", "ignore": "left out", "surrogateescape": "kept as they are"}
-BLOCK = 1 << 18  # bytes read at a time: they and what is made of them fit in the cache of a core
+BLOCK = 1 << 18  # bytes read at a time: they, and the ids made from them, fit in a core's cache
 
 
 @dataclass(frozen=True)
 class Source:
-    """A file, or one member of an archive. Documents are ordered by `name`."""
+    """A file, or a member of an archive. Sources are ordered by `name`."""
 
     path: Path
     name: str
@@ -34,14 +34,14 @@ class Source:
 
     @property
     def suffixes(self) -> set[str]:
-        """What follows a point in its own name, in lower case."""
+        """The suffixes of its own name, in lower case."""
         return set(Path((self.member or self.path.name).lower()).suffixes)
 
 
 def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[Source]:
-    """The sources in one file: its members for an archive (sorted by name, hidden ones left out), else the file itself.
+    """Return the sources in a file: the members of an archive (sorted by name, without hidden ones), else the file itself.
 
-    `version`: of dataset.corpus.reader_version; 1 knows zip files only and takes all their members.
+    `version`: dataset.corpus.reader_version; with 1, only zip files are archives, and all their members are taken.
     """
     if not is_zip(path) and (version == 1 or not is_tar(path)):
         return [Source(path, name)]
@@ -54,15 +54,15 @@ def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[
 
 
 def file_digest(path: Path) -> str:
-    """The sha256 of a file's bytes."""
+    """Return the SHA-256 of a file."""
     with _reading(path), path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def documents(source: Source, config: DatasetConfig, changes: Counter[str], archives: Archives) -> Iterator[Iterator[str]]:
-    """The documents of a source, each as blocks of text: the whole file, its rows (`column`) or its lines (`lines`).
+    """Yield the documents of a source, each as blocks of text: the whole file, its rows (`column`) or its lines (`lines`).
 
-    Consume each document before the next. Errors: `UserError` with the file's name if it cannot be read or decoded.
+    Consume each document before the next. Raises `UserError`, naming the file, if it cannot be read or decoded.
     """
     blocks = decoded(source, config, changes, archives)
     if config.corpus.column:
@@ -78,7 +78,7 @@ def documents(source: Source, config: DatasetConfig, changes: Counter[str], arch
 
 
 def decoded(source: Source, config: DatasetConfig, changes: Counter[str], archives: Archives) -> Iterator[str]:
-    """The text of a source in blocks of at most about `BLOCK` characters. NUL characters are counted in `changes`."""
+    """Yield the text of a source in blocks of at most about `BLOCK` characters; NUL characters are counted in `changes`."""
     encoding, byte = config.encoding, config.level == "byte"
     raw = byte and codecs.lookup(encoding).name == "utf-8"  # bytes that are not UTF-8 come through unchanged
     errors = "surrogateescape" if raw and config.encoding_errors == "strict" else config.encoding_errors
@@ -99,23 +99,23 @@ def _check_type(first: bytes, source: Source) -> None:
     if found := not_text(first, source.name):
         what, remedy = found
         raise UserError(
-            f"{source}: {what}, not text: {f'make text of it ({remedy}), or ' if remedy else ''}"
-            "leave it out with dataset.corpus.exclude"
+            f"{source}: this is {what}, not text: {f'convert it ({remedy})' if remedy else 'give a text file'},"
+            " or leave it out with dataset.corpus.exclude"
         )
 
 
 def text_decoder(encoding: str, errors: str = "strict") -> codecs.IncrementalDecoder:
-    """Python's incremental decoder for `encoding`. Errors: `UserError` for an unknown encoding."""
+    """Return Python's incremental decoder for `encoding`. Raises `UserError` for an unknown encoding."""
     try:
-        "".encode(encoding)  # refuses codecs that are not between bytes and text
+        "".encode(encoding)  # refuses codecs that do not turn text into bytes
         return codecs.getincrementaldecoder(encoding)(errors)
-    except (LookupError, UnicodeError):  # the second of `undefined`
-        known = "utf-8, utf-16, cp1252, shift_jis, ..."
-        raise UserError(f"dataset.encoding={encoding} is not a text encoding that Python knows: use {known}") from None
+    except (LookupError, UnicodeError):  # UnicodeError comes from the codec `undefined`
+        known = "utf-8, utf-16, cp1252, latin-1, shift_jis, ..."
+        raise UserError(f"dataset.encoding={encoding} is not a text encoding of Python: use {known}") from None
 
 
 def _counted(errors: str, changes: Counter[str]) -> str:
-    """Python's name for a handler that does what `errors` says and counts the bytes that it is called for."""
+    """Return the name of an error handler that does what `errors` does, and counts the bytes that it is called for."""
     handle = codecs.lookup_error(errors)
 
     def count(error: UnicodeError) -> tuple[str | bytes, int]:
@@ -125,7 +125,7 @@ def _counted(errors: str, changes: Counter[str]) -> str:
 
     if errors == "strict":
         return errors
-    codecs.register_error("rnnscope", count)  # in place of the one for the source before: decoders find it by its name
+    codecs.register_error("rnnscope", count)  # replaces that of the previous source: decoders look it up by name
     return "rnnscope"
 
 
@@ -137,27 +137,27 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, position: int, sou
 
 
 def _checked_nuls(text: str, source: Source, encoding: str) -> int:
-    """The number of NUL characters in a block. Errors: `UserError` for so many that `encoding` must be wrong."""
+    """Return the number of NUL characters in a block. Raises `UserError` if there are so many that `encoding` must be wrong."""
     nuls = text.count("\0")
     if nuls * 5 > len(text):
         hint = "utf-16-be" if text.startswith("\0") else "utf-16-le"
         raise UserError(
-            f"{source}: more than a fifth of it is NUL characters when read as {encoding}: "
-            f"set dataset.encoding={hint} if it is UTF-16, or leave it out with dataset.corpus.exclude if it is not text"
+            f"{source}: read as {encoding}, more than a fifth of it is NUL characters: set dataset.encoding={hint} if it is"
+            " UTF-16, or leave it out with dataset.corpus.exclude if it is not text"
         )
     return nuls
 
 
 def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> WrongEncoding:
-    remedy = "set dataset.encoding_errors=replace, or dataset.encoding to the one it is written in"
+    remedy = "set dataset.encoding to its encoding, or dataset.encoding_errors=replace"
     if not isinstance(error, UnicodeDecodeError):
         return WrongEncoding(f"{source}: not {encoding} ({error})", remedy)
     offset = position - len(error.object) + error.start
     found = error.object[error.start]
     start = error.object[:2] if position == len(error.object) else b""
-    hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "cp1252, latin-1 or shift_jis, say"
-    what = f"{source}: not {encoding}: byte 0x{found:02X} at offset {offset} ({error.reason})"
-    return WrongEncoding(what, f"{remedy} ({hint})")
+    hint = "utf-16" if start in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "perhaps cp1252, latin-1 or shift_jis"
+    what = f"{source}: byte 0x{found:02X} at offset {offset} is not valid {encoding} ({error.reason})"
+    return WrongEncoding(what, remedy.replace(",", f" ({hint}),"))
 
 
 def _blocks(source: Source, archives: Archives) -> Iterator[bytes]:

@@ -1,4 +1,4 @@
-"""Whether the loss on val or test can mean what it seems to: not where they repeat train, nor where they are another text."""
+"""Warnings about splits whose loss would mislead: they repeat train, or they are a different kind of text."""
 
 import math
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ from rnnscope.data.clean_text import CleanText
 from rnnscope.data.sources import BLOCK
 from rnnscope.data.splits import Ranges
 
-PASSAGES = 20  # of a split, looked for in train
-PASSAGE = 100  # bytes: hardly any text has the same ones twice
-DOCUMENTS = 1000  # of a split, looked for in train where documents are shorter than a passage
-REPEATED = 0.5  # the share of a split that train may have too; source code with tables and licenses has up to 0.4
-DIFFERENT = 0.1  # bits a byte; splits of one book differ by 0.01 to 0.05, those of two authors by more than 0.5
+PASSAGES = 20  # of a split, searched in train
+PASSAGE = 100  # bytes: so many hardly ever occur twice in a text
+DOCUMENTS = 1000  # of a split, searched in train if documents are shorter than a passage
+REPEATED = 0.5  # the share of a split that may also be in train; source code with tables and licenses has up to 0.4
+DIFFERENT = 0.1  # bits per byte; splits of one book differ by 0.01 to 0.05, those of two authors by more than 0.5
 
 
 def split_warnings(text: CleanText, ranges: Ranges, *, mixed: bool) -> Iterator[str]:
-    """A line for each thing that makes the loss on val or test say something else than how well unseen text is predicted.
+    """Yield a line for each reason why the loss on val or test does not tell how well unseen text is predicted.
 
     `mixed`: the splits are shares of shuffled documents, and differ by chance alone.
     """
@@ -28,7 +28,7 @@ def split_warnings(text: CleanText, ranges: Ranges, *, mixed: bool) -> Iterator[
         found, looked_for, what = _repeated(text, train, ranges[name])
         if found > REPEATED * looked_for:
             yield (
-                f"warning: {found} of {looked_for} {what} of {name} are in train too, word for word: its loss says how well"
+                f"warning: {found} of {looked_for} {what} of {name} are also in train, word for word: its loss says how well"
                 " train is remembered; remove copies from the text"
             )
         bits, by_chance = _difference(text, train, ranges[name])
@@ -41,7 +41,7 @@ def split_warnings(text: CleanText, ranges: Ranges, *, mixed: bool) -> Iterator[
 
 
 def _repeated(text: CleanText, train: tuple[int, int], split: tuple[int, int]) -> tuple[int, int, str]:
-    """How many passages of a split are in train, how many were looked for, and what they are."""
+    """Return how many passages of a split are in train, how many were searched, and what they are."""
     if len(text.ends) > 1 and text.ends[-1] < PASSAGE * len(text.ends):
         return _repeated_documents(text, train, split)
     starts = np.linspace(split[0], split[1] - PASSAGE, min(PASSAGES, (split[1] - split[0]) // PASSAGE)).astype(int).tolist()
@@ -67,7 +67,7 @@ def _repeated_documents(text: CleanText, train: tuple[int, int], split: tuple[in
 
 
 def _difference(text: CleanText, train: tuple[int, int], split: tuple[int, int]) -> tuple[float, float]:
-    """The bits that a byte of a split costs more by train's frequencies than by its own, and how many of them are chance."""
+    """Return how many bits a byte of a split costs more with train's frequencies than with its own, and how many by chance."""
     expected, found = (
         np.sum([np.bincount(np.frombuffer(block, np.uint8), minlength=256) for block in _bytes(text, *span)], axis=0)
         for span in (train, split)
@@ -77,7 +77,7 @@ def _difference(text: CleanText, train: tuple[int, int], split: tuple[int, int])
 
 
 def _bytes(text: CleanText, start: int, end: int) -> Iterator[bytes]:
-    """The text between two byte positions, in blocks."""
+    """Yield the bytes between two positions of a text, in blocks."""
     with text.path.open("rb") as file:
         file.seek(start)
         while start < end:

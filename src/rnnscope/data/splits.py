@@ -1,4 +1,4 @@
-"""Where a text is divided into train, val and test."""
+"""Where a text is cut into train, val and test."""
 
 from collections.abc import Mapping
 from itertools import accumulate, chain, pairwise
@@ -16,7 +16,7 @@ Ranges = dict[str, tuple[int, int]]  # split -> first byte, byte after the last
 
 
 def check_split(split: Mapping[str, float | None]) -> bool:
-    """Whether `split` is in bytes (True) or fractions (False). Errors: `UserError` for what is neither.
+    """Whether `split` is in bytes (True) or fractions (False). Raises `UserError` if it is neither.
 
     Each of train, val and test is a fraction (<= 1), a number of bytes (> 1) or None for the rest.
     """
@@ -25,10 +25,10 @@ def check_split(split: Mapping[str, float | None]) -> bool:
     shown = ", ".join(f"{name}: {value}" for name, value in given.items())
     in_bytes = any(value > 1 for value in numbers)
     if any(value < 0 for value in numbers) or (in_bytes and any(0 < value <= 1 for value in numbers)):
-        raise UserError(f"dataset.split={{{shown}}}: give fractions from 0 to 1, or numbers of bytes, and null for the rest")
+        raise UserError(f"dataset.split={{{shown}}}: give fractions from 0 to 1, or numbers of bytes and null for the rest")
     rests = len(given) - len(numbers)
     if rests > 1 or (in_bytes and rests != 1) or (not in_bytes and _wrong_sum(sum(numbers), rests)):
-        raise UserError(f"dataset.split={{{shown}}}: fractions must add up to 1; of byte counts one must be null (the rest)")
+        raise UserError(f"dataset.split={{{shown}}}: fractions must add up to 1; with byte counts, one must be null (the rest)")
     return in_bytes
 
 
@@ -37,11 +37,11 @@ def _wrong_sum(total: float, rests: int) -> bool:
 
 
 def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool, lines: bool) -> Ranges:
-    """The byte range of each split.
+    """Return the byte range of each split.
 
     Splits with their own files (`divided` False) keep them. Otherwise the text is cut in the order train, val, test:
     several documents at the nearest end of a document, a single one at the exact character, or with `lines` at the next
-    line end, if any. Errors: `UserError` for a split that should have text and gets none.
+    line end, if any. Raises `UserError` for a split that should have text and gets none.
     """
     if divided:
         wanted = _wanted(text, split)
@@ -54,29 +54,29 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
     for name in expected:
         if ranges[name][0] >= ranges[name][1]:
             raise UserError(
-                f"the {name} split has no token: the text has {text.characters} characters in "
+                f"the {name} split has no token: the text has {text.characters:,} characters in "
                 f"{plural(len(text.ends), 'document')}: change dataset.split or give a longer text"
             )
     return ranges
 
 
 def divide_columns(text: CleanText, split: SplitConfig, path: Path) -> tuple[CleanText, Ranges]:
-    """The text in another order, in `path`, and the byte range of each split in it: first what trains of every column.
+    """Return the text in another order, in `path`, and the byte range of each split: first the train part of every column.
 
         text    | train  val | train  val | train  val |      becomes      | train train train | val val val |
 
-    Columns are `split.columns` equal parts, the longer ones first, of which each split has the same share: `StreamWindows`
-    with as many columns then cuts each of them where it was cut here. Errors: `UserError` for a split in bytes, and for a
-    part without a character.
+    Columns are `split.columns` equal parts, the longer ones first, each divided into the same shares: `StreamWindows` with
+    as many columns then cuts where the text was cut here. Raises `UserError` for a split in bytes, and if a part would be
+    empty.
     """
     columns, shown = split.columns or 1, f"dataset.split.columns={split.columns}"
     if check_split(vars(split)):
         raise UserError(f"{shown}: give train, val and test as fractions")
     short, longer = divmod(text.characters, columns)
     ends = [round(sum(getattr(split, name) or 0.0 for name in SPLITS[:count]), 9) for count in (1, 2)]
-    inner = [int(end * short) for end in ends if end < 1]  # cuts of every column; the last part is one longer in some
+    inner = [int(end * short) for end in ends if end < 1]  # cuts of every column; in some, the last part is one longer
     if min(np.diff([0, *inner, short])) < 1:
-        raise UserError(f"{shown}: a column of {short} characters leaves a split without any: use fewer columns")
+        raise UserError(f"{shown}: with {short} characters per column, a split would be empty: use fewer columns")
     starts = [at * short + min(at, longer) for at in range(columns + 1)]
     cuts = [[start, *(start + cut for cut in inner), end] for start, end in pairwise(starts)]
     places = [[text.byte_of_character(cut) for cut in column] for column in cuts]
@@ -87,7 +87,7 @@ def divide_columns(text: CleanText, split: SplitConfig, path: Path) -> tuple[Cle
 
 
 def _wanted(text: CleanText, split: Mapping[str, float | None]) -> tuple[int, int, bool]:
-    """The two cuts that `split` asks for, in bytes (True) or characters (False) from the start."""
+    """Return the two cuts that `split` asks for, in bytes (True) or characters (False) from the start."""
     in_bytes = check_split(split)
     total = int(text.ends[-1]) if in_bytes else text.characters
     known = sum(split.get(name) or 0.0 for name in SPLITS)
@@ -101,7 +101,7 @@ def _wanted(text: CleanText, split: Mapping[str, float | None]) -> tuple[int, in
 
 
 def _between_documents(text: CleanText, first: int, second: int, in_bytes: bool) -> tuple[int, int]:
-    """The ends of documents nearest to the two cuts, with a document on each side of a cut inside the text."""
+    """Return the ends of documents nearest to the two cuts, with a document on each side of a cut inside the text."""
     count = len(text.ends)
     total = int(text.ends[-1]) if in_bytes else text.characters
     train = _nearest(text, first, in_bytes, 1) if 0 < first < total else count * (first >= total)
@@ -112,7 +112,7 @@ def _between_documents(text: CleanText, first: int, second: int, in_bytes: bool)
 
 
 def _nearest(text: CleanText, wanted: int, in_bytes: bool, low: int) -> int:
-    """The number of documents, from `low` to all but one, that comes nearest to `wanted` bytes or characters."""
+    """Return the number of documents, from `low` to all but one, that comes nearest to `wanted` bytes or characters."""
 
     def distance(documents: int) -> int:
         end = _byte_end(text, documents)
@@ -136,7 +136,7 @@ def _inside(text: CleanText, first: int, second: int, in_bytes: bool, *, lines: 
 
 
 def _character_start(text: CleanText, position: int) -> int:
-    """`position`, or the start of the character that it would cut."""
+    """Return `position`, or the start of the character that it would cut."""
     with text.path.open("rb") as file:
         file.seek(max(position - 3, 0))
         before = file.read(min(position, 3) + 1)

@@ -1,4 +1,4 @@
-"""A split as ids: encoded from the text, kept in a file, read back as a memory map.
+"""A split as ids: encoded from the text, stored in a file, read back as a memory map.
 
 file      START id id id ... id        N + 1 ids for N targets: the input of a target is the id before it
 """
@@ -18,10 +18,10 @@ from rnnscope.data.vocabulary import Vocabulary
 
 @dataclass(frozen=True)
 class SplitInfo:
-    """What a split holds.
+    """The size of a split.
 
-    `tokens`: its targets; START is given and never predicted. `ids`: the length of its file. `units`: the number of START
-    in it (1 where only the whole split begins with one).
+    `tokens`: its targets; START is an input but never predicted. `ids`: the length of its file. `units`: the number of START
+    in it (1 if only the whole split begins with one).
     """
 
     tokens: int
@@ -33,10 +33,10 @@ class SplitInfo:
 
 
 def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None) -> np.ndarray:
-    """The ids of any text with START in front: (tokens + 1,), as windows need them. At byte level START is a line feed.
+    """Return the ids of any text with START in front: (tokens + 1,), as windows need them. At byte level START is a line feed.
 
-    With `start_end`, START and END surround each document, paragraph, line or sentence, as in a dataset. Besides the ids no
-    more than a block of the text is in memory.
+    With `start_end`, START and END surround each document, paragraph, line or sentence, as in a dataset. The text is encoded
+    block by block.
     """
     if start_end is not None:
         return np.concatenate([_between(some, vocabulary)[0] for some in units_of(text, start_end)])
@@ -44,7 +44,7 @@ def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None)
 
 
 def encode_blocks(vocabulary: Vocabulary, text: str) -> np.ndarray:
-    """The ids of any text, (tokens,) in the smallest integer type, encoded block by block."""
+    """Return the ids of any text, (tokens,) in the smallest integer type, encoded block by block."""
     blocks = [vocabulary.encode_block(block) for block in cut_blocks(slices(text))]
     return np.concatenate([np.zeros(0, vocabulary.dtype), *blocks])
 
@@ -64,7 +64,7 @@ def encode_split(text: CleanText, start: int, end: int, kind: str | None, vocabu
 def _encoded(
     text: CleanText, start: int, end: int, kind: str | None, vocabulary: Vocabulary
 ) -> Iterator[tuple[np.ndarray, int]]:
-    """The ids of a part of the text, block by block, and the number of START in each block."""
+    """Yield the ids of a part of the text, block by block, and the number of START in each block."""
     if kind is None and start < end:
         yield np.array([vocabulary.start], dtype=vocabulary.dtype), 1
     for some in units(text, start, end, kind, words=vocabulary.level == "word"):
@@ -72,14 +72,14 @@ def _encoded(
 
 
 def _between(some: Units, vocabulary: Vocabulary) -> tuple[np.ndarray, int]:
-    """The ids of some units with START and END where they open and close, and the number of START."""
+    """Return the ids of some units, with START and END where they open and close, and the number of START."""
     ids = vocabulary.encode_units(some.texts)
     first, last = int(not some.opens), len(ids) - int(not some.closes)
     return ids[first:last], len(some.texts) - first
 
 
 def open_stream(path: Path, info: SplitInfo, dtype: np.dtype) -> np.ndarray:
-    """The ids of a split as a read-only memory map: (ids,). An empty split is an empty array."""
+    """Return the ids of a split as a read-only memory map, (ids,); an empty array for an empty split."""
     if not info.ids:
         return np.zeros(0, dtype=dtype)
     return np.memmap(path, dtype=dtype, mode="r", shape=(info.ids,))

@@ -1,4 +1,4 @@
-"""What stands between START and END: documents, paragraphs, lines or sentences."""
+"""The units between START and END: documents, paragraphs, lines or sentences."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rnnscope.data.clean_text import CleanText
 from rnnscope.data.cleaning import BLOCK, cut_blocks, slices
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 
 KINDS = ("document", "paragraph", "line", "sentence")
 WINDOWS = ("stream", "samples", "many_to_one")
@@ -15,7 +15,8 @@ BLANK_LINES = re.compile(r"\n(?:[^\S\n]*\n)+")
 
 
 class Units(NamedTuple):
-    """Units in a row. The first may continue the last of the `Units` before (`opens` is False), the last may go on after it."""
+    """Consecutive units. If `opens` is False, the first continues the last of the `Units` before; if `closes` is False, the
+    last one is continued by the `Units` after."""
 
     texts: list[str]
     opens: bool
@@ -23,27 +24,27 @@ class Units(NamedTuple):
 
 
 def check_kind(start_end: str | None, level: str, windows: str) -> None:
-    """Refuse combinations that have no meaning, before anything is read."""
+    """Raise `UserError` for settings that do not go together, before anything is read."""
     if start_end is not None and start_end not in KINDS:
-        raise UserError(f"dataset.start_end={start_end}: use null or one of {', '.join(KINDS)}")
+        raise UserError(unknown_value("dataset.start_end", start_end, ("null", *KINDS)))
     if start_end is not None and level == "byte":
         raise UserError(
             f"dataset.start_end={start_end}: level=byte has no START and END: set dataset.start_end=null or dataset.level=char"
         )
     if windows not in WINDOWS:
-        raise UserError(f"dataset.windows={windows}: use one of {', '.join(WINDOWS)}")
+        raise UserError(unknown_value("dataset.windows", windows, WINDOWS))
     if windows == "many_to_one" and start_end is not None:
-        raise UserError(f"dataset.windows=many_to_one cuts anywhere: set dataset.start_end=null instead of {start_end}")
+        raise UserError(f"dataset.windows=many_to_one has no START and END: set dataset.start_end=null, not {start_end}")
     if windows == "samples" and start_end is None:
         raise UserError(f"dataset.windows=samples needs START and END: set dataset.start_end to one of {', '.join(KINDS)}")
 
 
 def units(text: CleanText, start: int, end: int, kind: str | None, *, words: bool) -> Iterator[Units]:
-    """The units of one of `KINDS` between two byte positions of a text.
+    """Yield the units of a `kind` between two byte positions of a text.
 
-    Without a `kind`: its blocks, neither opened nor closed, with `words` cut between words. A line or paragraph comes
-    without the line ends after it, a sentence without white space around it: END stands for them. An empty line is an
-    empty unit. A text without blank lines, line ends or sentences is one unit.
+    If `kind` is None, these are blocks of the text, neither opened nor closed, and with `words` cut between words. A line or
+    paragraph comes without the line ends after it, and a sentence without the white space around it: END stands for them. An
+    empty line is an empty unit. A text without blank lines, line ends or sentences is one unit.
     """
     if kind is None:
         blocks = text.blocks(start, end)
@@ -57,7 +58,7 @@ def units(text: CleanText, start: int, end: int, kind: str | None, *, words: boo
 
 
 def units_of(text: str, kind: str) -> Iterator[Units]:
-    """The units of a text that is in memory: see `units`. The whole is one document."""
+    """Yield the units of a text in memory, which is one document; see `units`."""
     blocks = cut_blocks(slices(text))
     yield from _long_document(blocks) if kind == "document" else _divided(blocks, SPLITTERS[kind])
 
@@ -82,7 +83,7 @@ def _whole_documents(text: CleanText, start: int, end: int) -> Iterator[Units]:
 
 
 def _long_document(blocks: Iterator[str]) -> Iterator[Units]:
-    """The one document that the blocks make."""
+    """Yield the one document that consists of these blocks."""
     block, opens = next(blocks, ""), True
     for after in blocks:
         yield Units([block], opens, False)
@@ -91,7 +92,7 @@ def _long_document(blocks: Iterator[str]) -> Iterator[Units]:
 
 
 def _divided(blocks: Iterator[str], split: Callable[[str], tuple[list[str], bool]]) -> Iterator[Units]:
-    """The units of one document; `split` gives those of a block and whether the last of them is complete."""
+    """Yield the units of a document; `split` returns those of a block, and whether the last of them is complete."""
     opens, last = True, None
     for block in blocks:
         texts, complete = split(block)
@@ -113,7 +114,7 @@ def _lines(block: str) -> tuple[list[str], bool]:
 
 def _paragraphs(block: str) -> tuple[list[str], bool]:
     *texts, last = BLANK_LINES.split(block)
-    complete = not last  # else the paragraph may go on in the next block
+    complete = not last  # else the paragraph may continue in the next block
     texts = [text for text in (*texts, last) if text.strip()]
     return [text.strip("\n") if complete or text is not last else text.lstrip("\n") for text in texts], complete
 

@@ -9,14 +9,14 @@ from rnnscope.data.characters import ByteCodec, ByteDecoder, CharacterCodec, Cha
 from rnnscope.data.cleaning import NORMAL_FORMS, fold
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.word_tokenizer import SPLITTERS, SpacedDecoder, WordCodec, WordCounts
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 
 LEVELS = ("char", "byte", "word")
 UNK, START, END = 0, 1, 2
 SPECIALS = 3
-NEWLINE = 10  # the byte level has no START: a line feed stands before the text instead
+NEWLINE = 10  # the byte level has no START: a line feed comes before the text instead
 BYTES = [chr(byte) if byte < 128 else f"<0x{byte:02X}>" for byte in range(256)]
-OPTIONS = ("words", "lower_case", "normalise", "unk_in_text")  # how text is treated, kept with the tokens
+OPTIONS = ("words", "lower_case", "normalise", "unk_in_text")  # how text is treated, stored with the tokens
 VERSION = 1
 LARGEST = 1_000_000  # tokens: a larger vocabulary is refused
 
@@ -24,10 +24,10 @@ LARGEST = 1_000_000  # tokens: a larger vocabulary is refused
 class Vocabulary:
     """The tokens of one level and their ids.
 
-    char and word: UNK is 0, START 1, END 2, then the kept tokens, the most frequent first. byte: only the 256 bytes of
-    UTF-8; `unk` and `end` are None, `start` is the line feed. The spelling of a special token in a text is ordinary
-    text, except that with `unk_in_text` a word spelled like UNK is UNK. `lower_case` and `normalise` apply to whatever is
-    encoded, so that a prompt is treated as the training text was.
+    At levels char and word, UNK is 0, START is 1 and END is 2; the other tokens follow, the most frequent first. Level byte
+    has the 256 bytes of UTF-8 only: `unk` and `end` are None, and `start` is the line feed. A special token spelled out in a
+    text is ordinary text, except that with `unk_in_text` a word spelled like UNK is UNK. `lower_case` and `normalise` apply
+    to whatever is encoded, so a prompt is treated as the training text was.
     """
 
     def __init__(
@@ -60,15 +60,15 @@ class Vocabulary:
         return len(self.tokens)
 
     def encode(self, text: str) -> np.ndarray:
-        """The ids of `text`: (tokens,) int64; what is not in the vocabulary is `unk`."""
+        """Return the ids of `text`, (tokens,) int64; tokens outside the vocabulary are `unk`."""
         return self.encode_block(text).astype(np.int64)
 
     def encode_block(self, text: str) -> np.ndarray:
-        """`encode` in the smallest integer type that holds every id."""
+        """Do as `encode`, in the smallest integer type that holds every id."""
         return self._codec.ids(fold(text, self.normalise, self.lower_case)).astype(self.dtype, copy=False)
 
     def encode_units(self, texts: list[str]) -> np.ndarray:
-        """The ids of each of `texts` between START and END, one after the other, in the smallest integer type."""
+        """Return the ids of `texts`, each between START and END, one after the other, in the smallest integer type."""
         ids, lengths = self._codec.batch([fold(text, self.normalise, self.lower_case) for text in texts])
         ends = np.cumsum(lengths + 2)
         out = np.empty(int(ends[-1]) if len(ends) else 0, dtype=self.dtype)
@@ -79,7 +79,7 @@ class Vocabulary:
         return out
 
     def unknown(self, text: str) -> list[str]:
-        """The distinct tokens of `text` that are not in the vocabulary, in order of appearance."""
+        """Return the distinct tokens of `text` that are not in the vocabulary, in order of appearance."""
         if self.level == "byte":
             return []
         known = set(self.tokens[SPECIALS:])
@@ -87,22 +87,22 @@ class Vocabulary:
         return [piece for piece in dict.fromkeys(pieces) if piece not in known]
 
     def decode(self, ids: Iterable[int], *, specials: bool = False) -> str:
-        """The text of `ids`. START and END are left out unless `specials`; UNK is spelled as configured."""
+        """Return the text of `ids`. START and END are left out unless `specials`; UNK is spelled as configured."""
         decoder = self.decoder(specials=specials)
         return "".join([decoder.feed(int(id)) for id in ids]) + decoder.finish()
 
     def decoder(self, *, specials: bool = False) -> "Decoder":
-        """An object that turns ids into text one at a time: `feed(id)` for each, `finish()` at the end."""
+        """Return an object that turns ids into text one at a time: call `feed(id)` for each and `finish()` at the end."""
         return ByteDecoder() if self.level == "byte" else TokenDecoder(self, specials)
 
     def to_json(self) -> dict[str, Any]:
-        """Plain data from which `from_json` makes the same vocabulary."""
+        """Return plain data from which `from_json` makes the same vocabulary."""
         options = {key: getattr(self, key) for key in OPTIONS}
         return {"version": VERSION, "level": self.level, "tokens": self.tokens, **options}
 
     @classmethod
     def from_json(cls, data: Any) -> Self:
-        """The vocabulary in `data`, which is not trusted. Errors: `UserError` for what `to_json` cannot have written."""
+        """Return the vocabulary in untrusted `data`. Raises `UserError` for what `to_json` cannot have written."""
         problem = _problem(data)
         if problem:
             raise UserError(f"not an rnnscope vocabulary ({problem}): use the vocabulary.json of a run")
@@ -110,10 +110,10 @@ class Vocabulary:
 
     @classmethod
     def build(cls, counts: Mapping[str, int], config: DatasetConfig) -> Self:
-        """The vocabulary of a text with these token `counts`: the most frequent first, ties by spelling.
+        """Return the vocabulary of a text with these token `counts`: the most frequent first, ties by spelling.
 
-        Tokens seen less than `minimum_count` times are left out, then the rarest beyond `vocabulary_size`, which counts
-        the special tokens. Errors: `UserError` for an unknown level and for a size without room for an ordinary token.
+        Tokens that occur less than `minimum_count` times are left out, then the rarest beyond `vocabulary_size`, which
+        includes the special tokens. Raises `UserError` for an unknown level or a size without room for an ordinary token.
         """
         check_size(config.level, config.vocabulary_size)
         options = {key: getattr(config, key) for key in OPTIONS}
@@ -127,7 +127,7 @@ class Vocabulary:
 
 
 class TokenDecoder:
-    """Characters or words to text, one id at a time."""
+    """Turns ids of characters or words into text, one at a time."""
 
     def __init__(self, vocabulary: Vocabulary, specials: bool) -> None:
         self._tokens, self._specials = vocabulary.tokens, specials
@@ -147,45 +147,45 @@ Decoder = ByteDecoder | TokenDecoder
 
 
 def token_counts(level: str, words: str = "lossless", unk: str | None = None) -> CharacterCounts | WordCounts:
-    """An empty tally of the tokens of this level: `add(texts)` to it, then `counts()`."""
+    """Return an empty count of the tokens of this level: call `add(texts)`, then `counts()`."""
     return WordCounts(words, unk) if level == "word" else CharacterCounts()
 
 
 def check_size(level: str, cap: int | None) -> None:
-    """Refuse an unknown level and a `cap` that leaves no room for an ordinary token, before anything is read."""
+    """Raise `UserError` for an unknown level, or if `cap` leaves no room for an ordinary token."""
     if level not in LEVELS:
-        raise UserError(f"dataset.level={level}: use one of {', '.join(LEVELS)}")
+        raise UserError(unknown_value("dataset.level", level, LEVELS))
     smallest = 256 if level == "byte" else SPECIALS + 1
     if cap is not None and cap < smallest:
-        why = "there are 256 bytes" if level == "byte" else "UNK, START and END are counted and one token must be left"
-        raise UserError(f"dataset.vocabulary_size={cap}: at least {smallest} ({why}), or null for no limit")
+        why = "there are 256 bytes" if level == "byte" else "UNK, START, END and one other token"
+        raise UserError(f"dataset.vocabulary_size={cap} must be at least {smallest} ({why}), or null for no limit")
 
 
 def _problem(data: Any) -> str | None:
-    """What is wrong with `data` as a vocabulary, or None."""
+    """Return what is wrong with `data` as a vocabulary, or None."""
     if not isinstance(data, dict) or data.get("version") != VERSION:
-        return f"not a mapping of version {VERSION}"
+        return f"it is not a mapping of version {VERSION}"
     for key in ("level", "tokens", *OPTIONS):
         if key not in data:
             return f"it has no {key}"
     if data.get("level") not in LEVELS or data.get("words") not in SPLITTERS:
-        return "unknown level or words"
+        return "its level or words is unknown"
     if data.get("normalise") not in (None, *NORMAL_FORMS):
-        return "unknown normal form"
+        return "its normal form is unknown"
     if type(data.get("lower_case")) is not bool or type(data.get("unk_in_text")) is not bool:
-        return "lower_case and unk_in_text are not true or false"
+        return "lower_case or unk_in_text is neither true nor false"
     return _token_problem(data.get("tokens"), data["level"])
 
 
 def _token_problem(tokens: Any, level: str) -> str | None:
     if not isinstance(tokens, list) or not all(type(token) is str for token in tokens):
-        return "tokens are not a list of texts"
+        return "the tokens are not a list of strings"
     if not SPECIALS < len(tokens) <= LARGEST:
         return f"{len(tokens)} tokens, not {SPECIALS + 1} to {LARGEST}"
     if level == "byte":
         return None if tokens == BYTES else "the tokens are not the 256 bytes"
     if len(set(tokens[SPECIALS:])) != len(tokens) - SPECIALS:
-        return "a token twice"
+        return "it has a token twice"
     if level == "char" and any(len(token) != 1 for token in tokens[SPECIALS:]):
-        return "a token that is not one character"
+        return "it has a token that is not one character"
     return None

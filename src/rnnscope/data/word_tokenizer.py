@@ -1,4 +1,4 @@
-"""Words to ids and back: three ways to split a text, and how the two that lose its spaces put them back."""
+"""From words to ids and back: three ways to split a text; the two that lose its spaces put them back when decoding."""
 
 import re
 from array import array
@@ -9,27 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 
 SPLITTERS = ("lossless", "penn", "space")
 # A word, a number or any single character, each with the space before it, or a run of white space: covers any text.
 LOSSLESS = r" ?\p{L}+(?:['’-]\p{L}+)*| ?\p{N}+(?:[.,]\p{N}+)*| ?[^\s\p{L}\p{N}]|\s+"
-UNKNOWN = "\n unknown"  # the tokenizer's name for UNK; no splitter makes a word of white space and letters
-# A text in stretches that no word crosses: a run of white space, or a run of anything else with the space before it.
-# White space is what the tokenizer takes for it, which differs from Python's.
+UNKNOWN = "\n unknown"  # the tokenizer's name for UNK: white space and letters, which never form one word
+# A text is a sequence of stretches that no word crosses: a run of white space, or a run of other characters with the space
+# before it. White space is what the tokenizer regards as such, which differs from Python's.
 SPACES = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 STRETCH = re.compile(f" ?[^{SPACES}]+|[{SPACES}]+")
-KEPT = 1 << 19  # distinct stretches counted before they are split into words: most of a text repeats a few stretches
+KEPT = 1 << 19  # distinct stretches that are counted before they are split into words: a text repeats most of them
 REMEMBERED = 1 << 18  # distinct stretches whose ids are remembered
 
 Splitter = Callable[[str], list[str]]
 
 
 def splitter(words: str, unk: str | None = None) -> Splitter:
-    """The function from text to words. `unk`: a spelling that a lossless split keeps as one word.
+    """Return the function that splits a text into words. `unk`: a spelling that a lossless split keeps as one word.
 
-    lossless: words with the space before them, so that joining them gives the text back to the character.
-    penn: NLTK's Treebank tokenizer, as the classic word-level tutorial has it. space: `str.split`.
+    `lossless` keeps the space before each word, so the joined words are exactly the text. `penn` is NLTK's Treebank
+    tokenizer, which the classic word-level tutorial uses. `space` is `str.split`.
     """
     if words == "space":
         return str.split
@@ -38,7 +38,7 @@ def splitter(words: str, unk: str | None = None) -> Splitter:
 
         return NLTKWordTokenizer().tokenize
     if words != "lossless":
-        raise UserError(f"dataset.words={words}: use one of {', '.join(SPLITTERS)}")
+        raise UserError(unknown_value("dataset.words", words, SPLITTERS))
     split = _pre_tokenizer(unk)
     return lambda text: [piece for piece, _ in split.pre_tokenize_str(text)]
 
@@ -51,7 +51,7 @@ def _pre_tokenizer(unk: str | None):
 
 
 class WordCodec:
-    """Words to ids. `tokens[i]` has id `first + i`; a word that is not in `tokens` has id 0."""
+    """Turns words into ids: `tokens[i]` has id `first + i`, any other word id 0."""
 
     def __init__(self, tokens: list[str], first: int, words: str, unk: str | None) -> None:
         self._ids = {token: first + i for i, token in enumerate(tokens)}
@@ -59,7 +59,7 @@ class WordCodec:
         self._stretches = _StretchIds(_word_level(self._ids, unk)) if words == "lossless" else None
 
     def ids(self, text: str) -> np.ndarray:
-        """(words,) int64."""
+        """Return the ids, (words,) int64."""
         return self.batch([text])[0]
 
     def batch(self, texts: list[str]) -> tuple[np.ndarray, np.ndarray]:
@@ -84,7 +84,7 @@ def _word_level(ids: dict[str, int], unk: str | None):
 
 
 class _Numbers(dict[str, int]):
-    """A number for each stretch, given when it is first looked up; `new` lists the stretches numbered since it was cleared."""
+    """Numbers stretches as they are first looked up; `new` lists those numbered since it was last cleared."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,11 +97,11 @@ class _Numbers(dict[str, int]):
 
 
 class _StretchIds:
-    """The ids of texts, from a table of the ids of each distinct stretch.
+    """Turns texts into ids by a table of the ids of each distinct stretch.
 
-    A text mostly repeats the same stretches, so the tokenizer sees each only once: 22 MB/s of an English novel on one
-    core. Slower alternatives: the tokenizer on groups of lines (8 MB/s, also with two threads, as making Python objects
-    takes the time), and a dictionary of words behind its splitter (2.5 MB/s).
+    A text mostly repeats the same stretches, and the tokenizer sees each only once: 22 MB/s of an English novel on one
+    core. The tokenizer on groups of lines reads 8 MB/s, with two threads as well, since creating Python objects takes the
+    time; its splitter with a dictionary of words reads 2.5 MB/s.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -121,7 +121,7 @@ class _StretchIds:
         numbers = np.fromiter(map(self._numbers.__getitem__, every), dtype=np.int64, count=int(stretches.sum()))
         self._learn()
         begins = np.frombuffer(self._begins, dtype=np.int64)
-        first, count = begins[numbers], np.diff(begins)[numbers]  # (stretches,) where the ids of each begin, how many
+        first, count = begins[numbers], np.diff(begins)[numbers]  # (stretches,): where the ids of each begin, and how many
         ends = np.concatenate([[0], np.cumsum(count)])
         ids = np.repeat(first - ends[:-1], count) + np.arange(ends[-1])
         return np.frombuffer(self._ids, dtype=np.int64)[ids], np.diff(ends[np.concatenate([[0], np.cumsum(stretches)])])
@@ -135,7 +135,7 @@ class _StretchIds:
 
 
 def _valid(text: str) -> str:
-    """`text` with `?` for lone surrogates, which the tokenizers refuse."""
+    """Return `text` with `?` for lone surrogates, which the tokenizers refuse."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -144,7 +144,7 @@ def _valid(text: str) -> str:
 
 
 class WordCounts:
-    """How often each word occurs, over any number of texts."""
+    """Counts words over any number of texts."""
 
     def __init__(self, words: str, unk: str | None = None) -> None:
         self._split, self._lossless = splitter(words, unk), words == "lossless"
@@ -166,7 +166,7 @@ class WordCounts:
         self._stretches.clear()
 
     def counts(self) -> Counter[str]:
-        """Word -> how often."""
+        """Return the count of each word."""
         self._split_stretches()
         return self._counts
 
@@ -177,13 +177,14 @@ QUOTES = {"``": '"', "''": '"'}
 
 
 class SpacedDecoder:
-    """Words to readable text, one at a time. Unless `plain`, no space before what closes and none after what opens."""
+    """Turns words into readable text, one at a time. Unless `plain`, closing marks have no space before them, opening ones none
+    after them."""
 
     def __init__(self, *, plain: bool) -> None:
         self._plain, self._glued = plain, True
 
     def feed(self, word: str) -> str:
-        """The word, with a space before it where one belongs."""
+        """Return the word, with a space before it where one belongs."""
         glued = self._glued or (not self._plain and CLOSING.fullmatch(word) is not None)
         self._glued = not self._plain and word in OPENING
         text = word if self._plain else QUOTES.get(word, word)

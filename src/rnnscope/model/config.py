@@ -1,6 +1,6 @@
-"""The keys of `model`. What each means stands in conf/model/lstm.yaml.
+"""The keys of `model`; conf/model/lstm.yaml explains each of them.
 
-Standard library only: help and completion stay free of torch. `"???"` is OmegaConf's mark of a value that must be given.
+Standard library only: help and completion do without torch. `"???"` is how OmegaConf marks a value that must be given.
 """
 
 from dataclasses import dataclass
@@ -26,6 +26,8 @@ class ModelConfig:
     bias: bool = True
     train_recurrent: bool = True
     forget_bias: float = 0.0
+    rounds: int = 5
+    rank: int | None = None
     init: str = "torch"
     init_scale: float = 0.08
 

@@ -1,4 +1,4 @@
-"""Drawing the next token from its logits."""
+"""Drawing the next token from logits."""
 
 from dataclasses import dataclass
 
@@ -12,15 +12,15 @@ HOTTEST = torch.finfo(torch.float32).max  # temperature
 
 @dataclass(frozen=True)
 class SamplingOptions:
-    """Among which tokens the next one is drawn.
+    """The tokens among which the next one is drawn.
 
     Args:
         top_k: keep only the k likeliest tokens.
-        top_p: keep the fewest likeliest tokens that together have this probability (Holtzman et al. 2020).
+        top_p: keep the smallest set of likeliest tokens with at least this probability (Holtzman et al. 2020).
         never: ids that are never drawn (UNK and START).
-        end: the id that ends a text, None without one.
-        minimum_length: tokens before `end` may be drawn.
-        again: whether a text that has ended begins again where it began.
+        end: the id that ends a text; None if there is none.
+        minimum_length: the number of tokens before `end` may be drawn.
+        again: whether a text that has ended begins anew from the prompt.
 
     Raises:
         UserError: for a value outside its range.
@@ -42,7 +42,7 @@ class SamplingOptions:
             raise UserError(f"minimum_length={self.minimum_length} must be at least 0")
 
     def forbidden(self, drawn: int, like: Tensor) -> Tensor:
-        """Return what to add to logits (count, V): -inf at ids that may not come after `drawn` tokens."""
+        """Return a penalty to add to logits (count, V): -inf at ids that may not follow `drawn` tokens."""
         ids = list(self.never)
         if self.end is not None and drawn < self.minimum_length:
             ids.append(self.end)
@@ -52,29 +52,29 @@ class SamplingOptions:
 
 
 def check_temperature(temperature: float, key: str = "temperature") -> None:
-    """Refuse a temperature that means nothing, or that the logits' precision does not hold."""
+    """Raise `UserError` for a temperature that is negative, or not a number in float32."""
     if not 0 <= temperature <= HOTTEST:
-        raise UserError(f"{key}={temperature} must lie between 0, which always takes the likeliest token, and {HOTTEST:.2g}")
+        raise UserError(f"{key}={temperature} must lie between 0 (always the likeliest token) and {HOTTEST:.2g}")
 
 
 def draw(logits: Tensor, temperatures: Tensor, options: SamplingOptions, uniform: Tensor) -> Tensor:
     """Draw one id for each row of `logits` (count, V) at its temperature (count, 1); 0 takes the likeliest.
 
-    `uniform`: a number from [0, 1) for each row, (count, 1) float64. It is compared with the running sum of the row's
-    probabilities: the same draw on every device and thread count.
+    `uniform`: a number from [0, 1) for each row, (count, 1) float64. It is compared with the cumulative sum of the row's
+    probabilities, so the draw is the same on every device and with any number of threads.
     """
     likeliest, first = logits.max(-1, keepdim=True)
-    scaled = (logits - likeliest) / temperatures.clamp(min=1e-30)  # overflows downwards only: to probability 0
+    scaled = (logits - likeliest) / temperatures.clamp(min=1e-30)  # may overflow only to -inf, probability 0
     steps = running_sum(keep_top(scaled, options.top_k, options.top_p).double().softmax(-1))
     total = steps[:, -1:]
-    below = torch.nextafter(total, torch.zeros_like(total))  # rounding must not reach past the last token
+    below = torch.nextafter(total, torch.zeros_like(total))  # rounding must not go past the last token
     drawn = torch.searchsorted(steps, torch.minimum(uniform * total, below), right=True)
-    drawn = drawn.clamp(max=logits.shape[-1] - 1)  # NaN, of weights that are lost, is above every sum
+    drawn = drawn.clamp(max=logits.shape[-1] - 1)  # NaN, from weights that are not finite, exceeds every sum
     return torch.where(temperatures == 0, first, drawn).squeeze(-1)
 
 
 def running_sum(probabilities: Tensor) -> Tensor:
-    """Return the running sums of each row; on a GPU, whose cumsum is not repeatable, as a product of matrices."""
+    """Return the cumulative sums of each row; on a GPU, whose cumsum is not deterministic, by a matrix product."""
     if not probabilities.is_cuda:
         return probabilities.cumsum(-1)
     return probabilities @ probabilities.new_ones(2 * probabilities.shape[-1:]).triu()
@@ -89,7 +89,7 @@ def keep_top(logits: Tensor, top_k: int | None, top_p: float | None) -> Tensor:
         ordered, order = logits.sort(-1, descending=True)
         before = ordered.softmax(-1).cumsum(-1) - ordered.softmax(-1)  # probability of all likelier tokens
         beyond = before >= top_p
-        beyond[:, 0] = False  # float32 takes a top_p below 1e-45 for 0, which nothing lies before
+        beyond[:, 0] = False  # in float32 a top_p below 1e-45 is 0, which would exclude every token
         ordered = ordered.masked_fill(beyond, -torch.inf)
         logits = torch.empty_like(logits).scatter_(-1, order, ordered)
     return logits

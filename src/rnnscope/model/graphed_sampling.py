@@ -1,4 +1,4 @@
-"""Generating on a GPU: a step and a draw as one CUDA graph, as `sampling` does one by one."""
+"""Generating on a GPU, with a step and a draw in one CUDA graph; sampling.py does the same without a graph."""
 
 from collections.abc import Iterator
 
@@ -8,14 +8,14 @@ from torch import Tensor
 from rnnscope.model.drawing import SamplingOptions, draw
 from rnnscope.model.stepping import Stepper
 
-TOGETHER = 64  # tokens drawn by a GPU before the host looks at them
+TOGETHER = 64  # tokens that a GPU draws before the host reads them
 
 
 class GraphedDraws:
-    """Draws token after token as a CUDA graph, and reads what was drawn only now and then.
+    """Draws token after token with a CUDA graph, and reads many of them at a time.
 
-    The uniform numbers are those that a CPU would draw with, so the texts are the same wherever they are generated, but
-    for the rounding of the logits.
+    The uniform numbers are those that a CPU would draw with, so the texts are the same on every device, except for the
+    rounding of the logits.
     """
 
     def __init__(self, stepper: Stepper, ids: Tensor, heat: Tensor, options: SamplingOptions) -> None:

@@ -1,4 +1,4 @@
-"""What a model's weights are before training."""
+"""The initial weights of a model."""
 
 import math
 
@@ -12,7 +12,7 @@ INITS = ("torch", "xavier", "uniform", "normal", "fan_in")
 
 @torch.no_grad()
 def initialize_layer(layer: nn.Module, cell: Cell, init: str, scale: float, forget_bias: float) -> None:
-    """Fill one recurrent layer in place. `torch` keeps torch's uniform(+-1/sqrt(hidden_size)); else biases become zero.
+    """Initialize a recurrent layer in place. `torch` keeps torch's uniform(+-1/sqrt(hidden_size)); else biases become zero.
 
     `forget_bias` is added once to the forget gate (Gers et al. 2000; Jozefowicz et al. 2015): torch adds two bias vectors,
     so only the first of them gets it.
@@ -21,7 +21,8 @@ def initialize_layer(layer: nn.Module, cell: Cell, init: str, scale: float, forg
         if init != "torch" and name.startswith("bias"):
             nn.init.zeros_(parameter)
         elif init != "torch":
-            for gate in parameter.split(layer.hidden_size):  # each gate is a matrix of its own; peepholes lie below them
+            gates = parameter.split(layer.hidden_size) if name.startswith("weight") else [parameter]
+            for gate in gates:  # one matrix per gate; the last rows may be peepholes
                 initialize_matrix(gate, init, scale)
     bias = dict(layer.named_parameters()).get("bias_ih_l0")
     if cell.forget_gate is not None and bias is not None and forget_bias:
@@ -30,7 +31,7 @@ def initialize_layer(layer: nn.Module, cell: Cell, init: str, scale: float, forg
 
 @torch.no_grad()
 def initialize_matrix(matrix: torch.Tensor, init: str, scale: float) -> None:
-    """Fill a weight matrix in place: `torch`, `fan_in`: uniform(+-1/sqrt(columns)); `uniform`, `normal` use `scale`."""
+    """Initialize a matrix in place. `torch` and `fan_in` are uniform(+-1/sqrt(columns)); `uniform` and `normal` use `scale`."""
     if init == "xavier":
         nn.init.xavier_uniform_(matrix)  # Glorot & Bengio 2010
     elif init == "uniform":

@@ -1,12 +1,13 @@
 """The recurrent language model: embed -> cells -> head. Ids and a state go in, logits and the next state come out."""
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 from rnnscope.model.cells.registry import find_cell
 from rnnscope.model.cells.sequence import HandWritten
 from rnnscope.model.config import ModelConfig, check_sizes
@@ -14,19 +15,18 @@ from rnnscope.model.dropout import SHARES, call_with, drop, drop_locked, drop_to
 from rnnscope.model.initialization import INITS, initialize_layer, initialize_matrix
 
 INPUTS = ("embedding", "one_hot")
-State = list[
-    Any
-]  # one entry a layer: a tensor (1, batch, hidden_size), or a tuple of them where a cell's state has several parts
+# one entry per layer: a tensor (1, batch, hidden_size), or a tuple of them if the state of the cell has several parts
+State = list[Any]
 
 
 class LanguageModel(nn.Module):
     """Scores the next token at every position, given all tokens before it and a state.
 
-    Each layer is a module of its own, although torch can stack them: dropout between layers is then ours to see, each
-    layer's state can be looked at, and cuDNN's persistent kernels, which want a single layer, stay available.
+    Each layer is a module of its own, although torch can stack them: the state of each layer is accessible, dropout between
+    layers is explicit, and cuDNN's persistent kernels, which need a single layer, can be used.
 
     Args:
-        config: what it is made of (conf/model/lstm.yaml says what each key means), as `check_model` lets it pass.
+        config: the keys of `model`, which conf/model/lstm.yaml explains; `check_model` must have accepted them.
         vocabulary_size: V, the number of ids.
     """
 
@@ -39,8 +39,9 @@ class LanguageModel(nn.Module):
         self.embedding_dropout, self.weight_drop, self.residual = config.embedding_dropout, config.weight_drop, config.residual
         self.cell = find_cell(config.cell)
         self.embedding = nn.Embedding(vocabulary_size, features) if config.input == "embedding" else None
+        options = {"bias": config.bias, **{key: getattr(config, key) for key in self.cell.keys}}
         layers = pairwise([features, *self.sizes])
-        self.cells = nn.ModuleList([self.cell.layer(below, size, bias=config.bias) for below, size in layers])
+        self.cells = nn.ModuleList([self.cell.layer(below, size, **options) for below, size in layers])
         self.head = nn.Linear(self.sizes[-1], vocabulary_size, bias=config.bias)
         self._initialize(config)
         if config.tied_weights:  # Press & Wolf 2017
@@ -53,7 +54,7 @@ class LanguageModel(nn.Module):
         """Return a fresh model.
 
         Raises:
-            UserError: for a combination that cannot be built.
+            UserError: for a config that cannot be built.
         """
         check_model(config)
         return cls(config, vocabulary_size)
@@ -72,7 +73,7 @@ class LanguageModel(nn.Module):
                 nn.init.zeros_(self.head.bias)
 
     def forward(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return logits (batch, time, V) for the token after each of `tokens` (batch, time), and the state after the last.
+        """Return logits (batch, time, V) for the token after each of `tokens` (batch, time), and the state after the last one.
 
         `state` is what an earlier call returned for the same columns; None starts from zero.
         """
@@ -80,17 +81,17 @@ class LanguageModel(nn.Module):
         return logits.transpose(0, 1), after
 
     def read(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Do as `forward` with time first, as the kernels work: `tokens` (time, batch), logits (time, batch, V)."""
+        """Do as `forward` with time first, as the kernels expect it: `tokens` (time, batch), logits (time, batch, V)."""
         hidden, after = self.encode(tokens, state)
         return self.head(hidden), after
 
     def encode(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Return what the head reads (time, batch, hidden_size) for `tokens` (time, batch), and the state after the last."""
+        """Return the input of the head (time, batch, hidden_size) for `tokens` (time, batch), and the final state."""
         hidden, after = self.run_layers(tokens, state)
         return self.drop_output(hidden), after
 
     def run_layers(self, tokens: Tensor, state: State | None = None) -> tuple[Tensor, State]:
-        """Do as `encode`, but for the dropout after the last layer, which `drop_output` adds."""
+        """Return what `encode` does, but without the dropout after the last layer, which `drop_output` adds."""
         hidden = self._drop(self._embed_some(tokens), self.input_dropout)  # (time, batch, features)
         after = []
         for index, layer in enumerate(self.cells):
@@ -114,16 +115,16 @@ class LanguageModel(nn.Module):
         return [(self.head.weight.new_zeros(count, size),) * self.cell.state_parts for size in self.sizes]
 
     def embed(self, tokens: Tensor) -> Tensor:
-        """Return what the first layer reads: (..., features) for ids of any shape."""
+        """Return the input of the first layer: (..., features) for ids of any shape."""
         if self.embedding is not None:
             return self.embedding(tokens)
         return F.one_hot(tokens, self.vocabulary_size).to(self.head.weight.dtype)
 
     def join(self, index: int, read: Tensor, written: Tensor) -> Tensor:
-        """Return what layer `index` hands on, of what it read and wrote.
+        """Return what layer `index` passes on, given its input and output.
 
-        With `residual` that is the sum of both in each layer above the first (between LSTM layers: Wu et al. 2016, section
-        3.1): the layers below keep a short way to the head.
+        With `residual`, that is the sum of both in each layer above the first (Wu et al. 2016, section 3.1, between LSTM
+        layers), which gives the lower layers a short path to the head.
         """
         return read + written if self.residual and index else written
 
@@ -132,7 +133,7 @@ class LanguageModel(nn.Module):
         return self._drop(hidden, self.dropout)
 
     def _drop(self, hidden: Tensor, share: float) -> Tensor:
-        if not share or not self.training:  # a share of 0 would still copy it all
+        if not share or not self.training:  # a share of 0 would still copy the tensor
             return hidden
         return drop_locked(hidden, share) if self.locked_dropout else drop(hidden, share)
 
@@ -142,7 +143,7 @@ class LanguageModel(nn.Module):
             setattr(self, key, 0.0)
 
     def use_torch_kernels(self) -> None:
-        """Compute every layer as torch does, on a CPU too: so runs of older versions began."""
+        """Use torch's kernels for every layer, on a CPU too, as older versions of rnnscope did."""
         for layer in self.cells:
             if isinstance(layer, HandWritten):
                 layer.torch_kernels = True
@@ -157,8 +158,13 @@ class LanguageModel(nn.Module):
 
 
 def detach(state: State) -> State:
-    """Return a state cut off from the steps that made it: the gradients of the next window stop there."""
-    return [tuple(part.detach() for part in layer) if isinstance(layer, tuple) else layer.detach() for layer in state]
+    """Return a state detached from the steps that made it: the gradients of the next window stop there."""
+    return map_state(Tensor.detach, state)
+
+
+def map_state(change: Callable[[Tensor], Tensor], state: State) -> State:
+    """Return a state with each of its tensors changed."""
+    return [tuple(map(change, layer)) if isinstance(layer, tuple) else change(layer) for layer in state]
 
 
 def parts(state: State) -> list[Tensor]:
@@ -167,13 +173,13 @@ def parts(state: State) -> list[Tensor]:
 
 
 def check_model(config: ModelConfig) -> None:
-    """Refuse what cannot be built, by a `UserError` that names the key."""
+    """Raise `UserError`, naming the key, for a config that cannot be built."""
     find_cell(config.cell)
     check_sizes(config)
     for key, allowed in {"input": INPUTS, "init": INITS}.items():
         if (value := getattr(config, key)) not in allowed:
-            raise UserError(f"model.{key}={value} is unknown: choose one of {', '.join(allowed)}")
-    for key in ("num_layers", "hidden_size", "embedding_size"):
+            raise UserError(unknown_value(f"model.{key}", value, allowed))
+    for key in ("num_layers", "hidden_size", "embedding_size", "rounds", "rank"):
         value = getattr(config, key)
         if value is not None and min(value if isinstance(value, list) else [value]) < 1:
             raise UserError(f"model.{key}={value} must be at least 1")
@@ -195,6 +201,6 @@ def _check_tied(config: ModelConfig) -> None:
         raise UserError("model.tied_weights=true needs model.input=embedding: a one-hot input has no matrix to share")
     if config.embedding_size not in (None, config.sizes[-1]):
         raise UserError(
-            f"model.tied_weights=true needs model.embedding_size ({config.embedding_size}) equal to model.hidden_size"
-            f" of the last layer ({config.sizes[-1]}): model.embedding_size=null makes it so"
+            f"model.tied_weights=true needs model.embedding_size={config.embedding_size} to equal model.hidden_size of the last"
+            f" layer, {config.sizes[-1]}: set model.embedding_size=null"
         )

@@ -1,4 +1,4 @@
-"""Which device and which number format a training uses: static rules, so that the same machine always decides alike."""
+"""The device and precision of a training: fixed rules, so that the same machine always makes the same choice."""
 
 import contextlib
 import os
@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 import torch
 
 from rnnscope.cores import core_count
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 from rnnscope.model.cells.cell import Cell
 
 ACCELERATORS = ("auto", "cpu", "gpu")
@@ -20,10 +20,10 @@ def resolve_device(accelerator: str) -> torch.device:
     """Return the device for `auto`, `cpu` or `gpu`.
 
     Raises:
-        UserError: when a GPU is asked for and there is none.
+        UserError: if a GPU is asked for and there is none.
     """
     if accelerator not in ACCELERATORS:
-        raise UserError(f"trainer.accelerator={accelerator} is unknown: choose one of {', '.join(ACCELERATORS)}")
+        raise UserError(unknown_value("trainer.accelerator", accelerator, ACCELERATORS))
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise UserError("trainer.accelerator=gpu, but torch finds no GPU here: use trainer=cpu, or install torch for CUDA")
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
@@ -32,12 +32,12 @@ def resolve_device(accelerator: str) -> torch.device:
 def resolve_precision(
     precision: str, device: torch.device, cell: Cell, hidden_size: int, key: str = "trainer.precision"
 ) -> str:
-    """Return `float32` or `bf16`; `auto` takes bf16 where this cell is faster with it.
+    """Return `float32` or `bf16`; `auto` selects bf16 if this cell is faster with it.
 
-    Weights, gradients and optimizer stay float32 either way.
+    Weights, gradients and optimizer are float32 in any case.
     """
     if precision not in PRECISIONS:
-        raise UserError(f"{key}={precision} is unknown: choose one of {', '.join(PRECISIONS)}")
+        raise UserError(unknown_value(key, precision, PRECISIONS))
     if precision != "auto":
         return precision
     if device.type == "cuda":
@@ -46,8 +46,8 @@ def resolve_precision(
     return "bf16" if has_fast_bf16() and hidden_size >= cell.bf16_from else "float32"
 
 
-# Speed of training in bf16 as a multiple of that in float32. AMX and AMD: two cores, with torch's own kernels; the Intel core
-# without AMX: one thread, with rnnscope's own functions. `rnnscope bench` prints these figures of the machine that it runs on.
+# Speed of training in bf16 relative to float32. AMX and AMD: two cores, with torch's own kernels; Intel without AMX: one
+# thread, with rnnscope's own functions. `rnnscope bench` prints these figures for the machine that it runs on.
 #
 #                  AMX        AMD EPYC, avx512_bf16    Intel Xeon, avx512_bf16 without AMX
 #                  1x512      2x128    1x512           2x128    1x512
@@ -55,12 +55,13 @@ def resolve_precision(
 #   gru            above 1    1.3      2.5             0.54     0.55
 #   rnn            above 1    1.2      2.5             0.47     0.52
 #   peephole_lstm  -          -        -               0.51     0.55
+#   mogrifier_lstm -          -        1.9             -        -
 #
-# Against rnnscope's own functions, which are faster than torch's in float32, the 1.2 and 1.3 of 2x128 may be none: `bf16_from`
-# leaves those sizes in float32.
+# rnnscope's own functions are faster than torch's in float32, so the 1.2 and 1.3 of 2x128 may not hold with them: `bf16_from`
+# keeps those sizes in float32.
 def has_fast_bf16() -> bool:
-    """Whether this CPU multiplies bf16 matrices faster than float32 ones: with AMX, or AMD's avx512_bf16."""
-    has = getattr(torch.cpu, "get_capabilities", dict)()  # older torch lacks it
+    """Whether this CPU multiplies matrices faster in bf16 than in float32: with AMX, or with avx512_bf16 on AMD."""
+    has = getattr(torch.cpu, "get_capabilities", dict)()  # missing in older versions of torch
     amd = "AMD" in has.get("cpu_name", "") and has.get("avx512_bf16", False)
     probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
     return bool(amd or (probe and platform.machine() == "x86_64" and probe()))
@@ -74,18 +75,18 @@ def autocast(device_type: str, precision: str) -> AbstractContextManager:
 
 
 def resolve_threads(threads: int | None) -> int:
-    """Return the number of CPU threads: as asked, else one for each core this process may use."""
+    """Return the number of CPU threads: `threads`, else one for each core that this process may use."""
     if threads is not None and threads < 1:
-        raise UserError(f"trainer.threads={threads} must be at least 1, or null for one a core")
+        raise UserError(f"trainer.threads={threads} must be at least 1, or null for one per core")
     return threads or core_count()
 
 
 def prepare_torch(threads: int, deterministic: bool) -> None:
-    """Set torch's threads and determinism for this process, before the first tensor is made."""
+    """Set torch's threads and determinism for this process, before the first tensor is created."""
     torch.set_num_threads(threads)
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS repeats its sums only with a fixed workspace
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # cuBLAS is deterministic only with a fixed workspace
     torch.use_deterministic_algorithms(deterministic)
-    # it would fill every new tensor; nothing here reads one unwritten
+    # this would fill every new tensor; no uninitialized one is read here
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
     torch.backends.cudnn.benchmark = False

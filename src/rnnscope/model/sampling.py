@@ -1,4 +1,4 @@
-"""Generating ids: the state is carried, so each token costs the same however long the text is."""
+"""Generating ids: the state is carried, so the time per token does not depend on the length of the text."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from rnnscope.model.graphed_sampling import GraphedDraws
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.stepping import Stepper
 
-BLOCK = 1024  # tokens of a prompt read at once
+BLOCK = 1024  # tokens of a prompt that are read at once
 
 
 @torch.inference_mode()
@@ -25,14 +25,14 @@ def generate(
     """Yield the next id of each text, `length` times; None for a text that has drawn `options.end`.
 
     There is one text for each of `temperatures`. All start from `prompt` (at least one id) and advance together. With
-    `options.again` a text that has drawn `options.end`, which is yielded then, begins again after `prompt`. The draws
-    come from a generator of their own on the CPU, so that generating never disturbs training and a seed means the same
-    on every device.
+    `options.again`, a text that has drawn `options.end` (which is then yielded) begins anew from `prompt`. The random
+    numbers come from a separate generator on the CPU, so generating never affects training, and a seed gives the same
+    numbers on every device.
 
     Raises:
         UserError: for a temperature below 0.
     """
-    assert len(prompt), "a prompt holds at least what comes before the first token"
+    assert len(prompt), "a prompt has at least one id"
     for temperature in temperatures:
         check_temperature(temperature)
     count, ids = len(temperatures), torch.as_tensor(prompt)
@@ -55,7 +55,7 @@ def generate(
 def _drawn(
     stepper: Stepper, ids: Tensor, heat: Tensor, options: SamplingOptions, length: int, generator: torch.Generator
 ) -> Iterator[list[int]]:
-    """Yield the ids that come after `ids`, whether or not a text has ended."""
+    """Yield the ids that follow `ids`, whether or not a text has ended."""
     if stepper.graphs and options.top_k is None and options.top_p is None:
         yield from GraphedDraws(stepper, ids, heat, options).drawn(length, generator)
         return
@@ -70,7 +70,7 @@ def _drawn(
 
 
 def _read(model: LanguageModel, prompt: Tensor) -> State | None:
-    """Return the state after `prompt` (tokens,) as that of one text, None for an empty one.
+    """Return the state after `prompt` (tokens,), for one text; None for an empty prompt.
 
     The prompt is read once, however many texts begin with it, and block by block: it may be as long as a book.
     """

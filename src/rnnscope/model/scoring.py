@@ -1,6 +1,6 @@
-"""Scoring: next-token cross-entropy in nats, always as a sum over a count (means of means are how scores go wrong).
+"""Scoring: next-token cross-entropy in nats, always as a sum divided by a count (a mean of means would be wrong).
 
-`evaluate` touches nothing of training: no gradient, no dropout, no random number, a state of its own.
+`evaluate` does not affect training: it has a state of its own, and uses no gradient, dropout or random number.
 """
 
 import math
@@ -19,34 +19,34 @@ IGNORE = -100  # target of a padded position
 
 
 class Window(Protocol):
-    """What training and scoring need of a batch; data/batches.py makes them."""
+    """A batch as training and scoring use it; data/batches.py makes them."""
 
     inputs: Tensor  # (batch, time)
     targets: Tensor  # (batch, time)
     count: int  # real targets
     fresh: bool  # whether the state starts from zero
     epoch: int
-    position: dict[str, int]  # where the data goes on after this window
+    position: dict[str, int]  # where the data continues after this window
 
 
 def sum_of_nats(logits: Tensor, targets: Tensor) -> Tensor:
     """Return the sum of -log p(target) over the real targets, a scalar in float32.
 
     Args:
-        logits: (time, batch, V), or with batch first.
-        targets: ids in the same order, `IGNORE` where padded.
+        logits: (time, batch, V) or (batch, time, V).
+        targets: ids in the same order, `IGNORE` in padding.
     """
     return F.cross_entropy(logits.flatten(0, 1).float(), targets.flatten(), ignore_index=IGNORE, reduction="sum")
 
 
 def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return how many targets are the likeliest token, a scalar; padded positions never are."""
+    """Return how many targets are the likeliest token, a scalar; padding never counts."""
     return (logits.max(-1).indices == targets).sum()  # argmax finds the same, but takes twice as long on a CPU
 
 
 @dataclass
 class Score:
-    """What a model lost on some tokens: nats, and the tokens and characters they are spread over."""
+    """The loss of a model on some tokens: a sum in nats, and the numbers of tokens and characters."""
 
     nats: float = 0.0
     tokens: int = 0
@@ -60,22 +60,22 @@ class Score:
 
     @property
     def accuracy(self) -> float:
-        """Share of tokens that were the model's first guess."""
+        """Share of tokens that the model ranked first."""
         return self.correct / self.tokens if self.tokens else math.nan
 
     @property
     def bits_per_character(self) -> float:
-        """Bits per character of the text itself, so that levels and vocabularies can be compared."""
+        """Bits per character of the text, which can be compared across levels and vocabularies."""
         return self.nats / math.log(2) / self.characters if self.characters else math.nan
 
     @property
     def perplexity(self) -> float:
-        """e to the loss: the number of equally likely tokens the model chooses among."""
+        """e to the power of the loss: the number of equally likely tokens that the model chooses from."""
         return perplexity(self.loss)
 
 
 def perplexity(nats: float) -> float:
-    """Return e to a loss in nats per token, infinite where a float64 does not hold it."""
+    """Return e to the power of a loss in nats per token, infinite if it exceeds float64."""
     try:
         return math.exp(nats)
     except OverflowError:
@@ -83,11 +83,11 @@ def perplexity(nats: float) -> float:
 
 
 class Scorer:
-    """Scores windows one after the other; the state is carried where a window is not fresh. The model must not be training."""
+    """Scores windows one after the other, carrying the state unless a window is fresh. The model must be in eval mode."""
 
     def __init__(self, model: LanguageModel, precision: str) -> None:
         self.model, self.precision, self.device = model, precision, next(model.parameters()).device
-        # sums in place: a small tensor kept from each window would split the heap, and no window's memory be used again
+        # summed in place: a small tensor kept from each window would fragment the heap, and its memory would not be reused
         self.nats = torch.zeros((), dtype=torch.float64, device=self.device)
         self.correct = torch.zeros((), dtype=torch.int64, device=self.device)
         self.tokens, self._state = 0, None
@@ -104,14 +104,14 @@ class Scorer:
         self.correct += count_correct(logits, targets)
 
     def score(self, characters: int = 0) -> Score:
-        """Return the score so far; `characters` is the length of the text, which bits per character divide by."""
+        """Return the score so far; `characters` is the length of the text, for bits per character."""
         return Score(float(self.nats), self.tokens, int(self.correct), characters)
 
 
 def evaluate(model: LanguageModel, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
     """Return the score of `model` over all `windows`, in order.
 
-    Of windows whose rows several processes share, the tokens are those of all, the rest is this process's part of the sums.
+    If several processes share the rows of the windows, `tokens` counts those of all, and the sums are this process's part.
     """
     was_training = model.training
     model.eval()

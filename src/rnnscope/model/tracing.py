@@ -1,21 +1,18 @@
-"""What every unit does at every token: the recurrences written out over time, for whoever looks inside.
-
-The fused kernels keep their gates, and all cell states but the last, to themselves. Here each layer reads all tokens and
-then takes them one after the other, with the cell's own step. Nothing is dropped, and no random number is drawn.
-"""
+"""What every unit does at every token, for whoever looks inside: the state, and the gates, that fused kernels do not show."""
 
 import math
 from dataclasses import dataclass
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from rnnscope.model.cells.cell import Parts
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.scoring import IGNORE
-from rnnscope.model.stepping import Layer, flat
+from rnnscope.model.stepping import Stepper
 
-Parts = list[tuple[Tensor, ...]]  # a state as steps have it: the parts of each layer, (batch, hidden_size)
 STATE_NAMES = ("hidden", "cell")
 
 
@@ -27,12 +24,12 @@ class Trace:
         layers: for each layer its values at each token, (batch, hidden_size) by name: `hidden`, `cell` where the state has
             one, then the gates.
         output: what the head reads, (time, batch, hidden_size).
-        state: after the last token.
+        state: after the last token, as `LanguageModel.read` takes and returns it.
     """
 
     layers: list[list[dict[str, Tensor]]]
     output: Tensor
-    state: Parts
+    state: State
 
     def stacked(self) -> dict[str, Tensor]:
         """Return each value over all tokens and layers: (time, layer, batch, units of the largest layer) by name.
@@ -50,45 +47,20 @@ def _padded(values: Tensor, units: int) -> Tensor:
     return F.pad(values, (0, units - values.shape[-1]), value=math.nan)
 
 
-class Tracer:
-    """A model frozen for looking inside: its weights are copied as they are now."""
+def trace(model: LanguageModel, tokens: Tensor, state: State | None = None) -> Trace:
+    """Read `tokens` (time, batch) from `state`, None for zero, with the cell's own equations; no random number is drawn."""
+    layers: list[list[dict[str, Tensor]]] = [[] for _ in model.cells]
 
-    def __init__(self, model: LanguageModel) -> None:
-        self.model = model
-        self._layers = [Layer(layer, model.cell) for layer in model.cells]
+    def note(index: int, gates: dict[str, Tensor], parts: Parts) -> Parts:
+        layers[index].append({**dict(zip(STATE_NAMES, parts, strict=False)), **gates})
+        return parts
 
-    def start(self, state: State | None, count: int) -> Parts:
-        """Return what `model.forward` returned as the state of `count` columns, as parts; None is zero."""
-        weight = self.model.head.weight
-        if state is not None:
-            return [tuple(part.to(weight.dtype) for part in flat(layer, count)) for layer in state]  # bf16 kernels leave bf16
-        return self.model.zero_state(count)
-
-    def trace(self, tokens: Tensor, state: Parts) -> Trace:
-        """Read `tokens` (time, batch) from `state`."""
-        read, layers, after = self.model.embed(tokens), [], []
-        if torch.is_grad_enabled():
-            read.requires_grad_()  # hidden states have gradients even where no weight below them is trained
-        for index, (layer, parts) in enumerate(zip(self._layers, state, strict=True)):
-            values, parts = self._unroll(layer, layer.read_many(read), parts)
-            layers.append(values)
-            after.append(parts)
-            read = self.model.join(index, read, torch.stack([value["hidden"] for value in values]))
-        return Trace(layers, read, after)
-
-    def _unroll(
-        self, layer: Layer, reads: Tensor, parts: tuple[Tensor, ...]
-    ) -> tuple[list[dict[str, Tensor]], tuple[Tensor, ...]]:
-        """Return one layer's values at each token, and its state after the last; `reads` is (time, batch, gates)."""
-        cell, values = self.model.cell, []
-        for read in reads:
-            gates: dict[str, Tensor] = {}
-            if cell.step_with_gates is None:
-                parts = cell.step(read, parts, layer.recurrent, layer.recurrent_bias)
-            else:
-                gates, parts = cell.step_with_gates(read, parts, layer.recurrent, layer.recurrent_bias)
-            values.append({**dict(zip(STATE_NAMES, parts, strict=False)), **gates})
-        return values, parts
+    stepper = Stepper(model, state, tokens.shape[1], visit=note)
+    if torch.is_grad_enabled():
+        for part in chain(*stepper.state):
+            part.requires_grad_()  # hidden states have gradients even where no weight below them is trained
+    output = torch.stack([stepper.advance(ids) for ids in tokens])
+    return Trace(layers, output, [tuple(part.unsqueeze(0) for part in parts) for parts in stepper.state])
 
 
 def gradient_through_time(model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None = None) -> Tensor:
@@ -102,8 +74,7 @@ def gradient_through_time(model: LanguageModel, tokens: Tensor, targets: Tensor,
         state: what the model had before the first of `tokens`; None is zero.
     """
     with torch.enable_grad():
-        tracer = Tracer(model)
-        return gradient_by_lag(model, tracer.trace(tokens, tracer.start(state, tokens.shape[1])), targets[-1])
+        return gradient_by_lag(model, trace(model, tokens, state), targets[-1])
 
 
 def gradient_by_lag(model: LanguageModel, found: Trace, targets: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""When a run ends: after so many steps, after so long, or when it is asked to."""
+"""When a run ends: after a number of steps, after some time, or after a signal."""
 
 import signal
 import threading
@@ -16,21 +16,22 @@ SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SI
 
 @dataclass(eq=False)
 class Budget(Callback):
-    """Stops at step `total_steps`, after `max_minutes` of training, or at the end of the step in which a signal came.
+    """Stops at step `total_steps`, after `max_minutes` of training, or at the end of the step in which a signal arrives.
 
-    A signal, or `pause_at`, interrupts: the run could go on. At the last step of its budget a run ends all the same.
+    A signal, or `pause_at`, interrupts the run, which can be resumed; at the last step of its budget, the run is finished all
+    the same.
 
-    SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal was closed) and SIGUSR1 (which some clusters send before they preempt) finish
-    the step, save and leave; a second Ctrl-C leaves at once. Under `nohup`, which ignores SIGHUP, it stays ignored. Handlers
-    that were set before, a sweep's for one, are called too.
+    SIGINT (Ctrl-C), SIGTERM, SIGHUP (the terminal was closed) and SIGUSR1 (which some clusters send before they preempt a
+    job) let the run finish its step, save and exit; a second Ctrl-C exits at once. Under `nohup`, SIGHUP stays ignored.
+    Handlers that were set before, such as that of a sweep, are called too.
 
     Args:
-        total_steps: None for no such limit.
-        max_minutes: None for no such limit; counted over all sessions of the run.
-        seconds: how long the run has trained, earlier sessions included.
-        pause_at: leave after this step as if interrupted; None for never.
-        asked: what else asks to leave, a sweep that was stopped for one; None while nothing does.
-        agree: returns what rank 0 gives it, in each of several processes; called where they synchronize.
+        total_steps: None for no limit.
+        max_minutes: over all sessions of the run; None for no limit.
+        seconds: returns how long the run has trained, earlier sessions included.
+        pause_at: interrupt the run after this step; None for never.
+        asked: returns the name of another reason to stop, such as a sweep that was stopped; None without one.
+        agree: in a training of several processes, returns rank 0's value in each of them.
     """
 
     name = "Budget"
@@ -60,10 +61,10 @@ class Budget(Callback):
             before(number, frame)
 
     def check(self) -> None:
-        """Break off what may take long, where a signal came.
+        """Interrupt a lengthy operation if a signal has arrived.
 
         Raises:
-            Cut: then.
+            Cut: if one has.
         """
         if self.signal is not None:
             raise Cut
@@ -79,7 +80,7 @@ class Budget(Callback):
             task.ending, task.interrupted = True, not (over_steps or over_time)
 
     def restore_handlers(self) -> None:
-        """Put the earlier signal handlers back."""
+        """Restore the earlier signal handlers."""
         for number, handler in self._handlers.items():
             signal.signal(number, handler)
         self._handlers = {}

@@ -1,4 +1,4 @@
-"""A machine that other processes keep busy: threads that wait for each other then lose more time than they save."""
+"""A warning for a machine that other processes keep busy: threads that wait for each other then cost more than they save."""
 
 from collections.abc import Callable
 
@@ -6,16 +6,16 @@ from rnnscope.cores import OtherWork
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
-PERIOD = 3.0  # seconds that are measured together: a short burst of other work is no reason for a warning
+PERIOD = 3.0  # seconds to average over: a short burst of other work does not matter
 
 
 class BusyMachine(Callback):
     """Warns once, with a remedy, when other processes use the cores that `threads` need. Training is not changed.
 
     Args:
-        say: shows a line.
-        every: optimizer steps between two looks at the clock.
-        threads: number of threads of this training.
+        say: shows a line to the user.
+        every: optimizer steps between measurements.
+        threads: the threads of this training.
     """
 
     name = "BusyMachine"

@@ -1,7 +1,4 @@
-"""The keys of `monitor`. What each means stands in conf/train.yaml.
-
-Standard library only: help and completion stay free of torch. `"???"` is OmegaConf's mark of a value that must be given.
-"""
+"""The keys of `monitor`; conf/train.yaml explains each of them. Standard library only: help and completion do without torch."""
 
 from dataclasses import dataclass, field
 

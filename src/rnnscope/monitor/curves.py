@@ -9,22 +9,23 @@ from rnnscope.monitor.recorder import Recorder
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
-FAR = 0.05  # from ln V, as a share of it
+FAR = 0.05  # a distance from ln V, as a share of it
 
 
 def first_loss_line(loss: float, vocabulary_size: int) -> str | None:
-    """Return what to say of the loss of a fresh model's first step that is far from ln V, which all tokens alike would have."""
+    """Return a note if the loss of a fresh model's first step is far from ln V, the loss of equally likely tokens."""
     guessing = math.log(vocabulary_size)
-    if not FAR * guessing < abs(loss - guessing) < math.inf:  # of what is not finite, Divergence speaks
+    if not FAR * guessing < abs(loss - guessing) < math.inf:  # Divergence reports a loss that is not finite
         return None
     return (
         f"note: the first loss is {loss:.4f}, {loss / guessing - 1:+.0%} from the {guessing:.4f} of guessing blindly,"
-        f" ln({vocabulary_size}): the initial weights prefer some tokens (model.init, model.init_scale)"
+        f" ln({vocabulary_size}): the initial weights prefer some tokens (see model.init and model.init_scale)"
     )
 
 
 class TrainingCurves(Callback):
-    """Every `every` steps: means over all steps since the last point; accuracy, penalty and norm of the step itself.
+    """Records means over all steps since the last point, and the accuracy, penalty and gradient norm of the step itself.
+
 
     Args:
         every: optimizer steps between points.
@@ -45,7 +46,7 @@ class TrainingCurves(Callback):
         task.look = False
         sums = task.sums
         nats, clipped = sums.on_device(task.device).unbind()
-        found = {  # tag -> sum, and how many it is of
+        found = {  # tag -> a sum, and the count to divide it by
             "train/loss": (nats, sums.tokens),
             "train/penalty": (task.penalty, task.last_count),
             "train/accuracy": (task.correct, task.last_count),

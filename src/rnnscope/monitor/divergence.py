@@ -1,4 +1,4 @@
-"""Noticing that a run is lost: a loss or gradient that is NaN or infinite ends it, visibly, before it can be saved."""
+"""Divergence: a loss or gradient that is NaN or infinite ends a run before it is saved."""
 
 import math
 
@@ -10,12 +10,11 @@ from rnnscope.training.task import LanguageModelTask
 
 
 class Divergence(Callback):
-    """Looks at the sums since the last point every few steps; stands before the callbacks that clear or save them.
+    """Checks the sums since the last point; it comes before the callbacks that clear or save them.
 
     Args:
-        scalars_every: steps between points of the curves. On a GPU, where nothing waits for them, it looks at the point
-            before.
-        every: steps between validations and between checkpoints, which must not come of a run that is lost.
+        scalars_every: steps between points of the curves. On a GPU it checks the previous point, so as not to wait.
+        every: the steps between validations and between checkpoints, which must not see a run that has diverged.
     """
 
     name = "Divergence"
@@ -35,7 +34,7 @@ class Divergence(Callback):
 
 
 def look(task: LanguageModelTask, loss: float | None, norm: Tensor | float | None) -> None:
-    """End the run where its loss or the norm of its gradient is not finite."""
+    """End the run if its loss or the norm of its gradient is not finite."""
     for what, value in (("train/loss", loss), ("gradient_norm/all", norm)):
         if value is not None and not math.isfinite(float(value)):
             stop_diverged(task, f"{what} is {float(value)}")
@@ -43,12 +42,12 @@ def look(task: LanguageModelTask, loss: float | None, norm: Tensor | float | Non
 
 
 def stop_diverged(task: LanguageModelTask, what: str) -> None:
-    """End the run as diverged, saying which parameters are lost."""
+    """End the run as diverged, and say which parameters are not finite."""
     task.diverged, task.ending = f"{what}, {lost_parameters(task.model)}", True
 
 
 def lost_parameters(model: nn.Module) -> str:
-    """Return the first of a model's parameters, in its own order, that is not finite; where all are, the largest."""
+    """Return the first parameter of a model that is not finite; if all are, the one with the largest value."""
     values = dict(model.named_parameters())
     lost = [name for name, value in values.items() if not value.isfinite().all()]
     if not lost:

@@ -1,4 +1,4 @@
-"""TensorBoard's event file: protocol buffers one after the other, each behind its length and followed by a checksum."""
+"""TensorBoard's event file: a sequence of protocol buffers, each preceded by its length and followed by a checksum."""
 
 import os
 import socket
@@ -12,14 +12,14 @@ from tensorboard.compat.proto.summary_pb2 import Summary  # type: ignore[attr-de
 
 
 class EventFile:
-    """A new event file in `folder`; what is appended is there for TensorBoard to read at once.
+    """A new event file in `folder`; TensorBoard can read each event as soon as it is appended.
 
-    TensorBoard's own writer computes its checksums in Python, byte by byte, in a thread that takes the interpreter, and a
-    core of two, from the training: about 1 % of the speed of two layers of 128 units.
+    TensorBoard's own writer computes its checksums in Python, byte by byte, in a thread that competes with the training for
+    the interpreter and the cores: about 1 % of the speed with two layers of 128 units.
 
     Args:
-        folder: where the file goes; it is made if need be.
-        first_step: TensorBoard drops what earlier files of the folder say from this step on.
+        folder: created if need be.
+        first_step: from this step on, TensorBoard drops the events in earlier files of the folder.
     """
 
     def __init__(self, folder: Path, first_step: int) -> None:
@@ -45,7 +45,7 @@ class EventFile:
 
 
 def _stamp(folder: Path) -> str:
-    """Return the time in seconds, later than in the name of any file there: TensorBoard reads them in the order of names."""
+    """Return the time in seconds, later than in the name of any file in the folder: TensorBoard reads files by name."""
     stamps = [path.name.split(".")[3] for path in folder.glob("events.out.tfevents.*.*")]
     return f"{max([int(time.time()), *(int(stamp) + 1 for stamp in stamps if stamp.isdecimal())]):010d}"
 

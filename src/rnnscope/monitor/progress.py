@@ -1,4 +1,4 @@
-"""What the terminal shows while a run trains: a bar on a terminal, and a line every so often."""
+"""What is printed while a run trains: regular lines and, on a terminal, a progress bar."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,12 +9,12 @@ from rnnscope.monitor.throughput import Throughput
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 
-TIMED = 10, 50  # steps between which the speed of the rest is measured: the first ones are slower
-WORTH_SAYING = 30.0  # seconds that a run takes
+TIMED = 10, 50  # steps between which the speed is measured: the first steps are slower
+WORTH_SAYING = 30.0  # seconds: a shorter time left is not announced
 
 
 class Console(Protocol):
-    """Where lines go, and a bar that only a terminal shows."""
+    """Prints lines and, on a terminal, a progress bar."""
 
     def say(self, line: str) -> None: ...
 
@@ -23,7 +23,7 @@ class Console(Protocol):
 
 @dataclass(eq=False)
 class Progress(Callback):
-    """The bar moves every `every` steps; a line is written every `lines_every` and at each validation."""
+    """Moves the bar every `every` steps, and prints a line every `lines_every` steps and at each validation."""
 
     name = "Progress"
     console: Console
@@ -35,8 +35,8 @@ class Progress(Callback):
 
     def start(self, task: LanguageModelTask) -> None:
         self._first_step, self._first_seconds = task.step, self.throughput.seconds
-        self._timed: tuple[int, float] | None = None  # a step and when it was done, to measure the speed from
-        self._forecast = self.total_steps is None  # whether nothing is left to say of how long the run will take
+        self._timed: tuple[int, float] | None = None  # a step and the time when it was done: the speed is measured from there
+        self._forecast = self.total_steps is None  # whether the time left has been announced, or cannot be
 
     def after_step(self, task: LanguageModelTask) -> None:
         if not self._forecast:
@@ -47,7 +47,7 @@ class Progress(Callback):
             self.console.bar(task.step, self.total_steps, self._numbers(task))
 
     def _time_steps(self, step: int, total: int) -> None:
-        """Say how long the run will take, once a few steps have shown it."""
+        """Announce how long the run will take, after enough steps to know."""
         done, seconds = step - self._first_step, self.throughput.seconds
         if self._timed is None and done >= TIMED[0]:
             self._timed = step, seconds

@@ -1,4 +1,4 @@
-"""One row a step: callbacks put values in, and what they put goes to metrics.csv, timings.csv and TensorBoard together."""
+"""One row per step: callbacks add values, which are written to metrics.csv, timings.csv and TensorBoard together."""
 
 from collections import deque
 from collections.abc import Callable
@@ -23,9 +23,9 @@ class Journal(Protocol):
 
 
 class Reading:
-    """The values of `tensor`, (n,), as they are now. On a CPU they are there at once.
+    """The values of `tensor`, (n,), as they are now, to be read later.
 
-    Waiting for a GPU at every point of the curves would leave it idle until the host has caught up.
+    Waiting for a GPU at every point of the curves would leave it idle until the host has caught up. On a CPU nothing waits.
     """
 
     def __init__(self, tensor: Tensor) -> None:
@@ -46,7 +46,7 @@ class Reading:
 
 @dataclass(frozen=True)
 class Row:
-    """What callbacks found in one step; of `readings`, what `Finish` makes of the numbers when they have come."""
+    """What callbacks found in one step; `Finish` turns the numbers of a reading into values when they have arrived."""
 
     step: int
     epoch: int
@@ -57,30 +57,30 @@ class Row:
 
     @property
     def waits(self) -> bool:
-        """Whether nothing is known yet but what the device has still to tell."""
+        """Whether all values are still on their way from a GPU."""
         return not self.values and any(reading.waits for reading, _ in self.readings)
 
 
 class Recorder(Callback):
-    """Stands after all callbacks that measure and before the one that saves.
+    """Writes what callbacks found; it comes after all callbacks that measure and before the one that saves.
 
-    `values` is what only config, data and seed determine; `clock` is what the clock says. On a GPU the row of a step is
-    written when the next one is due, or `settle` asks for it: then nothing waits for the device.
+    `values` depend only on config, data and seed; `clock` holds timings. On a GPU the row of a step is written when the next
+    one is due or `settle` is called, so that nothing waits for the device.
     """
 
     name = "Recorder"
 
     def __init__(self, metrics: Journal, timings: Journal, board: TensorBoardWriter) -> None:
         self.metrics, self.timings, self.board = metrics, timings, board
-        self.row: dict[str, float] = {}  # what was written in this step
-        self.latest: dict[str, float] = {}  # the newest value of each tag, for the progress bar and the end of a run
+        self.row: dict[str, float] = {}  # the row that was written in this step
+        self.latest: dict[str, float] = {}  # the newest value of each tag, for the progress bar and the summary
         self.values: dict[str, float] = {}
         self.clock: dict[str, float] = {}
         self._readings: list[tuple[Reading, Finish]] = []
         self._rows: deque[Row] = deque()  # not written yet, the oldest first
 
     def read(self, numbers: Tensor, finish: Finish) -> None:
-        """Have `numbers`, (n,), read from their device; `finish` says what they mean."""
+        """Read `numbers`, (n,), from their device; `finish` turns them into values."""
         self._readings.append((Reading(numbers), finish))
 
     def after_step(self, task: LanguageModelTask) -> None:
@@ -95,7 +95,7 @@ class Recorder(Callback):
             self.settle()
 
     def settle(self) -> None:
-        """Write the rows that are not written yet, once the device has told the rest of them."""
+        """Write all rows that are not written yet, waiting for the device."""
         while self._rows:
             self._write(self._rows.popleft())
 
@@ -110,7 +110,7 @@ class Recorder(Callback):
         self.latest |= self.row
 
     def state(self) -> dict[str, Any]:
-        pending = found_values(self.values, self._readings)  # none, unless a callback broke off in this step
+        pending = found_values(self.values, self._readings)  # empty unless a callback was interrupted in this step
         return {"latest": dict(self.latest)} | ({"pending": pending} if pending else {})
 
     def restore(self, state: SavedState) -> None:
@@ -119,7 +119,7 @@ class Recorder(Callback):
 
 
 def found_values(values: dict[str, float], readings: list[tuple[Reading, Finish]]) -> dict[str, float]:
-    """Return `values` and what the readings say, once the device has told it."""
+    """Return `values` and those of the readings, waiting for the device."""
     found = dict(values)
     for reading, finish in readings:
         found |= finish(reading.numbers())
@@ -127,7 +127,7 @@ def found_values(values: dict[str, float], readings: list[tuple[Reading, Finish]
 
 
 def metric_columns(parameters: list[str], words: bool, penalties: bool) -> list[str]:
-    """Return the columns of metrics.csv: fixed for a run, whatever it measures when."""
+    """Return the columns of metrics.csv, which are fixed for a run."""
     curves = ["loss", "bits_per_character", "accuracy"]
     return [
         "step",

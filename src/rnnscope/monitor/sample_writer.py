@@ -1,4 +1,4 @@
-"""Generated text while training, at several temperatures, to TensorBoard, samples.jsonl and the terminal."""
+"""Samples during training, at several temperatures, to TensorBoard, samples.jsonl and the terminal."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ class Sampler:
     """Generates the texts of a step.
 
     Args:
-        prompt: text that samples begin with.
-        length: tokens generated after the prompt; with 0 there are no samples.
-        temperatures: one card of texts each.
-        cards: those texts, from the model, all of the above and a seed.
-        seed: of the run; together with the step it decides the draws.
-        alone: whether each text is a sample of its own, of which a card has several.
+        prompt: the text that samples begin with.
+        length: tokens generated after the prompt; 0 for no samples.
+        temperatures: for each of them, there is a card of texts.
+        cards: returns the texts of each card, from the model, all of the above and a seed.
+        seed: of the run; together with the step, it decides the draws.
+        alone: whether each text is a sample by itself, so that a card has several.
     """
 
     prompt: str
@@ -33,7 +33,7 @@ class Sampler:
     alone: bool
 
     def samples(self, model: LanguageModel, step: int) -> list[dict[str, Any]]:
-        """Return what `model` writes after the prompt at each temperature, as samples.jsonl has it: a line for each text."""
+        """Return what `model` writes after the prompt at each temperature, as in samples.jsonl: a line for each card."""
         seed = (self.seed * 1_000_003 + step) % 2**63
         cards = self.cards(model, self.prompt, self.length, self.temperatures, seed)
         return [self._sample(step, heat, texts) for heat, texts in zip(self.temperatures, cards, strict=True)]
@@ -46,7 +46,7 @@ class Sampler:
 
 @dataclass(eq=False)
 class SampleWriter(Callback):
-    """Every `every` steps and at the end, writes the texts of `sampler`; `show` puts one of them on the terminal."""
+    """Writes the texts of `sampler` every `every` steps and at the end; `show` prints one of them."""
 
     name = "Samples"
     sampler: Sampler

@@ -1,4 +1,4 @@
-"""When a run is saved: before its first step, every so many steps or minutes, at each new best, and at the end."""
+"""When a run is saved: before its first step, after a number of steps or minutes, at each new best, and at the end."""
 
 import math
 import time
@@ -14,16 +14,16 @@ from rnnscope.training.task import LanguageModelTask
 
 @dataclass(eq=False)
 class Saving(Callback):
-    """Stands last, so that a checkpoint holds everything its step has done and written.
+    """Saves checkpoints. It comes last, so that a checkpoint holds everything that its step has done and written.
 
     Args:
         every: optimizer steps between checkpoints.
-        minutes: at most this long between checkpoints, to the next step that is looked at; None for no such limit. It decides
-            nothing in the training.
-        keep_every: steps between checkpoints kept for good, None for none.
+        minutes: the longest time between checkpoints, up to the next step at which callbacks are called; None for no limit.
+            It has no influence on the training.
+        keep_every: steps between checkpoints that are kept for good; None for none.
         begin: called once, before the first step of this process.
         save: called with whether this is the best so far, and the step if it is to be kept.
-        agree: returns what rank 0 gives it, in each of several processes.
+        agree: in a training of several processes, returns rank 0's value in each of them.
     """
 
     name = "Saving"
@@ -41,17 +41,17 @@ class Saving(Callback):
         self._saved = time.monotonic()
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if task.diverged:  # the weights may be lost already: the last checkpoint is worth more than this one
+        if task.diverged:  # the weights may not be finite: the last checkpoint is worth more than a new one
             return
         is_best = self.validation.best_step == task.step
         kept = task.step if self.keep_every and task.step % self.keep_every == 0 else None
         if task.step % self.every == 0 or task.ending or is_best or kept is not None or self._overdue(task):
-            self.recorder.settle()  # a checkpoint counts on what was written before it
+            self.recorder.settle()  # a checkpoint refers to the rows before it
             self.save(is_best, kept)
             self._saved = time.monotonic()
 
     def _overdue(self, task: LanguageModelTask) -> bool:
-        """Whether the clock asks for a checkpoint, and the sums since the last look are numbers worth one."""
+        """Whether a checkpoint is due by the clock, and the losses since the last point are finite."""
         if not task.synchronizes or self.minutes is None or math.isinf(self.minutes):
             return False
         if not self.agree(time.monotonic() - self._saved >= 60 * self.minutes):

@@ -1,4 +1,4 @@
-"""Writing TensorBoard events: all scalars of a step as one event, each chart with its meaning, text that stays verbatim."""
+"""Writing TensorBoard events: all scalars of a step in one event, a description for each chart, and verbatim text."""
 
 import math
 from collections.abc import Collection
@@ -15,7 +15,7 @@ from rnnscope.monitor.chart_descriptions import CARD, card, layout, meaning
 from rnnscope.monitor.event_file import EventFile
 
 BINS = 30  # as many as TensorBoard draws
-MOST = 1 << 14  # values a histogram counts: more would cost time and show the same shape
+MOST = 1 << 14  # values in a histogram: more would take longer and show the same shape
 PICTURES = {code: 0x2400 + code for code in range(32) if chr(code) not in "\t\n"}
 
 
@@ -23,9 +23,9 @@ class TensorBoardWriter:
     """One run's TensorBoard events.
 
     Args:
-        folder: where the event file goes.
-        first_step: the first step that is written, later than 0 on resume: TensorBoard then drops what an earlier session
-            wrote from there on. A new run says 0: TensorBoard takes a session for a restart only if it has seen a start.
+        folder: of the event file.
+        first_step: the first step to be written. If a run is resumed, it is above 0, and TensorBoard drops what an earlier
+            session wrote from there on. In a new run it is 0: TensorBoard must have seen a start to recognize a restart.
     """
 
     def __init__(self, folder: Path, first_step: int = 0) -> None:
@@ -40,7 +40,7 @@ class TensorBoardWriter:
         self._events.append(Summary(value=[self._scalar(tag, value) for tag, value in values.items()]), step)
 
     def _scalar(self, tag: str, value: float) -> "Summary.Value":
-        number = TensorProto(dtype="DT_FLOAT", float_val=[value])  # simple_value would lose its description on the way
+        number = TensorProto(dtype="DT_FLOAT", float_val=[value])  # TensorBoard drops the description of a simple_value
         if tag in self._described:
             return Summary.Value(tag=tag, tensor=number)
         self._described.add(tag)  # TensorBoard keeps the description of a tag's first point
@@ -49,11 +49,11 @@ class TensorBoardWriter:
         return Summary.Value(tag=tag, tensor=number, metadata=about)
 
     def text(self, step: int, tag: str, text: str) -> None:
-        """Write text so that Markdown leaves it alone."""
+        """Write text that TensorBoard shows verbatim, not as Markdown."""
         self._events.append(text_summary(tag, verbatim(text)), step)
 
     def histograms(self, step: int, tensors: dict[str, Tensor]) -> None:
-        """Write a histogram of each tensor's finite values, of every k-th where there are more than `MOST` of them."""
+        """Write a histogram of the finite values of each tensor; if it has more than `MOST`, of every k-th value."""
         found = Summary()  # all in one event
         for tag, values in zip(tensors, fetch([thinned(values) for values in tensors.values()]), strict=True):
             (low, high), flat = values[:2].tolist(), values[2:]
@@ -65,13 +65,14 @@ class TensorBoardWriter:
         self._events.append(found, step)
 
     def hparams(self, values: dict[str, bool | str | float | int], metrics: list[str], swept: Collection[str] = ()) -> None:
-        """Fill the HParams tab: the same flat keys in every run, and the tags whose last value it lists.
+        """Fill the HParams tab: the flat keys, which are the same in every run, and the tags whose last value it lists.
 
-        Of the keys it shows five at first, those that differ in front: a sweep's own, or all of a section that it varies.
+        The tab shows five keys at first, beginning with those that differ: the keys of a sweep, or all keys of a section that
+        it varies.
         """
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData  # type: ignore[attr-defined]
 
-        experiment, start, _ = hparams(values, dict.fromkeys(metrics, 0.0))  # the third is the end, a success already
+        experiment, start, _ = hparams(values, dict.fromkeys(metrics, 0.0))  # the third would mark the end, as a success
         plugin = experiment.value[0].metadata.plugin_data
         content = HParamsPluginData.FromString(plugin.content)
         for info in content.experiment.hparam_infos:
@@ -81,7 +82,7 @@ class TensorBoardWriter:
         self._events.append(start)
 
     def end(self, finished: bool) -> None:
-        """Tell the HParams tab how the run ended: success or failure; what is told after that it does not hear."""
+        """Tell the HParams tab whether the run finished. It ignores later calls."""
         from tensorboard.plugins.hparams.api_pb2 import Status  # type: ignore[attr-defined]
         from tensorboard.plugins.hparams.metadata import PLUGIN_DATA_VERSION, PLUGIN_NAME, SESSION_END_INFO_TAG
         from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo  # type: ignore[attr-defined]
@@ -99,18 +100,19 @@ class TensorBoardWriter:
 def thinned(tensor: Tensor) -> Tensor:
     """Return the smallest and the largest value, then at most `MOST` of all values: (n,) float32."""
     flat = tensor.detach().flatten().float()
-    return torch.cat([torch.stack(torch.aminmax(flat)), flat[:: -(-len(flat) // MOST) | 1]])  # odd: from every column
+    # an odd step, which meets every column of a matrix
+    return torch.cat([torch.stack(torch.aminmax(flat)), flat[:: -(-len(flat) // MOST) | 1]])
 
 
 def fetch(vectors: list[Tensor]) -> list[Tensor]:
-    """Return vectors on the CPU, with one copy for all. There they are counted: on a GPU counting is not repeatable."""
+    """Return vectors on the CPU, with one copy for all: counting values on a GPU is not deterministic."""
     if not vectors or not vectors[0].is_cuda:
         return vectors
     return list(torch.cat(vectors).cpu().split([len(vector) for vector in vectors]))
 
 
 def histogram(tag: str, values: Tensor, low: float, high: float) -> "Summary":
-    """Return the histogram of `values`, which lie from `low` to `high`, in bins of the same width."""
+    """Return the histogram of `values`, which lie between `low` and `high`, in bins of equal width."""
     if low == high:
         low, high = low - 1e-6, high + 1e-6
     width = (high - low) / BINS
@@ -127,9 +129,9 @@ def histogram(tag: str, values: Tensor, low: float, high: float) -> "Summary":
 
 
 def verbatim(text: str) -> str:
-    """Return Markdown that shows `text` as it is: every line indented, nothing UTF-8 cannot hold.
+    """Return Markdown that shows `text` as it is: every line is indented, and lone surrogates are replaced.
 
-    Control characters become their pictures: a bare carriage return would end the indented line, others vanish.
+    Control characters become visible signs: a bare carriage return would end the indented line, and others would vanish.
     """
     safe = text.encode("utf-8", "replace").decode().replace("\r\n", "\n").translate(PICTURES)
     return "\n".join("    " + line for line in safe.split("\n"))

@@ -1,4 +1,4 @@
-"""What the clock says: tokens per second, seconds trained, peak memory. None of it decides anything in a run."""
+"""Timings: tokens per second, seconds trained, peak memory. None of them influences a run."""
 
 import resource
 import sys
@@ -14,7 +14,7 @@ from rnnscope.training.task import LanguageModelTask
 
 
 class Throughput(Callback):
-    """Every `every` steps. `seconds` goes on from where an earlier session of the same run stopped."""
+    """Records timings every `every` steps. `seconds` continues from an earlier session of the run."""
 
     name = "Throughput"
 
@@ -30,11 +30,11 @@ class Throughput(Callback):
 
     @property
     def seconds(self) -> float:
-        """Seconds trained so far, all sessions of the run together."""
+        """Seconds of training so far, over all sessions of the run."""
         return self._earlier + time.perf_counter() - self._started
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if task.step % self.every or task.tokens_seen == self._last_tokens:  # as in the step that a run goes on from
+        if task.step % self.every or task.tokens_seen == self._last_tokens:  # no token is new in the step of a resume
             return
         now = time.perf_counter()
         speed = (task.tokens_seen - self._last_tokens) / (now - self._last_time)
@@ -53,17 +53,17 @@ class Throughput(Callback):
 
 
 def saved_seconds(states: dict[str, Any], source: str) -> float:
-    """Return the seconds trained so far by the states of all callbacks in the checkpoint `source`, 0 where none says.
+    """Return the seconds of training in the states of all callbacks of the checkpoint `source`, 0 if it has none.
 
     Raises:
-        UserError: when they are not a number.
+        UserError: if they are not a number.
     """
     name = Throughput.name
     return SavedState(source, name, states[name]).number("seconds", finite=True) if name in states else 0.0
 
 
 def peak_memory(device: torch.device) -> int:
-    """Return the most bytes the GPU, or this process, has used so far."""
+    """Return the peak memory of the GPU, or else of this process, in bytes."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

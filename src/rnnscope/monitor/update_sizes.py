@@ -1,4 +1,4 @@
-"""Update sizes: how far one optimizer step moves each parameter, against the parameter's own size."""
+"""Update sizes: how far an optimizer step moves each parameter, relative to the size of the parameter."""
 
 import math
 from functools import partial
@@ -12,10 +12,10 @@ from rnnscope.training.task import LanguageModelTask
 
 
 class UpdateSizes(Callback):
-    """log10 of RMS(update) / RMS(parameter), per parameter and overall, and histograms of both.
+    """Records log10 of RMS(update) / RMS(parameter), for each parameter and all together, and histograms of both.
 
-    The update is what the whole step did: gradient, clipping, moments, learning rate, weight decay. The parameter is
-    taken before the step. One that is all zero is left out until it moves: its ratio is not defined.
+    The update is the effect of the whole step: gradient, clipping, moments, learning rate, weight decay. The parameter is
+    taken before the step; while it is all zero it is left out, since the ratio is not defined.
 
     Args:
         every: optimizer steps between update sizes.
@@ -64,13 +64,13 @@ def update_sizes(names: list[str], sums: list[float]) -> dict[str, float]:
 
 
 def sum_of_squares(values: Tensor) -> Tensor:
-    """Return the sum of squares, to about six digits: as a dot product, twenty times faster than a norm in float64."""
+    """Return the sum of squares to about six digits, as a dot product: twenty times faster than a norm in float64."""
     flat = values.flatten()
     return torch.dot(flat, flat).double()
 
 
 def _log_ratio(update: float, parameter: float) -> float | None:
-    """Return log10 of the root of a ratio of sums of squares: the number of values cancels. None where it is not defined."""
+    """Return log10 of the ratio of two RMS values from their sums of squares (the count cancels); None if it is not defined."""
     if not parameter or not update:
         return None
     return 0.5 * math.log10(update / parameter) if math.isfinite(update / parameter) else math.nan

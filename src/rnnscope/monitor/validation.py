@@ -1,4 +1,4 @@
-"""Validation while training: its own state, no random number, nothing of training's touched; and what hangs on it."""
+"""Validation during training, with a state of its own and no random numbers; the best loss, early stopping, plateaus."""
 
 import math
 from collections.abc import Callable
@@ -14,21 +14,21 @@ from rnnscope.training.task import LanguageModelTask
 
 
 def due(task: LanguageModelTask, every: int) -> bool:
-    """Whether this step is looked at: every so many, and the last; a run asked to leave does not take the time."""
+    """Whether to validate or sample after this step: every `every` steps, and after the last one unless interrupted."""
     return not task.diverged and (task.step % every == 0 or (task.ending and not task.interrupted))
 
 
 @dataclass(eq=False)
 class Validation(Callback):
-    """Every `every` steps and at the end: the loss of the val split, the best so far, early stopping, and word to schedules.
+    """Computes the loss of the val split every `every` steps and at the end.
 
     Args:
         every: optimizer steps between validations.
-        score: scores the model of a task on the val split; None where that is empty: then the newest weights are the best.
+        score: scores the model of a task on the val split; None if that is empty: then the newest weights are the best.
         tokens_per_character: of the val split.
-        words: whether perplexity is worth a curve.
-        patience: stop after so many validations without a new best; None never does.
-        report: told the step and loss of each; returns why the run is not worth going on, None where it is.
+        words: whether to record the perplexity.
+        patience: stop after this many validations without a new best; None for never.
+        report: called with the step and loss of each validation; returns a reason to stop, or None.
     """
 
     name = "Validation"
@@ -63,7 +63,7 @@ class Validation(Callback):
             self.reason = self.report(task.step, score.loss)
         if self.reason or (self.patience is not None and self.bad_looks >= self.patience):
             self.stopped_early = task.ending = True
-            task.interrupted = False  # whatever signal came in this step: the run has come to its end
+            task.interrupted = False  # even if a signal came in this step, the run is finished
 
     def _record(self, score: Score) -> None:
         bits = score.loss / math.log(2) * self.tokens_per_character

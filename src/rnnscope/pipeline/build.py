@@ -1,4 +1,4 @@
-"""From a config to the parts of a training: hardware, data, model, task. What needs no run folder is checked here."""
+"""Building the parts of a training from a config: hardware, data, model, task. Checks all that needs no run folder."""
 
 import math
 from collections.abc import Callable
@@ -41,7 +41,7 @@ from rnnscope.training.trainer_task import TrainerTask
 
 @dataclass
 class Training:
-    """Everything that trains, before there is a run folder."""
+    """Everything that a training needs, before there is a run folder."""
 
     config: TrainConfig
     options: RunOptions
@@ -49,15 +49,15 @@ class Training:
     data: TextData
     model: LanguageModel
     task: TrainerTask
-    windows: Windows  # this process's share of those to train on
-    total_steps: int | None  # None where only the clock limits them
-    horizon: int | None  # the budget in steps that the schedule is made for
+    windows: Windows  # this process's share of the training windows
+    total_steps: int | None  # None if only a time budget limits them
+    horizon: int | None  # the step budget that the schedule is made for
     initial: str | None  # hash of the weights of the run that this one starts from
-    extensions: Extensions | None = None  # where training is in Lightning's own loop
+    extensions: Extensions | None = None  # None unless training runs in Lightning's own loop
 
     @property
     def resolved(self) -> dict[str, Any]:
-        """What `auto` and null of the config became, for the record."""
+        """The values that `auto` and null in the config stand for, for the record."""
         return {**self.hardware.as_record(), "total_steps": self.total_steps, "horizon": self.horizon}
 
     @property
@@ -71,12 +71,12 @@ class Training:
 
     @property
     def agreed(self) -> dict[str, Any]:
-        """What must be the same in all processes that train together."""
+        """What must be equal in all processes that train together."""
         resolved = {key: self.resolved[key] for key in ("device", "precision", "horizon")}
         return {**resolved, "text": self.data.fingerprint["streams"]}
 
     def tokens_per_character(self, split: str) -> float:
-        """Return how many tokens stand for a character of the split's text."""
+        """Return the number of tokens per character of a split's text."""
         info = self.data.splits[split]
         return info.tokens / info.characters if info.characters else math.nan
 
@@ -119,15 +119,15 @@ def compose(overrides: list[str]) -> tuple[TrainerTask, TextData]:
         raise UserError("callbacks and loggers: give them to the Trainer instead: pl.Trainer(callbacks=[...], logger=...)")
     config, _ = adopt(composition.config, composition.keys)
     training = assemble(config, print)
-    training.task.start_random = random_state()  # whatever is drawn until the Trainer starts
+    training.task.start_random = random_state()  # training starts from it, even if random numbers are drawn before
     return training.task, training.data
 
 
 def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None, say: Callable[[str], None]) -> TextData:
-    """Return the prepared text, encoded with the vocabulary of the run that is repeated or started from, if there is one.
+    """Return the prepared text, encoded with the vocabulary of the run that is resumed, repeated or started from, if any.
 
     Raises:
-        UserError: for anything in it that cannot be trained on, and where it is not what the record says.
+        UserError: for anything in it that cannot be trained on, and if it is not the recorded text.
     """
     recorded, corpus = options.recorded, config.dataset.corpus
     vocabulary = recorded.vocabulary or (start.vocabulary if start else None)
@@ -136,7 +136,7 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
     data.val_tokens = config.trainer.val_tokens
     with finding(corpus, recorded.fingerprint):
         data.prepare()
-    keep_freed_memory()  # after the text, whose pieces are better given back
+    keep_freed_memory()  # only now: what preparing the text used should go back to the system
     check_data(data.fingerprint, recorded.fingerprint, corpus)
     if not data.splits["val"].tokens:
         check_without_validation(config, say)
@@ -150,10 +150,10 @@ def make_data(config: TrainConfig, options: RunOptions, start: LoadedRun | None,
 
 
 def check_without_validation(config: TrainConfig, say: Callable[[str], None]) -> None:
-    """Say what an empty val split means, and refuse what cannot do without one.
+    """Say what an empty val split means, and refuse settings that need validation.
 
     Raises:
-        UserError: naming the key.
+        UserError: for such a setting, naming the key.
     """
     remedy = "the val split is empty: give dataset.split.val a share"
     if config.trainer.patience is not None:
@@ -170,19 +170,19 @@ def check_without_validation(config: TrainConfig, say: Callable[[str], None]) ->
 def make_model(
     config: TrainConfig, options: RunOptions, start: LoadedRun | None, data: TextData, hardware: Hardware
 ) -> tuple[LanguageModel, str | None]:
-    """Return the model on its device, and the hash of the weights of `start` where it begins with those.
+    """Return the model on its device, and the hash of its initial weights if they come from a run.
 
     Raises:
-        UserError: when the GPU has no room for it, or the weights are not those that were recorded.
+        UserError: if it does not fit on the GPU, or the weights are not the recorded ones.
     """
-    seed_all(config.seed)  # after the data, whose preparation must not shift the weights
+    seed_all(config.seed)  # after the data, whose preparation must not change the initial weights
     model, initial = build_model(config.model, len(data.vocabulary)), options.recorded.initial
     if start is not None:
         initial = copy_weights(model, start, initial)
     if hardware.torch_kernels:
         model.use_torch_kernels()
     if hardware.processes.rank:
-        seed_all(seed_of_process(config.seed, hardware.processes.rank))  # the same weights, but dropout of its own
+        seed_all(seed_of_process(config.seed, hardware.processes.rank))  # equal weights, but different dropout
     try:
         return model.to(hardware.device), initial
     except torch.OutOfMemoryError as error:
@@ -193,7 +193,7 @@ def make_model(
 def make_task(
     config: TrainConfig, model: LanguageModel, horizon: int | None, hardware: Hardware, say: Callable[[str], None]
 ) -> TrainerTask:
-    """Return what takes the steps: optimizer, schedule, clipping, resets, and the exchange with other processes."""
+    """Return the task that takes the steps, with its optimizer, schedule, clipping, state resets and collectives."""
     trainer, processes = config.trainer, hardware.processes
     optimizer = make_optimizer(model.trained().values(), **asdict(config.optimizer), capturable=hardware.capturable)
     schedule = make_schedule(lr=config.optimizer.lr, total_steps=horizon, **asdict(config.schedule))

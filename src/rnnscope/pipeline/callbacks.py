@@ -1,4 +1,4 @@
-"""The callbacks of a training, in their order."""
+"""The callbacks of a training, in order."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -24,17 +24,17 @@ from rnnscope.runs.generation import TextGenerator
 from rnnscope.training.callback import Callback, CallbackList
 from rnnscope.training.task import LanguageModelTask
 
-IN_EVERY_PROCESS = (Divergence, TrainingCurves, Validation, Recorder, Saving)  # the rest only watches: rank 0 does
+IN_EVERY_PROCESS = (Divergence, TrainingCurves, Validation, Recorder, Saving)  # the rest only observe, in rank 0
 
 
 class TrainingCallbacks(CallbackList):
-    """First what ends a run, then what measures, then what writes, last what saves.
+    """First the callbacks that end a run, then those that measure, those that write, and those that save.
 
-    Those with a name of their own are asked for their numbers at the end of a run. Of several processes, each has those that
-    decide or send something, and only rank 0 has the rest.
+    Some are attributes as well, to be read at the end of a run. In processes other than rank 0 there are only those that
+    decide or synchronize something.
 
     Args:
-        begin, save: what `Saving` calls.
+        begin, save: called by `Saving`.
     """
 
     def __init__(
@@ -88,19 +88,19 @@ class TrainingCallbacks(CallbackList):
         super().before_step(task)
 
     def progress(self) -> dict[str, Any]:
-        """Return how far the training is, for run.json."""
+        """Return the `progress` entry for run.json."""
         losses = {key: self.recorder.latest.get(key) for key in ("train/loss", "val/loss")}
         step, seconds = self.training.task.step, round(self.throughput.seconds, 3)
         return {"step": step, "total": self.training.total_steps, "seconds": seconds, **losses}
 
 
 def may_break_off(training: Training) -> bool:
-    """Whether a look may break off in the middle: several processes take theirs together, and Lightning its own."""
+    """Whether a validation or sample may be interrupted in the middle; not if several processes or Lightning take part."""
     return training.task.collectives is None and training.extensions is None
 
 
 def make_validation(training: Training, recorder: Recorder, check: Callable[[], None]) -> Validation:
-    """Return the callback that validates, and ends the run where that no longer improves; `check` is called in between."""
+    """Return the callback that validates and stops early; `check` is called between windows."""
     trainer, job = training.config.trainer, training.options.job
     scorer = training.extensions.validate if training.extensions else lambda task: score(task, val_windows(training, check))
     return Validation(
@@ -115,7 +115,7 @@ def make_validation(training: Training, recorder: Recorder, check: Callable[[], 
 
 
 def score(task: LanguageModelTask, windows: Iterator[Any]) -> Score:
-    """Return the score of the model on windows of which this process has its share of the rows."""
+    """Return the score of the model over all processes; `windows` are this process's share."""
     with task.evaluated():
         found = evaluate(task.model, windows, task.precision)
     if task.collectives is None:
@@ -125,10 +125,10 @@ def score(task: LanguageModelTask, windows: Iterator[Any]) -> Score:
 
 
 def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
-    """Return the callback that ends the run: by its own budgets, or where the run that it repeats ended."""
+    """Return the callback that ends the run: at its budgets, or where the repeated run ended."""
     stop, job = training.options.stop, training.options.job
     agree = agreement(training)
-    if stop is not None:  # an earlier run got this far, whatever the clock says now
+    if stop is not None:  # repeat exactly as many steps as the earlier run took
         total, pause_at = (stop.step, None) if stop.as_end else (training.total_steps, stop.step)
         return Budget(total, None, seconds, pause_at, agree=agree)
     limits = training.total_steps, training.config.trainer.max_minutes
@@ -136,13 +136,13 @@ def make_budget(training: Training, seconds: Callable[[], float]) -> Budget:
 
 
 def agreement(training: Training) -> Callable[[Any], Any]:
-    """Return what makes a value that hangs on a clock or a signal that of rank 0 in all processes."""
+    """Return a function that gives all processes rank 0's value, for values that depend on a clock or a signal."""
     collectives = training.task.collectives
     return collectives.broadcast if collectives else lambda value: value
 
 
 def synchronization_points(training: Training) -> Callable[[int], bool]:
-    """Return whether processes synchronize after a step: where something is logged, validated or saved, or training may end."""
+    """Return a function that tells whether processes synchronize after a step: if it logs, validates, saves or may be last."""
     monitor, trainer, stop = training.config.monitor, training.config.trainer, training.options.stop
     every = (monitor.scalars_every, monitor.samples_every, trainer.val_every, trainer.checkpoint_every, trainer.keep_every)
     last = (training.total_steps, stop.step if stop else None)
@@ -150,7 +150,7 @@ def synchronization_points(training: Training) -> Callable[[int], bool]:
 
 
 def val_windows(training: Training, check: Callable[[], None]) -> Iterator[Any]:
-    """Return the windows that validation looks at, from the first token of the val split: this process's share of them."""
+    """Return this process's share of the windows to validate on, from the first token of the val split."""
     config, processes = training.config, training.hardware.processes
     rank, world_size = processes.rank, processes.world_size
     if not training.hardware.shared_validation:  # rank 0 has all rows, and no other process has any

@@ -1,4 +1,4 @@
-"""The checkpoints of one training: written while it goes on, found and put back where it is resumed."""
+"""The checkpoints of a training: written during training, and restored on resume."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -21,18 +21,18 @@ from rnnscope.training.randomness import random_state, restore_random_state
 
 
 class CheckpointPart:
-    """What each process of a training does about checkpoints: it takes its part of one back, and gives it to the next.
+    """The part of a process in the checkpoints of a training.
 
-    Of several processes, each has the state that its columns carry, and random numbers; the rest is the same in all.
+    With several processes, each has its own carried state and random state; everything else is the same in all.
     """
 
-    saved: dict[str, Any] | None = None  # the checkpoint that the training goes on from
+    saved: dict[str, Any] | None = None  # the checkpoint that training continues from
 
     def __init__(self, training: Training) -> None:
         self.training, self.collectives = training, training.task.collectives
 
     def receive(self, callbacks: TrainingCallbacks) -> None:
-        """In all processes but the first: start from where rank 0 does, with the part of this process."""
+        """In every process except rank 0: start from the state of rank 0, with this process's part of it."""
         assert self.collectives is not None
         sent = self.collectives.broadcast(None)
         self.training.model.load_state_dict(sent["state_dict"])
@@ -42,7 +42,7 @@ class CheckpointPart:
             self.put_back(self.saved, callbacks, "checkpoint", lambda line: None)
 
     def put_back(self, saved: dict[str, Any], callbacks: TrainingCallbacks, source: str, say: Callable[[str], None]) -> None:
-        """Make everything as it was when a checkpoint was written."""
+        """Restore the state in `saved`."""
         training = self.training
         training.model.load_state_dict(saved["state_dict"])
         training.task.restore(saved["task"])
@@ -51,31 +51,31 @@ class CheckpointPart:
             training.windows.load_state_dict(training.task.position)
         if training.extensions and "lightning" in saved:
             training.extensions.restore(saved["lightning"])
-        restore_random_state(saved["random"])  # `begin` does it again, when nothing draws any more
+        restore_random_state(saved["random"])  # `begin` repeats this right before the first step
 
     def begin(self) -> None:
-        """Called right before the first step: leave a checkpoint of it, or put the random numbers back."""
+        """Called right before the first step: write a checkpoint of it, or restore the random state."""
         if self.saved is None:
             self.save(False, None)
         else:
-            restore_random_state(self.saved["random"])  # last of all: nothing may draw between here and the step
+            restore_random_state(self.saved["random"])  # nothing may draw between here and the step
 
     def save(self, is_best: bool, kept: int | None) -> None:
-        """Give rank 0 this process's part of a checkpoint."""
+        """Send this process's part of a checkpoint to rank 0."""
         self.gather()
 
     def gather(self) -> list[Any]:
-        """Give this process's part; return the parts of all the others in rank 0."""
+        """Send this process's part; rank 0 returns the parts of all other processes."""
         if self.collectives is None:
             return []
         return self.collectives.gather({"carried": self.training.task.carried, "random": random_state()})[1:]
 
 
 class CheckpointManager(CheckpointPart):
-    """Writes checkpoints in a thread of its own, and restores the one that the run is resumed from.
+    """Writes checkpoints in a separate thread, and restores the one that the run is resumed from.
 
     Args:
-        saved: the checkpoint to go on from, as `find_start` read it; None starts at the first step.
+        saved: the checkpoint to continue from, as returned by `find_start`; None starts at the first step.
     """
 
     def __init__(
@@ -90,14 +90,14 @@ class CheckpointManager(CheckpointPart):
         super().__init__(training)
         self.run, self.record, self.writers, self.callbacks, self.saved = run, record, writers, callbacks, saved
         self.checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
-        self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training goes on
+        self._disk = ThreadPoolExecutor(1)  # writes a checkpoint while training continues
         self._written: Future = self._disk.submit(lambda: None)  # the newest checkpoint
 
     def restore(self, say: Callable[[str], None]) -> None:
-        """Make everything as it was when the checkpoint was written, if there is one.
+        """Restore the checkpoint, if there is one.
 
         Raises:
-            UserError: when it does not fit the run.
+            UserError: if it does not fit the run.
         """
         if self.saved is None:
             return
@@ -114,9 +114,9 @@ class CheckpointManager(CheckpointPart):
             raise UserError(f"{self.run.checkpoints}: the checkpoint does not fit config.yaml ({reason})") from error
 
     def send(self) -> None:
-        """Have all other processes start from where this one does."""
+        """Have all other processes start from the same state."""
         if self.collectives is not None:
-            state = self.training.model.state_dict()  # also of a new run, which may start from the weights of another
+            state = self.training.model.state_dict()  # of a new run as well, which may start from the weights of a run
             self.collectives.broadcast({**(self.saved or {}), "state_dict": state})
 
     def begin(self) -> None:
@@ -127,43 +127,43 @@ class CheckpointManager(CheckpointPart):
             self.settle()
 
     def settle(self) -> None:
-        """Let what hangs on the restored checkpoint follow it: a kill may have come before that did."""
+        """Write what depends on the restored checkpoint: a kill may have prevented that."""
         names = self.saved["names"] if self.saved else []
         self._derive(names, self._weights(names))
 
     def save(self, is_best: bool, kept: int | None) -> None:
-        """Have a checkpoint of this very moment written, under every name that it deserves, while training goes on."""
+        """Capture a checkpoint now, to be written under all its names while training continues."""
         names = [*([BEST] if is_best else []), *([f"step_{kept}.ckpt"] if kept is not None else [])]
-        self.wait()  # one at a time; where one failed the run ends
+        self.wait()  # one at a time; if one failed, this raises and the run ends
         self.checkpoints.hold(self._capture(names))
         progress = self.callbacks.progress()
         self._written = self._disk.submit(self._write, names, self._weights(names), progress)
 
     def wait(self) -> None:
-        """Wait for the newest checkpoint to be on disk, and raise what went wrong with it."""
+        """Wait until the newest checkpoint is on disk; raise the error if writing it failed."""
         self._written.result()
 
     def close(self) -> BaseException | None:
-        """Wait for the newest checkpoint, and return what went wrong with it."""
+        """Wait for the newest checkpoint, and return the error if writing it failed."""
         self._disk.shutdown()
         return self._written.exception()
 
     def _write(self, names: list[str], weights: bytes, progress: dict[str, Any]) -> None:
-        """Write the checkpoint that is held, after all that it counts on and before all that hangs on it."""
+        """Write the captured checkpoint, after everything that it relies on and before everything that depends on it."""
         self.writers.sync()
         self.checkpoints.write()
         self._derive(names, weights)
         self.record.update(progress=progress)
 
     def _weights(self, names: list[str]) -> bytes:
-        """Return the weights that the best checkpoint exports, empty for any that is not the best."""
+        """Return the contents of the weights file of the best checkpoint; empty for any other checkpoint."""
         if BEST not in names:
             return b""
         with self.training.task.evaluated():
             return weights_file(self.training.model)
 
     def _derive(self, names: list[str], weights: bytes) -> None:
-        """Let what hangs on last.ckpt follow it: its other names, and the exported weights."""
+        """Write what depends on last.ckpt: its other names, and the exported weights."""
         self.checkpoints.keep(names)
         if weights:
             save_weights(weights, self.run.weights)
@@ -187,10 +187,10 @@ class CheckpointManager(CheckpointPart):
 
 
 def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tuple[str, dict[str, Any] | None]:
-    """Return the checkpoint to go on from and its file's name; none where the run was killed before its first step.
+    """Return the name and contents of the checkpoint to continue from; None if the run was killed before its first step.
 
     Raises:
-        UserError: when there should be one.
+        UserError: if it is missing although steps were trained.
     """
     remove_temporaries(run.path)
     checkpoints = Checkpoints(run.checkpoints, record.get("id", str))
@@ -200,9 +200,10 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
         checkpoints.adopt(name)
         check_whole(saved, str(run.checkpoints / name))
         if name != LAST and not checkpoints.is_whole(BEST):
-            # the weights that were exported as the best may be of later steps, which the run has lost
-            say(f"best.ckpt is lost as well; until a better one is found, it is the checkpoint of step {saved['task']['step']}")
-            saved["names"] = [*saved["names"], BEST]  # which follow when training begins
+            # the exported weights may be of later steps, which are lost
+            step = saved["task"]["step"]
+            say(f"best.ckpt is lost as well: the checkpoint of step {step} takes its place until a better one is found")
+            saved["names"] = [*saved["names"], BEST]  # the weights are exported when training begins
         return found
     if record.get("progress.step", int, 0) > 0 or has_rows(run):
         again = shell("rnnscope", "reproduce", f"run={run.path}")
@@ -214,5 +215,5 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
 
 
 def has_rows(run: RunFolder) -> bool:
-    """Whether the run has logged a step: a checkpoint was written before that, whatever has become of it."""
+    """Whether the run has logged a step, before which a checkpoint must have been written."""
     return run.metrics.is_file() and len(list(islice(whole_lines(run.metrics), 2))) == 2

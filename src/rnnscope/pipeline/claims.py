@@ -1,4 +1,4 @@
-"""What a config expects of its run: checked before the first step, judged after the last."""
+"""The claims in a config: checked before the first step, judged after the last."""
 
 from rnnscope.errors import UserError
 from rnnscope.pipeline.build import Training
@@ -13,10 +13,10 @@ ENDED = {"interrupted": "the run was interrupted", "failed": "the run failed", "
 
 
 def check_expectations(training: Training) -> None:
-    """Refuse claims that nobody could judge.
+    """Check that all claims can be judged.
 
     Raises:
-        UserError: naming the key.
+        UserError: if one cannot, naming the key.
     """
     known = {*training.metric_columns, *MEASURES} - {"step"}
     for expectation in training.config.expect:
@@ -24,7 +24,7 @@ def check_expectations(training: Training) -> None:
 
 
 def judge_run(run: RunFolder, record: Record, training: Training, status: str) -> list[Claim]:
-    """Return the verdict on each claim; nothing for a run that only repeats another."""
+    """Return the verdict on each claim; none for a run that repeats a different one."""
     if training.options.stop is not None:
         return []
     changed = [key for segment in segments_of(record) for key in segment.get("changed", {})]
@@ -34,17 +34,17 @@ def judge_run(run: RunFolder, record: Record, training: Training, status: str) -
 
 
 def judge(expectation: Expectation, run: RunFolder, training: Training, why: str | None) -> Claim:
-    """Return the verdict on one claim: what cannot be measured is not judged."""
-    if why in ENDED.values() and expectation.metric.startswith("sample/"):  # who interrupts a run waits for no texts
+    """Return the verdict on one claim; if it cannot be measured, it is not judged."""
+    if why in ENDED.values() and expectation.metric.startswith("sample/"):  # do not generate texts after an interruption
         return Claim.judge(expectation, None, why)
     try:
         return Claim.judge(expectation, measure(expectation, run, training), why)
-    except (UserError, OSError) as error:  # a run that was trained keeps its results, whatever is gone
+    except (UserError, OSError) as error:  # the run keeps its results, whatever file is missing
         return Claim.judge(expectation, None, why or str(error))
 
 
 def measure(expectation: Expectation, run: RunFolder, training: Training) -> float | None:
-    """Return the run's number for a claim, None where it has none."""
+    """Return the run's number for a claim, or None if it has none."""
     if expectation.metric in MEASURES:
         return MEASURES[expectation.metric](run, training)
     steps, values = read_curve(run.metrics, expectation.metric)

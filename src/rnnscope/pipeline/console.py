@@ -1,4 +1,4 @@
-"""The terminal: lines for everybody, a progress bar where somebody watches, and the same lines in train.log."""
+"""Output of a training: lines on stdout, a progress bar on a terminal, and the same lines in train.log."""
 
 import contextlib
 import errno
@@ -13,14 +13,14 @@ from rnnscope.format import printable, visible
 
 
 def in_notebook() -> bool:
-    """Whether a Jupyter kernel runs this, which shows a bar though its output is not a terminal."""
+    """Whether this runs in a Jupyter kernel, which shows a bar although its output is not a terminal."""
     return "ipykernel" in sys.modules and "IPython" in sys.modules
 
 
 class Console:
-    """Prints to stdout unless `quiet`, and to train.log once there is one; lines from before it are kept for it.
+    """Prints to stdout unless `quiet`, and to train.log once that is known; earlier lines are kept for it.
 
-    Where nobody reads stdout any more (`| head`, a terminal that was closed), lines go to train.log alone.
+    When stdout is closed (`| head`, a closed terminal), lines go to train.log only.
     """
 
     def __init__(self, quiet: bool = False) -> None:
@@ -37,13 +37,13 @@ class Console:
         self.close()
 
     def log_to(self, path: Path) -> None:
-        """Copy everything said so far and from now on to `path`."""
+        """Copy all lines, including earlier ones, to `path`."""
         self._log = path.open("a", encoding="utf-8", errors="replace")
         self._log.writelines(line + "\n" for line in self._early)
         self._early = []
 
     def say(self, line: str) -> None:
-        """Show one or more lines, above the bar if there is one."""
+        """Print one or more lines, above the bar if there is one."""
         if self._heard:
             self._show(line)
         line = visible(line)
@@ -54,7 +54,7 @@ class Console:
             self._log.flush()
 
     def note(self, text: str) -> None:
-        """Write to train.log alone."""
+        """Write to train.log only."""
         if self._log is not None:
             self._log.write(visible(text) + "\n")
             self._log.flush()
@@ -70,17 +70,17 @@ class Console:
             self._continue_unheard(error)
 
     def _continue_unheard(self, error: OSError) -> None:
-        """Let what is printed from here on go nowhere, where it cannot fail: a training outlives its terminal."""
+        """Redirect all further output to /dev/null, where it cannot fail: training outlives its terminal."""
         self._heard = False
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in (sys.stdout, sys.stderr) if error.errno == errno.EIO else (sys.stdout,):  # EIO: a terminal is gone
             with contextlib.suppress(OSError, ValueError):  # only a real file can be redirected
                 os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
-        self.say(f"(nothing reads the output any more: {error.strerror}; from here on it goes to this file only)")
+        self.say(f"(the output is closed: {error.strerror}; from here on, lines go to this file only)")
 
     def bar(self, step: int, total: int | None, text: str) -> None:
-        """Move the bar; without a terminal there is none."""
+        """Update the bar, on a terminal or in a notebook."""
         if self._quiet or not (sys.stderr.isatty() or in_notebook()):
             return
         try:
@@ -92,7 +92,7 @@ class Console:
             self._continue_unheard(error)
 
     def close(self) -> None:
-        """Let go of the bar and of train.log. On a full disk its last line was told of when it was written."""
+        """Close the bar and train.log. Errors are ignored: a full disk was reported when a line was written."""
         for open_end in (self._bar, self._log):
             if open_end is not None:
                 with contextlib.suppress(OSError):

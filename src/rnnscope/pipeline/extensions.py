@@ -1,7 +1,7 @@
-"""Lightning's callbacks and loggers in a training of rnnscope's.
+"""Lightning's callbacks and loggers in a training.
 
-Where a command line asks for them, a batch of Lightning's is one window and validation runs in Lightning's loop, so that
-every hook is called when Lightning says it is. The weights are the same to the bit; a step takes a millisecond longer.
+If the command line asks for them, each of Lightning's batches is one window and validation runs in Lightning's loop, so
+that every hook is called when Lightning documents it. The weights are bit-identical; a step takes a millisecond longer.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
 from rnnscope.training.trainer_task import TrainerTask
 
-NEVER = 2**62  # batches until Lightning validates by itself: rnnscope's own callback says when
+NEVER = 2**62  # batches until Lightning validates by itself: rnnscope's callback decides instead
 STOPPED = "a Lightning callback stopped the training"
 
 
@@ -36,42 +36,42 @@ class Extensions:
     """The callbacks and loggers of one training, and their part of its checkpoints.
 
     Args:
-        asked: what the command line names.
+        asked: the callbacks and loggers that the command line names.
 
     Raises:
-        UserError: when something of it cannot be made.
+        UserError: if one of them cannot be created.
     """
 
     def __init__(self, asked: ExtensionsConfig) -> None:
         self.callbacks: list[pl.Callback] = make_callbacks(asked)
         self.loggers = Loggers(asked.logger)
         self.trainer: pl.Trainer
-        self.reason: str | None = None  # why Lightning's side ended the training, where it did
+        self.reason: str | None = None  # why one of Lightning's callbacks ended training, if one did
         self._saved: dict[str, Any] = {}
 
     def check(self, device: torch.device) -> None:
-        """Refuse what would fail for want of a package once training begins.
+        """Check that the packages that the callbacks need are installed.
 
         Raises:
-            UserError: naming the package.
+            UserError: if one is not, naming it.
         """
         for callback in self.callbacks:
             if isinstance(callback, DeviceStatsMonitor):
-                asked = callback._cpu_stats  # no public name has it
+                asked = callback._cpu_stats  # there is no public attribute
                 if asked or (asked is None and device.type == "cpu"):
                     import_module("psutil", "DeviceStatsMonitor on a CPU")
 
     def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int, say: Callable[[str], None]) -> None:
-        """Make the loggers of a run; a process that is not the first has no run, and logs nothing."""
+        """Create the loggers of a run; only rank 0 calls this, the other processes log nothing."""
         self.loggers.open(run, record, config, first_step)
         for callback in self.callbacks:
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(run.path / "lightning_checkpoints")
             if not is_plain(callback.state_dict()):
-                say(f"warning: {callback.state_key} keeps more than plain values and tensors: it starts anew on resume")
+                say(f"warning: the state of {callback.state_key} is not plain values and tensors: resuming starts it anew")
 
     def trainer_options(self, scalars_every: int) -> dict[str, Any]:
-        """Return what `pl.Trainer` is made with."""
+        """Return the arguments of `pl.Trainer`."""
         return {
             "callbacks": self.callbacks,
             "logger": self.loggers.loggers,
@@ -85,7 +85,7 @@ class Extensions:
         }
 
     def fit(self, trainer: pl.Trainer, task: TrainerTask, data: TextData, callback: Callback) -> None:
-        """Train in Lightning's loop until rnnscope's `callback`, or one of Lightning's, ends it."""
+        """Train in Lightning's loop until rnnscope's `callback`, or one of Lightning's, ends training."""
         self.trainer = trainer
         task.callbacks = InLightning(callback, self)
         if self._saved:
@@ -94,19 +94,19 @@ class Extensions:
                 if one.state_key in self._saved["callbacks"]:
                     one.load_state_dict(self._saved["callbacks"][one.state_key])
         trainer.fit(task, datamodule=data)
-        if not task.ending:  # before the first step
+        if not task.ending:  # stopped before the first step
             self.reason = STOPPED
 
     def heed(self, task: LanguageModelTask) -> None:
-        """Make this step the last where a callback of Lightning's asked for that."""
+        """Make this step the last one if one of Lightning's callbacks asked for that."""
         if self.trainer.should_stop:
             task.ending, self.reason = True, STOPPED
 
     def validate(self, task: LanguageModelTask) -> Score:
-        """Run Lightning's validation loop in the middle of a step's hooks, as Lightning does after them."""
+        """Run Lightning's validation loop between the hooks of a step, as Lightning does after them."""
         assert isinstance(task, TrainerTask)
         trainer = self.trainer
-        connector: Any = trainer._logger_connector  # no public name tells it that training goes on in the same batch
+        connector: Any = trainer._logger_connector  # no public way to say that the batch continues afterwards
         first = connector._first_loop_iter
         trainer.validating = True
         trainer.fit_loop.epoch_loop.val_loop.run()
@@ -116,18 +116,18 @@ class Extensions:
         return task.score
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps of Lightning: how far its loops are, and the state of each callback."""
+        """Return Lightning's part of a checkpoint: the progress of its loops, and the state of each callback."""
         states = {callback.state_key: callback.state_dict() for callback in self.callbacks}
         kept = {key: state for key, state in states.items() if is_plain(state)}
         return {"fit_loop": self.trainer.fit_loop.state_dict(), "callbacks": kept}
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Go on from what `state` returned, once training begins."""
+        """Keep what `state` returned, to be loaded when training begins."""
         self._saved = saved
 
 
 class InLightning(Callback):
-    """rnnscope's callbacks where Lightning's loop is at work: it ends when they say so, and they when it does."""
+    """rnnscope's callbacks in Lightning's loop: when one side ends training, so does the other."""
 
     name = "InLightning"
 
@@ -147,14 +147,14 @@ class InLightning(Callback):
         self._end(task)
 
     def _end(self, task: LanguageModelTask) -> None:
-        if task.ending:  # by the count of steps: at `should_stop` Lightning would validate once more
+        if task.ending:  # through max_steps: at `should_stop` Lightning would validate once more
             trainer = self.extensions.trainer
             trainer.should_stop = False
             trainer.fit_loop.epoch_loop.max_steps = trainer.global_step
 
 
 def is_plain(value: Any) -> bool:
-    """Whether a checkpoint that is opened with `weights_only=True` can hold a value."""
+    """Whether a value can be in a checkpoint that is loaded with `weights_only=True`."""
     if isinstance(value, dict):
         return all(is_plain(key) and is_plain(inner) for key, inner in value.items())
     if isinstance(value, (list, tuple)):
@@ -163,7 +163,7 @@ def is_plain(value: Any) -> bool:
 
 
 def extensions_entry(asked: ExtensionsConfig) -> dict[str, Any]:
-    """Return what a segment in run.json says of extensions: their names, and the SHA-256 of each of the user's files."""
+    """Return the entry on extensions for a segment in run.json: their names, and the SHA-256 of each of the user's files."""
     if replace(asked, notify=None) == ExtensionsConfig():
         return {}
     files = {name: sha256_of(file) if file else None for name, file in module_files(asked).items()}
@@ -171,7 +171,7 @@ def extensions_entry(asked: ExtensionsConfig) -> dict[str, Any]:
 
 
 def extension_changes(record: Record, asked: ExtensionsConfig) -> list[str]:
-    """Return a line for all that a run was trained with and is not given now, or is given with a different file."""
+    """Return a line for each extension that a run was trained with and that is now missing or in a different file."""
     given = extensions_entry(asked).get("extensions", {})
     lines: dict[str, None] = {}  # in order, each once
     for segment in segments_of(record):
@@ -179,7 +179,7 @@ def extension_changes(record: Record, asked: ExtensionsConfig) -> list[str]:
         for key in EXTENSIONS:
             lost = [shown(name) for name in recorded.get(key, []) if name not in given.get(key, [])]
             if lost:
-                lines[f"the run was trained with {key}=[{', '.join(lost)}]: to have the same, give {key}= again"] = None
+                lines[f"the run was trained with {key}=[{', '.join(lost)}]: to use the same, give {key}= again"] = None
         for name, digest in recorded.get("files", {}).items():
             if name in given.get("files", {}) and given["files"][name] != digest:
                 lines[f"{shown(name)} is not the file that the run was trained with: its SHA-256 differs"] = None

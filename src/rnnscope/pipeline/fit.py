@@ -1,4 +1,4 @@
-"""The functions that train a new run: what a command line composed, an earlier run with changes, or any config."""
+"""Training a new run: from a command line, from an earlier run with changes, or from a config file."""
 
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -12,7 +12,7 @@ from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import from_plain, recorded_config
 from rnnscope.config.without_effect import lines_without_effect
 from rnnscope.format import plural, printable
-from rnnscope.pipeline.budgets import beyond_schedule
+from rnnscope.pipeline.budgets import schedule_line
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.claims import check_expectations
 from rnnscope.pipeline.console import Console
@@ -32,14 +32,14 @@ from rnnscope.runs.record import Record, now, parent_entry
 from rnnscope.runs.segments import differences, flatten
 from rnnscope.runs.snapshot import read_config_file, write_config, write_vocabulary
 
-MANY_PASSES = 20  # over a text: well before this most runs have their lowest val/loss behind them
+MANY_PASSES = 20  # over a text: most runs reach their lowest val/loss well before this
 
 
 def fit_composed(composition: Composition, job: Job | None = None) -> Result:
-    """Train what Hydra composed; `init_from` brings the model of another run.
+    """Train a composed config; `init_from` takes the model of an earlier run.
 
     Raises:
-        UserError: when that run is not there, or a key was set that does not fit it.
+        UserError: if that run does not exist, or a key was set that contradicts it.
     """
     with together(composition.config.trainer) as rendezvous:
         config, parent = adopt(composition.config, composition.keys)
@@ -52,18 +52,18 @@ def fit_composed(composition: Composition, job: Job | None = None) -> Result:
 
 
 def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, extensions: ExtensionsConfig) -> Result:
-    """Train what an earlier run trained, in a new run with values of dotted keys changed, and say what differs.
+    """Train the config of an earlier run with changes, in a new run folder, and print what differs.
 
     Args:
-        data: where the text lies now, if it has moved.
+        data: the path of the text, if that has moved.
 
     Raises:
-        UserError: for a key or value that training does not take, and for a text that is neither the parent's nor named.
+        UserError: for an unknown key or invalid value, and for a text that is neither the parent's nor named.
     """
     record = Record.read(parent.record)
     old = recorded_config(parent, record)
     new = with_changes(old, moved_to(old.dataset.corpus, data) | complete(changes))
-    new = from_plain(with_absolute_places(asdict(new)))  # of an older version the parent may have relative ones
+    new = from_plain(with_absolute_places(asdict(new)))  # runs of older versions may have relative paths
     with together(new.trainer) as rendezvous:
         if "init_from" in changes:
             new, _ = adopt(new, changes)
@@ -80,13 +80,13 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
 
 
 def fit_file(path: Path, changes: dict[str, Any], data: str | None, extensions: ExtensionsConfig) -> Result:
-    """Train what the config.yaml of some run describes, of which nothing else need be there, with changes.
+    """Train a config.yaml with changes; no other file of its run is needed.
 
     Args:
-        data: where the text lies now, if it has moved.
+        data: the path of the text, if that has moved.
 
     Raises:
-        UserError: when it is not such a config, for a key or value that training does not take, and without the text.
+        UserError: if it is not a config, for an unknown key or invalid value, and if the text is missing.
     """
     config = from_plain(read_config_file(path), str(path))
     config = with_changes(config, moved_to(config.dataset.corpus, data) | complete(changes))
@@ -98,7 +98,7 @@ def fit_file(path: Path, changes: dict[str, Any], data: str | None, extensions: 
 
 
 def say_without_effect(config: TrainConfig, keys: Iterable[str]) -> None:
-    """Say which of the keys that were set change nothing."""
+    """Print which of the keys that were set have no effect."""
     for line in lines_without_effect(config, keys):
         print(printable(line))
 
@@ -106,15 +106,15 @@ def say_without_effect(config: TrainConfig, keys: Iterable[str]) -> None:
 def fit(
     config: TrainConfig, name: str | None = None, command: dict[str, str] | None = None, options: RunOptions | None = None
 ) -> Result:
-    """Train what `config` describes in a new run folder and return how it ended.
+    """Train `config` in a new run folder and return the result.
 
     Args:
-        name: of the folder under outputs/runs; None takes text-model-optimizer. A job of a sweep has its own.
-        command: Hydra's own record of the command line, kept under .hydra/.
+        name: of the folder under outputs/runs; None means text-model-optimizer. A sweep names its jobs itself.
+        command: Hydra's record of the command line, stored under .hydra/.
         options: with a `rendezvous` where several processes train (see ranks.py).
 
     Raises:
-        UserError: for anything the user can mend; before training starts, no folder is left.
+        UserError: for anything that the user can fix; before training starts, no folder is left behind.
     """
     quiet_lightning()
     job = options.job if options else None
@@ -138,12 +138,12 @@ def fit(
 
 
 def run_name(config: TrainConfig) -> str:
-    """Return the default name of a run's folder."""
+    """Return the default name of a run."""
     return f"{text_name(config.dataset)}-{config.model.cell}-{config.optimizer.name}"
 
 
 def describe(training: Training, console: Console) -> None:
-    """Say what is about to be trained: the text, device, parameters beside tokens, the budget."""
+    """Print what is about to be trained: text, model, device, number of parameters and tokens, budget."""
     for line in training.data.report:
         console.say(line)
     hardware, tokens = training.hardware, training.data.splits["train"].tokens
@@ -154,7 +154,7 @@ def describe(training: Training, console: Console) -> None:
         f" {tokens:,} training tokens; {hardware.precision} on {hardware.device.type}, {plural(hardware.threads, 'thread')}"
         f"{f' in each of {processes} processes' if processes > 1 else ''}"
     )
-    if line := beyond_schedule(training.config, training.horizon, steps):
+    if line := schedule_line(training.config, training.horizon, steps):
         console.say(line)
     per_epoch = training.windows.windows_per_epoch
     if steps is None:
@@ -165,13 +165,13 @@ def describe(training: Training, console: Console) -> None:
         console.say(f"budget       {plural(steps, 'step')}, {steps / per_epoch:.2f} passes over the text")
         if steps > MANY_PASSES * per_epoch and training.config.trainer.patience is None:
             console.say(
-                f"warning: more than {MANY_PASSES} passes may learn the text by heart, which val/loss shows:"
-                " trainer.patience=5 ends the training after 5 validations without a lower one"
+                f"warning: more than {MANY_PASSES} passes over a text may overfit: trainer.patience=5 ends training after 5"
+                " validations without a lower val/loss"
             )
 
 
 def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) -> Record:
-    """Write everything that is known of a run before its first step."""
+    """Write everything that is known about a run before its first step."""
     config, trainer = asdict(training.config), training.config.trainer
     write_config(run, config)
     write_vocabulary(run, training.data.vocabulary)

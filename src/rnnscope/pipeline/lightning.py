@@ -1,4 +1,4 @@
-"""The bridge to Lightning: what it is given in place of its own habits."""
+"""Adapters between a training and Lightning's trainer."""
 
 import logging
 import signal
@@ -16,11 +16,11 @@ from rnnscope.data.batches import Window, Windows
 from rnnscope.training.distributed.collectives import reaching
 from rnnscope.training.trainer_task import TrainerTask
 
-STRETCH = 128  # windows that make one batch of Lightning's
+STRETCH = 128  # windows in one Lightning batch
 
 
 class Stretches:
-    """Hands endless windows to Lightning a stretch at a time; the position in them is the task's to remember."""
+    """Gives endless windows to Lightning in stretches; the task keeps track of the position."""
 
     def __init__(self, windows: Windows) -> None:
         self._windows = windows
@@ -32,9 +32,9 @@ class Stretches:
 
 
 class Stretched(pl.LightningModule):
-    """A task as Lightning sees it where only rnnscope's callbacks watch: its batch is a stretch of windows.
+    """A task as Lightning sees it if only rnnscope's callbacks observe: a batch is a stretch of windows.
 
-    Lightning's hooks, half a millisecond together, then run once for many steps.
+    Lightning's hooks, which take half a millisecond together, then run once for many steps.
     """
 
     def __init__(self, task: TrainerTask) -> None:
@@ -46,13 +46,13 @@ class Stretched(pl.LightningModule):
         return self.task.configure_optimizers()
 
     def transfer_batch_to_device(self, batch: Any, device: torch.device, dataloader_idx: int) -> Any:
-        return batch  # a stretch makes its windows when it comes to them
+        return batch  # a stretch creates its windows lazily
 
     def on_train_start(self) -> None:
         self.task.callbacks.start(self.task)
 
     def training_step(self, batch: Iterable[Window], batch_idx: int) -> None:
-        """Take a step on each window of a stretch; callbacks are called before and after each."""
+        """Take a step on each window of a stretch, with callbacks before and after it."""
         task = self.task
         for window in () if task.ending else batch:
             task.callbacks.before_step(task)
@@ -64,10 +64,10 @@ class Stretched(pl.LightningModule):
 
 
 class SideBySide(DDPStrategy):
-    """Lightning's DDP for a group that is formed already (see pipeline/ranks.py), without torch's wrapper around the model."""
+    """Lightning's DDP for an existing process group (see pipeline/ranks.py), without torch's wrapper around the model."""
 
     def configure_ddp(self) -> None:
-        """Leave the model as it is: the task adds up the gradients (see training/distributed/collectives.py)."""
+        """Leave the model as it is: the task sums the gradients (see training/distributed/collectives.py)."""
 
     def barrier(self, *args: Any, **kwargs: Any) -> None:
         with reaching():
@@ -75,7 +75,7 @@ class SideBySide(DDPStrategy):
 
 
 class OwnSignals(pl.Callback):
-    """Takes signals out of Lightning's hands again: its handler would talk to the other processes in the middle of a step."""
+    """Restores the signal handlers that Lightning replaces: its own would call the other processes in the middle of a step."""
 
     def __init__(self) -> None:
         self._handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -87,10 +87,10 @@ class OwnSignals(pl.Callback):
 
 
 def quiet_lightning() -> None:
-    """Keep Lightning's advertisements and hints about options that are ours off the terminal."""
+    """Suppress Lightning's tips, and its warnings about options that rnnscope sets on purpose."""
     for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     hints = "GPU available but not used|does not have many workers|isinstance.treespec|The `srun` command is available"
-    hints += "|across ranks is zero"  # a val split that is empty
-    hints += "|recommended to use .self.log.*sync_dist=True"  # what the task logs is the same in all processes already
+    hints += "|across ranks is zero"  # the val split may be empty
+    hints += "|recommended to use .self.log.*sync_dist=True"  # the logged values are the same in all processes already
     warnings.filterwarnings("ignore", message=f".*({hints}).*")

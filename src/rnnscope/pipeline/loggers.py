@@ -1,6 +1,6 @@
-"""Lightning's loggers on a run: made for its folder, told its config, metrics, samples and files.
+"""Lightning's loggers for a run: they get its config, metrics, samples and files.
 
-Where none is asked for, what is logged goes to logged.jsonl in the run folder.
+Without a logger, logged values go to logged.jsonl in the run folder.
 """
 
 import json
@@ -19,7 +19,7 @@ from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 
-ENDS = {"finished": "FINISHED", "interrupted": "KILLED"}  # status of a run -> of MLflow's; else FAILED
+ENDS = {"finished": "FINISHED", "interrupted": "KILLED"}  # MLflow's status by that of a run; else FAILED
 
 
 class Loggers:
@@ -29,20 +29,20 @@ class Loggers:
         nodes: of conf/logger, by name.
 
     Raises:
-        UserError: when the package of one is not installed.
+        UserError: if the package of one is not installed.
     """
 
     def __init__(self, nodes: dict[str, Any]) -> None:
         for name, node in nodes.items():
             check_package(node, f"logger={name}")
         self.nodes, self.resumed = nodes, False
-        self.loggers: list[Logger] = [DummyLogger()]  # in every process but the first
+        self.loggers: list[Logger] = [DummyLogger()]  # kept in every process but rank 0
 
     def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int) -> None:
-        """Make them for a run whose next step is `first_step`, and tell new ones its config.
+        """Create the loggers of a run whose next step is `first_step`; those of a new run get its config.
 
         Raises:
-            UserError: when one refuses its settings.
+            UserError: if a logger rejects its settings.
         """
         for chatty in ("mlflow.store.db.utils", "alembic.runtime.migration"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -74,7 +74,7 @@ class Loggers:
                 logger.experiment.add_text(tag, text, step)
 
     def finish(self, run: RunFolder, status: str, say: Callable[[str], None]) -> None:
-        """Hand over the files of a run that has ended; where that fails, say so: the run itself is on disk."""
+        """Store the files of a run that has ended; a failure is only reported, since the run itself is on disk."""
         kept = (run.config, run.vocabulary, run.record, run.metrics, run.samples, run.weights)
         files = [path for path in kept if path.is_file()]
         for logger in self.loggers:
@@ -86,12 +86,12 @@ class Loggers:
                 elif isinstance(logger, WandbLogger):
                     finish_wandb(logger, files, status, self.resumed, say)
             except Exception as error:
-                say(f"warning: {type(logger).__name__} did not take the files of the run ({type(error).__name__}: {error})")
+                say(f"warning: {type(logger).__name__} could not store the files of the run ({type(error).__name__}: {error})")
 
 
 def places_of(run: RunFolder, record: Record, first_step: int) -> dict[str, dict[str, Any]]:
-    """Return where each kind of logger writes, by its class, and under which id a resumed run goes on."""
-    session = {"save_dir": str(run.path), "version": f"from_step_{first_step}"}  # a second session would delete the first
+    """Return where each class of logger writes, and the id under which a resumed run continues."""
+    session = {"save_dir": str(run.path), "version": f"from_step_{first_step}"}  # a resumed run would overwrite the first
     mlflow, name = outputs_folder() / "mlflow.db", f"{run.path.parent.name}/{run.path.name}"
     return {
         "CSVLogger": {**session, "name": "csv_logger"},
@@ -113,7 +113,7 @@ def places_of(run: RunFolder, record: Record, first_step: int) -> dict[str, dict
 
 
 def finish_wandb(logger: WandbLogger, files: list[Path], status: str, resumed: bool, say: Callable[[str], None]) -> None:
-    """Store files as an artifact, close W&B's run, and say how to send what was kept here."""
+    """Store files as an artifact, close W&B's run, and say how to upload an offline one."""
     import wandb  # type: ignore[import-not-found]  # an extra
 
     session = logger.experiment
@@ -128,10 +128,10 @@ def finish_wandb(logger: WandbLogger, files: list[Path], status: str, resumed: b
 
 
 class RunLogger(Logger):
-    """Writes what is logged to a file of JSON lines, each with its `step`.
+    """Writes logged values to a file of JSON lines, each with its `step`.
 
     Args:
-        path: lines from `first_step` on are dropped from it: the run trains those steps again.
+        path: lines from `first_step` on are removed, as the run trains those steps again.
     """
 
     def __init__(self, path: Path, first_step: int) -> None:
@@ -152,25 +152,25 @@ class RunLogger(Logger):
         self._file.write(json.dumps({"step": step, **metrics}) + "\n")
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
-        """Nothing: config.yaml lies beside the file."""
+        """Do nothing: config.yaml has them."""
 
     def finalize(self, status: str) -> None:
         self._file.close()
 
 
 def step_of(line: str) -> float:
-    """Return the step of a line, infinity where it was cut off."""
+    """Return the step of a line, or infinity if it is incomplete."""
     try:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
         return float("inf")
 
 
-LOGGED = ("train/loss", "learning_rate", "gradient_norm/all", "val/loss", "val/accuracy")  # by the task itself
+LOGGED = ("train/loss", "learning_rate", "gradient_norm/all", "val/loss", "val/accuracy")  # the task logs them itself
 
 
 class BoardAndLoggers(TensorBoardWriter):
-    """TensorBoard, and whatever loggers there are: they get the curves that the task does not log itself, and the samples."""
+    """TensorBoard and the loggers, which get the samples and all curves that the task does not log itself."""
 
     def __init__(self, folder: Path, first_step: int, loggers: Loggers) -> None:
         super().__init__(folder, first_step)

@@ -1,4 +1,4 @@
-"""Numbers of a run that exist only afterwards, by the name under which a config may expect them."""
+"""Metrics that are computed at the end of a run, by the name under which a config may expect them."""
 
 import math
 from collections.abc import Callable
@@ -6,25 +6,28 @@ from collections.abc import Callable
 import numpy as np
 
 from rnnscope.errors import UserError
+from rnnscope.model.scoring import evaluate
 from rnnscope.pipeline.build import Training
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_curve
 from rnnscope.runs.load import load
+from rnnscope.runs.record import Record
+from rnnscope.runs.scored_windows import carried_windows
 
-SMOOTHING = 0.999  # of each step, as in min-char-rnn
-SAMPLES = 1000  # texts that are looked at
-PROMPT = 4  # characters of the text that are given, or a quarter of a shorter one
+SMOOTHING = 0.999  # per step, as in min-char-rnn
+SAMPLES = 1000  # texts that are generated
+PROMPT = 4  # characters of the text that are given, or a quarter of a shorter text
 
 
 def parameters(run: RunFolder, training: Training) -> float:
-    """Return how many numbers training learns."""
+    """Return the number of trainable parameters."""
     return training.model.parameter_count()
 
 
 def smoothed_window_loss(run: RunFolder, training: Training) -> float:
-    """Return the training loss as min-char-rnn prints it: in nats a window, 0.999 of it what it was a step before.
+    """Return the training loss as min-char-rnn prints it: in nats per window, smoothed exponentially with 0.999 per step.
 
-    It begins at that of guessing. A point of the curve stands for all steps since the one before.
+    It starts at the loss of guessing. A point of the curve stands for all steps since the previous point.
     """
     before, smoothed = 0, math.log(len(training.data.vocabulary))
     for step, loss in zip(*read_curve(run.metrics, "train/loss"), strict=True):
@@ -34,7 +37,7 @@ def smoothed_window_loss(run: RunFolder, training: Training) -> float:
 
 
 def recalled(run: RunFolder, training: Training) -> float:
-    """Return which share of the training text, from its beginning, the likeliest tokens give back after its first few."""
+    """Return the share of the training text, from its beginning, that greedy sampling reproduces after the first characters."""
     text = training.data.vocabulary.decode(training.data.stream("train")[1:])
     found = load(str(run.path)).sample(text[: min(PROMPT, len(text) // 4)], len(text), temperature=0)
     same = next((at for at, (one, other) in enumerate(zip(found, text, strict=False)) if one != other), len(text))
@@ -42,9 +45,9 @@ def recalled(run: RunFolder, training: Training) -> float:
 
 
 def novel(run: RunFolder, training: Training) -> float:
-    """Return the share of a thousand texts sampled at temperature 1 that training does not have; an empty one is not novel."""
+    """Return the share of texts sampled at temperature 1 that are not training texts; empty texts do not count as novel."""
     if training.config.dataset.windows != "samples":
-        raise UserError("sample/novel: only dataset.windows=samples has texts that training may have")
+        raise UserError("sample/novel needs dataset.windows=samples: only then is the training data a set of texts")
     vocabulary, stream = training.data.vocabulary, training.data.stream("train")
     starts = np.flatnonzero(np.asarray(stream) == vocabulary.start)
     known = {vocabulary.decode(part) for part in np.split(np.asarray(stream), starts)}
@@ -53,9 +56,26 @@ def novel(run: RunFolder, training: Training) -> float:
     return sum(text not in known for text in texts) / len(texts)
 
 
+def test_loss(run: RunFolder, training: Training) -> float:
+    """Return the loss of the best weights on the test split in nats per token, as `rnnscope evaluate split=test` does."""
+    data, model = training.data, load(str(run.path)).model.to(training.model.head.weight.device)
+    if data.config.windows == "stream":
+        windows = carried_windows(data.stream("test"), len(data.vocabulary), data.given)
+        return evaluate(model, windows, training.hardware.precision).loss
+    return evaluate(model, data.windows("test"), training.hardware.precision).loss
+
+
+def seconds_per_step(run: RunFolder, training: Training) -> float:
+    """Return the seconds per training step, including recording and validation."""
+    progress = Record.read(run.record).values["progress"]
+    return progress["seconds"] / progress["step"]
+
+
 MEASURES: dict[str, Callable[[RunFolder, Training], float]] = {
     "parameters": parameters,
     "train/smoothed_window_loss": smoothed_window_loss,
+    "test/loss": test_loss,
+    "seconds_per_step": seconds_per_step,
     "sample/recalled": recalled,
     "sample/novel": novel,
 }

@@ -1,11 +1,11 @@
-"""`notify="command"`: a command of the user's that is told how training ended. Only the command line can set it."""
+"""`notify="command"`: a shell command that is run when training has ended. Only the command line can set it."""
 
 import os
 import subprocess
 
 from rnnscope.runs.record import Record
 
-HEARD = ("finished", "failed", "diverged")  # whoever interrupts a run knows already
+NOTIFIED = ("finished", "failed", "diverged")  # a user who interrupts a run knows already
 PATIENCE = 60  # seconds that the command may take
 FACTS = {  # environment variables, and where run.json has their values
     "RNNSCOPE_STATUS": "status",
@@ -19,9 +19,9 @@ FACTS = {  # environment variables, and where run.json has their values
 
 
 def notify(command: str, record: Record) -> str | None:
-    """Run `command` in a shell with the facts of a run that ended in its environment, and return what went wrong.
+    """Run `command` in a shell with facts about the run in its environment, and return what went wrong.
 
-    `RNNSCOPE_RUN` is the run's folder; a fact that is not known is empty.
+    `RNNSCOPE_RUN` is the run folder; an unknown fact is empty.
     """
     facts = {name: record.get(key, object) for name, key in FACTS.items()}
     texts = {name: "" if value is None else str(value).replace("\0", " ") for name, value in facts.items()}

@@ -1,4 +1,4 @@
-"""What a training is told besides its config: by a sweep, by the record of the run that it resumes or repeats."""
+"""The options of a training besides its config: from a sweep, or from the record of the run that it resumes or repeats."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from rnnscope.training.distributed.rendezvous import Rendezvous
 
 @dataclass(frozen=True)
 class Job:
-    """What a job of a sweep is told, and tells, while it trains.
+    """The connection between a training and the sweep whose job it is.
 
     Args:
-        folder: its run folder, made exclusively.
+        folder: its run folder, which this process creates.
         swept: the keys in which the jobs of the sweep differ, for TensorBoard.
-        asked: what asks it to end, None while nothing does; called after every step.
-        report: told the step and loss of each validation; returns why the run is not worth going on, None where it is.
+        asked: called after every step; returns what asked the job to end, or None.
+        report: called with the step and loss of each validation; returns why the run should be pruned, or None.
     """
 
     folder: Path
@@ -29,14 +29,14 @@ class Job:
 
 @dataclass(frozen=True)
 class Recorded:
-    """What a run that is resumed or repeated takes from its record, where a new one asks machine and config.
+    """What a resumed or repeated run takes from its record, while a new one takes it from config and machine.
 
     Args:
-        resolved: its device, precision and threads, as far as this machine has them, and its number of processes.
+        resolved: its device, precision and threads, if this machine has them, and its number of processes.
         horizon: the budget in steps that its schedule was made for.
-        fingerprint: of the data that it was trained on; different data are refused.
-        initial: the hash of the weights it began with, where those were another run's (`init_from`).
-        vocabulary: the one it began with, where that was another run's.
+        fingerprint: of its training data; different data are refused.
+        initial: the hash of its initial weights, if they were those of a run (`init_from`).
+        vocabulary: its vocabulary, if that was the one of a run.
     """
 
     resolved: dict[str, Any] = field(default_factory=dict)
@@ -48,10 +48,10 @@ class Recorded:
 
 @dataclass(frozen=True)
 class StopAt:
-    """The step after which a run stops, whatever budget its config names.
+    """The step after which a run stops, regardless of its budgets.
 
     Args:
-        as_end: as its end, or else as if interrupted there.
+        as_end: stop as at the end of a run, else as if interrupted.
         until: whether the user named the step.
     """
 
@@ -62,16 +62,16 @@ class StopAt:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What a training is told besides its config.
+    """The options of a training besides its config.
 
     Args:
-        from_checkpoint: its weights come from a checkpoint of its own.
-        parent: the run that it came from, for its record.
-        under: the folder in which its run folder is made; None for outputs/runs/<name>.
+        from_checkpoint: the weights come from a checkpoint of the run itself.
+        parent: the run that it comes from, for its record.
+        under: the folder in which to create its run folder; None for outputs/runs/<name>.
         extensions: Lightning callbacks, loggers and plug-ins that the command line names.
-        cache: where encoded texts are kept; None for the cache of the outputs folder.
-        overridden: keys that differ from the experiment whose numbers are expected.
-        rendezvous: with the other processes that train along; None where there are none.
+        cache: the folder of encoded texts; None for the cache in the outputs folder.
+        overridden: keys that differ from the experiment that `expect` belongs to.
+        rendezvous: with the other training processes; None if there are none.
     """
 
     recorded: Recorded = field(default_factory=Recorded)

@@ -1,14 +1,14 @@
-"""The processes that train one model together: rank 0 tells the others what, and then all run the same code.
+"""The processes that train one model together: rank 0 assigns the work, then all run the same code.
 
-Rank 0 alone looks runs up, writes and prints. The others are told the resolved config and ask nothing again: what they would
-find could differ. Each takes its share of the columns of every window:
+Only rank 0 looks up runs, writes and prints. The others get the resolved config from it and resolve nothing themselves,
+since they might find something else. Each trains on its share of the columns of every window:
 
-    every step               all sum their gradients and nats, so that each takes the very same optimizer step
-    validation               each scores its share of the rows, and all sum what they found
-    synchronization points   steps known beforehand. Rank 0 says what hangs on its clock, or on a signal that it got; all
-                             give it their part of a checkpoint: the state that their columns carry, their random numbers
+    every step               all sum their gradients and nats, so that each takes exactly the same optimizer step
+    validation               each scores its share of the rows, and all sum the results
+    synchronization points   steps known in advance. Rank 0 broadcasts what depends on its clock or on a signal; the others
+                             send it their part of a checkpoint: carried state and random state
 
-Whatever else decides something, such as patience or a loss that is not finite, does so everywhere from the same numbers.
+Everything else that decides something, such as patience or a loss that is not finite, is equal in all processes.
 """
 
 import os
@@ -41,17 +41,17 @@ from rnnscope.training.distributed.collectives import ProcessLost
 from rnnscope.training.distributed.processes import cluster, rank_in
 from rnnscope.training.distributed.rendezvous import Rendezvous, leave_with
 
-ENTRY = "from rnnscope.pipeline.ranks import main; main({parent})"  # what rank 0 starts the others with
+ENTRY = "from rnnscope.pipeline.ranks import main; main({parent})"  # with this, rank 0 starts the others
 
 
 @contextmanager
 def together(trainer: TrainerConfig, given: Rendezvous | None = None) -> Iterator[Rendezvous | None]:
-    """Have other processes train along with what is trained in the block, where `trainer` asks for them.
+    """Start the other processes that train along in the block, if `trainer` asks for them.
 
-    In one that torchrun or Slurm started besides rank 0 the block is never entered.
+    In a process that torchrun or Slurm started with a rank above 0, the block is never entered.
 
     Args:
-        given: what is in use already, by a command that trains several times.
+        given: a rendezvous that exists already, in a command that trains several times.
     """
     if given or trainer.strategy != "ddp":
         yield given
@@ -64,10 +64,10 @@ def together(trainer: TrainerConfig, given: Rendezvous | None = None) -> Iterato
 
 
 def gather_ranks(training: Training) -> None:
-    """Tell the other processes, where there are some, what is trained, and form the group once all have assembled it.
+    """Send the assignment to the other processes, if there are any, and form the group once all have assembled it.
 
     Raises:
-        UserError: when one of them cannot, with its reason.
+        UserError: if one of them fails, with its reason.
     """
     rendezvous = training.options.rendezvous
     if rendezvous is None:
@@ -80,7 +80,7 @@ def gather_ranks(training: Training) -> None:
 
 
 def join_group(training: Training, rendezvous: Rendezvous) -> None:
-    """Form the group; all processes do at the same time."""
+    """Form the process group; all processes call this at the same time."""
     rendezvous.form_group(training.hardware.processes.world_size, training.hardware.device)
     assert training.task.collectives is not None
     training.task.collectives.connect()
@@ -102,26 +102,26 @@ def assignment(training: Training) -> dict[str, Any]:
 
 
 def main(parent: int) -> NoReturn:
-    """What a process runs that rank 0, the process `parent`, has started."""
+    """The entry point of a process that rank 0, the process `parent`, has started."""
     train_along(cluster(), parent)
 
 
 def train_along(environment: ClusterEnvironment, parent: int) -> NoReturn:
-    """Train along with rank 0 until that has nothing more to train, and leave; leave too when `parent` is gone.
+    """Train along with rank 0 until it has nothing more to train, or `parent` is gone; then exit.
 
-    The exit status is 1 when rank 0 is gone, or this process cannot train the same.
+    The exit status is 1 if rank 0 is lost, or this process cannot train the same.
     """
     quiet_lightning()
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # rank 0 says it all; errors still show
-    for number in SIGNALS:  # rank 0 gets them too, and decides for all
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # rank 0 prints everything; errors still show
+    for number in SIGNALS:  # rank 0 gets them as well, and decides for all
         signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=leave_with, args=(parent,), daemon=True).start()
     try:
         rendezvous = Rendezvous(environment)
         while told := rendezvous.hear():
             train_told(told, rendezvous)
-        os._exit(0)  # at once: to take Python apart takes a second, and nothing is left to be written
-    except (ProcessLost, SystemExit):  # rank 0 says why
+        os._exit(0)  # shutting down Python would take a second, and there is nothing left to write
+    except (ProcessLost, SystemExit):  # rank 0 reports the reason
         pass
     except BaseException:
         traceback.print_exc()
@@ -129,7 +129,7 @@ def train_along(environment: ClusterEnvironment, parent: int) -> NoReturn:
 
 
 def train_told(told: dict[str, Any], rendezvous: Rendezvous) -> None:
-    """Assemble what rank 0 told, and train this process's share of it."""
+    """Assemble the training that rank 0 assigned, and train this process's share."""
     try:
         training = assemble_told(told)
     except UserError as error:
@@ -143,10 +143,10 @@ def train_told(told: dict[str, Any], rendezvous: Rendezvous) -> None:
 
 
 def assemble_told(told: dict[str, Any]) -> Training:
-    """Return this process's side of a training.
+    """Return this process's part of a training.
 
     Raises:
-        UserError: when it would not be the same training.
+        UserError: if it would differ from that of rank 0.
     """
     vocabulary, stop = told["vocabulary"], told["stop"]
     recorded = Recorded(told["resolved"], told["horizon"], vocabulary=vocabulary and Vocabulary.from_json(vocabulary))
@@ -157,5 +157,5 @@ def assemble_told(told: dict[str, Any]) -> Training:
     training = assemble(from_plain(told["config"]), lambda line: None, options)
     for key, value in training.agreed.items():
         if value != told["agreed"][key]:
-            raise UserError(f"it has a different {key} from process 0: {value}, not {told['agreed'][key]}")
+            raise UserError(f"its {key} differs from that of process 0: {value}, not {told['agreed'][key]}")
     return training

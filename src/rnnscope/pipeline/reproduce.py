@@ -1,4 +1,4 @@
-"""Training a run again from its folder alone, in a new folder, and judging whether it is the same."""
+"""Training a run again from its folder alone, in a new folder, and judging whether the result is the same."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to
 from rnnscope.config.schema import ExtensionsConfig, TrainConfig
 from rnnscope.config.validate import filled_in, from_plain, recorded_config
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extension_changes
@@ -19,7 +19,7 @@ from rnnscope.pipeline.options import Job, RunOptions, StopAt
 from rnnscope.pipeline.ranks import together
 from rnnscope.pipeline.resume import recorded_of, resume_run
 from rnnscope.runs.distributions import distribution_lines
-from rnnscope.runs.environment import SOURCE, git_commit, git_patch
+from rnnscope.runs.environment import SOURCE, git_commit, git_patch, recorded_patch
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record, parent_entry
 from rnnscope.runs.segments import Segment, cut_segments, differences, flatten, trained_segments
@@ -37,23 +37,18 @@ def reproduce(
     """Train `parent` again, up to step `until`, and return the new run's folder and the verdict.
 
     Args:
-        data: where its text lies now, if it has moved.
-        job: what a sweep tells; a reproduction in its folder that was stopped goes on. Without one, the new run stands in
-            the folder of `parent`, or under outputs/runs/ where that is not ours to write in.
+        data: the path of its text, if that has moved.
+        job: set if this is a job of a sweep: a reproduction in its folder that was stopped is continued. Otherwise, the new
+            run is created in the folder of `parent`, or under outputs/runs/ if that folder is not ours to write in.
 
     Raises:
-        UserError: when the folder does not say how, or its text is not to be had.
+        UserError: if the folder is incomplete, or the text is missing or has changed.
     """
     asked, record = extensions or ExtensionsConfig(), Record.read(parent.record)
     config = recorded_config(parent, record)
     check_comparable(parent)
     stop, looked = end_of(parent, record)
-    if until is not None and until < 1:
-        raise UserError(f"until={until} must be at least 1")
-    if until is not None and (first := next((int(row["step"]) for row in read_rows(parent.metrics)), stop)) > until:
-        raise UserError(
-            f"until={until}: {parent.path} recorded nothing before step {first} to compare with; give until={first}"
-        )
+    check_until(parent, until, stop)
     segments = trained_segments(asdict(config), record, stop, looked)
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
@@ -69,20 +64,27 @@ def reproduce(
         child = train_segments(parent, record, list(zip(cut, configs, strict=True)), until, told)
     whole = cut == segments
     verdict = judge(parent, child, None if whole else cut[-1].stop, config.trainer.deterministic)
-    told = Record.read(child.record)
-    told.update(verdict={"kind": verdict.kind, "until": None if whole else cut[-1].stop, "lines": verdict.lines})
+    kept = {"kind": verdict.kind, "until": None if whole else cut[-1].stop, "lines": verdict.lines}
+    Record.read(child.record).update(verdict=kept)
     return child, verdict
 
 
+def check_until(parent: RunFolder, until: int | None, stop: int) -> None:
+    """Raise a `UserError` unless the run, which ended at step `stop`, recorded a step up to `until`."""
+    check_least("until", until, 1)
+    if until is not None and (first := next((int(row["step"]) for row in read_rows(parent.metrics)), stop)) > until:
+        raise UserError(f"until={until}: {parent.path} recorded nothing to compare with before step {first}; use until={first}")
+
+
 def end_of(parent: RunFolder, record: Record) -> tuple[int, bool]:
-    """Return the last step that `parent` recorded, and whether it was its end: then validated and sampled."""
-    if record.values.get("status") in ("running", "failed"):  # it was killed: its rows go on after the last checkpoint
+    """Return the last step that `parent` recorded, and whether the run ended there, so that it was validated and sampled."""
+    if record.values.get("status") in ("running", "failed"):  # its rows continue after the last checkpoint
         return max((int(row["step"]) for row in read_rows(parent.metrics)), default=0), False
     return record.get("progress.step", int, 0), record.values.get("status") == "finished"
 
 
 def place_under(parent: RunFolder) -> Path | None:
-    """Return the folder in which reproductions of `parent` stand, None where it is not in our outputs folder."""
+    """Return the folder for reproductions of `parent`, or None if it is not in our outputs folder."""
     ours = parent.path.resolve().is_relative_to(outputs_folder().resolve()) and os.access(parent.path, os.W_OK)
     return parent.reproductions if ours else None
 
@@ -90,7 +92,7 @@ def place_under(parent: RunFolder) -> Path | None:
 def train_segments(
     parent: RunFolder, record: Record, segments: list[tuple[Segment, TrainConfig]], until: int | None, told: RunOptions
 ) -> RunFolder:
-    """Train a run through the stretches that `parent` went through and return its folder; one that was begun goes on."""
+    """Train the segments that `parent` went through and return the run folder; one that was begun is continued."""
     child = RunFolder(told.job.folder) if told.job and (told.job.folder / "run.json").exists() else None
     for segment, config in left_of(segments, child):
         recorded = recorded_of(record, segment.resolved)
@@ -114,7 +116,7 @@ def train_segments(
 
 
 def left_of(segments: list[tuple[Segment, TrainConfig]], child: RunFolder | None) -> list[tuple[Segment, TrainConfig]]:
-    """Return the stretches that a reproduction has still to train; the last one, too, where its end was not recorded."""
+    """Return the segments that a reproduction still has to train; also the last one if its end was not recorded."""
     if child is None:
         return segments
     record = Record.read(child.record)
@@ -126,22 +128,18 @@ def left_of(segments: list[tuple[Segment, TrainConfig]], child: RunFolder | None
 
 
 def machine_lines(parent: RunFolder, record: Record) -> list[str]:
-    """Return what to say when code or packages are not those of the run: the way back to them."""
+    """Return lines on how to get back the code and packages of a run, if they differ."""
     return [*code_lines(parent, record), *distribution_lines(parent)]
 
 
 def code_lines(parent: RunFolder, record: Record) -> list[str]:
-    """Return what to say when the code differs from what the run was trained with: the way back to it."""
-    commit = record.get("git_commit", str)
-    patch = parent.patch.read_text(encoding="utf-8", errors="surrogateescape") if parent.patch.is_file() else ""
+    """Return lines on how to get back the code of a run, if it differs."""
+    commit, patch = record.get("git_commit", str), recorded_patch(parent)
     if commit is None or (commit == git_commit() and patch == git_patch()):
         return []
     if not re.fullmatch(r"[0-9a-f]{7,64}", commit):
-        return ["warning: the run's git_commit is not a commit; its code is not known"]
+        return ["warning: the run's git_commit is not a commit, so its code is not known"]
     git = f"git -C {shlex.quote(str(SOURCE))}"
-    lines = [
-        "the code differs from that of the run; to get it back, with your own changes kept in git stash:",
-        f"  {git} stash -u",
-    ]
-    lines.append(f"  {git} checkout {commit}")
+    head = "the code differs from that of the run; to get it back, with your own changes kept in git stash:"
+    lines = [head, f"  {git} stash -u", f"  {git} checkout {commit}"]
     return [*lines, *([f"  {git} apply {shlex.quote(str(parent.patch.resolve()))}"] if patch else [])]

@@ -1,4 +1,4 @@
-"""Going on with a run in its own folder: `resume`, and the later stretches of a run that `reproduce` does again."""
+"""Continuing a run in its own folder: `resume`, and the later segments of a run that `reproduce` trains again."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -10,7 +10,7 @@ from rnnscope.config.validate import filled_in, recorded_config
 from rnnscope.errors import UserError
 from rnnscope.format import shell
 from rnnscope.monitor.throughput import saved_seconds
-from rnnscope.pipeline.budgets import beyond_schedule
+from rnnscope.pipeline.budgets import schedule_line
 from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.checkpointing import find_start
 from rnnscope.pipeline.console import Console
@@ -22,7 +22,7 @@ from rnnscope.pipeline.options import Job, Recorded, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
 from rnnscope.pipeline.summary import larger_budget
-from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch
+from rnnscope.runs.environment import environment, environment_differences, git_commit, git_patch, recorded_patch
 from rnnscope.runs.folder import RunFolder, refuse_links
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
@@ -32,14 +32,14 @@ from rnnscope.runs.validate_checkpoint import check_fit
 
 
 def resume_run(run: RunFolder, changes: dict[str, Any] | None = None, options: RunOptions | None = None) -> Result:
-    """Train on in `run`, exactly from where its newest whole checkpoint stands, and return how it ended.
+    """Continue `run` exactly from its newest complete checkpoint, and return the result.
 
     Args:
         changes: new values of dotted keys from here on.
-        options: what is recorded of the run is taken from its own record, unless they say where to stop.
+        options: the `recorded` part is taken from the run's own record, unless they say where to stop.
 
     Raises:
-        UserError: when it is being trained elsewhere, has ended, or its text or checkpoints are not what they were.
+        UserError: if a different process trains it, it diverged or used up its budget, or its text or checkpoints changed.
     """
     quiet_lightning()
     refuse_links(run)
@@ -51,11 +51,11 @@ def resume_run(run: RunFolder, changes: dict[str, Any] | None = None, options: R
         Console(quiet=told.job is not None) as console,
     ):
         console.log_to(run.log)
-        return go_on(run, changes or {}, replace(told, rendezvous=rendezvous), console)
+        return continue_locked(run, changes or {}, replace(told, rendezvous=rendezvous), console)
 
 
-def go_on(run: RunFolder, changes: dict[str, Any], told: RunOptions, console: Console) -> Result:
-    """Train on in a run that is locked, unless it has nothing left to do."""
+def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, console: Console) -> Result:
+    """Continue a locked run, unless it has nothing left to do."""
     record = Record.read(run.record)
     before = recorded_config(run, record)
     for line in filled_in(run, record):
@@ -86,10 +86,10 @@ def go_on(run: RunFolder, changes: dict[str, Any], told: RunOptions, console: Co
 
 
 def train_or_resume(composition: Composition, job: Job) -> None:
-    """Train a job of a sweep in its folder, or go on with the run that is there.
+    """Train a job of a sweep in its folder, or continue the run that is there.
 
     Raises:
-        UserError: for anything the user can mend.
+        UserError: for anything that the user can fix.
     """
     run = RunFolder(job.folder)
     if run.record.exists():
@@ -99,7 +99,7 @@ def train_or_resume(composition: Composition, job: Job) -> None:
 
 
 def options_of(run: RunFolder, record: Record, config: TrainConfig, changes: dict[str, Any], told: RunOptions) -> RunOptions:
-    """Return how a run goes on: a stretch that is repeated as told, else as was recorded, but for what `changes` set anew."""
+    """Return the options of a continued run: recorded values, except for those that `changes` or `told` replace."""
     if told.stop is None:
         resolved = {key: record.get("resolved", dict, {}).get(key) for key in DECIDING}
         for key, changed in {"device": "accelerator", "precision": "precision", "threads": "threads"}.items():
@@ -114,30 +114,30 @@ def options_of(run: RunFolder, record: Record, config: TrainConfig, changes: dic
 
 
 def recorded_of(record: Record, resolved: dict[str, Any]) -> Recorded:
-    """Return what `record` says of a run that was computed as `resolved` says."""
+    """Return the recorded values of a run or segment that was computed on `resolved`."""
     horizon, fingerprint = record.get("resolved.horizon", int), record.get("data.fingerprint", dict, {})
     return Recorded(resolved, horizon, fingerprint, record.get("initial_sha256", str))
 
 
 def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | None) -> None:
-    """Refuse to go on with a run that diverged when nothing is changed this time.
+    """Refuse to continue a diverged run without changes.
 
     Raises:
-        UserError: saying what to change.
+        UserError: if it diverged, saying what to change.
     """
     if record.values.get("status") == "diverged":
         step = saved["task"]["step"] if saved else 0
         raise UserError(
-            f"{run.path} diverged ({record.values.get('reason')}) and would again: it goes on from step {step} with a change,"
-            f" for example: {shell('rnnscope', 'resume', f'run={run.path}', 'optimizer.lr=...')}"
+            f"{run.path} diverged ({record.values.get('reason')}) and would do so again; to continue from step {step},"
+            f" change something, as in: {shell('rnnscope', 'resume', f'run={run.path}', 'optimizer.lr=...')}"
         )
 
 
 def refuse_spent_budget(training: Training, saved: dict[str, Any] | None, source: str) -> None:
-    """Refuse to go on where not a single step is left to train.
+    """Refuse to continue if no step is left to train.
 
     Raises:
-        UserError: naming the budget.
+        UserError: if a budget is used up, naming it.
     """
     if saved is None or training.options.stop is not None or "owed" in saved:
         return
@@ -159,7 +159,7 @@ def begin_segment(
     changed: dict[str, list[Any]],
     console: Console,
 ) -> None:
-    """Say and record where the run goes on and what differs from there; run.json first, then config.yaml follows."""
+    """Print and record where the run continues and what changed; run.json is written first, then config.yaml."""
     step, config = saved["task"]["step"] if saved else 0, asdict(training.config)
     other = [*code_changed(run, record), *environment_differences(record.values, environment())]
     segment = {"from_step": step, "started": now(), "checkpoint": name, "after_end": bool(saved and saved["ended"])}
@@ -178,7 +178,7 @@ def begin_segment(
     )
     if changed or flatten(read_config(run)).keys() != flatten(config).keys():  # or an older rnnscope's
         write_config(run, config)
-    line = beyond_schedule(training.config, training.horizon, training.total_steps, step)
+    line = schedule_line(training.config, training.horizon, training.total_steps, step)
     if line and training.options.stop is None:
         console.say(line)
     console.say(f"continuing {run.path} from step {step} ({name})")
@@ -187,21 +187,19 @@ def begin_segment(
 
 
 def code_changed(run: RunFolder, record: Record) -> list[str]:
-    """Return a line where the commit is the same but the uncommitted changes differ from code.patch."""
+    """Return a line if the commit is the same but the uncommitted changes differ from code.patch."""
     commit = record.values.get("git_commit")
     if commit is None or commit != git_commit():
         return []
-    recorded = run.patch.read_bytes() if run.patch.is_file() else b""
-    same = recorded == git_patch().encode("utf-8", "surrogateescape")
-    return [] if same else ["the uncommitted changes of the code (code.patch)"]
+    return [] if recorded_patch(run) == git_patch() else ["the uncommitted changes of the code (code.patch)"]
 
 
 def rewound(segment: dict[str, Any], step: int) -> dict[str, Any]:
-    """Return a segment as it stands when the run goes back to `step`: what changed later holds from there already."""
+    """Return a segment after the run went back to `step`: later changes now begin there."""
     return segment if segment["from_step"] <= step else {**segment, "from_step": step, "after_end": False}
 
 
 def finished_result(run: RunFolder, record: Record) -> Result:
-    """Return the recorded result of a run that has nothing left to do."""
+    """Return the recorded result of a finished run."""
     step, digest = record.get("progress.step", int, 0), record.get("weights_sha256", str)
     return Result(run, "finished", step, record.get("last", dict, {}), digest)

@@ -1,4 +1,4 @@
-"""A run in Python: trained, gone on with, repeated and looked at, as the commands do it."""
+"""A run in Python: training, resuming, reproducing and loading it, as the commands do."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ from rnnscope.runs.verdict import Verdict
 
 @dataclass(frozen=True)
 class Run:
-    """A run in its folder, whatever has become of it."""
+    """A run folder, whatever its status."""
 
     folder: RunFolder
     extensions: ExtensionsConfig = field(default_factory=ExtensionsConfig)
@@ -34,14 +34,14 @@ class Run:
 
     @property
     def record(self) -> dict[str, Any]:
-        """What run.json says: `status`, `best`, `last`, `resolved` and more (see docs/runs.md)."""
+        """The contents of run.json: `status`, `best`, `last`, `resolved` and more (see docs/runs.md)."""
         return Record.read(self.folder.record).values
 
     def resume(self, *changes: str) -> "Run":
-        """Go on with the run, with changes such as `trainer.max_steps=4000`, and return it.
+        """Continue the run, with changes such as `trainer.max_steps=4000`, and return it.
 
         Raises:
-            UserError: when it cannot go on, or a key cannot change.
+            UserError: if it cannot continue, or a key cannot change.
         """
         parsed = parse_changes([change("resume", word) for word in changes])
         check_on_the_way(parsed, str(self.path))
@@ -49,10 +49,10 @@ class Run:
         return self
 
     def reproduce(self, until: int | None = None) -> Verdict:
-        """Train the run again, up to step `until`, and say whether each step is the same.
+        """Train the run again, up to step `until`, and return the verdict on whether each step is the same.
 
         Raises:
-            UserError: when its folder does not say how, or its text is not to be had.
+            UserError: if its folder is incomplete, or its text is missing or has changed.
         """
         return reproduce(self.folder, until, extensions=self.extensions)[1]
 
@@ -60,7 +60,7 @@ class Run:
         """Return the steps and values of a column of metrics.csv.
 
         Raises:
-            UserError: for a name that is not one, naming those that are.
+            UserError: for an unknown name, listing the known ones.
         """
         return read_curve(self.folder.metrics, name)
 
@@ -70,7 +70,7 @@ class Run:
 
 
 def train(overrides: Sequence[str]) -> Run:
-    """Train what `rnnscope train <overrides>` would, and return the run; a sweep needs the command line.
+    """Train as `rnnscope train <overrides>` does, and return the run. For sweeps, use the command line.
 
     Raises:
         UserError: for anything that cannot be trained on.
@@ -84,6 +84,6 @@ def find(run: str) -> Run:
     """Return a run by the name that `run=` takes.
 
     Raises:
-        UserError: when it names no run, or more than one.
+        UserError: if it names no run, or more than one.
     """
     return Run(find_run(run))

@@ -1,4 +1,4 @@
-"""One go at training a run: from its first step, or from a checkpoint, to wherever it ends."""
+"""One session of training a run: from its first step, or from a checkpoint, until it ends."""
 
 import traceback
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.checkpointing import CheckpointManager
 from rnnscope.pipeline.claims import judge_run
 from rnnscope.pipeline.console import Console
-from rnnscope.pipeline.notify import HEARD, notify
+from rnnscope.pipeline.notify import NOTIFIED, notify
 from rnnscope.pipeline.summary import explain, summary
 from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.pipeline.writers import open_writers
@@ -23,7 +23,7 @@ from rnnscope.training.callback import Callback
 
 @dataclass
 class Result:
-    """How a training ended: the run, its status, and its newest metrics."""
+    """How a training ended: the run, its status and step, its newest metrics, and the hash of its weights."""
 
     run: RunFolder
     status: str
@@ -33,15 +33,15 @@ class Result:
 
     @property
     def exit_status(self) -> int:
-        """What a command that trained exits with: 0 finished, 130 interrupted, 1 diverged."""
+        """The exit status of the command: 0 for finished, 130 for interrupted, 1 for diverged."""
         return {"finished": 0, "interrupted": 130}.get(self.status, 1)
 
 
 class Session:
-    """One go at training a run: what rank 0 does around it, which alone writes to the run folder (see ranks.py).
+    """One session of training a run, in rank 0, which alone writes to the run folder (see ranks.py).
 
     Args:
-        saved: the checkpoint to go on from, as `find_start` read it; None starts at the first step.
+        saved: the checkpoint to continue from, as returned by `find_start`; None starts at the first step.
     """
 
     def __init__(
@@ -62,10 +62,10 @@ class Session:
             raise
 
     def train(self, callback: Callback | None = None) -> Result:
-        """Train to the end and record how it went, whatever way it went.
+        """Train until the end, and record how it ended, even after an error.
 
         Args:
-            callback: called in each step in place of the run's own callbacks, which it calls in turn.
+            callback: called in each step instead of the run's own callbacks, which it calls in turn.
         """
         status, reason = "failed", None
         try:
@@ -73,7 +73,7 @@ class Session:
             run_trainer(self.training, callback or self.callbacks)
             self.checkpoints.wait()
             status, reason = self._status(), self.training.extensions and self.training.extensions.reason
-        except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C: Lightning makes an exit of it
+        except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C, from which Lightning makes an exit
             status = "interrupted"
         except BaseException as error:
             self.console.note("".join(traceback.format_exception(error)))
@@ -89,7 +89,7 @@ class Session:
         return result
 
     def end(self) -> Result:
-        """Record the end of a run that had trained all it should when its process was killed."""
+        """Record the end of a run that was killed after its last step."""
         self._close("finished")
         self.checkpoints.settle()
         result = self._finish("finished", None)
@@ -101,10 +101,10 @@ class Session:
         if status == "interrupted" and error:
             self.console.say(f"warning: the last checkpoint could not be written ({error})")
         try:
-            if status != "interrupted":  # TensorBoard believes the first end of a run that it is told
+            if status != "interrupted":  # TensorBoard shows only the first recorded end of a run
                 self.writers.board.end(status == "finished")
             self.writers.close()
-        except OSError as failure:  # a full disk, most likely: what the checkpoint counts on was written before it
+        except OSError as failure:  # probably a full disk; what the checkpoint relies on was written before
             self.console.say(f"warning: the last lines could not be written ({failure.strerror})")
 
     def _status(self) -> str:
@@ -137,7 +137,7 @@ class Session:
         return Result(self.run, status, task.step, latest, digest)
 
     def _tell(self, result: Result) -> None:
-        """Print the last lines, unless an error follows, and tell loggers and the user's command how it ended."""
+        """Print the last lines, unless an error follows, and inform loggers and the user's command."""
         seconds, best_step = self.callbacks.throughput.seconds, self.callbacks.validation.best_step
         if result.status != "failed":
             best = result.metrics.get("best/loss")
@@ -148,5 +148,5 @@ class Session:
         if self.training.extensions:
             self.training.extensions.loggers.finish(self.run, result.status, self.console.say)
         command = self.training.options.extensions.notify
-        if command and result.status in HEARD and (complaint := notify(command, self.record)):
+        if command and result.status in NOTIFIED and (complaint := notify(command, self.record)):
             self.console.say(f"warning: {complaint}")

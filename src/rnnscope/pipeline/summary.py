@@ -1,13 +1,11 @@
-"""The last lines of a training: how it ended, where everything is, and the exact next commands."""
+"""The last lines of a training: how it ended, where its files are, and the next commands."""
 
 import math
 import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
-
-from rnnscope.errors import NO_SPACE
+from rnnscope.errors import MORE_FILES, NO_FILES, NO_SPACE, lack_of_memory
 from rnnscope.format import clock, shell, watching
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.budgets import count_steps
@@ -17,7 +15,7 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.training.config import CosineConfig
 from rnnscope.training.distributed.collectives import ProcessLost
 
-MANY_UNKNOWN = 0.01  # share of unknown words from which bits per character are too good to be true
+MANY_UNKNOWN = 0.01  # share of unknown words above which bits per character would be misleading
 
 
 def summary(
@@ -26,11 +24,11 @@ def summary(
     """Yield the last lines of a training.
 
     Args:
-        seconds: trained, all sessions of the run together.
-        best: the lowest validation loss, in nats per token, at `best_step`; None where nothing was validated.
+        seconds: of training, in all sessions of the run.
+        best: the lowest validation loss, in nats per token, at `best_step`; None if nothing was validated.
     """
     step, stop = training.task.step, training.options.stop
-    repeated = stop if stop is not None and step == stop.step else None  # up to here: the verdict comes next
+    repeated = stop if stop is not None and step == stop.step else None  # a reproduction: the verdict comes next
     how = "stopped" if repeated and status == "interrupted" else status
     why = f" ({training.extensions.reason})" if training.extensions and training.extensions.reason else ""
     named = f" (until={step})" if repeated and repeated.until else ""
@@ -52,7 +50,7 @@ def summary(
 
 
 def to_go_on(training: Training, steps: int, seconds: float) -> list[str]:
-    """Return the words that let a finished training go on: twice the patience that ended it, else a larger budget."""
+    """Return the overrides with which a finished training continues: twice the patience that ended it, else a larger budget."""
     trainer, total = training.config.trainer, training.total_steps
     early = (total is None or steps < total) and (trainer.max_minutes is None or seconds < 60 * trainer.max_minutes)
     if early and trainer.patience is not None:
@@ -61,7 +59,7 @@ def to_go_on(training: Training, steps: int, seconds: float) -> list[str]:
 
 
 def larger_budget(training: Training, steps: int, seconds: float) -> list[str]:
-    """Return the words that let a training go on which has used up its budget: twice of each, and a schedule as long.
+    """Return the overrides that double each budget of a training, with a schedule that lasts as long.
 
     Args:
         steps, seconds: trained so far.
@@ -91,7 +89,7 @@ def _best(training: Training, best: float | None, step: int) -> str:
 
 
 def what_to_try(training: Training) -> str:
-    """Return what may keep such a run from diverging."""
+    """Return a line on what may keep the run from diverging."""
     config = training.config
     tries = [f"a lower optimizer.lr (now {config.optimizer.lr:g})"]
     if config.trainer.clip_norm is None:
@@ -102,18 +100,19 @@ def what_to_try(training: Training) -> str:
 
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
-    """Return why a training failed, for its record, and what to tell the user; None where only a traceback helps."""
+    """Return why a training failed, for its record, and a message for the user, or None if only a traceback helps."""
     step, words = training.task.step, (f"run={typed_name(run)}", *training.options.extensions.words())
     resume = f"continue from the last checkpoint with: {shell('rnnscope', 'resume', *words)}"
     if isinstance(error, ProcessLost):
         assert training.options.rendezvous is not None
         why = f"one of {training.hardware.processes.world_size} processes is gone: {training.options.rendezvous.why_lost()}"
         return why, f"at step {step} {why}; {resume}"
-    if isinstance(error, torch.OutOfMemoryError):
-        reason = str(error).splitlines()[0]
-        return reason, f"out of GPU memory at step {step + 1} ({reason}); lower one of {sizes(training)}"
+    if lack := lack_of_memory(error):
+        return f"out of {lack}", f"out of {lack} at step {step + 1}; lower one of {sizes(training)}"
     if isinstance(error, OSError):
         reason = f"{error.strerror}: {error.filename or run.path}"
+        if error.errno in NO_FILES:
+            return reason, f"at step {step}: {reason}; {MORE_FILES}, then {resume}"
         advice = f"no space at step {step} ({reason}); make room, then {resume}"
         return reason, advice if error.errno in NO_SPACE else None
     reason = f"{type(error).__name__}: {error}"
@@ -124,7 +123,7 @@ def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[s
 
 
 def sizes(training: Training) -> str:
-    """Return the keys that decide how much memory a step takes, and their values."""
+    """Return the keys that decide how much memory a step needs, with their values."""
     dataset, model = training.config.dataset, training.config.model
     keys = {"dataset.batch_size": dataset.batch_size, "dataset.sequence_length": dataset.sequence_length}
     keys["model.hidden_size"] = model.hidden_size

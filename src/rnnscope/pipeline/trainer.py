@@ -1,4 +1,4 @@
-"""Lightning's trainer around a training: it runs the loop."""
+"""Running a training in Lightning's trainer."""
 
 import gc
 import os
@@ -11,8 +11,8 @@ from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.lightning import OwnSignals, SideBySide, Stretched, Stretches
 from rnnscope.training.callback import Callback
 
-ONLY_OURS: dict[str, Any] = {  # where nothing of Lightning's watches
-    "max_epochs": 1,  # the data counts its own epochs: to Lightning the windows never end
+ONLY_OURS: dict[str, Any] = {  # without callbacks or loggers of Lightning
+    "max_epochs": 1,  # the data counts its own epochs: Lightning sees endless windows
     "logger": False,
     "enable_checkpointing": False,
     "enable_progress_bar": False,
@@ -35,12 +35,12 @@ def run_trainer(training: Training, callback: Callback) -> None:
         strategy=strategy,
         max_steps=-1,
         callbacks=[OwnSignals(), *options.pop("callbacks", [])],
-        plugins=[processes.environment],  # else Lightning takes over any Slurm allocation it finds itself in
+        plugins=[processes.environment],  # else Lightning would use any Slurm allocation that it runs in
         enable_model_summary=False,
         use_distributed_sampler=False,
         **options,
     )
-    gc.freeze()  # going through all that torch, Hydra and Lightning hold takes 0.14 s, in the middle of some step
+    gc.freeze()  # collecting the objects of torch, Hydra and Lightning would take 0.14 s in the middle of some step
     try:
         if extensions:
             extensions.fit(trainer, training.task, training.data, callback)

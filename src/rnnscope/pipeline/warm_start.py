@@ -1,4 +1,4 @@
-"""`init_from=<run>`: a new run that starts with the vocabulary and the best weights of an earlier one."""
+"""`init_from=<run>`: a new run that starts with the vocabulary and best weights of an earlier one."""
 
 from collections.abc import Iterable
 from dataclasses import asdict, replace
@@ -17,13 +17,13 @@ from rnnscope.runs.weights import fill_model, hash_weights
 
 
 def adopt(config: TrainConfig, typed: Iterable[str]) -> tuple[TrainConfig, dict[str, Any] | None]:
-    """Return `config` with the model section of the run it starts from, and what its record will say of that run.
+    """Return `config` with the model section of the run it starts from, and the `parent` entry for its record.
 
     Args:
-        typed: the keys that the user set: those of the model must agree with the run.
+        typed: the keys that the user set; those of the model must agree with that run.
 
     Raises:
-        UserError: when the run does not exist, or a key of the model was set to something else.
+        UserError: if the run does not exist, or a key of the model was set to a different value.
     """
     if config.init_from is None:
         return config, None
@@ -36,10 +36,10 @@ def adopt(config: TrainConfig, typed: Iterable[str]) -> tuple[TrainConfig, dict[
 
 
 def refuse_other_model(own: dict[str, Any], parent: dict[str, Any], path: Path, keys: list[str] | None = None) -> None:
-    """Refuse a model section that is not the parent's; with `keys`, only these dotted keys are compared.
+    """Check that a model section equals the parent's; with `keys`, only these dotted keys are compared.
 
     Raises:
-        UserError: naming the first key that differs.
+        UserError: if it does not, naming the first key that differs.
     """
     for key, (value, wanted) in differences({"model": own}, {"model": parent}).items():
         if keys is None or key in keys:
@@ -49,10 +49,10 @@ def refuse_other_model(own: dict[str, Any], parent: dict[str, Any], path: Path, 
 
 
 def starting_run(config: TrainConfig) -> LoadedRun | None:
-    """Return the run that a config starts from, opened; None where it starts from nothing.
+    """Open the run that a config starts from, or return None if it starts from none.
 
     Raises:
-        UserError: when that run or its weights are gone, or its model differs.
+        UserError: if the run or its weights are missing, or its model differs.
     """
     if config.init_from is None:
         return None
@@ -70,12 +70,10 @@ def copy_weights(model: LanguageModel, start: LoadedRun, wanted: str | None) -> 
     """Fill `model` with the weights of `start` and return their hash.
 
     Raises:
-        UserError: when they are not those with the hash `wanted`.
+        UserError: if their hash is not `wanted`.
     """
     found = hash_weights(start.model)
     if wanted is not None and found != wanted:
-        raise UserError(
-            f"init_from={start.folder.path}: its best weights are not those that this run started from; they changed since"
-        )
+        raise UserError(f"init_from={start.folder.path}: its best weights have changed since this run started from them")
     fill_model(model, {name: value.detach() for name, value in start.model.named_parameters()}, start.folder.path)
     return found

@@ -1,4 +1,4 @@
-"""The open files of a run that callbacks write to."""
+"""The files of a run that callbacks write to."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
@@ -13,7 +13,7 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import CsvJournal, JsonJournal
 from rnnscope.runs.segments import flatten
 
-HPARAMS = {  # what the HParams tab lists: the same keys in every run, or TensorBoard loses columns
+HPARAMS = {  # the HParams tab needs the same keys in every run, else TensorBoard loses columns
     "dataset": ("name", "level", "batch_size", "sequence_length"),
     "model": ("cell", "hidden_size", "num_layers", "dropout", "input", "tied_weights", "init"),
     "optimizer": ("name", "lr", "weight_decay"),
@@ -24,7 +24,7 @@ HPARAMS = {  # what the HParams tab lists: the same keys in every run, or Tensor
 
 @dataclass
 class Writers:
-    """The journals, which a checkpoint counts on, and TensorBoard's file."""
+    """The journals, which a checkpoint relies on, and TensorBoard's event file."""
 
     metrics: CsvJournal
     timings: CsvJournal
@@ -36,16 +36,16 @@ class Writers:
         return {"metrics": self.metrics, "timings": self.timings, "samples": self.samples}
 
     def offsets(self) -> dict[str, int]:
-        """Return how long each file is now: what a checkpoint remembers."""
+        """Return the current length of each journal, for a checkpoint."""
         return {name: journal.offset for name, journal in self.journals.items()}
 
     def truncate(self, offsets: dict[str, int]) -> None:
-        """Forget what was written after a checkpoint that remembers `offsets`."""
+        """Cut off what was written after the checkpoint with these `offsets`."""
         for name, journal in self.journals.items():
             journal.truncate(offsets[name])
 
     def sync(self) -> None:
-        """Put on disk what a checkpoint is about to count on."""
+        """Sync the journals to disk: a checkpoint is about to rely on them."""
         for journal in self.journals.values():
             journal.sync()
 
@@ -55,7 +55,7 @@ class Writers:
 
 
 class Nowhere:
-    """Takes what is written and keeps nothing."""
+    """Discards what is written."""
 
     def append(self, values: dict[str, Any]) -> None: ...
 
@@ -63,16 +63,16 @@ class Nowhere:
 
 
 def nowhere() -> Writers:
-    """Return the files of a process that writes none: every one but rank 0."""
+    """Return the writers of a process other than rank 0, which discard everything."""
     file: Any = Nowhere()
     return Writers(file, file, file, file)
 
 
 def open_writers(run: RunFolder, training: Training, first_step: int, say: Callable[[str], None]) -> Writers:
-    """Open the files of a run whose next step is `first_step`, saying what an older run's files have no columns for."""
+    """Open the files of a run whose next step is `first_step`; `say` reports columns that an older run's files lack."""
     metrics = CsvJournal(run.metrics, training.metric_columns)
     timings = CsvJournal(run.timings, TIMING_COLUMNS)
-    extensions, place = training.extensions, (run.path, first_step)  # the board after what may be refused: it makes a file
+    extensions, place = training.extensions, (run.path, first_step)  # the board comes last, as it creates a file
     board = BoardAndLoggers(*place, extensions.loggers) if extensions else TensorBoardWriter(*place)
     if not first_step:
         swept = training.options.job.swept if training.options.job else ()
@@ -80,12 +80,12 @@ def open_writers(run: RunFolder, training: Training, first_step: int, say: Calla
     for journal in (metrics, timings):
         if journal.left_out:
             listed = ", ".join(journal.left_out)
-            say(f"{journal.path} has no columns for what is now measured as well: {listed}")
+            say(f"{journal.path} has no columns for metrics that this version of rnnscope added: {listed}")
     return Writers(metrics, timings, JsonJournal(run.samples), board)
 
 
 def hparams_of(config: TrainConfig, swept: Iterable[str] = ()) -> dict[str, bool | str | float | int]:
-    """Return the few flat keys that the HParams tab lists, and those of a sweep's keys that are not groups; None as text."""
+    """Return the keys for the HParams tab, including swept keys that are not groups; None becomes text."""
     listed = ["seed", *(f"{group}.{key}" for group, keys in HPARAMS.items() for key in keys)]
     listed += [key for key in swept if key not in listed and "." in key]
     flat: dict[str, Any] = flatten(asdict(config))

@@ -1,6 +1,7 @@
-"""README.md of an exported run: front matter that the Hugging Face hub reads, then what a person wants to know of a model."""
+"""README.md of an exported run: front matter for the Hugging Face hub, then a description of the model."""
 
 import re
+from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
@@ -12,9 +13,9 @@ from rnnscope.model.scoring import perplexity
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import Record, value_at
-from rnnscope.runs.verdict import read_samples
+from rnnscope.runs.samples import read_samples
 
-FILES = ("config", "vocabulary", "weights")  # of a run folder, all that `rnnscope.load` needs
+FILES = ("config", "vocabulary", "weights")  # all files of a run folder that `rnnscope.load` needs
 LONGEST = 600  # characters of a sample
 METRICS = {"best/bits_per_character": "bits_per_character", "best/loss": "loss"}
 
@@ -23,7 +24,7 @@ def card(run: LoadedRun) -> str:
     """Return the model card of a run.
 
     Raises:
-        UserError: when its record or samples are not what rnnscope writes.
+        UserError: if its record or samples are not what rnnscope writes.
     """
     record = Record.read(run.folder.record)
     name, dataset = run.folder.path.parent.name, str(value_at(run.config, "dataset.name"))
@@ -50,7 +51,7 @@ def card(run: LoadedRun) -> str:
 
 
 def _metrics(record: Record, words: bool) -> dict[str, float]:
-    """Return what the best weights, which are those of the card, scored on the validation split."""
+    """Return the scores of the best weights, which the card describes, on the validation split."""
     last = record.get("last", dict, {})
     found = {kind: float(last[tag]) for tag, kind in METRICS.items() if type(last.get(tag)) in (int, float)}
     return found | ({"perplexity": perplexity(found["loss"])} if words and "loss" in found else {})
@@ -89,17 +90,14 @@ def _body(run: LoadedRun, record: Record, name: str, metrics: dict[str, float]) 
 
 
 def _sample(folder: RunFolder) -> list[str]:
-    last = None
-    for last in read_samples(folder, None):  # noqa: B007
-        pass
-    if last is None:
+    last = deque(read_samples(folder.samples), maxlen=1)
+    if not last:
         return ["No sample was written while it was trained."]
-    where = f"After {last['step']:,} steps, at temperature {last['temperature']}:"
-    return [where, "", *_code(last["text"][:LONGEST], "")]
+    return [f"After {last[0].step:,} steps, at temperature {last[0].temperature}:", "", *_code(last[0].text[:LONGEST], "")]
 
 
 def _verdicts(folder: RunFolder) -> str:
-    """Return what `rnnscope reproduce` said of the run, the newest last."""
+    """Return a sentence with the verdicts of `rnnscope reproduce` on the run, the newest last."""
     kinds: list[str] = []
     for path in sorted(folder.reproductions.glob("*/run.json")):
         with suppress(UserError):
@@ -108,24 +106,24 @@ def _verdicts(folder: RunFolder) -> str:
 
 
 def _code(text: str, language: str) -> list[str]:
-    """Return a fence around a text, longer than any in it: nothing in it is markup."""
+    """Return a fenced block; the fence is longer than any in the text, so that nothing in it is markup."""
     ticks = max([2, *(len(found) for found in re.findall("`+", text))]) + 1
     return [f"{'`' * ticks}{language}", *visible(text).splitlines(), "`" * ticks]
 
 
 def _plain(text: str) -> str:
-    """Return text on one line, with every mark of Markdown escaped."""
+    """Return text on one line, with every special character of Markdown escaped."""
     return re.sub(r"([\\`*_{}\[\]<>#|!])", r"\\\1", one_line(text))
 
 
 def write_card(run: LoadedRun, folder: Path) -> list[Path]:
-    """Write README.md to `folder` beside copies of all that `rnnscope.load` needs, and return their paths.
+    """Write README.md and copies of all files that `rnnscope.load` needs to `folder`, and return their paths.
 
     Raises:
-        UserError: when the run lacks one of the files, or was opened with different weights.
+        UserError: if the run lacks one of the files, or was not opened with its best weights.
     """
     if run.checkpoint != "best":
-        raise UserError(f"checkpoint={run.checkpoint}: a card is of the best weights, as are its scores; leave it out")
+        raise UserError(f"checkpoint={run.checkpoint}: a card describes the best weights and their scores; leave it out")
     paths: list[Path] = []
     for file in FILES:
         source: Path = getattr(run.folder, file)

@@ -1,6 +1,6 @@
-"""Checkpoints: written beside and moved into place, checked by the CRC32s in torch's zip, loaded as plain containers only.
+"""Checkpoints: written atomically, verified by the CRC32s in torch's zip format, loaded as plain containers only.
 
-What one may hold is in validate_checkpoint.py.
+validate_checkpoint.py checks the contents.
 """
 
 import io
@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from rnnscope.errors import UserError, shown
+from rnnscope.errors import UserError, reason, shown
 from rnnscope.format import shell
 from rnnscope.runs.files import remove_temporaries, replace_file, sha256_of, sync_folder
 from rnnscope.runs.plain_values import is_mapping
@@ -29,21 +29,21 @@ class Checkpoints:
     """The checkpoints/ folder of one run.
 
     Args:
-        run: the `id` in its record, which its checkpoints hold as well; None in runs of older versions.
+        run: the `id` in its record, which its checkpoints contain as well; None for runs of older versions.
     """
 
     def __init__(self, folder: Path, run: str | None = None) -> None:
         self.folder, self.run = folder, run
-        self._buffer = io.BytesIO()  # kept: fetching its memory anew takes longer than filling it
+        self._buffer = io.BytesIO()  # kept, since allocating its memory takes longer than filling it
 
     def hold(self, state: dict[str, Any]) -> None:
-        """Keep the bytes of `state` as it is now for `write`, which may be called in another thread."""
+        """Serialize `state` for `write`, which may be called in a different thread."""
         self._buffer.seek(0)
         torch.save(state, self._buffer)  # not to a file: torch turns a full disk into a RuntimeError of its own
         self._buffer.truncate()
 
     def write(self) -> None:
-        """Write what is held as last.ckpt. What was last.ckpt stays as previous.ckpt: at any moment a whole one exists."""
+        """Write what is held as last.ckpt; the former one becomes previous.ckpt, so that there is always a complete one."""
         self.folder.mkdir(exist_ok=True)
         last = self.folder / LAST
         if last.exists():
@@ -53,26 +53,26 @@ class Checkpoints:
         sync_folder(self.folder)
 
     def keep(self, names: list[str]) -> None:
-        """Give last.ckpt each of `names` as well."""
+        """Link last.ckpt under each of `names` as well."""
         for name in names:
             self._link(self.folder / LAST, self.folder / name)
 
     def _link(self, source: Path, target: Path) -> None:
-        """Give `source` a second name: no bytes are copied where the file system can link."""
+        """Link `source` as `target`, or copy it if the file system cannot link."""
         remove_checksum(target)
         replace_file(target, lambda temporary: _link_or_copy(source, temporary))
 
     def adopt(self, name: str) -> None:
-        """Begin a new session with the checkpoint `name`: it takes the place of a damaged last.ckpt; leftovers go."""
+        """Begin a new session from the checkpoint `name`, which replaces last.ckpt if that is damaged; remove leftovers."""
         remove_temporaries(self.folder)
         if name != LAST:
             self._link(self.folder / name, self.folder / LAST)
 
     def path(self, which: str) -> Path:
-        """Return the file of `best`, `last`, `previous` or a kept step; or of that file's name.
+        """Return the path of `best`, `last`, `previous`, a kept step, or a checkpoint given by its file name.
 
         Raises:
-            UserError: when there is none, listing what there is.
+            UserError: if it does not exist, listing those that do.
         """
         name = f"step_{which}.ckpt" if which.isdecimal() else f"{which.removesuffix('.ckpt')}.ckpt"
         path = self.folder / name
@@ -85,7 +85,7 @@ class Checkpoints:
         """Read one of the run's checkpoints.
 
         Raises:
-            UserError: when it is damaged, or of another run or step than its place says.
+            UserError: if it is damaged, or belongs to a different run or step than its path says.
         """
         state = load_checkpoint(path)
         if state.get("run") not in (None, self.run):
@@ -97,10 +97,10 @@ class Checkpoints:
         return state
 
     def newest(self, say: Callable[[str], None]) -> tuple[str, dict[str, Any]] | None:
-        """Return the newest whole checkpoint and its file's name, saying which ones were damaged; None where there is none.
+        """Return the name and contents of the newest complete checkpoint, or None if there is none; `say` reports damaged ones.
 
         Raises:
-            UserError: when there are checkpoints and none of them is whole.
+            UserError: if there are checkpoints but all are damaged.
         """
         found: tuple[str, dict[str, Any]] | None = None
         damaged: list[str] = []
@@ -123,14 +123,14 @@ class Checkpoints:
         return found
 
     def is_whole(self, name: str) -> bool:
-        """Whether there is a checkpoint `name` that can be read."""
+        """Whether the checkpoint `name` exists and can be read."""
         with suppress(UserError, FileNotFoundError):
             self.read(self.folder / name)
             return True
         return False
 
     def _newest_first(self) -> Iterator[Path]:
-        """Yield last.ckpt, then what may be the newest of the others, then the kept ones from the newest on."""
+        """Yield last.ckpt, then previous.ckpt and best.ckpt, then the kept ones, newest first."""
         kept = [path for path in self.folder.glob("step_*.ckpt") if KEPT.fullmatch(path.name)]
         kept.sort(key=lambda path: -_kept_step(path.name))
         for path in (*(self.folder / name for name in (LAST, PREVIOUS, BEST)), *kept):
@@ -139,7 +139,7 @@ class Checkpoints:
 
 
 def step_of(state: dict[str, Any]) -> int:
-    """Return the step that a checkpoint was written after, -1 where it does not say."""
+    """Return the step after which a checkpoint was written, or -1 if it does not say."""
     task = state.get("task")
     step = task.get("step") if is_mapping(task) else None
     return step if type(step) is int else -1
@@ -152,7 +152,7 @@ def evaluated_weights(state: dict[str, Any]) -> dict[str, Any]:
 
 
 def _kept_step(name: str) -> float:
-    """Return the step in the name of a kept checkpoint; for one of another name infinity: it may be of any step."""
+    """Return the step in the name of a kept checkpoint; infinity for a different name, which may be of any step."""
     found = KEPT.fullmatch(name)
     return int(found[1]) if found else math.inf
 
@@ -161,40 +161,39 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     """Read one checkpoint file onto the CPU.
 
     Raises:
-        UserError: when a checksum does not match or it holds anything but tensors and plain containers.
+        UserError: if it is damaged, or contains anything but tensors and plain containers.
     """
     check_sums(path)
     try:
         loaded = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        reason = str(error).splitlines()[0][:200] if str(error) else type(error).__name__
-        if type(error).__name__ == "UnpicklingError":  # torch's words for it advise to open the file unsafely
-            reason = "it is damaged, or holds something else"
-        raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({reason})") from error
+        unsafe = type(error).__name__ == "UnpicklingError"  # torch's words for it advise to open the file unsafely
+        why = "it is damaged, or holds something else" if unsafe else reason(error)[:200]
+        raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({why})") from error
     if not is_mapping(loaded) or not is_mapping(loaded.get("state_dict")):
-        raise UserError(f"{path} is not a checkpoint of rnnscope: it holds no state_dict")
+        raise UserError(f"{path} is not a checkpoint of rnnscope: it has no state_dict")
     return loaded
 
 
 def check_sums(path: Path) -> None:
-    """Refuse, by a `UserError`, a file that is cut short or has a changed byte: torch.load takes a changed tensor as it is."""
+    """Raise a `UserError` if a file is truncated or a byte has changed, which torch.load does not notice in a tensor."""
     checksum = _checksum_path(path)
     known = checksum.read_text(encoding="utf-8", errors="replace").split() if checksum.is_file() else []
-    if known and sha256_of(path) not in known:  # several: one of them was about to come when an older version was killed
-        raise UserError(f"{path} is damaged: its checksum differs from the one beside it")
+    if known and sha256_of(path) not in known:  # an older version that was killed may leave two: before and after
+        raise UserError(f"{path} is damaged: its checksum differs from the one in {checksum.name}")
     try:
         with zipfile.ZipFile(path) as file:
             whole = not any(part.compress_type for part in file.infolist()) and file.testzip() is None
     except FileNotFoundError:
         raise
-    except Exception:  # whatever the bytes of a damaged zip lead to
+    except Exception:  # zipfile raises many types on a damaged file
         whole = False
     if not whole:
         raise UserError(f"{path} is damaged or not a checkpoint: a checksum does not match, or the file is cut off")
 
 
 def remove_checksum(path: Path) -> None:
-    """Remove the checksum that older versions wrote beside `path`, for good, before the file itself is replaced."""
+    """Remove the checksum file that older versions wrote next to `path`, durably, before `path` itself is replaced."""
     checksum = _checksum_path(path)
     if checksum.exists():
         checksum.unlink()

@@ -1,4 +1,4 @@
-"""environment.txt: every installed distribution with its version, and the way back to those that a run was trained with."""
+"""environment.txt: every installed distribution with its version, and how to install those that a run was trained with."""
 
 import importlib.metadata
 import re
@@ -12,8 +12,8 @@ from rnnscope.runs.safe_files import check_plain
 
 LINE = re.compile(r"([A-Za-z0-9][\w.-]*)==([A-Za-z0-9][\w.!+-]*)", re.ASCII)
 SIZE_LIMIT = 1_000_000  # bytes
-MOST = 8  # differences that are named in a line
-OURS = "rnnscope"  # whose code a run knows by its commit
+MOST = 8  # differences that a line names
+OURS = "rnnscope"  # compared by its commit, not its version
 TORCH_BUILDS = "https://download.pytorch.org/whl/"
 
 
@@ -22,10 +22,10 @@ def installed() -> dict[str, str]:
     """Return the version of each distribution that Python finds, by its name in lower case with single dashes."""
     found: dict[str, str] = {}
     for distribution in importlib.metadata.distributions():
-        about: Any = distribution.metadata  # of a broken installation, None for each
+        about: Any = distribution.metadata  # gives None for a broken installation
         name, version = about["Name"], about["Version"]
         if name and version:
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # the first on Python's path is imported
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)  # Python imports the first on its path
     return dict(sorted(found.items()))
 
 
@@ -35,10 +35,10 @@ def write_environment(run: RunFolder) -> None:
 
 
 def recorded(run: RunFolder) -> dict[str, str]:
-    """Return what environment.txt lists; nothing where an older rnnscope wrote none.
+    """Return the versions in environment.txt by name; empty for a run of an older rnnscope, which wrote none.
 
     Raises:
-        UserError: when it is not a plain file of a usual size.
+        UserError: if it is not an ordinary file, or too large.
     """
     if not run.environment.exists():
         return {}
@@ -48,7 +48,7 @@ def recorded(run: RunFolder) -> dict[str, str]:
 
 
 def distribution_lines(run: RunFolder) -> list[str]:
-    """Return what to say when the installed packages are not those of a run: which differ, and how to install its own."""
+    """Return which installed packages differ from those of a run, and how to install its own; empty if none differ."""
     old, new = recorded(run), installed()
     names = [name for name in sorted(old.keys() | new.keys()) if old.get(name) != new.get(name) and name != OURS]
     if not old or not names:

@@ -1,4 +1,4 @@
-"""What else decides a result besides config and data: code, packages, Python, hardware, threads."""
+"""What decides a result besides config and data: code, packages, Python, hardware, threads."""
 
 import importlib.metadata
 import os
@@ -10,16 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.plain_values import is_mapping
 
 PACKAGES = ("rnnscope", "torch", "pytorch-lightning", "hydra-core", "omegaconf", "tensorboard", "numpy", "tokenizers")
-PARTS = ("git_commit", "packages", "hardware", "python", "platform")  # of an environment, the most telling first
-SOURCE = Path(__file__).resolve().parents[3]  # the checkout, when rnnscope runs from one
+PARTS = ("git_commit", "packages", "hardware", "python", "platform")  # the likeliest cause of a difference first
+SOURCE = Path(__file__).resolve().parents[3]  # the checkout, if rnnscope runs from one
 UNTRACKED_LIMIT = 1_000_000  # bytes; a larger untracked file is named in the patch, not copied into it
 
 
 def environment() -> dict[str, Any]:
-    """Return versions and hardware as plain values for run.json; `cores` are the machine's, whatever a quota leaves of them."""
+    """Return versions and hardware as plain values for run.json; `cores` are those of the machine, regardless of quotas."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -31,7 +32,7 @@ def environment() -> dict[str, Any]:
 
 
 def environment_differences(recorded: dict[str, Any], now: dict[str, Any], parts: Sequence[str] = PARTS) -> list[str]:
-    """Return what differs between two environments, `recorded -> now`, the likeliest cause of other numbers first."""
+    """Return the differences between two environments as `recorded -> now`, the likeliest cause of different results first."""
     found: list[str] = []
     for part in parts:
         old, new = recorded.get(part), now.get(part)
@@ -43,7 +44,7 @@ def environment_differences(recorded: dict[str, Any], now: dict[str, Any], parts
 
 
 def machine_differences(recorded: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Return in which of device, threads and precision two `resolved` parts of records differ."""
+    """Return the differences in device, threads and precision between the `resolved` parts of two records."""
     return _differences(recorded, now, ("device", "threads", "precision"))
 
 
@@ -73,7 +74,7 @@ def gpu_names() -> list[str]:
 
 
 def _git(*arguments: str) -> str:
-    """Return what git prints about the checkout, or an empty text without git or outside a checkout."""
+    """Return what git prints about the checkout; empty without git or outside a checkout."""
     if not (SOURCE / ".git").exists():
         return ""
     try:
@@ -84,14 +85,14 @@ def _git(*arguments: str) -> str:
 
 
 def git_commit() -> str | None:
-    """Return the commit of rnnscope's own checkout, None when it was installed as a package."""
+    """Return the commit of rnnscope's own checkout, or None if it was installed as a package."""
     return _git("rev-parse", "HEAD").strip() or None
 
 
 def git_patch() -> str:
     """Return the uncommitted changes of the checkout as one patch, untracked source files included.
 
-    Bytes that are not UTF-8 are surrogates in it: encode it with `surrogateescape`.
+    Bytes that are not UTF-8 become surrogates: encode it with `surrogateescape`.
     """
     plain = ("diff", "--binary", "--no-ext-diff", "--no-textconv")
     parts = [_git(*plain, "HEAD")]
@@ -104,3 +105,8 @@ def git_patch() -> str:
         else:
             parts.append(_git(*plain, "--no-index", "--", "/dev/null", name))
     return "".join(parts)
+
+
+def recorded_patch(run: RunFolder) -> str:
+    """Return code.patch of a run as `git_patch` would; empty if it has none."""
+    return run.patch.read_bytes().decode("utf-8", "surrogateescape") if run.patch.is_file() else ""

@@ -1,6 +1,6 @@
-"""What a run should give: a number that somebody claims for its setting, and whether the run bears it out.
+"""Claims about a run: a number that a source gives for its settings, and whether the run bears it out.
 
-Standard library only: the schema of the config has it.
+Standard library only, since the config schema imports it.
 """
 
 import math
@@ -8,10 +8,10 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.format import number
 
-SIGNS = {"at_most": "<=", "at_least": ">=", "near": "="}  # of each direction
+SIGNS = {"at_most": "<=", "at_least": ">=", "near": "="}  # by direction
 VERDICTS = HELD, NOT_HELD, NOT_JUDGED = "held", "not held", "not judged"
 HARDWARE = ("accelerator", "precision", "threads", "deterministic", "cuda_graph", "strategy", "devices")
 SAVING = ("checkpoint_every", "checkpoint_minutes", "keep_every")
@@ -21,13 +21,13 @@ FREE = {*OTHERS, *(f"trainer.{key}" for key in (*HARDWARE, *SAVING))}  # keys th
 
 @dataclass
 class Expectation:
-    """A claim. What each key means stands in conf/train.yaml.
+    """A claim about a run, as under `expect` in conf/train.yaml.
 
     Args:
-        metric: one of the run, at `step`, or its newest where that is None.
-        direction: `at_most`, `at_least` or `near` the `value`, up to the `tolerance`.
+        metric: a metric of the run, at `step`, or the newest value if `step` is None.
+        direction: `at_most`, `at_least` or `near` the `value`, within the `tolerance`.
         source: who claims it, and where.
-        comparable: False where the `reason` says what differs: then nothing is judged.
+        comparable: if False, the claim is not judged; `reason` says what differs from the source.
     """
 
     metric: str = ""
@@ -41,19 +41,19 @@ class Expectation:
 
     @property
     def measured(self) -> str:
-        """What is measured: `val/loss`, or `val/loss at step 100`."""
+        """What is measured, for messages: `val/loss`, or `val/loss at step 100`."""
         return self.metric if self.step is None else f"{self.metric} at step {self.step:,}"
 
     def gap(self, ours: float) -> float:
-        """Return by how much `ours` misses the claim; 0 or less where it does not."""
+        """Return by how much `ours` misses the claim; 0 or less if it holds."""
         away = {"at_most": ours - self.value, "at_least": self.value - ours, "near": abs(ours - self.value)}[self.direction]
         return away - self.tolerance
 
     def check(self, known: set[str]) -> None:
-        """Refuse a claim that nobody could judge; `known` are the metrics of the run.
+        """Check that the claim can be judged; `known` are the metrics of the run.
 
         Raises:
-            UserError: naming the key.
+            UserError: if it cannot, naming the key.
         """
         if self.metric not in known:
             raise UserError(f"expect: metric={self.metric} is not a metric of this run; use one of {', '.join(sorted(known))}")
@@ -65,13 +65,12 @@ class Expectation:
             raise UserError(f"expect: {self.metric} has no source: say who claims it, and where")
         if not self.comparable and not self.reason:
             raise UserError(f"expect: {self.metric}: comparable=false needs a reason: say what differs from the source")
-        if self.step is not None and self.step < 1:
-            raise UserError(f"expect: {self.metric}: step={self.step} must be at least 1, or null for the newest")
+        check_least(f"expect: {self.metric}: step", self.step, 1, "null for the newest")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """An expectation beside what a run gave: `ours` is None where it has no such number; `why` nothing was judged."""
+    """An expectation with the run's own number, or None if it has none; `why` says why nothing was judged."""
 
     expectation: Expectation
     ours: float | None
@@ -80,7 +79,7 @@ class Claim:
 
     @classmethod
     def judge(cls, expectation: Expectation, ours: float | None, why: str | None = None) -> "Claim":
-        """Compare them, unless there is a reason `why` not to."""
+        """Return the verdict on `ours`; the claim is not judged if there is a reason `why` not to."""
         why = why or (None if expectation.comparable else expectation.reason)
         if why is None and (ours is None or not math.isfinite(ours)):
             why = f"the run has no {expectation.measured}"
@@ -89,7 +88,7 @@ class Claim:
         return cls(expectation, ours, HELD if expectation.gap(ours) <= 0 else NOT_HELD)
 
     def line(self) -> str:
-        """Return it in a line: `claim held: best/loss 1.3871 <= 1.3939 (char-rnn, pull request 151)`."""
+        """Return the claim in one line: `claim held: best/loss 1.3871 <= 1.3939 (char-rnn, pull request 151)`."""
         wanted = self.expectation
         ours = "nothing" if self.ours is None else number(self.ours)
         source = f"({wanted.source})"
@@ -104,14 +103,14 @@ class Claim:
         return f"claim not held: {wanted.measured} {ours}, {off} {number(wanted.value)} {source}"
 
     def as_record(self) -> dict[str, Any]:
-        """Return it for run.json."""
+        """Return the claim as plain values for run.json."""
         return {**asdict(self.expectation), "ours": self.ours, "verdict": self.verdict, "why": self.why}
 
 
 def deciding(keys: Iterable[str]) -> list[str]:
-    """Return the keys, of those that were set, for which an experiment's numbers no longer hold.
+    """Return those of the changed keys for which an experiment's claims no longer hold.
 
-    The seed, the hardware and how closely a run is watched are free; and whoever sets `expect` claims it for all they set.
+    Seed, hardware and monitoring do not count. If `expect` was changed, too, no key does: the claims are then the user's own.
     """
     found = {key for key in keys if key not in FREE and not key.startswith(("monitor.", "hydra"))}
     return [] if "expect" in keys else sorted(found)

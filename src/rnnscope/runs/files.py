@@ -1,4 +1,4 @@
-"""Writing files so that a reader, or a machine that stops, never meets half of one."""
+"""Writing files atomically: no reader ever sees half a file, and no crash or power cut leaves one."""
 
 import hashlib
 import os
@@ -6,13 +6,13 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-TEMPORARY = re.compile(r"\..+\.\d+")  # what a process that was killed leaves: .<name>.<process>
+TEMPORARY = re.compile(r"\..+\.\d+")  # what a killed process leaves: .<name>.<process id>
 
 
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, make sure it is on disk, and put it in the place of `path`.
+    """Let `write` fill a temporary file next to `path`, sync it to disk, and rename it to `path`.
 
-    A device or a pipe (/dev/null, /dev/stdout) is written to as it is: root could replace it for everybody.
+    A device or pipe (/dev/null, /dev/stdout) is written to directly: as root, a rename would replace it system-wide.
     """
     if path.exists() and not path.is_file():
         write(path)
@@ -28,7 +28,7 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Make sure that the names of the files in `folder` are on disk: a rename is not, by itself, after a power cut."""
+    """Sync the names of the files in `folder` to disk: otherwise a rename may not survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -37,12 +37,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write `text` as UTF-8 in one step."""
+    """Write `text` as UTF-8, atomically."""
     replace_file(path, lambda temporary: temporary.write_bytes(text.encode()))
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove the temporary files that a killed process left in `folder`; nobody may be writing there now."""
+    """Remove the temporary files that a killed process left in `folder`; no process may be writing there now."""
     for path in folder.glob(".*.*"):
         if TEMPORARY.fullmatch(path.name) and path.is_file():
             path.unlink()

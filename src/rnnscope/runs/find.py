@@ -12,24 +12,24 @@ from rnnscope.runs.record import Record
 
 
 def find_run(run: str, key: str = "run") -> RunFolder:
-    """Return the run that `run` names: a folder, `latest`, or a name, of which a unique beginning will do.
+    """Return the run that `run` names: a folder, `latest`, or a unique prefix of a name.
 
-    The latest is the newest with weights that is not a reproduction. Runs in one folder of outputs/runs have the name of
-    that folder, which means the newest of them; with the time behind it, it means one of them. The jobs of a sweep are
-    called <sweep>/<job>, or <job> alone. `examples/<name>` came with the package. A reproduction is meant only where no
-    other run fits.
+    `latest` is the newest run with weights that is not a reproduction. All runs in one folder of outputs/runs share the name
+    of that folder, which means the newest of them; with the time appended, the name means one run. The jobs of a sweep are
+    called <sweep>/<job>, or <job> alone. `examples/<name>` came with the package. A reproduction is found only if no other
+    run fits.
 
     Args:
-        key: what the name was given as, for messages.
+        key: the key that gave the name, for messages.
 
     Raises:
-        UserError: when it names no run, or runs of different names.
+        UserError: if it names no run, or runs with different names.
     """
     root = outputs_folder()
     if run == "latest":
         return _latest(root, key)
     folder = Path(os.path.expanduser(run))
-    for place in (folder, root / "runs" / run, root / "sweeps" / run):  # the name of a reproduction has its run's in front
+    for place in (folder, root / "runs" / run, root / "sweeps" / run):  # the name of a reproduction begins with its run's
         if (place / "config.yaml").is_file():
             return RunFolder(place)
     if (shipped := example_run(run)) is not None:
@@ -37,7 +37,7 @@ def find_run(run: str, key: str = "run") -> RunFolder:
     if folder.is_dir() and any(folder.iterdir()):
         raise UserError(f"{key}={run}: this folder is not a run (it has no config.yaml)")
     if folder.suffix == ".ckpt" and folder.is_file():
-        raise UserError(f"{key}={run} is a checkpoint, and {key}= takes a run here: {key}={folder.parent.parent}")
+        raise UserError(f"{key}={run} is a checkpoint, but {key}= takes a run here: {key}={folder.parent.parent}")
     runs = {found: name_of(found, root) for found in iterate_runs(root)}
     matches = next(filter(None, _matches(run, runs)), list[RunFolder]())
     names = list(dict.fromkeys(_shared_name(found, runs[found]) for found in matches))
@@ -52,7 +52,7 @@ def find_run(run: str, key: str = "run") -> RunFolder:
 
 
 def typed_name(run: RunFolder) -> str:
-    """Return the run as `run=` takes it: one under outputs/runs, and one that came with the package, by its name."""
+    """Return what `run=` takes for this run: the short name of one under outputs/runs or in the package, else its path."""
     for root in (outputs_folder() / "runs", PACKAGE):
         if run.path.is_relative_to(root):
             return str(run.path.relative_to(root))
@@ -60,10 +60,10 @@ def typed_name(run: RunFolder) -> str:
 
 
 def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:
-    """Return the run and checkpoint that are meant: the path of a checkpoint names both.
+    """Return the run and checkpoint that the user means: the path of a checkpoint names both.
 
     Raises:
-        UserError: when the run does not exist, or two checkpoints are named.
+        UserError: if the run does not exist, or two different checkpoints are named.
     """
     path = Path(os.path.expanduser(run))
     if path.suffix != ".ckpt" or not path.is_file():
@@ -74,7 +74,7 @@ def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:
 
 
 def _matches(run: str, runs: dict[RunFolder, str]) -> Iterator[list[RunFolder]]:
-    """Yield the runs with this very name, then those whose name begins so; lr-0.1 is not lr-0.15."""
+    """Yield the runs with exactly this name, then those whose name begins with it; lr-0.1 is not lr-0.15."""
     named = {found: (name, found.path.name, _shared_name(found, name)) for found, name in runs.items()}
     yield [found for found, names in named.items() if run in names]
     begins = [found for found, names in named.items() if any(name.startswith(run) for name in names)]
@@ -83,7 +83,7 @@ def _matches(run: str, runs: dict[RunFolder, str]) -> Iterator[list[RunFolder]]:
 
 
 def _shared_name(folder: RunFolder, name: str) -> str:
-    """Return the name that a run under outputs/runs shares with the others in its folder; a job of a sweep has its own."""
+    """Return the name that all runs in one folder of outputs/runs share; a job of a sweep has a name of its own."""
     return name.partition("/")[0] if folder.path.parents[1].name == "runs" else name
 
 
@@ -95,7 +95,7 @@ def iterate_runs(root: Path) -> Iterator[RunFolder]:
 
 
 def name_of(folder: RunFolder, root: Path) -> str:
-    """Return `<name>/<time>`, as people type it."""
+    """Return `<name>/<time>`, as users type it."""
     return str(folder.path.relative_to(root)).partition("/")[2]
 
 
@@ -107,10 +107,10 @@ def _latest(root: Path, key: str) -> RunFolder:
 
 
 def _newness(folder: RunFolder) -> tuple[bool, str, str]:
-    """What the latest run has most of.
+    """Return a sort key: the latest run has the largest.
 
-    That it repeats no other run: whoever reproduced some steps goes on with what they trained. Then when it began, by its own
-    record, which survives copying; then its name, for runs of the same second.
+    Runs that are not reproductions come last, since users continue with what they trained. Then the recorded start counts,
+    which survives copying, then the name.
     """
     with suppress(UserError):
         return not _repeats(folder), str(Record.read(folder.record).values.get("started", "")), folder.path.name
@@ -118,7 +118,7 @@ def _newness(folder: RunFolder) -> tuple[bool, str, str]:
 
 
 def _repeats(folder: RunFolder) -> bool:
-    """Whether `rnnscope reproduce` made this run."""
+    """Whether this run is a reproduction."""
     with suppress(UserError):
         return Record.read(folder.record).get("parent.reproduced", bool, False)
     return False

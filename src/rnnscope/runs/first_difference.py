@@ -1,4 +1,4 @@
-"""Where the metrics of two runs begin to differ: their rows, step by step, side by side."""
+"""Where the metrics of two runs begin to differ, row by row."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from rnnscope.runs.journal import Row
 
 @dataclass(frozen=True)
 class Difference:
-    """A recorded value that came out otherwise."""
+    """A recorded value and the different one that was found now."""
 
     step: int
     what: str
@@ -18,7 +18,7 @@ class Difference:
 
     @property
     def size(self) -> float:
-        """How far apart the two are; infinite where they are not two numbers."""
+        """The absolute difference; infinite if one of them is not a number."""
         try:
             gap = abs(float(self.recorded) - float(self.now))
         except ValueError:
@@ -28,7 +28,7 @@ class Difference:
 
 @dataclass
 class CommonSteps:
-    """The steps that two metrics.csv have in common, how many of them are the same, and the first value that is not."""
+    """The number of steps that two metrics.csv have in common, how many of them are equal, and the first difference."""
 
     steps: int = 0
     same: int = 0
@@ -36,7 +36,7 @@ class CommonSteps:
 
 
 def first_difference(recorded: Iterator[Row], now: Iterator[Row]) -> CommonSteps:
-    """Compare rows in the columns that both have; a step or a value that only one has is not a difference."""
+    """Compare rows in the columns that both have; a step or value that only one has is ignored."""
     found = CommonSteps()
     for old, new in by_step(recorded, now):
         if old and new:
@@ -48,7 +48,7 @@ def first_difference(recorded: Iterator[Row], now: Iterator[Row]) -> CommonSteps
 
 
 def by_step(recorded: Iterator[Row], now: Iterator[Row]) -> Iterator[tuple[Row | None, Row | None]]:
-    """Yield the rows of both side by side, None where one has no row of that step: a row that is gone shifts no other."""
+    """Yield the rows of each step in pairs, with None for a run that has no row of that step."""
     old, new = next(recorded, None), next(now, None)
     while old or new:
         before, after = (int(row["step"]) if row else math.inf for row in (old, new))
@@ -57,6 +57,6 @@ def by_step(recorded: Iterator[Row], now: Iterator[Row]) -> Iterator[tuple[Row |
 
 
 def row_difference(old: Row, new: Row, columns: list[str]) -> Difference | None:
-    """Return the first of the columns in which two rows of one step differ."""
+    """Return the first difference between two rows of one step, in order of `columns`."""
     what = next((column for column in columns if old[column] != new[column]), None)
     return None if what is None else Difference(int(old["step"]), what, old[what], new[what])

@@ -1,4 +1,4 @@
-"""A run on disk: what lies where, and making the folder so that nothing is ever overwritten."""
+"""A run on disk: the names of its files, and how its folder is created without overwriting anything."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,6 +6,8 @@ from pathlib import Path
 
 from rnnscope.errors import UserError
 from rnnscope.paths import outputs_folder
+
+NAME_LIMIT = 255  # bytes: what file systems of Linux and macOS allow
 
 
 class _Named:
@@ -20,7 +22,7 @@ class _Named:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run. See docs/runs.md for what each of them holds."""
+    """The files of one run; docs/runs.md describes each of them."""
 
     path: Path
 
@@ -43,30 +45,32 @@ class RunFolder:
 
 
 def refuse_links(run: RunFolder) -> None:
-    """Refuse, by a `UserError`, to train in a folder whose files lie elsewhere: writing would change what is not the run's."""
+    """Raise a `UserError` if a run folder contains links: training in it would change files elsewhere."""
     for folder in (run.path, run.checkpoints, run.hydra):
         for path in (folder, *(folder.iterdir() if folder.is_dir() else ())):
             own = path == run.path or not path.is_symlink()
             if not own or (path.exists() and not (path.is_file() or path.is_dir())):
-                raise UserError(f"{path} is a link or not an ordinary file; a run folder contains its own files: copy the file")
+                raise UserError(f"{path} is a link or a special file: replace it by an ordinary copy, in the run folder itself")
 
 
 def check_run_name(name: str) -> None:
-    """Refuse, by a `UserError`, a name that no folder can have."""
-    if name in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
+    """Refuse, by a `UserError`, a name that no folder can have, or nobody could see."""
+    if name.strip() in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
         raise UserError(
-            f"name={name!r} cannot be the name of a run folder: leave out slashes, control characters and dots alone"
+            f"name={name!r} cannot be the name of a run folder: use no slashes or control characters, not only dots or blanks"
         )
+    if (size := len(name.encode())) > NAME_LIMIT:
+        raise UserError(f"name={name[:40]}... has {size} bytes; a folder's name has at most {NAME_LIMIT}: set a shorter one")
 
 
 def create_run_folder(name: str, under: Path | None = None) -> RunFolder:
-    """Make outputs/runs/<name>/<time>/, with -2, -3 ... where that second is taken already, and return it.
+    """Create outputs/runs/<name>/<time>/ and return it; -2, -3 ... is appended if that time is taken.
 
     Args:
-        under: the folder in which it is made instead of outputs/runs/<name>.
+        under: the folder to create it in instead of outputs/runs/<name>.
 
     Raises:
-        UserError: where the folder cannot be made.
+        UserError: if the folder cannot be created.
     """
     check_run_name(name)
     parent = under or outputs_folder() / "runs" / name
@@ -74,23 +78,23 @@ def create_run_folder(name: str, under: Path | None = None) -> RunFolder:
     for attempt in range(1, 1000):
         path = parent / (stamp if attempt == 1 else f"{stamp}-{attempt}")
         try:
-            path.mkdir(parents=True)  # exclusive: an existing folder raises, even one made a moment ago elsewhere
+            path.mkdir(parents=True)  # exclusive: it raises if the folder exists, even if another process just made it
         except FileExistsError:
             continue
         except OSError as error:
-            raise UserError(f"{path}: the run folder cannot be made ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
+            raise UserError(f"{path}: cannot create the run folder ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
         return RunFolder(path)
     raise UserError(f"{parent}: a thousand runs began in the same second; set name=")
 
 
 def make_run_folder(path: Path) -> RunFolder:
-    """Make exactly this folder for a run and return it.
+    """Create exactly this run folder and return it.
 
     Raises:
-        UserError: where it exists already, or cannot be made.
+        UserError: if it exists already, or cannot be created.
     """
     try:
         path.mkdir(parents=True)
     except OSError as error:
-        raise UserError(f"{path}: the run folder cannot be made ({error.strerror})") from error
+        raise UserError(f"{path}: cannot create the run folder ({error.strerror})") from error
     return RunFolder(path)

@@ -1,4 +1,4 @@
-"""Generating text from a trained model: what a text begins after, which tokens may be drawn, and how ids become text."""
+"""Generating text from a trained model: how a text begins, which tokens may be drawn, and how ids become text."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -12,24 +12,24 @@ from torch import Tensor
 from rnnscope.data.cleaning import clean
 from rnnscope.data.stream import encode_blocks
 from rnnscope.data.vocabulary import Decoder, Vocabulary
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
+from rnnscope.format import plural
 from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.sampling import generate
 
 UNKNOWN = ("refuse", "skip", "replace", "rare")
-RARE = 10  # one token of a vocabulary in so many, the rarest, is a rare word
-TEXTS = 10  # on a card of a dataset of samples, at least
+RARE = 10  # one token in ten of a vocabulary, the rarest, counts as a rare word
+TEXTS = 10  # at least so many on a card, if each text is a sample of its own
 
 
 def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> np.ndarray:
-    """Return the prompt's ids, (tokens,) int32; `unknown` says what becomes of tokens that the vocabulary lacks.
+    """Return the ids of a prompt, (tokens,) int32; `unknown` says what to do with tokens that the vocabulary lacks.
 
     Raises:
         UserError: under the policy `refuse`, naming what is not in the vocabulary.
     """
-    if unknown not in UNKNOWN:
-        raise UserError(f"unknown={unknown} is unknown; choose from: {', '.join(UNKNOWN)}")
+    check_choice("unknown", unknown, UNKNOWN)
     prompt = spaced(vocabulary, prompt)
     ids = encode_blocks(vocabulary, prompt).astype(np.int32)
     if vocabulary.unk is None or not (ids == vocabulary.unk).any():
@@ -40,9 +40,9 @@ def prompt_ids(vocabulary: Vocabulary, prompt: str, unknown: str = "refuse") -> 
 
 
 def spaced(vocabulary: Vocabulary, prompt: str) -> str:
-    """Return the prompt as it is read: with a space in front where its first word is known only after one.
+    """Return the prompt as it is read: with a space in front if only then its first word is known.
 
-    Words that keep their spaces are two, ` king` and `king`, of which a text has the second at the start of a line.
+    With `words=lossless`, ` king` and `king` are two tokens, and the second one occurs at the start of a line only.
     """
     if vocabulary.level != "word" or vocabulary.words != "lossless" or not prompt or prompt[0].isspace():
         return prompt
@@ -52,20 +52,20 @@ def spaced(vocabulary: Vocabulary, prompt: str) -> str:
 
 
 def strangers(where: str, tokens: list[str]) -> str:
-    """Return that a prompt has `tokens` that the vocabulary lacks."""
+    """Return the message about `tokens` of a prompt that the vocabulary lacks."""
     listed = ", ".join(repr(token) for token in tokens[:8]) + (", ..." if len(tokens) > 8 else "")
-    return f"{where} has {len(tokens)} token(s) the run's vocabulary lacks: {listed}; leave them out"
+    return f"{where} has {plural(len(tokens), 'token')} that the run's vocabulary lacks: {listed}; leave them out"
 
 
 @dataclass(frozen=True)
 class TextGenerator:
-    """Generates as a run was trained, for whoever asks: `sample` one text, a callback those of a card.
+    """Generates text in the format that a run was trained on.
 
     Args:
         vocabulary: of the run.
-        dataset: the keys of its dataset: how a prompt is cleaned, what START and END surround, and whether each text was
-            trained from a zero state (`windows=samples`).
-        check: called before each token; what it raises ends the text.
+        dataset: the keys of its dataset, which decide how a prompt is cleaned, what START and END surround, and whether each
+            text was trained from a zero state (`windows=samples`).
+        check: called before each token; an exception from it ends the text.
     """
 
     vocabulary: Vocabulary
@@ -83,9 +83,9 @@ class TextGenerator:
         unknown: str = "refuse",
         **limits: Any,
     ) -> Iterator[list[str]]:
-        """Return an iterator over the next piece of a text for each of `temperatures`; `LoadedRun.stream` says the rest.
+        """Return an iterator over the next piece of each text, one text for each of `temperatures`.
 
-        `limits`: top_k, top_p and minimum_length of `SamplingOptions`.
+        The arguments are those of `LoadedRun.stream`; `limits` are top_k, top_p and minimum_length of `SamplingOptions`.
         """
         ids, options = self.begin(prompt, unknown), self._options(**limits)
         written: Callable[[int], int] = int
@@ -98,14 +98,14 @@ class TextGenerator:
         )
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
-        """Return texts to judge a training by, without the prompt: for each of `temperatures` about `length` tokens.
+        """Return texts to judge training by, without the prompt: about `length` tokens for each of `temperatures`.
 
-        That is one text where windows are cut from a stream. Where each text is a sample of its own, it is as many whole
-        ones as `length` has room for: at least `TEXTS`, each at most `length` long. At temperature 0, where all are the
-        same, it is one.
+        That is one text if windows are cut from a stream. If each text is a sample of its own, it is as many complete ones as
+        `length` has room for: at least `TEXTS`, each at most `length` long. At temperature 0, where all would be equal, it is
+        one.
         """
         if self.dataset.get("windows") != "samples":
-            # an untrained model ends a document after a few characters: what it has learned to write would not be seen
+            # an untrained model ends a document after a few characters, which would hide what it has learned to write
             least = length if self.dataset.get("start_end") == "document" else 0
             pieces = self.stream(model, prompt, length, temperatures, seed, minimum_length=least)
             return [["".join(column)] for column in zip(*pieces, strict=True)]
@@ -118,7 +118,7 @@ class TextGenerator:
         return [list(chain(*card)) if heat else card[0][:1] for card, heat in zip(cards, temperatures, strict=True)]
 
     def _decoder(self, prompt: str, ids: Tensor) -> Decoder:
-        """Return a decoder for what follows a prompt: of words without spaces, it knows whether one belongs in between."""
+        """Return a decoder for what follows a prompt; with words without spaces, it adds the space after the prompt."""
         decoder = self.vocabulary.decoder()
         if self.vocabulary.level == "word" and not prompt[-1:].isspace():
             decoder.feed(int(ids[-1]))
@@ -129,7 +129,7 @@ class TextGenerator:
         return "".join([decoder.feed(id) for id in ids]) + decoder.finish()
 
     def _rare_for_unk(self, seed: int) -> Callable[[int], int]:
-        """Return what gives each id as it is, but one of the rarest for UNK; the vocabulary has none that UNK stands for."""
+        """Return a function that replaces UNK by a random rare word: the vocabulary has none of those that UNK stands for."""
         random, unk, size = np.random.default_rng(seed), self.vocabulary.unk, len(self.vocabulary)
         first = min(size - size // RARE, size - 1)
         return lambda id: int(random.integers(first, size)) if id == unk else id
@@ -140,10 +140,10 @@ class TextGenerator:
             yield row
 
     def begin(self, prompt: str, unknown: str = "refuse") -> Tensor:
-        """Return the ids of a prompt, (tokens,) int32, after what a text begins after.
+        """Return the ids of a prompt, (tokens,) int32, after the token that begins a text.
 
-        That is a line end where it is a token and no START and END are in the text: the model then met START once an epoch
-        and has hardly learned what follows it. Elsewhere it is START.
+        That is a line end if it is a token and the text has no START and END: the model then saw START once an epoch and has
+        hardly learned what follows it. Otherwise it is START.
         """
         vocabulary = self.vocabulary
         line_end = vocabulary.encode("\n")  # nothing where words are split at white space
@@ -152,12 +152,12 @@ class TextGenerator:
         return torch.as_tensor(np.insert(prompt_ids(vocabulary, clean(prompt, self.dataset), unknown), 0, first))
 
     def _options(self, **limits: Any) -> SamplingOptions:
-        """Return what may be drawn within `limits`: UNK and START never, nor END where no text had one."""
+        """Return the sampling options: UNK and START are never drawn, nor END if no text had one."""
         return SamplingOptions(never=self.never, end=self.end, **limits)
 
     @property
     def end(self) -> int | None:
-        """The id that ends a text: END, where texts had one."""
+        """The id that ends a text: END, if the training text had it; else None."""
         return self.vocabulary.end if self.dataset.get("start_end") is not None else None
 
     @property
@@ -169,7 +169,7 @@ class TextGenerator:
 
 
 def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> list[list[list[int]]]:
-    """Return the texts of each column of `rows`, one after the other; the one that ends after `enough` rows is the last."""
+    """Return the texts of each column of `rows`; the first one to end after `enough` rows is the last of its column."""
     first = next(rows)
     columns: list[list[list[int]]] = [[[]] for _ in first]
     going = set(range(len(first)))
@@ -188,7 +188,7 @@ def _texts(rows: Iterator[list[int | None]], end: int | None, enough: int) -> li
 
 
 def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[list[str]]:
-    """Yield what each of `texts` makes of its next id, None where it has ended, and in the end what they held back."""
+    """Yield the next piece of each text, whose ids are None once it has ended; finally, what the decoders held back."""
     for ids in rows:
         yield [text.feed(id) for text, id in zip(texts, ids, strict=True)]
         if all(text.ended for text in texts):
@@ -197,7 +197,7 @@ def _pieces(rows: Iterator[list[int | None]], texts: list["_Text"]) -> Iterator[
 
 
 class _Text:
-    """One text as it grows: ids become characters, and a stop string, if it is not empty, ends it; `written` replaces ids."""
+    """One text as it grows: ids become characters, until `stop` has been generated; `written` replaces ids."""
 
     def __init__(self, decoder: Decoder, stop: str, written: Callable[[int], int]) -> None:
         self.decoder, self.written = decoder, written

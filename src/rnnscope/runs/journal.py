@@ -1,4 +1,4 @@
-"""metrics.csv, timings.csv and samples.jsonl: append-only, whole lines, cut back to a checkpoint's offset on resume."""
+"""metrics.csv, timings.csv and samples.jsonl: appended line by line, and cut back to a checkpoint's offset on resume."""
 
 import csv
 import io
@@ -9,20 +9,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.runs.safe_files import check_plain, last_lines
 
 FILE_LIMIT = 10_000_000_000  # bytes
-LINE_LIMIT = 20_000_000  # characters: a generated text has at most a million tokens
-ROW_LIMIT = 1_000_000  # characters of a row: the head of a model with a thousand layers has a quarter of that
-TAIL = 64_000  # bytes: rows for more steps than usually lie between two validations
+LINE_LIMIT = 20_000_000  # characters; a generated text has at most a million tokens
+ROW_LIMIT = 1_000_000  # characters of a row; the header of a model with a thousand layers has a quarter of that
+TAIL = 64_000  # bytes: more rows than usually lie between two validations
 LARGEST_STEP = 2**53
 
-Row = dict[str, str]  # the cells of a CSV by column; `step` is a whole number in each
+Row = dict[str, str]  # the cells of a CSV row by column; `step` is a whole number
 
 
 class Journal:
-    """A text file that only grows, a line at a time; `offset` is where it ends now."""
+    """A text file to which lines are appended."""
 
     def __init__(self, path: Path, first_line: str = "") -> None:
         self.path = path
@@ -31,7 +31,7 @@ class Journal:
             self.write_line(first_line)
 
     def write_line(self, line: str) -> None:
-        """Append one line and hand it to the operating system."""
+        """Append one line and flush it to the operating system."""
         self._file.write(line.encode("utf-8", "replace") + b"\n")
         self._file.flush()
 
@@ -41,19 +41,19 @@ class Journal:
         return self._file.tell()
 
     def truncate(self, offset: int) -> None:
-        """Forget everything written after `offset`.
+        """Cut off everything after `offset`.
 
         Raises:
-            UserError: when the file is shorter than that: lines that a checkpoint counts on are gone.
+            UserError: if the file is shorter than that: lines that the checkpoint relies on are missing.
         """
         length = self._file.seek(0, os.SEEK_END)
         if not 0 <= offset <= length:
-            raise UserError(f"{self.path} has {length} bytes where its checkpoint wrote {offset}: it was changed; put it back")
+            raise UserError(f"{self.path} has {length} bytes, but its checkpoint needs {offset}: it was changed; restore it")
         self._file.truncate(offset)
         self._file.seek(offset)
 
     def sync(self) -> None:
-        """Make sure that every line so far is on disk: a checkpoint is about to count on them."""
+        """Sync all lines to disk: a checkpoint is about to rely on them."""
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
@@ -61,16 +61,16 @@ class Journal:
 
 
 class CsvJournal(Journal):
-    """A CSV with fixed columns; numbers are written so that reading them gives the same bits.
+    """A CSV with fixed columns; floats read back with the same bits.
 
-    A file that has rows keeps its header. Where another version of rnnscope wrote that, columns that only the file has
-    stay empty from here on, and `left_out` are the columns that the file does not have: their values are not written.
+    A file that has rows keeps its header. If a different version of rnnscope wrote it, columns that only the file has stay
+    empty from here on, and `left_out` are the columns that the file lacks: their values are not written.
 
     Args:
-        columns: what a new file gets, and all that `append` may be given.
+        columns: of a new file; `append` accepts no others.
 
     Raises:
-        UserError: when the file does not begin with a header.
+        UserError: if the file does not begin with a header.
     """
 
     def __init__(self, path: Path, columns: list[str]) -> None:
@@ -80,13 +80,13 @@ class CsvJournal(Journal):
         self.left_out = [column for column in columns if column not in self.columns]
 
     def append(self, values: dict[str, Any]) -> None:
-        """Append a row; a column without a value stays empty, a value that is not of `columns` is a defect."""
+        """Append a row; a column without a value stays empty."""
         assert values.keys() <= self._known, sorted(values.keys() - self._known)
         self.write_line(csv_line([_text(values.get(column)) for column in self.columns]))
 
 
 class JsonJournal(Journal):
-    """One JSON object a line."""
+    """One JSON object per line."""
 
     def append(self, values: dict[str, Any]) -> None:
         self.write_line(json.dumps(values, ensure_ascii=False))
@@ -105,7 +105,7 @@ def _header_of(path: Path) -> list[str]:
     except csv.Error:
         columns = []
     if "step" not in columns:
-        raise UserError(f"{path} does not begin with the names of its columns, step among them: it was changed; put it back")
+        raise UserError(f"{path} does not begin with the names of columns, including step: restore the original file")
     return columns
 
 
@@ -116,10 +116,10 @@ def _text(value: Any) -> str:
 
 
 def whole_lines(path: Path, longest: int = LINE_LIMIT) -> Iterator[str]:
-    """Yield the lines of a journal, leaving out a last one that was cut short by the end of its process.
+    """Yield the complete lines of a journal; a last line that a killed process cut short is left out.
 
     Raises:
-        UserError: for what is not a plain file, and for a line too long for memory: somebody else may have written it.
+        UserError: if it is not an ordinary file, or a line is too long for memory.
     """
     check_plain(path, FILE_LIMIT)
     with path.open(newline="", encoding="utf-8", errors="replace") as file:
@@ -130,10 +130,10 @@ def whole_lines(path: Path, longest: int = LINE_LIMIT) -> Iterator[str]:
 
 
 def read_rows(path: Path) -> Iterator[Row]:
-    """Yield the rows of metrics.csv or timings.csv, steps ascending; a last line that was cut short is left out.
+    """Yield the rows of metrics.csv or timings.csv, steps ascending; an incomplete last line is left out.
 
     Raises:
-        UserError: at the first line that is not such a row.
+        UserError: at the first line that is not a valid row.
     """
     before = -1
     try:
@@ -142,25 +142,25 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, cells in enumerate(rows, 2):
             step = _step(head, cells)
             if step is None or step <= before:
-                raise UserError(f"{path}: line {number} is not a row of it")
+                raise UserError(f"{path}: line {number} is not a valid row")
             yield dict(zip(head, cells, strict=True))
             before = step
     except (OSError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read ({error})") from None
+        raise UserError(f"{path} cannot be read ({reason(error)})") from None
 
 
 def newest_rows(path: Path) -> tuple[Iterator[Row], bool]:
-    """Return the last rows of metrics.csv or timings.csv, the newest first, and whether the file ends with a whole line.
+    """Return the last rows of metrics.csv or timings.csv, newest first, and whether the file ends with a complete line.
 
     Raises:
-        UserError: when it cannot be read.
+        UserError: if it cannot be read.
     """
     try:
         lines, whole = last_lines(path, TAIL, FILE_LIMIT)
         head = next(csv.reader(islice(whole_lines(path, ROW_LIMIT), 1)), list[str]())
         size = path.stat().st_size
     except (OSError, csv.Error) as error:
-        raise UserError(f"{path} cannot be read ({error})") from None
+        raise UserError(f"{path} cannot be read ({reason(error)})") from None
     return _backwards(head, lines if size > TAIL else lines[1:]), whole
 
 
@@ -176,7 +176,7 @@ def _backwards(head: list[str], lines: list[str]) -> Iterator[Row]:
 
 
 def _step(head: list[str], cells: list[str]) -> int | None:
-    """Return the step of a row, None where it is not one: of another length, or its step not a number that a float holds."""
+    """Return the step of a row, or None if it has the wrong length or its step is not a whole number below 2**53."""
     text = cells[0] if len(cells) == len(head) and head[:1] == ["step"] else ""
     step = int(text) if text.isascii() and text.isdigit() and len(text) < 17 else LARGEST_STEP
     return step if step < LARGEST_STEP else None
@@ -186,7 +186,7 @@ def read_curve(path: Path, tag: str) -> tuple[list[int], list[float]]:
     """Return the steps and values of a column of a metrics.csv.
 
     Raises:
-        UserError: when it has no such column, naming those it has.
+        UserError: if it has no such column, naming those it has.
     """
     steps: list[int] = []
     values: list[float] = []

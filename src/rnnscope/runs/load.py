@@ -1,6 +1,6 @@
-"""Opening a run to use it: sampling, scoring and looking inside, from config.yaml, vocabulary.json and model.safetensors alone.
+"""Opening a run to sample, score and look inside, from config.yaml, vocabulary.json and model.safetensors alone.
 
-Imports neither Lightning nor TensorBoard, and reads data only: opening somebody's run never runs their code.
+Imports neither Lightning nor TensorBoard. Opening a run never executes code from it.
 """
 
 import secrets
@@ -13,41 +13,39 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnscope.data.batches import StreamWindows, Windows, ZeroStateWindows
+from rnnscope.data.batches import Windows
 from rnnscope.data.cleaning import clean
 from rnnscope.data.sample_windows import SampleWindows
 from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.precision import resolve_precision
 from rnnscope.model.scoring import Score, evaluate
-from rnnscope.model.tracing import Tracer
+from rnnscope.model.tracing import trace
 from rnnscope.runs.checkpoints import Checkpoints, evaluated_weights
 from rnnscope.runs.find import find_checkpoint
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.generation import TextGenerator
 from rnnscope.runs.journal import read_curve
 from rnnscope.runs.record import Record, value_at
+from rnnscope.runs.scored_windows import ROWS, carried_windows, longest, zero_state_windows
 from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 from rnnscope.text_io import check_text
 
-LONGEST = 1024  # tokens of a text scored at once
-BLOCK = 1024  # tokens whose states are in memory at once
-LOGITS = 1 << 24  # scored at once, 64 MB: fewer tokens where the vocabulary is large
-TOGETHER = 1 << 26  # logits of texts that are generated at once: drawing takes 2 GB
-ROWS = 32  # independent windows scored at once
+BLOCK = 1024  # tokens whose states are in memory at a time
+TOGETHER = 1 << 26  # logits of all texts generated at once: drawing takes 2 GB
 
 
 @dataclass(repr=False)
 class LoadedRun:
     """A trained model with the vocabulary it was trained on.
 
-    `folder.path` is where it lies; `config` is its snapshot as plain values; `model` is a `torch.nn.Module` on the CPU, with
-    the weights of `checkpoint`.
+    `folder.path` is the run folder, `config` its snapshot as plain values, and `model` a `torch.nn.Module` on the CPU with the
+    weights of `checkpoint`.
     """
 
     folder: RunFolder
@@ -62,16 +60,16 @@ class LoadedRun:
 
     @property
     def _dataset(self) -> dict[str, Any]:
-        """The keys of its dataset, of which an older run lacks some."""
+        """The keys of its dataset; an older run may lack some."""
         return value_at(self.config, "dataset") or {}
 
     @property
     def generator(self) -> TextGenerator:
-        """What begins and ends its texts, and makes text of ids."""
+        """The generator of texts as this run was trained."""
         return TextGenerator(self.vocabulary, self._dataset)
 
     def sample(self, prompt: str = "", length: int = 500, **how: Any) -> str:
-        """Return generated text, the prompt in front. `how` is what `stream` takes."""
+        """Return the prompt with generated text after it; `how` are further arguments of `stream`."""
         return prompt + "".join(pieces[0] for pieces in self.stream(prompt, length, **how))
 
     def stream(
@@ -87,27 +85,26 @@ class LoadedRun:
         minimum_length: int = 0,
         unknown: str = "refuse",
     ) -> Iterator[list[str]]:
-        """Return an iterator over the next piece of each of `count` texts: `length` tokens at most, without the prompt.
+        """Return an iterator over the next piece of each of `count` texts, of at most `length` tokens, without the prompt.
 
         Args:
-            prompt: what the texts begin with; empty for the start of a text.
+            prompt: the beginning of the texts; empty for the start of a text.
             temperature, top_k, top_p: how tokens are drawn; temperature 0 takes the likeliest.
-            seed: same seed, same texts; None draws a new one.
-            stop: a text ends where this string has been generated; the string itself is kept.
+            seed: equal seeds give equal texts; None draws a new one.
+            stop: a text ends once it contains this string, which is kept.
             minimum_length: tokens before a text may end by itself.
-            unknown: what happens to parts of the prompt outside the vocabulary: `refuse`, `skip`, or `replace` by UNK; with
-                `rare` UNK may be generated too, and is written as one of the rarest words.
+            unknown: what to do with tokens of the prompt outside the vocabulary: `refuse`, `skip`, or `replace` by UNK; with
+                `rare`, UNK may be generated too, and is written as one of the rarest words.
 
         Raises:
-            UserError: for a prompt the policy refuses, or a value outside its range.
+            UserError: for unknown tokens if they are refused, or a value outside its range.
         """
-        for key, value, least in (("length", length, 0), ("count", count, 1)):
-            if value < least:
-                raise UserError(f"{key}={value} must be at least {least}")
+        check_least("length", length, 0)
+        check_least("count", count, 1)
         if count > (most := max(1, TOGETHER // len(self.vocabulary))):
-            raise UserError(f"count={count}: with {len(self.vocabulary)} tokens in the vocabulary at most {most} at once")
+            raise UserError(f"count={count} must be at most {most}, with {len(self.vocabulary)} tokens in the vocabulary")
         if seed is not None and not 0 <= seed < 2**63:
-            raise UserError(f"seed={seed} must not be negative, nor beyond 2^63")
+            raise UserError(f"seed={seed} must be at least 0 and below 2^63")
         check_temperature(temperature)
         check_text(prompt, "prompt")
         check_text(stop or "", "stop")
@@ -119,29 +116,28 @@ class LoadedRun:
         """Return the steps and values of a column of metrics.csv, such as `train/loss` or `update_size/all`.
 
         Raises:
-            UserError: when the run has no such column, naming those it has.
+            UserError: if the run has no such column, naming those it has.
         """
         return read_curve(self.folder.metrics, tag)
 
     def is_blank(self, text: str) -> bool:
-        """Whether there is nothing to score in a text: cleaned, it is empty, or white space that makes no token."""
+        """Whether a cleaned text has nothing to score: it is empty, or white space that makes no token."""
         between, text = self._dataset.get("start_end") is not None, clean(text, self._dataset)
         return (not text or text.isspace()) and (between or not len(self.vocabulary.encode(text)))
 
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.
 
-        START and END stand where they stood in training. A run of samples scores each of them from a zero state.
+        START and END are inserted as in training. A run of samples scores each of them from a zero state.
 
         Args:
             carried: carry the state through the whole text; False scores independent windows from a zero state.
-            window: tokens of those windows.
+            window: tokens of each of those windows.
 
         Raises:
-            UserError: for an empty text, or a window without a token.
+            UserError: for an empty text, or a window below 1.
         """
-        if window < 1:
-            raise UserError(f"window={window} must be at least 1")
+        check_least("window", window, 1)
         stream, characters = self._stream(text, "score")
         start, size = self.vocabulary.start, len(self.vocabulary)
         given = None if self._dataset.get("start_end") is None else start
@@ -157,13 +153,15 @@ class LoadedRun:
 
     @property
     def _samples(self) -> bool:
-        """Whether each text that START opens was trained from a zero state."""
+        """Whether the run was trained on samples: independent texts, each from a zero state."""
         return self._dataset.get("windows") == "samples"
 
     def _stream(self, text: str, purpose: str) -> tuple[np.ndarray, int]:
-        """Return the ids of a text, START in front, and its characters once cleaned."""
+        """Return the ids of a text, beginning with START, and the number of characters of the cleaned text."""
         check_text(text, "text")
         kind = self._dataset.get("start_end")
+        if kind == "document" and value_at(self.config, "dataset.corpus.lines"):
+            kind = "line"  # each line was a document
         check_kind(kind, self.vocabulary.level, self._dataset.get("windows") or "stream")
         if self.is_blank(text):
             raise UserError(f"the text to {purpose} is empty")
@@ -171,10 +169,10 @@ class LoadedRun:
         return encode_text(self.vocabulary, text, kind), len(text)
 
     def ids(self, text: str) -> np.ndarray:
-        """Return the tokens that `states` and `probabilities` have a row for: (time,).
+        """Return the tokens for which `states` and `probabilities` have a row: (time,).
 
-        They are those of the text, cleaned as the training text was, with START and END between its parts where they stood
-        there in training. The START in front of all is read, but has no row; the END behind all is left out.
+        They are those of the text, cleaned as the training text was, with START and END between its parts as in training. The
+        first START is read but has no row; a final END is left out.
 
         Raises:
             UserError: for an empty text.
@@ -182,14 +180,14 @@ class LoadedRun:
         return self._looked_at(text)[1:]
 
     def _looked_at(self, text: str) -> np.ndarray:
-        """Return the START in front of `ids(text)`, and those."""
+        """Return START, then `ids(text)`."""
         stream, _ = self._stream(text, "look at")
         return stream[:-1] if self._dataset.get("start_end") and stream[-1] == self.vocabulary.end else stream
 
     def step(self, state: State | None, id: int) -> tuple[np.ndarray, State]:
-        """Read one token and return the probabilities (V,) of the next one, and the state to read that from.
+        """Read one token and return the probabilities (V,) of the next one, and the state after it.
 
-        `state` is what the last call returned; None is zero, which reads `vocabulary.start` first.
+        `state` is what the last call returned; None is a zero state, in which a text begins with `vocabulary.start`.
         """
         if not 0 <= id < len(self.vocabulary):
             raise UserError(f"id={id} is not in the vocabulary: it has ids 0 to {len(self.vocabulary) - 1}")
@@ -198,7 +196,7 @@ class LoadedRun:
         return _to_numpy(logits[0, 0].softmax(-1)), after
 
     def probabilities(self, text: str) -> np.ndarray:
-        """Return what the model expects after each of the tokens `ids(text)`: (time, V) float32, rows that sum to 1."""
+        """Return the probabilities of the next token after each of `ids(text)`: (time, V) float32, rows that sum to 1."""
         found: list[np.ndarray] = []
         state = None
         for tokens, fresh, first in self._blocks(text, longest(len(self.vocabulary), 1)):
@@ -208,11 +206,11 @@ class LoadedRun:
         return np.concatenate(found)
 
     def states(self, text: str) -> dict[str, np.ndarray]:
-        """Return what every unit did at each of the tokens `ids(text)`: (time, layer, unit) float32 by name.
+        """Return the states and gates of all units at each of `ids(text)`: (time, layer, unit) float32 by name.
 
-        `hidden` is what a layer writes, `cell` the memory behind it, where the cell has one; then each gate, as
-        `model.cell` names it. Units that a layer has fewer than the largest are NaN. Read from a zero state, as `score`
-        does. `state_blocks` holds less in memory.
+        `hidden` is the output of a layer, `cell` its memory, if the cell has one; then each gate, as `model.cell` names it.
+        Units that a layer has fewer than the largest are NaN. The text is read from a zero state, as in `score`.
+        `state_blocks` needs less memory.
 
         Raises:
             UserError: for an empty text.
@@ -221,23 +219,22 @@ class LoadedRun:
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
     def state_blocks(self, text: str, block: int = BLOCK) -> Iterator[dict[str, np.ndarray]]:
-        """Yield `states(text)` piece by piece, of at most `block` tokens each."""
-        tracer, state = Tracer(self.model), []
+        """Yield `states(text)` in blocks of at most `block` tokens."""
+        state = None
         for tokens, fresh, first in self._blocks(text, block):
             with torch.no_grad():
-                found = tracer.trace(tokens, tracer.start(None, 1) if fresh else state)
+                found = trace(self.model, tokens, None if fresh else state)
             state = found.state
             if first < len(tokens):
                 yield {name: _to_numpy(values[first:, :, 0]) for name, values in found.stacked().items()}
 
     def _blocks(self, text: str, block: int) -> Iterator[tuple[Tensor, bool, int]]:
-        """Yield the tokens of a text, (time, 1), in blocks of at most `block`.
+        """Yield the tokens of a text in blocks, (time, 1) each, of at most `block`.
 
-        With each comes whether it starts from a zero state, and how many of its tokens to leave out of what is shown: the
-        START in front of all.
+        With each comes whether it starts from a zero state, and how many of its first tokens have no row: 1 in the first
+        block, which begins with START, else 0.
         """
-        if block < 1:
-            raise UserError(f"block={block} must be at least 1")
+        check_least("block", block, 1)
         stream = self._looked_at(text)
         starts = np.flatnonzero(stream == self.vocabulary.start) if self._samples else [0]
         for begin, end in pairwise([*starts, len(stream)]):
@@ -250,30 +247,13 @@ def _to_numpy(values: Tensor) -> np.ndarray:
     return values.cpu().numpy()
 
 
-def carried_windows(stream: np.ndarray, size: int, given: int | None) -> StreamWindows:
-    """Return the windows that score a stream as one text, with a vocabulary of `size`; `given` is START where it is in it."""
-    return StreamWindows(stream, 1, min(longest(size, 1), len(stream) - 1), given=given)
-
-
-def zero_state_windows(stream: np.ndarray, window: int, size: int, given: int | None) -> ZeroStateWindows:
-    """Return the windows that score each `window` tokens of a stream by themselves."""
-    window = min(window, len(stream) - 1)
-    rows = min(ROWS, -(-(len(stream) - 1) // window))
-    return ZeroStateWindows(stream, rows, window, given, longest(size, rows))
-
-
-def longest(size: int, rows: int) -> int:
-    """Return how many tokens of each of `rows` texts are scored at once: with a larger vocabulary fewer, or memory ends."""
-    return max(1, min(LONGEST, LOGITS // (rows * size)))
-
-
 def load(run: str = "latest", checkpoint: str | int = "best") -> LoadedRun:
     """Open the run that `run` names, with the weights of `checkpoint`: best, last, or a kept step.
 
     `run` may be the path of one of its checkpoints.
 
     Raises:
-        UserError: when the run or checkpoint does not exist, or its files do not fit together.
+        UserError: if the run or checkpoint does not exist, or its files do not fit together.
     """
     folder, checkpoint = find_checkpoint(str(run), str(checkpoint))
     config, vocabulary = read_config(folder), read_vocabulary(folder)

@@ -24,7 +24,7 @@ class RunLock:
 
 
 def is_locked(path: Path) -> bool:
-    """Whether some process is at work in the run whose lock file is `path`."""
+    """Whether a process is working in the run whose lock file is `path`."""
     if not path.exists():
         return False
     lock = Lock(path)

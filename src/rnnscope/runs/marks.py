@@ -1,11 +1,11 @@
-"""marks.json: tags and a note that people give a run. Nothing that trains, resumes or reproduces reads it."""
+"""marks.json: the tags and note that a user gives a run. Training, resuming and reproducing ignore it."""
 
 import json
 import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnscope.errors import UserError, shown
+from rnnscope.errors import UserError, reason, shown
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.plain_values import is_list, is_mapping
@@ -17,17 +17,17 @@ TAG = re.compile(r"\w[\w.-]{0,39}")
 
 @dataclass(frozen=True)
 class Marks:
-    """What a person says of a run."""
+    """The tags and note of a run."""
 
     tags: list[str] = field(default_factory=list[str])
     note: str | None = None
 
 
 def read_marks(run: RunFolder) -> Marks:
-    """Return a run's marks, empty ones where it has none.
+    """Return the marks of a run; empty if it has none.
 
     Raises:
-        UserError: when marks.json is not what rnnscope writes.
+        UserError: if marks.json is not what rnnscope writes.
     """
     if not run.marks.is_symlink() and not run.marks.exists():
         return Marks()
@@ -35,7 +35,7 @@ def read_marks(run: RunFolder) -> Marks:
     try:
         values: Any = json.loads(run.marks.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"{run.marks} cannot be read ({error}); remove it") from error
+        raise UserError(f"{run.marks} cannot be read ({reason(error)}); remove it") from error
     tags: Any = values.get("tags") if is_mapping(values) else None
     note: Any = values.get("note") if is_mapping(values) else None
     whole = is_list(tags) and all(isinstance(tag, str) and TAG.fullmatch(tag) for tag in tags)
@@ -45,7 +45,7 @@ def read_marks(run: RunFolder) -> Marks:
 
 
 def write_marks(run: RunFolder, marks: Marks) -> None:
-    """Write a run's marks in one step; the file goes where nothing is left to say."""
+    """Write the marks of a run, atomically; without tags and note, remove the file."""
     if not marks.tags and not marks.note:
         run.marks.unlink(missing_ok=True)
         return
@@ -53,10 +53,10 @@ def write_marks(run: RunFolder, marks: Marks) -> None:
 
 
 def parse_tags(typed: str) -> list[str]:
-    """Return the tags in `paper,draft`, each once; nothing for an empty text.
+    """Return the tags in `paper,draft`, without repetitions; empty for an empty text.
 
     Raises:
-        UserError: for one with other characters than letters, digits, `_`, `-` and `.`: filters could not name it.
+        UserError: for a tag with characters other than letters, digits, `_`, `-` and `.`, which filters could not name.
     """
     tags = [word.strip() for word in typed.strip("[] ").split(",")] if typed.strip("[] ") else []
     for tag in tags:

@@ -1,6 +1,6 @@
-"""Moving whole run folders: to another name, to the trash beside runs/, and back.
+"""Moving whole run folders: to a different name, to the trash next to runs/, and back.
 
-Each move is one rename, which a kill cannot cut in two: a run is here or there, and always whole.
+Each move is one rename, so that a kill never leaves a run in two places or half of one.
 """
 
 import os
@@ -15,24 +15,24 @@ from rnnscope.runs.files import sync_folder
 from rnnscope.runs.folder import RunFolder, check_run_name
 from rnnscope.runs.lock import RunLock, is_locked
 
-STAMP = "%Y-%m-%d_%H-%M-%S"  # of a folder in the trash: when its runs were moved there
-PURGED = ".purged"  # beginning of the name of what is being deleted
+STAMP = "%Y-%m-%d_%H-%M-%S"  # name of a folder in the trash: when its runs were moved there
+PURGED = ".purged"  # how the name of a folder that is being deleted begins
 
 
 def trash_folder() -> Path:
-    """Return the folder of trashed runs, each at <time>/runs/<name>/<time of the run>."""
+    """Return the trash, which has each run at <time>/runs/<name>/<time of the run>."""
     return outputs_folder() / "trash"
 
 
 def check_movable(run: RunFolder) -> None:
-    """Refuse to move a run that is in use, or not in outputs/runs.
+    """Check that a run may be moved.
 
     Raises:
-        UserError: with the reason.
+        UserError: if it is in use, belongs to a sweep, or is not in outputs/runs.
     """
     if (run.path.parent / "sweep.yaml").exists():
         sweep = run.path.parent.name
-        raise UserError(f"{run.path} is a job of the sweep {sweep}, which would train it again: it stays where its sweep is")
+        raise UserError(f"{run.path} is a job of the sweep {sweep} and cannot be moved: the sweep would train it again")
     if not run.path.resolve().is_relative_to((outputs_folder() / "runs").resolve()):
         raise UserError(f"{run.path} is not in {outputs_folder() / 'runs'}: move it yourself")
     for part in (run, *(RunFolder(path) for path in run.reproductions.glob("*"))):
@@ -41,10 +41,10 @@ def check_movable(run: RunFolder) -> None:
 
 
 def move_run(run: RunFolder, target: Path) -> None:
-    """Move a run folder to `target`, with all that is in it.
+    """Move a run folder to `target`.
 
     Raises:
-        UserError: when something is there already, or the run is in use.
+        UserError: if `target` exists already, or the run is in use.
     """
     with RunLock(run.lock):
         if os.path.lexists(target):
@@ -57,7 +57,7 @@ def move_run(run: RunFolder, target: Path) -> None:
 
 
 def remove_empty(folder: Path) -> None:
-    """Remove a folder, and those above it within the outputs folder's runs/ and trash/, where nothing is left in them."""
+    """Remove a folder if it is empty, then its parents likewise, up to runs/ or trash/ in the outputs folder."""
     while folder.parent != outputs_folder() and folder != folder.parent:
         try:
             folder.rmdir()
@@ -67,7 +67,7 @@ def remove_empty(folder: Path) -> None:
 
 
 def renamed(run: RunFolder, name: str) -> Path:
-    """Return where a run goes that is to be called `name`.
+    """Return the path of a run once it is called `name`.
 
     Raises:
         UserError: for a name that no folder can have.
@@ -77,30 +77,30 @@ def renamed(run: RunFolder, name: str) -> Path:
 
 
 def trashed(run: RunFolder) -> Path:
-    """Return where a run goes that is moved to the trash now."""
+    """Return the path of a run in the trash, if it is moved there now."""
     inner = run.path.resolve().relative_to(outputs_folder().resolve())
     return trash_folder() / datetime.now().strftime(STAMP) / inner
 
 
 def restored(run: RunFolder) -> Path:
-    """Return where a run in the trash came from."""
+    """Return the path that a run in the trash came from."""
     return outputs_folder() / run.path.relative_to(trash_folder() / stamp_of(run))
 
 
 def stamp_of(run: RunFolder) -> str:
-    """Return the name of the folder in the trash in which a run is."""
+    """Return the name of the folder in the trash that contains a run."""
     return run.path.relative_to(trash_folder()).parts[0]
 
 
 def seconds_in_trash(run: RunFolder) -> float:
-    """Return how long ago a run was moved to the trash; 0 where somebody else named the folder."""
+    """Return how long ago a run was moved to the trash; 0 if the name of the folder is not a time."""
     with suppress(ValueError):
         return (datetime.now() - datetime.strptime(stamp_of(run), STAMP)).total_seconds()
     return 0.0
 
 
 def delete_run(run: RunFolder) -> None:
-    """Delete a run in the trash. It is renamed first: no half of it can ever be restored."""
+    """Delete a run in the trash. It is renamed first, so that half of it can never be restored."""
     with RunLock(run.lock):
         doomed = run.path.rename(trash_folder() / f"{PURGED}-{stamp_of(run)}-{os.getpid()}-{run.path.name}")
     shutil.rmtree(doomed)
@@ -108,6 +108,6 @@ def delete_run(run: RunFolder) -> None:
 
 
 def finish_deleting() -> None:
-    """Delete what an earlier process that was killed had begun to delete."""
+    """Delete what a killed process had begun to delete."""
     for path in trash_folder().glob(f"{PURGED}-*"):
         shutil.rmtree(path)

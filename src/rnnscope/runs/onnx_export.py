@@ -1,60 +1,47 @@
 """A model as ONNX graphs that run without torch: one for a single step, one for a whole window.
 
-step.onnx    ids (batch) int64, state (batch, hidden) float32 for each part  ->  logits (batch, V), the next state
-window.onnx  ids (time, batch), state  ->  logits (time, batch, V), the state after the last
+step.onnx    ids (batch) int64, each part of the state (batch, hidden) float32  ->  logits (batch, V), the next state
+window.onnx  ids (time, batch), state  ->  logits (time, batch, V), the final state
 
-The window is a Scan over the step: the same products in the same order, whatever the cell. A state of zeros begins a text.
+The window is a Scan over the step, so it computes the same products in the same order. A zero state begins a text.
 """
 
 import io
 import warnings
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.stepping import Layer
+from rnnscope.model.stepping import Stepper
 
 OPSET = 18
-ONE_FILE = 1_500_000_000  # bytes of weights; protocol buffers hold 2 GB, and more goes to a file beside the graph
+ONE_FILE = 1_500_000_000  # bytes of weights; a protocol buffer holds 2 GB, larger weights go to a separate file
 
 
 class StepGraph(nn.Module):
-    """One step of a model, written as ONNX has it: every part of the state goes in and comes out."""
+    """One step of a model, with every part of the state as an input and an output, as ONNX needs it."""
 
     def __init__(self, model: LanguageModel) -> None:
         super().__init__()
-        self.model = model
-        self.layers = [Layer(layer, model.cell) for layer in model.cells]
+        self.model, self.stepper = model, Stepper(model, None, 1)
 
     def forward(self, ids: Tensor, *state: Tensor) -> tuple[Tensor, ...]:
-        parts, hidden, after = self.model.cell.state_parts, ids, list[Tensor]()
-        for index, layer in enumerate(self.layers):
-            read = layer.read(hidden) if index else self._read_first(ids)
-            before = state[index * parts : (index + 1) * parts]
-            new = self.model.cell.step(read, before, layer.recurrent, layer.recurrent_bias)
-            hidden = self.model.join(index, hidden, new[0])
-            after += new
-        return self.model.head(hidden), *after
-
-    def _read_first(self, ids: Tensor) -> Tensor:
-        """Return what the first layer reads; of a one-hot input that is a row of its matrix."""
-        first = self.layers[0]
-        if self.model.embedding is not None:
-            return first.read(self.model.embedding(ids))
-        return F.embedding(ids, self.model.cells[0].weight_ih_l0.t().contiguous()) + first.bias  # type: ignore[union-attr, operator]
+        parts = self.model.cell.state_parts
+        self.stepper.state = [state[at : at + parts] for at in range(0, len(state), parts)]
+        return self.stepper.step(ids), *chain(*self.stepper.state)
 
 
 def onnx_package() -> Any:
-    """Return the onnx package, which rnnscope does not depend on by itself.
+    """Return the onnx package, an optional dependency.
 
     Raises:
-        UserError: where it is not installed.
+        UserError: if it is not installed.
     """
     try:
         import onnx
@@ -64,7 +51,7 @@ def onnx_package() -> Any:
 
 
 def export_onnx(model: LanguageModel, folder: Path) -> list[Path]:
-    """Write step.onnx and window.onnx to `folder`, which exists, and return their paths.
+    """Write step.onnx and window.onnx to the existing `folder` and return their paths.
 
     Raises:
         UserError: without the onnx package, and for a cell that ONNX has no operators for.
@@ -87,7 +74,7 @@ def trace_step(model: LanguageModel, onnx: Any) -> Any:
     inputs = torch.zeros(2, dtype=torch.long), *state
     written, export = io.BytesIO(), cast(Any, torch.onnx).export
     with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the exporter that needs no package besides onnx: that there is a newer one
+        warnings.simplefilter("ignore")  # of this exporter, which needs only onnx: that there is a newer one
         try:
             export(
                 StepGraph(model).eval(),
@@ -106,7 +93,7 @@ def trace_step(model: LanguageModel, onnx: Any) -> Any:
 
 
 def scan(step: Any, onnx: Any) -> Any:
-    """Return an ONNX model that does `step` at each row of `ids` (time, batch); the weights stand outside of the loop."""
+    """Return an ONNX model that applies `step` to each row of `ids` (time, batch); the weights stay outside the loop."""
     helper, state = onnx.helper, [value.name for value in step.graph.input[1:]]
     body = onnx.GraphProto()
     body.CopyFrom(step.graph)

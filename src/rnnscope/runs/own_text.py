@@ -11,23 +11,23 @@ from rnnscope.runs.plain_values import is_mapping
 
 @contextmanager
 def finding(corpus: CorpusConfig, recorded: dict[str, Any]) -> Generator[None]:
-    """Say of a text that cannot be read, and of which a fingerprint is recorded, how to tell where it lies now."""
+    """Add to the error about a recorded text that cannot be read how to say where it is now."""
     try:
         yield
     except UserError as error:
         if not recorded or corpus.path is None:
             raise
-        raise UserError(f"{error}; if the run's text lies elsewhere now: data=...") from None
+        raise UserError(f"{error}; if the run's text has moved, give its new path: data=...") from None
 
 
 def check_data(found: dict[str, Any], recorded: dict[str, Any], corpus: CorpusConfig) -> None:
-    """Refuse data whose tokens are not the ones recorded: file names and settings may differ, ids may not.
+    """Check that data have the recorded ids; file names and settings may differ.
 
     Args:
-        found, recorded: fingerprints of data; where `recorded` has that of the text alone, only the text may not differ.
+        found, recorded: fingerprints of data. If `recorded` has that of the text alone, only the text is compared.
 
     Raises:
-        UserError: saying what changed.
+        UserError: if they differ, saying in what.
     """
     text_alone = recorded.keys() == {"text"}
     deciding = ("text",) if text_alone else ("vocabulary", "streams")
@@ -40,6 +40,6 @@ def check_data(found: dict[str, Any], recorded: dict[str, Any], corpus: CorpusCo
     where = corpus.path or f"packages {', '.join(corpus.packages)}"
     raise UserError(
         f"the data changed since the run was trained: {' and '.join(changed) or 'the vocabulary'} of {where} differs"
-        f"{f' ({streams} split)' if streams else ''}; put the text back, or say where it lies now: data=..."
+        f"{f' ({streams} split)' if streams else ''}; put the text back, or give its new path: data=..."
         f"{'; text=... or dataset=... trains on a different one' if text_alone else ''}"
     )

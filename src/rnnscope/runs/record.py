@@ -1,4 +1,4 @@
-"""run.json: what a run is and how it stands, small enough that five hundred of them are read in a moment."""
+"""run.json: what a run is and its status."""
 
 import json
 from datetime import UTC, datetime
@@ -6,7 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
@@ -15,20 +15,20 @@ from rnnscope.runs.safe_files import check_plain
 from rnnscope.runs.version import check_version
 
 SCHEMA = 1  # version of run.json; readers refuse a newer one
-SIZE_LIMIT = 20_000_000  # bytes; a run.json has some ten thousand
+SIZE_LIMIT = 20_000_000  # bytes; a usual run.json has about ten thousand
 STATUSES = ("running", "finished", "interrupted", "failed", "diverged")
-KILLED = "killed"  # the status of a run whose record says running while nobody holds its lock
+KILLED = "killed"  # shown for a run whose record says `running` although no process holds its lock
 
 
 class Record:
-    """The contents of run.json, replaced as a whole at each `update`."""
+    """The contents of run.json, which each `update` writes anew."""
 
     def __init__(self, path: Path, values: dict[str, Any]) -> None:
         self.path, self.values = path, values
 
     @classmethod
     def create(cls, path: Path, **values: Any) -> "Record":
-        """Write a new record of a run that is about to start; its `id` tells its checkpoints from another run's."""
+        """Write the record of a new run; its `id` distinguishes its checkpoints from those of different runs."""
         record = cls(path, {"schema": SCHEMA, "id": token_hex(8), "status": "running", "started": now(), **values})
         record.update()
         return record
@@ -38,24 +38,24 @@ class Record:
         """Read run.json.
 
         Raises:
-            UserError: when it is missing, broken, or from a newer rnnscope.
+            UserError: if it is missing, broken, or from a newer rnnscope.
         """
         try:
             if path.stat().st_size > SIZE_LIMIT:
-                raise ValueError(f"{path.stat().st_size} bytes; it may have {SIZE_LIMIT}")
+                raise ValueError(f"it has {path.stat().st_size:,} bytes, more than the limit of {SIZE_LIMIT:,}")
             values = json.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise UserError(f"{path.parent} is not a run folder: it has no run.json") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path}: this run.json cannot be read ({error})") from error
+            raise UserError(f"{path} cannot be read ({reason(error)})") from error
         check_version("schema", values.get("schema") if is_mapping(values) else None, SCHEMA, str(path))
         return cls(path, values)
 
     def get(self, key: str, kind: type, default: Any = None) -> Any:
-        """Return the value at a dotted key, `default` where there is none.
+        """Return the value at a dotted key, or `default` if there is none.
 
         Raises:
-            UserError: when it is not of this kind: someone else wrote this file.
+            UserError: if it is not of this type.
         """
         value = value_at(self.values, key)
         if value is None:
@@ -72,13 +72,13 @@ class Record:
 
 
 def status_of(record: Record, alive: bool = False) -> str:
-    """Return the status of a run: `killed` where the record says running and no process holds the lock.
+    """Return the status of a run; `killed` if the record says `running` and no process holds the lock.
 
     Args:
-        alive: take `running` for true; the lock is left alone.
+        alive: believe `running` without looking at the lock.
 
     Raises:
-        UserError: for one that rnnscope does not write.
+        UserError: for a status that rnnscope does not write.
     """
     status = record.get("status", str)
     if status not in STATUSES:
@@ -89,25 +89,25 @@ def status_of(record: Record, alive: bool = False) -> str:
     try:
         check_plain(lock, SIZE_LIMIT)
         return status if is_locked(lock) else KILLED
-    except UserError:  # no lock file: nobody trains there
+    except UserError:  # no lock file: no process trains there
         return KILLED
-    except OSError:  # somebody else's, which we may not open: the record is all there is to go by
+    except OSError:  # the file of a different user, which we may not open: believe the record
         return status
 
 
 def value_at(values: Any, key: str) -> Any:
-    """Return the value at a dotted key of nested values, None where there is none."""
+    """Return the value at a dotted key of nested values, or None if there is none."""
     for part in key.split("."):
         values = values.get(part) if is_mapping(values) else None
     return values
 
 
 def parent_entry(record: Record, **more: Any) -> dict[str, Any]:
-    """Return what a run's record says of the run that it came from."""
+    """Return the `parent` entry for the record of a run that came from the run of `record`."""
     known = ("name", "started", "git_commit", "weights_sha256")
     return {"path": str(record.path.parent.resolve()), **{key: record.values.get(key) for key in known}, **more}
 
 
 def now() -> str:
-    """Return the time of day for people: UTC, to the second."""
+    """Return the current time in UTC, to the second, in ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Files of a run that somebody else may have made: no link is followed, no pipe waited for, nothing huge is read."""
+"""Reading files of a run from an unknown source: links are not followed, pipes not waited for, huge files not read."""
 
 import stat
 from pathlib import Path
@@ -7,10 +7,10 @@ from rnnscope.errors import UserError
 
 
 def check_plain(path: Path, limit: int) -> int:
-    """Return the size in bytes of an ordinary file of at most `limit`.
+    """Return the size in bytes of an ordinary file.
 
     Raises:
-        UserError: for what is missing, a link, no ordinary file, or larger.
+        UserError: if it is missing, a link, not an ordinary file, or larger than `limit` bytes.
     """
     try:
         found = path.lstat()
@@ -28,14 +28,17 @@ def check_plain(path: Path, limit: int) -> int:
 
 
 def last_lines(path: Path, most: int, limit: int) -> tuple[list[str], bool]:
-    """Return the whole lines among the last `most` bytes of a file, and whether the file ends with a whole one.
+    """Return the complete lines in the last `most` bytes of a file, and whether the file ends with a complete line.
 
     Raises:
-        UserError: when the file is not a plain one of at most `limit` bytes.
+        UserError: as `check_plain`.
     """
     size = check_plain(path, limit)
-    with path.open("rb") as file:
-        file.seek(max(0, size - most))
-        read = file.read(most)
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, size - most))
+            read = file.read(most)
+    except OSError as error:
+        raise UserError(f"{path} cannot be read ({error.strerror})") from error
     lines = read.decode("utf-8", "replace").split("\n")
     return lines[1 if size > most else 0 : -1], not read or read.endswith(b"\n")

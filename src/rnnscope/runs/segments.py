@@ -1,7 +1,7 @@
-"""What changed in the course of a run: its config was not the same from the first step to the last.
+"""The segments of a run: stretches of steps between which its config or hardware changed.
 
-run.json lists `segments`, each with `from_step`, whether the run had come to its end there (`after_end`: then its last
-step was validated and sampled), `changed` (key: [old, new]) and `resolved` (device, precision, threads).
+run.json lists `segments`, each with `from_step`; `after_end`, whether the run had reached its end there (its last step was
+then validated and sampled); `changed` (key: [old, new]); and `resolved` (device, precision, threads).
 """
 
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from rnnscope.runs.record import Record
 
 @dataclass(frozen=True)
 class Segment:
-    """A stretch of a run with one config: it stops after `stop` steps, `looked` at as a run's end or only paused."""
+    """A stretch of a run with one config, up to step `stop`, which was validated and sampled as a run's end if `looked`."""
 
     config: dict[str, Any]
     resolved: dict[str, Any]
@@ -24,7 +24,11 @@ class Segment:
 
 
 def segments_of(record: Record) -> list[dict[str, Any]]:
-    """Return the record's segments, checked for what is read of them."""
+    """Return the segments of a record.
+
+    Raises:
+        UserError: if they are malformed.
+    """
     segments: list[Any] = record.get("segments", list, [])
     for segment in segments:
         whole = is_mapping(segment) and isinstance(segment.get("from_step"), int)
@@ -37,12 +41,12 @@ def segments_of(record: Record) -> list[dict[str, Any]]:
 
 
 def _are_extensions(value: Any) -> bool:
-    """Whether this is what a segment says of extensions: lists of names, and a map of files."""
+    """Whether this is a well-formed `extensions` entry: lists of names, and a mapping of files."""
     return is_mapping(value) and all((is_mapping if key == "files" else is_list)(inner) for key, inner in value.items())
 
 
 def config_in_force(config: dict[str, Any], record: Record) -> dict[str, Any]:
-    """Return what config.yaml should say after every change: a kill may have come between run.json and config.yaml."""
+    """Return `config` with all recorded changes: a kill may have come after run.json was written, before config.yaml."""
     for segment in segments_of(record):
         for key, (_, new) in segment.get("changed", {}).items():
             config = with_value(config, key, new)
@@ -50,7 +54,7 @@ def config_in_force(config: dict[str, Any], record: Record) -> dict[str, Any]:
 
 
 def trained_segments(config: dict[str, Any], record: Record, stop: int, looked: bool) -> list[Segment]:
-    """Return the stretches that the run consists of, up to `stop` steps; `config` is the one in force at its end."""
+    """Return the segments of a run up to step `stop`; `config` is the one in force at its end."""
     entries: list[dict[str, Any]] = segments_of(record) or [{"from_step": 0}]
     resolved = record.get("resolved", dict, {})
     found: list[Segment] = []
@@ -64,7 +68,7 @@ def trained_segments(config: dict[str, Any], record: Record, stop: int, looked: 
 
 
 def _joined(segments: list[Segment]) -> list[Segment]:
-    """Merge neighbors that differ in nothing: a run that was only interrupted went on as if it never had been."""
+    """Merge neighbors with the same config and hardware: an interruption alone changes nothing."""
     joined: list[Segment] = []
     for segment in segments:
         before = joined[-1] if joined else None
@@ -76,7 +80,7 @@ def _joined(segments: list[Segment]) -> list[Segment]:
 
 
 def cut_segments(segments: list[Segment], until: int) -> list[Segment]:
-    """Return the segments up to step `until`; one that is cut short only pauses there."""
+    """Return the segments up to step `until`; one that is cut short does not end as a run does."""
     kept = [segment for segment in segments if segment.start < until]
     if kept and kept[-1].stop > until:
         kept[-1] = replace(kept[-1], stop=until, looked=False)
@@ -93,14 +97,14 @@ def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
-    """Return `key: [old, new]` for every dotted key that differs between two nested configs; a missing key is None."""
+    """Return `key: [old, new]` for each dotted key that differs between two nested configs; a missing key counts as None."""
     before, after = flatten(old), flatten(new)
     keys = [*before, *(key for key in after if key not in before)]
     return {key: [before.get(key), after.get(key)] for key in keys if before.get(key) != after.get(key)}
 
 
 def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested keys joined by dots; a mapping from numbers stays a value."""
+    """Return a config with dotted keys; a mapping whose keys are numbers stays a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
         if is_mapping(value) and value and all(isinstance(inner, str) for inner in value):

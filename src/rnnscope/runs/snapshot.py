@@ -1,4 +1,4 @@
-"""Reading and writing the plain-data files that rebuild a model: config.yaml and vocabulary.json."""
+"""Reading and writing config.yaml and vocabulary.json, the plain data from which a model is rebuilt."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from typing import Any, cast
 import yaml
 
 from rnnscope.data.vocabulary import Vocabulary
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.model.config import ModelConfig, check_sizes
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_text
@@ -17,15 +17,15 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.plain_values import is_list, is_mapping
 from rnnscope.runs.record import value_at
 
-CONFIG_LIMIT = 1_000_000  # bytes; a config is a page, and one that is not was not written by rnnscope
+CONFIG_LIMIT = 1_000_000  # bytes; a usual config has a few thousand
 VOCABULARY_LIMIT = 100_000_000  # bytes
 DEPTH_LIMIT = 20  # of nesting; a config has three levels
 LAYER_LIMIT = 1_000
-PARAMETER_LIMIT = 2_000_000_000  # values; a config that asks for more would only exhaust the memory
+PARAMETER_LIMIT = 2_000_000_000  # values; a larger model would only exhaust the memory
 
 
 class _Dumper(yaml.SafeDumper):
-    """Dumps plain values only and spells out repeated ones: no anchors."""
+    """Dumps plain values only, without anchors for repeated ones."""
 
     def ignore_aliases(self, data: Any) -> bool:
         return True
@@ -41,13 +41,13 @@ def read_config(folder: RunFolder) -> dict[str, Any]:
     """Read config.yaml as plain data.
 
     Raises:
-        UserError: when it is missing, too large, no YAML mapping, or holds a tag that would build an object.
+        UserError: if it is missing, too large, not a YAML mapping, or has a tag that would build an object.
     """
     return read_config_file(folder.config)
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
-    """Read the config.yaml of a run, wherever it lies and whatever it is called.
+    """Read the config.yaml of a run from any path.
 
     Raises:
         UserError: as `read_config`.
@@ -61,7 +61,7 @@ def read_config_file(path: Path) -> dict[str, Any]:
 
 
 def _parse_yaml(text: str) -> Any:
-    """Parse plain YAML; an alias is refused, since a page of aliases of aliases unfolds to more than any memory holds."""
+    """Parse plain YAML; aliases are refused, since nested ones can expand to more than any memory holds."""
     depth, parser = 0, cast(Any, yaml.CSafeLoader(text))  # its stub has no event
     while parser.check_event():
         event = parser.get_event()
@@ -72,26 +72,26 @@ def _parse_yaml(text: str) -> Any:
 
 
 def check_keys(value: Any, source: Path, name: str = "") -> None:
-    """Refuse, by a `UserError`, what tells Hydra to build something, such as `_target_`: rnnscope writes no such key."""
+    """Raise a `UserError` for a key that makes Hydra build an object, such as `_target_`: rnnscope writes no such key."""
     inner = value.items() if is_mapping(value) else enumerate(value) if is_list(value) else ()
     for key, found in inner:
         if isinstance(key, str) and key.startswith("_"):
-            raise UserError(f"{source}: {name}{key} is not a key of rnnscope, which never builds what a config names")
+            raise UserError(f"{source}: {name}{key} is not a key of rnnscope, which never creates objects that a config names")
         check_keys(found, source, f"{name}{key}.")
 
 
 def check_places(config: dict[str, Any], source: Path) -> None:
-    """Refuse, by a `UserError`, a downloaded text that would lie outside the cache: its `path` is to be a bare file name."""
+    """Raise a `UserError` if a downloaded text would be stored outside the cache: its `path` must be a bare file name."""
     for split in ("", "val_", "test_"):
         url, path = (value_at(config, f"dataset.corpus.{split}{key}") for key in ("url", "path"))
         if url is not None and not re.match(r"https?://", str(url)):
             raise UserError(f"{source}: dataset.corpus.{split}url={url} is not an http address")
         if url is not None and (path in ("", None) or re.search(r"^[/~]|[\\:\0]|(^|/)\.\.?(/|$)", str(path))):
-            raise UserError(f"{source}: dataset.corpus.{split}path={path} leads out of the cache: with a url it is a file name")
+            raise UserError(f"{source}: dataset.corpus.{split}path={path} leaves the cache: with a url, use a bare file name")
 
 
 def write_vocabulary(folder: RunFolder, vocabulary: Vocabulary) -> None:
-    """Write the vocabulary, which belongs to the run."""
+    """Write vocabulary.json."""
     replace_text(folder.vocabulary, json.dumps(vocabulary.to_json(), ensure_ascii=False) + "\n")
 
 
@@ -99,7 +99,7 @@ def read_vocabulary(folder: RunFolder) -> Vocabulary:
     """Read vocabulary.json.
 
     Raises:
-        UserError: when it is missing, too large, or no vocabulary.
+        UserError: if it is missing, too large, or not a vocabulary.
     """
     data = _read(folder.vocabulary, VOCABULARY_LIMIT, json.loads)
     try:
@@ -118,16 +118,15 @@ def _read(path: Path, limit: int, parse: Any) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; {path.parent} is not a complete run folder") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"{path} cannot be read ({first})") from error
+        raise UserError(f"{path} cannot be read ({reason(error)})") from error
     raise UserError(f"{path} has {size} bytes, more than a {path.name} may have ({limit})")
 
 
 def model_config(config: dict[str, Any], source: str) -> ModelConfig:
-    """Return the `model` section of a config that anybody may have written.
+    """Return the `model` section of a config of unknown origin.
 
     Raises:
-        UserError: for keys that a model does not have.
+        UserError: for unknown keys.
     """
     keys: Any = config.get("model")
     known = {field.name for field in fields(ModelConfig)}
@@ -138,10 +137,10 @@ def model_config(config: dict[str, Any], source: str) -> ModelConfig:
 
 
 def build_model(config: ModelConfig, vocabulary_size: int, source: str = "model") -> LanguageModel:
-    """Return a fresh model.
+    """Return a newly initialized model.
 
     Raises:
-        UserError: for sizes that no machine holds and values of the wrong type, naming them.
+        UserError: for sizes beyond any memory, and for values of the wrong type, naming them.
     """
     _check_size(config, vocabulary_size, source)
     try:
@@ -151,7 +150,7 @@ def build_model(config: ModelConfig, vocabulary_size: int, source: str = "model"
 
 
 def _check_size(config: ModelConfig, vocabulary_size: int, source: str) -> None:
-    """Refuse a model that would exhaust the memory before it is built; a rough count, from above."""
+    """Refuse a model that would exhaust the memory, by a rough upper bound, before it is built."""
     check_sizes(config, f"{source}: ")
     hidden, layers = config.widest, config.num_layers
     features = hidden if config.embedding_size is None else config.embedding_size

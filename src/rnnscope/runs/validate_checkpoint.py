@@ -1,4 +1,4 @@
-"""Whether a training can go on from a checkpoint that somebody else may have written: all is there, of its kind and size."""
+"""Whether training can continue from a checkpoint of unknown origin: everything is there, of the right type and size."""
 
 import math
 import re
@@ -13,12 +13,12 @@ from rnnscope.runs.plain_values import is_list, is_mapping
 from rnnscope.runs.record import value_at
 from rnnscope.runs.version import check_version
 
-FORMAT = 1  # version of what a checkpoint holds; a newer one is refused
-OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that a checkpoint may have besides last.ckpt
+FORMAT = 1  # version of the contents of a checkpoint; a newer one is refused
+OWN_NAME = re.compile(r"best\.ckpt|step_\d{1,18}\.ckpt")  # the names that last.ckpt may have as well
 
 
 def check_whole(saved: dict[str, Any], source: str) -> None:
-    """Refuse, by a `UserError`, a checkpoint that lacks something or has it in another form; each callback checks its own."""
+    """Raise a `UserError` if a checkpoint is incomplete or malformed; callbacks check their own state themselves."""
     check_version("format", saved.get("format"), FORMAT, source)
     task, names = saved.get("task"), saved.get("names")
     whole = is_mapping(task) and isinstance(saved.get("ended"), bool)
@@ -57,14 +57,14 @@ def _is_average(value: Any) -> bool:
 
 
 def _are_sums(value: Any) -> bool:
-    """Whether this is what `RunningSums.state` gives: a sum, two counts, a sum; the sums None where nothing was summed."""
+    """Whether this is what `RunningSums.state` returns: a sum, two counts, a sum; a sum of nothing is None."""
     if not is_list(value) or [type(count) for count in value[1:3]] != [int, int] or len(value) != 4:
         return False
     return all(sum is None or (isinstance(sum, Tensor) and sum.numel() == 1) for sum in (value[0], value[3]))
 
 
 def leaves(value: Any) -> Iterator[Any]:
-    """Yield what nested mappings hold."""
+    """Yield the values of nested mappings that are not mappings themselves."""
     if is_mapping(value):
         for inner in value.values():
             yield from leaves(inner)
@@ -73,20 +73,20 @@ def leaves(value: Any) -> Iterator[Any]:
 
 
 def check_fit(saved: dict[str, Any], model: LanguageModel, batch_size: int, source: str) -> None:
-    """Refuse a checkpoint whose carried state or optimizer is not of this model's size: training would break on it later.
+    """Check that the carried state and the optimizer state of a checkpoint have the sizes of this model.
 
     Args:
         batch_size: columns of this process.
 
     Raises:
-        UserError: naming the file.
+        UserError: if they do not, naming the file.
     """
     task, parameters = saved["task"], dict(enumerate(model.trained().values()))
     states = task["optimizer"].get("state")
     fits = is_mapping(states) and states.keys() <= parameters.keys()
     fits = fits and all(_fits_parameter(state, parameters[index]) for index, state in states.items())
     fits = fits and _fits_average(value_at(task, "average.weights"), model)
-    others = saved.get("others", [])  # the parts of the other processes that trained along
+    others = saved.get("others", [])  # the parts of the processes besides rank 0
     fits = fits and is_list(others) and all(is_mapping(part) and "random" in part for part in others)
     if not fits or not all(_fits_cells(part.get("carried"), model, batch_size) for part in (task, *others)):
         raise UserError(
@@ -100,7 +100,7 @@ def _fits_average(weights: Any, model: LanguageModel) -> bool:
 
 
 def _fits_parameter(state: Any, parameter: Tensor) -> bool:
-    """Whether an optimizer can go on with this: counts, and values of the size of the parameter."""
+    """Whether the optimizer state of a parameter has only counts and tensors of the parameter's shape."""
     if not is_mapping(state):
         return False
     return all(

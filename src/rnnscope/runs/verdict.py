@@ -1,45 +1,44 @@
-"""Whether a run that was trained again is the same run: its rows, samples and weights against the recorded ones."""
+"""Whether a run that was trained again is the same: its rows, samples and weights against the recorded ones."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import chain, takewhile, zip_longest
 from typing import Any
 
-from rnnscope.errors import UserError
 from rnnscope.runs.environment import environment_differences, machine_differences
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.first_difference import Difference, by_step, row_difference
 from rnnscope.runs.folder import RunFolder
-from rnnscope.runs.journal import Row, read_rows, whole_lines
+from rnnscope.runs.journal import Row, read_rows
 from rnnscope.runs.record import Record
+from rnnscope.runs.samples import Sample, read_samples
 from rnnscope.runs.segments import segments_of
 
 IDENTICAL, TOLERATED, DIVERGED = "bit-identical", "equal within tolerance", "diverged"
 STATUS = {IDENTICAL: 0, TOLERATED: 3, DIVERGED: 1}  # exit statuses
-FIRST_LOSSES = 20  # rows with a training loss that must agree within
-LOSS_TOLERANCE = 1e-4  # nats per token; and the best validation loss within
-BEST_TOLERANCE = 0.01
+FIRST_LOSSES = 20  # rows with a training loss that must agree within LOSS_TOLERANCE
+LOSS_TOLERANCE = 1e-4  # nats per token
+BEST_TOLERANCE = 0.01  # nats per token, of the best validation loss
 
 
 @dataclass
 class Comparison:
-    """Two runs side by side."""
+    """What a comparison of two runs found."""
 
     steps: int = 0  # the last step that both have
     rows: int = 0
     same_rows: int = 0
     samples: int = 0
     differences: list[Difference] = field(default_factory=list[Difference])  # the first of each row
-    losses: list[Difference] = field(default_factory=list[Difference])  # of the first rows with a loss, and of the best loss
-    columns: list[str] = field(default_factory=list[str])  # that both have; the rest of another version's is not compared
-    left_out: list[str] = field(default_factory=list[str])  # a line for each run with columns that the other does not have
-    rejoined: bool = False  # a row is the same after one that is not: numbers that drift apart never meet again
-    same_weights: bool | None = None  # None where one of them has no final weights
+    losses: list[Difference] = field(default_factory=list[Difference])  # the first training losses, and the best loss
+    columns: list[str] = field(default_factory=list[str])  # that both have; the others are not compared
+    left_out: list[str] = field(default_factory=list[str])  # lines on what was not compared
+    rejoined: bool = False  # an equal row after a different one: numbers that drift apart never meet again
+    same_weights: bool | None = None  # None if one of them has no final weights
 
     @property
     def altered(self) -> bool:
-        """Whether a difference is not drift: the training itself came out the same."""
+        """Whether the difference cannot be drift, because the training itself came out the same."""
         return self.rejoined or bool(self.differences and self.same_weights)
 
 
@@ -47,11 +46,11 @@ def compare(parent: RunFolder, child: RunFolder, until: int | None) -> Compariso
     """Compare metrics.csv, samples.jsonl and the weights' hashes of two runs, up to step `until`.
 
     Raises:
-        UserError: when a file is missing or not what rnnscope writes.
+        UserError: if a file is missing or not what rnnscope writes.
     """
     found = Comparison()
     _compare_rows(found, rows_of(parent, until), rows_of(child, until))
-    _compare_samples(found, read_samples(parent, until), read_samples(child, until))
+    _compare_samples(found, read_samples(parent.samples, until), read_samples(child.samples, until))
     found.differences.sort(key=lambda difference: difference.step)
     if until is None:
         found.same_weights = _same_weights(Record.read(parent.record), Record.read(child.record))
@@ -59,7 +58,7 @@ def compare(parent: RunFolder, child: RunFolder, until: int | None) -> Compariso
 
 
 def _same_weights(parent: Record, child: Record) -> bool | None:
-    """Whether the final weights are the same; None where the parent has none: it was killed or failed on the way."""
+    """Whether the final weights are equal; None if the parent has none because it was killed or failed."""
     old, new = parent.get("weights_sha256", str), child.get("weights_sha256", str)
     if old is None or new is None or parent.values.get("status") not in ("finished", "interrupted", "diverged"):
         return None
@@ -67,12 +66,12 @@ def _same_weights(parent: Record, child: Record) -> bool | None:
 
 
 def check_comparable(run: RunFolder) -> None:
-    """Read what a run will be compared by, before any time is spent on training it again.
+    """Read all that a run will be compared by, before time is spent on training it again.
 
     Raises:
-        UserError: when a file is missing or not what rnnscope writes.
+        UserError: if a file is missing or not what rnnscope writes.
     """
-    for _ in chain(rows_of(run, None), read_samples(run, None)):
+    for _ in chain(rows_of(run, None), read_samples(run.samples)):
         pass
 
 
@@ -80,23 +79,6 @@ def rows_of(run: RunFolder, until: int | None) -> Iterator[Row]:
     """Yield the rows of metrics.csv up to step `until`."""
     rows = read_rows(run.metrics)
     return rows if until is None else takewhile(lambda row: int(row["step"]) <= until, rows)
-
-
-def read_samples(run: RunFolder, until: int | None) -> Iterator[dict[str, Any]]:
-    """Yield the lines of samples.jsonl up to step `until`."""
-    if not run.samples.exists():
-        return
-    try:
-        for line in whole_lines(run.samples):
-            sample = json.loads(line)
-            if until is not None and int(sample["step"]) > until:
-                return
-            text, several = str(sample["text"]), "texts" in sample
-            yield {"step": int(sample["step"]), "temperature": str(sample["temperature"]), "text": text, "several": several}
-    except UserError:
-        raise
-    except (OSError, KeyError, ValueError, TypeError, RecursionError) as error:
-        raise UserError(f"{run.samples} cannot be compared ({type(error).__name__}: {error})") from error
 
 
 def _compare_rows(found: Comparison, recorded: Iterator[Row], now: Iterator[Row]) -> None:
@@ -130,16 +112,16 @@ def _compare_headers(found: Comparison, old: Row, new: Row) -> None:
             found.left_out.append(f"  not compared: {', '.join(lone)}: only the {run} run has this column of metrics.csv")
 
 
-def _compare_samples(found: Comparison, recorded: Iterator[dict[str, Any]], now: Iterator[dict[str, Any]]) -> None:
+def _compare_samples(found: Comparison, recorded: Iterator[Sample], now: Iterator[Sample]) -> None:
     left_out = False
     for old, new in zip_longest(recorded, now):
-        if old and new and old["several"] != new["several"]:
+        if old and new and old.several != new.several:
             left_out = True
             continue
         found.samples += 1
         if old != new:
-            step = int((old or new or {})["step"])
-            texts = [repr(sample["text"][:40]) if sample else "none" for sample in (old, new)]
+            step = next(sample.step for sample in (old, new) if sample)
+            texts = [repr(sample.text[:40]) if sample else "none" for sample in (old, new)]
             found.differences.append(Difference(step, "a sample", *texts))
     if left_out:
         found.left_out.append("  not compared: samples of one text with samples of several: an older rnnscope wrote one")
@@ -147,7 +129,7 @@ def _compare_samples(found: Comparison, recorded: Iterator[dict[str, Any]], now:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `reproduce` says: the kind, and the lines that explain it."""
+    """The verdict of `reproduce`, and the lines that explain it."""
 
     kind: str
     lines: list[str]
@@ -160,8 +142,8 @@ class Verdict:
 def judge(parent: RunFolder, child: RunFolder, until: int | None, deterministic: bool) -> Verdict:
     """Return the verdict on `child`, which repeated `parent` up to step `until`.
 
-    Tolerance is for numbers that may drift: another machine, other packages or code, or kernels that were allowed to.
-    Where nothing is different, anything but the same bits is a divergence.
+    Numbers may drift within a tolerance on different hardware, with different packages or code, or with nondeterministic
+    kernels. If nothing differs, anything but equal bits is a divergence.
     """
     found, causes = compare(parent, child, until), causes_of(parent, child)
     weights = "" if found.same_weights is None else ", the same weights" if found.same_weights else ", different weights"
@@ -179,7 +161,7 @@ def judge(parent: RunFolder, child: RunFolder, until: int | None, deterministic:
 
 
 def tolerance(loss: Difference) -> float:
-    """Return how many nats a loss may differ by."""
+    """Return by how many nats a loss may differ."""
     return BEST_TOLERANCE if loss.what == "best/loss" else LOSS_TOLERANCE
 
 
@@ -197,9 +179,9 @@ def _diverged(found: Comparison, causes: list[str]) -> Verdict:
 
 
 def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
-    """Return what is different between the two runs besides their numbers, one line each, the likeliest cause first.
+    """Return the differences between two runs besides their numbers, one line each, the likeliest cause first.
 
-    That is the kind of processor: each rounds in its own way, and what a training computes drifts apart from there.
+    That is the processor: each kind rounds in its own way, and results drift apart from there.
     """
     old, new = Record.read(parent.record), Record.read(child.record)
     causes: list[str] = []
@@ -218,16 +200,16 @@ def _on_gpu(record: Record) -> bool:
 
 
 def _changed_on_the_way(record: Record) -> list[str]:
-    """Return what a run went on with that it had not begun with: other code or packages, another machine."""
+    """Return the changes of code, packages or hardware when a run was resumed."""
     return [
-        f"{what}, when the recorded run went on from step {segment['from_step']}"
+        f"{what}, when the recorded run continued from step {segment['from_step']}"
         for segment in segments_of(record)
         for what in segment.get("environment", [])
     ]
 
 
 def _extensions(record: Record) -> list[dict[str, Any]]:
-    """Return what the segments say of extensions, each once."""
+    """Return the extensions in all segments, without repetitions."""
     found: list[dict[str, Any]] = []
     for segment in segments_of(record):
         if "extensions" in segment and segment["extensions"] not in found:

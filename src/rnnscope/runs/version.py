@@ -1,4 +1,4 @@
-"""The version of a file's format: which ones this rnnscope reads, and what to do about the others."""
+"""The format version of a file: which one this rnnscope reads, and what to do about any other."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from rnnscope.errors import UserError, shown
 
 
 def check_version(key: str, found: Any, known: int, source: str) -> None:
-    """Refuse, by a `UserError`, a file whose version, at `key`, is not the `known` one."""
+    """Raise a `UserError` unless the version `found` at `key` of a file is the `known` one."""
     if type(found) is int and found > known:
         raise UserError(f"{source}: a newer rnnscope wrote it ({key} {shown(found)}; this one reads {known}); update rnnscope")
     if type(found) is not int or found != known:

@@ -1,21 +1,21 @@
-"""model.safetensors: weights that open without running anything, and the hash that says whether two are the same."""
+"""model.safetensors, which opens without running any code, and the hash by which weights are compared."""
 
 import hashlib
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save  # pyright: ignore[reportUnknownVariableType]: its PathLike is bare
+from safetensors.torch import load, save
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_file
 
 
 def weights_file(model: LanguageModel) -> bytes:
-    """Return a file of the model's parameters; a tied matrix is in it once, under the embedding's name."""
+    """Return the contents of a safetensors file of the parameters; a tied matrix is stored once, as the embedding."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
-    return save(tensors, metadata={"format": "rnnscope"})  # save_file would make a file that only its owner may read
+    return save(tensors, metadata={"format": "rnnscope"})  # save_file would make a file that only its owner can read
 
 
 def save_weights(contents: bytes, path: Path) -> None:
@@ -24,22 +24,26 @@ def save_weights(contents: bytes, path: Path) -> None:
 
 
 def load_weights(model: LanguageModel, path: Path) -> None:
-    """Fill the model from a file of `weights_file`.
+    """Fill the model from a file that `save_weights` wrote.
 
     Raises:
-        UserError: when the file is missing, damaged, or of another model.
+        UserError: if the file is missing, damaged, or belongs to a different model.
     """
     try:
-        tensors = load_file(path)
+        tensors = load(path.read_bytes())  # load_file calls missing what may not be read
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: the run has no weights yet") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as weights ({error})") from error
+        raise UserError(f"{path} cannot be read as weights ({reason(error)})") from error
     fill_model(model, tensors, path)
 
 
 def fill_model(model: LanguageModel, tensors: dict[str, torch.Tensor], source: Path) -> None:
-    """Copy `tensors` into the model's parameters, all of them or none."""
+    """Copy `tensors` into the model's parameters.
+
+    Raises:
+        UserError: if names or shapes do not match; nothing is copied then.
+    """
     own = dict(model.named_parameters())
     if own.keys() != tensors.keys() or any(own[name].shape != tensors[name].shape for name in own):
         raise UserError(f"{source} holds the weights of a different model from the one in config.yaml and vocabulary.json")
@@ -49,7 +53,7 @@ def fill_model(model: LanguageModel, tensors: dict[str, torch.Tensor], source: P
 
 
 def hash_weights(model: LanguageModel) -> str:
-    """Return the SHA-256 over every parameter's name and bits, in order of name."""
+    """Return the SHA-256 over the names and bits of all parameters, sorted by name."""
     digest = hashlib.sha256()
     for name, value in sorted(model.named_parameters()):
         digest.update(name.encode())

@@ -1,4 +1,4 @@
-"""One GPU for each process that does jobs, where there are several; with more processes than GPUs they share evenly."""
+"""One GPU for each process that runs jobs; if there are more processes than GPUs, they share evenly."""
 
 import os
 import tempfile
@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rnnscope.lock import Lock
 
-mine: list[Lock] = []  # held until the process ends: CUDA cannot change its GPU
+mine: list[Lock] = []  # held until the process ends: CUDA cannot switch to a different GPU
 
 
 def take_gpu() -> str | None:
-    """Let this process see only the least used GPU and return its name; None where there is nothing to choose from."""
+    """Restrict this process to the least used GPU and return its name; None if there is no choice."""
     import torch
 
     if mine or torch.cuda.is_initialized() or torch.cuda.device_count() < 2:

@@ -1,7 +1,7 @@
-"""One job of a sweep, as Hydra's launchers call it: in the sweeping process, in a worker of joblib, on a node of a cluster.
+"""One job of a sweep, called by Hydra's launchers: in the sweeping process, in a worker of joblib, on a node of a cluster.
 
-It decides from the disk what there is to do, under the job's lock, so that nothing is trained twice whoever starts it when;
-and it leaves on disk what came of it, for whoever looks.
+The files on disk decide what is left to do, under the job's lock, so that nothing is trained twice; and the result is
+stored on disk.
 """
 
 import gc
@@ -27,14 +27,14 @@ from rnnscope.sweeps.running import Stop
 
 
 def job(cfg: DictConfig) -> dict[str, Any]:
-    """Train the job that Hydra's config names, or the rest of it, and return its status."""
+    """Train or continue the job that Hydra's config names, and return its status."""
     hydra = HydraConfig.get()
-    sys.argv = [sys.argv[0], "train", *hydra.overrides.task]  # run.json records it: this job's own command line
+    sys.argv = [sys.argv[0], "train", *hydra.overrides.task]  # run.json records this job's own command line
     return do(JobFolder(Path(hydra.sweep.dir), hydra.job.name), lambda folder, stop: train(folder, cfg, stop))
 
 
 def do(folder: JobFolder, work: Callable[[JobFolder, Stop], None]) -> dict[str, Any]:
-    """Do `work` in a job's folder unless it is done, and return the job's status; failures are noted, not raised."""
+    """Do `work` in a job's folder unless it is done, and return the job's status; failures are recorded, not raised."""
     with Stop(folder.sweep) as stop, held(folder.lock, stopped=stop.asked) as mine:
         if mine and not stop.asked() and not folder.state().ended:
             with folder.being_done():
@@ -43,7 +43,7 @@ def do(folder: JobFolder, work: Callable[[JobFolder, Stop], None]) -> dict[str, 
 
 
 def attempt(folder: JobFolder, work: Callable[[JobFolder, Stop], None], stop: Stop) -> None:
-    """Do the work, or go on with it; where that fails, note why."""
+    """Do the work; if it fails, record why."""
     try:
         work(folder, stop)
     except (UserError, HydraException, FileNotFoundError, PermissionError) as error:
@@ -55,14 +55,14 @@ def attempt(folder: JobFolder, work: Callable[[JobFolder, Stop], None], stop: St
 
 
 def train(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
-    """Train from the first step, or from where the job's run stands."""
+    """Train the job from its first step, or continue its run."""
     from rnnscope.pipeline.options import Job
     from rnnscope.pipeline.resume import train_or_resume
 
     if cfg.trainer.accelerator != "cpu":
         take_gpu()
     if folder.run.record.exists():
-        with held(Lock(folder.run.lock), stopped=stop.asked) as free:  # somebody may be resuming it by hand
+        with held(Lock(folder.run.lock), stopped=stop.asked) as free:  # a user may be resuming it by hand
             pass
         if not free or folder.state().ended:
             return
@@ -73,7 +73,7 @@ def train(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
 
 
 def free_memory() -> None:
-    """Give back what a job held, on the GPU too: the next one may be done in this process."""
+    """Free the memory of a job, on the GPU too: this process may run the next one."""
     gc.collect()
     if "torch" in sys.modules and sys.modules["torch"].cuda.is_initialized():
         sys.modules["torch"].cuda.empty_cache()

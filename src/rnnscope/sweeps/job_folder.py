@@ -1,14 +1,14 @@
-"""Where a job of a sweep lives on disk, and how it stands: the disk alone says, whoever trains it, wherever, and whenever.
+"""The folder of a job and its status, which the files on disk alone decide, whichever process trains it.
 
-In outputs/sweeps/<sweep>/ lie sweep.yaml (the manifest), a run folder for each job, and .jobs/: locks, and notes on jobs that
-failed where no run could say so.
+outputs/sweeps/<sweep>/ contains sweep.yaml (the manifest), a run folder for each job, and .jobs/: locks, and notes on jobs
+that failed before they had a run.
 """
 
 import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -21,17 +21,16 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
 from rnnscope.runs.record import Record, status_of
 
-LOST = ("failed", "diverged")
+LOST = ("failed", "diverged")  # statuses of jobs that only `retry_failed` repeats
 ENDED = ("finished", *LOST)
-PATIENCE = 1.0  # seconds between two tries of a lock
-UNBEGUN = {  # what a start that was killed leaves
-    *("config.yaml", "vocabulary.json", "environment.txt", "code.patch", "run.lock", "train.log"),
-}
+PATIENCE = 1.0  # seconds between two attempts to take a lock
+# what a process leaves that was killed before the first step
+UNBEGUN = {"config.yaml", "vocabulary.json", "environment.txt", "code.patch", "run.lock", "train.log"}
 
 
 @dataclass(frozen=True)
 class JobState:
-    """How a job stands: waiting, running, killed (its process died), interrupted, finished, diverged or failed."""
+    """The status of a job: waiting, running, killed (its process died), interrupted, finished, diverged or failed."""
 
     status: str
     reason: str | None = None
@@ -42,7 +41,7 @@ class JobState:
         return self.status in ENDED
 
     def get(self, key: str) -> Any:
-        """Return the value at a dotted key of run.json, None where there is none."""
+        """Return the value at a dotted key of run.json, or None if there is none."""
         return self.record.get(key, object) if self.record else None
 
 
@@ -59,7 +58,7 @@ class JobFolder:
 
     @property
     def lock(self) -> Lock:
-        """Held by the process that does this job, from before it has a run."""
+        """The lock that the process holds that runs this job, even before there is a run."""
         return Lock(self._service(".lock"))
 
     def _service(self, ending: str) -> Path:
@@ -67,7 +66,7 @@ class JobFolder:
 
     @contextmanager
     def being_done(self) -> Iterator[None]:
-        """Leave a mark that only the death of this process leaves behind; the job's lock is held."""
+        """Keep a mark that remains only if this process dies; the job's lock must be held."""
         mark = self._service(".begun")
         mark.touch()
         try:
@@ -76,14 +75,14 @@ class JobFolder:
             mark.unlink(missing_ok=True)
 
     def died(self) -> bool:
-        """Whether the process that last did this job died on the way."""
+        """Whether the last process that ran this job died."""
         return self._service(".begun").exists() and not is_locked(self.lock.path)
 
     def state(self, alive: bool = True) -> JobState:
-        """Return how the job stands.
+        """Return the status of the job.
 
         Args:
-            alive: take `running` for true; else ask the run's lock.
+            alive: believe `running`; otherwise check the run's lock.
         """
         note = self._service(".json")
         noted = json.loads(note.read_text(encoding="utf-8"))["reason"] if note.exists() else None
@@ -99,19 +98,19 @@ class JobFolder:
         return JobState(status, record.values.get("reason"), record)
 
     def fail(self, reason: str, traceback: str = "") -> None:
-        """Write down why the job failed: in a note, and with all lines where the run's log is, or would be."""
+        """Record why the job failed: in a note, and with the traceback in the log of the run, or in one of the job's own."""
         replace_text(self._service(".json"), json.dumps({"reason": reason}, ensure_ascii=False) + "\n")
         log = self.run.log if self.run.path.is_dir() else self._service(".log")
         with log.open("a", encoding="utf-8", errors="replace") as file:
             file.write(f"failed: {reason}\n{traceback}")
 
     def make_ready(self) -> None:
-        """Remove what stands in the way of doing the job, or of going on with it.
+        """Remove what prevents the job from being run or continued.
 
-        That is what `fail` wrote, the mark of a death, and a folder that a start left which was killed before the first step.
+        That is what `fail` wrote, the mark of a dead process, and the folder of a run that was killed before its first step.
 
         Raises:
-            UserError: when the folder has no run.json and holds anything else; it is not ours to remove.
+            UserError: if the folder has no run.json but contains other files.
         """
         for ending in (".json", ".log", *([".begun"] if self.died() else [])):
             self._service(ending).unlink(missing_ok=True)
@@ -124,7 +123,7 @@ class JobFolder:
         shutil.rmtree(path)
 
     def move_aside(self, status: str) -> Path | None:
-        """Rename the job's folder after its status and return the new path; None where the folder does not exist."""
+        """Append the status to the name of the job's folder and return the new path; None if the folder does not exist."""
         if not self.run.path.exists():
             return None
         names = (self.run.path.with_name(f"{self.name}.{status}-{number}") for number in count(1))
@@ -132,7 +131,7 @@ class JobFolder:
 
 
 def service_folder(sweep: Path) -> Path:
-    """Return where a sweep keeps its locks and notes."""
+    """Return the folder of a sweep's locks and notes."""
     return sweep / ".jobs"
 
 
@@ -140,10 +139,10 @@ def service_folder(sweep: Path) -> Path:
 def held(
     lock: Lock, waiting: Callable[[], object] = lambda: None, stopped: Callable[[], object] = lambda: None
 ) -> Iterator[bool]:
-    """Hold a lock that another process may have: wait for it, and yield whether it was had before `stopped` said so.
+    """Hold a lock, waiting for it if necessary; yield False if `stopped` ended the wait.
 
     Args:
-        waiting: called once if there is something to wait for.
+        waiting: called once if the lock is not free.
     """
     said = False
     while not lock.acquire(wait=False):
@@ -158,3 +157,9 @@ def held(
         yield True
     finally:
         lock.release()
+
+
+def sweep_held(sweep: Path, say: Callable[[str], object]) -> AbstractContextManager[bool]:
+    """Hold the lock of a sweep's folder; `say` reports that a different process has it."""
+    waiting = f"{sweep} is in use by a different process: waiting until it ends"
+    return held(Lock(service_folder(sweep) / "sweep.lock"), waiting=lambda: say(waiting))

@@ -1,4 +1,4 @@
-"""Handing jobs to Hydra's launcher: one after the other, several at once (joblib), or to a cluster (submitit)."""
+"""Running jobs through Hydra's launcher: one after the other, several at once (joblib), or on a cluster (submitit)."""
 
 import copy
 import time
@@ -18,16 +18,16 @@ from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.job_folder import PATIENCE, JobFolder
 from rnnscope.sweeps.plan import PlannedJob
 
-DEATHS = 2  # of a job's process, after which the job counts as failed
+DEATHS = 2  # after so many deaths of its process, a job counts as failed
 SHARING = 4  # jobs at once on one GPU
 
 
 class JobLauncher:
-    """Does jobs through the launcher that `config` chooses, and sees to it that each of them is heard of again.
+    """Runs jobs through the launcher that `config` selects, and repeats those whose process died.
 
     Args:
         config: the sweep's own, as Hydra composed it.
-        task: does one job; all that comes of it is on disk.
+        task: runs one job; its results are on disk.
     """
 
     def __init__(self, context: HydraContext, config: DictConfig, task: TaskFunction) -> None:
@@ -36,7 +36,7 @@ class JobLauncher:
         self._count = 0
 
     def at_once(self, jobs: int, accelerator: str) -> int:
-        """Return how many of so many jobs run at the same time on this machine."""
+        """Return how many of `jobs` run at the same time on this machine."""
         if self._kind != "joblib":
             return 1
         asked = self._config.hydra.launcher.n_jobs
@@ -53,18 +53,17 @@ class JobLauncher:
         stopped: Callable[[], object],
         kind: type[JobFolder] = JobFolder,
     ) -> None:
-        """Do all `jobs`, `at_once` at the same time, and return when each has ended, failed or been told to end.
+        """Run all `jobs`, `at_once` at a time, and return when each has ended, failed or been stopped.
 
-        A worker that dies takes others with it: they are done again, from where they were, and a job in which a process
-        died twice has failed.
+        When a worker dies, others die with it: their jobs are continued, and a job whose process died twice has failed.
 
         Args:
             sweep: the sweep's folder.
-            stopped: whether the sweep was told to end.
-            kind: of the jobs' folders: it says when a job has ended.
+            stopped: whether the sweep was asked to stop.
+            kind: the class of the jobs' folders, which defines when a job has ended.
 
         Raises:
-            UserError: when the launcher cannot launch.
+            UserError: if the launcher cannot launch.
         """
         deaths: Counter[JobFolder] = Counter()
         left = {kind(sweep, job.name): job for job in jobs}
@@ -80,11 +79,11 @@ class JobLauncher:
             deaths.update(died)
             for job in died:
                 if deaths[job] >= DEATHS:
-                    job.fail(f"its process died twice, for lack of memory perhaps ({problem})")
+                    job.fail(f"its process died twice, possibly for lack of memory ({problem})")
             left = {job: planned for job, planned in left.items() if not job.state().ended}
 
     def _launch(self, sweep: Path, jobs: Sequence[PlannedJob], at_once: int) -> str | None:
-        """Launch `jobs` and return what went wrong with the launching, None where nothing did."""
+        """Launch `jobs` and return the error if that failed, else None."""
         launcher = Plugins.instance().instantiate_launcher(self._context, self._task, self._configured(sweep, at_once))
         words = [_words(job, at_once) for job in jobs]
         try:
@@ -97,11 +96,11 @@ class JobLauncher:
         return None
 
     def _configured(self, sweep: Path, at_once: int) -> DictConfig:
-        """Return the config with what the launcher needs to know; a job's config is composed with the same words."""
+        """Return the config with settings for the launcher, which are also added to the overrides of each job."""
         values: dict[str, Any] = {"hydra.sweep.dir": str(sweep.resolve()), "hydra.job.name": sweep.name}
         if self._kind == "joblib":
             values |= {"hydra.launcher.n_jobs": at_once, "hydra.launcher.inner_max_num_threads": threads(at_once)}
-            values |= {"hydra.launcher.batch_size": "1", "hydra.launcher.pre_dispatch": "n_jobs"}  # none waits in a worker
+            values |= {"hydra.launcher.batch_size": "1", "hydra.launcher.pre_dispatch": "n_jobs"}  # no job waits in a worker
         config = copy.deepcopy(self._config)
         with read_write(config.hydra), open_dict(config.hydra):
             for key, value in values.items():
@@ -118,12 +117,12 @@ def _words(job: PlannedJob, at_once: int) -> list[str]:
 
 
 def threads(at_once: int) -> int:
-    """Return the threads of each of so many jobs: more jobs than cores would slow each other down."""
+    """Return the threads of each of `at_once` jobs, so that they do not compete for cores."""
     return max(1, core_count() // at_once)
 
 
 def gpu_count() -> int:
-    """Return how many GPUs torch would find."""
+    """Return how many GPUs torch finds."""
     import torch
 
     return torch.cuda.device_count()

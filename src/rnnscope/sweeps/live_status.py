@@ -1,4 +1,4 @@
-"""What a sweep prints: now and then a line for each running job, a line for each that ends, and a table at its own end."""
+"""The output of a sweep: lines on running and ended jobs, and a table at the end."""
 
 import threading
 import time
@@ -16,39 +16,39 @@ from rnnscope.runs.journal import newest_rows
 from rnnscope.sweeps.job_folder import JobFolder, JobState
 from rnnscope.sweeps.means import write_means
 
-EVERY = 1.0  # seconds between two looks at the disk
-REASON = 100  # characters of a reason; all of it stands in sweep.yaml
+EVERY = 1.0  # seconds between two checks of the jobs
+REASON = 100  # characters of a reason that are printed; sweep.yaml has all of it
 
 
 class LiveStatus:
-    """Looks at jobs from a thread of its own, and prints what became of them.
+    """Watches jobs from a separate thread, and prints their status.
 
     Args:
         changed: called with each job and its state whenever that may have changed.
-        seconds: between two lines of a running job.
+        seconds: between two lines on a running job.
     """
 
     def __init__(self, changed: Callable[[JobFolder, JobState], object], seconds: float) -> None:
         self._changed, self._seconds = changed, seconds
         self._jobs: dict[JobFolder, JobState] = {}
-        self._said: dict[JobFolder, tuple[float, str]] = {}  # when a job's line was printed last, and what it was
+        self._said: dict[JobFolder, tuple[float, str]] = {}  # when a job's last line was printed, and the line
         self._lock = threading.RLock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
 
     def open(self) -> None:
-        """Begin to look."""
+        """Start to watch."""
         self._thread.start()
 
     def close(self) -> None:
-        """Look a last time; doing so twice changes nothing."""
+        """Check the jobs one last time and stop; a second call does nothing."""
         if self._thread.is_alive():
             self._over.set()
             self._thread.join()
             self.look()
 
     def follow(self, jobs: Iterable[JobFolder]) -> None:
-        """Watch these jobs as well; what they came to before is not news."""
+        """Watch these jobs as well, from their current status on."""
         with self._lock:
             self._jobs |= {job: job.state(alive=False) for job in jobs}
 
@@ -62,7 +62,7 @@ class LiveStatus:
             self.look()
 
     def look(self) -> None:
-        """Look at every job that has not ended, and print what is new."""
+        """Check every job that has not ended, and print what is new."""
         with self._lock:
             for job, before in self._jobs.items():
                 if before.ended:
@@ -85,7 +85,7 @@ class LiveStatus:
 
 
 def progress(job: JobFolder, state: JobState) -> str:
-    """Return how far a running job is, in a few words, read from the ends of its two journals."""
+    """Return the progress of a running job in a few words, read from the ends of its two journals."""
     metrics, timings = newest_values(job.run.metrics), newest_values(job.run.timings)
     step, total = int(max(metrics.get("step", 0), state.get("progress.step") or 0)), state.get("progress.total")
     loss, val_loss = metrics.get("train/loss"), metrics.get("val/loss", state.get("progress.val/loss"))
@@ -98,7 +98,7 @@ def progress(job: JobFolder, state: JobState) -> str:
 
 
 def newest_values(path: Path) -> dict[str, float]:
-    """Return the newest value of each column among the last rows of a journal; nothing where there is none yet."""
+    """Return the newest value of each column in the last rows of a journal; empty if there are none yet."""
     found: dict[str, float] = {}
     try:
         for row in newest_rows(path)[0]:
@@ -110,7 +110,7 @@ def newest_values(path: Path) -> dict[str, float]:
 
 
 def seconds_left(step: int, total: int | None, minutes: float | None, timings: Mapping[str, float]) -> float | None:
-    """Return how long a run will take from `step` on, as fast as before; None before its speed is known."""
+    """Return how long a run will still take at its speed so far; None if that is not known yet."""
     seconds, at = timings.get("throughput/seconds"), timings.get("step")
     if not seconds or not at:
         return None
@@ -120,51 +120,46 @@ def seconds_left(step: int, total: int | None, minutes: float | None, timings: M
 
 
 def ending(state: JobState) -> str:
-    """Return how a job ended, in a line."""
+    """Return in one line how a job ended."""
     seconds, best = state.get("progress.seconds"), state.get("best.loss")
     text = state.status
     text += f" at step {state.get('progress.step')}" if state.record is not None else ""
     text += f" after {clock(seconds)}" if seconds is not None else ""
-    text += (
-        f"; best val/loss {best:{'.4f' if best < 1e6 else '.4g'}} at step {state.get('best.step')}" if best is not None else ""
-    )
+    if best is not None:
+        text += f"; best val/loss {best:{'.4f' if best < 1e6 else '.4g'}} at step {state.get('best.step')}"
     return text + (f" ({shortened(state.reason)})" if state.reason else "")
 
 
 def shortened(text: str) -> str:
-    """Return a reason in one line."""
+    """Return a reason on one line, of limited length."""
     line = " ".join(text.split())
     return line if len(line) <= REASON else f"{line[: REASON - 3]}..."
 
 
 def closing_lines(folder: Path, states: dict[str, JobState], width: int, seeds: bool = False) -> list[str]:
-    """Return the table of a sweep's runs as `compare` shows it, the jobs that did not finish, and what to do next.
+    """Return the table of a sweep's runs as in `compare`, the jobs that did not finish, and the next commands.
 
     Args:
-        seeds: add the table of groups of runs that differ in the seed alone, and write the mean of each for TensorBoard.
+        seeds: also show the groups of runs that differ in the seed alone, and write their means for TensorBoard.
     """
     runs = sort_runs(list(_summaries(folder, states)), BEST) if states else []
     lines = tables(runs, None, width)
     if seeds and runs:
         groups, keys = make_groups(runs, "seed")
-        lines += [
-            "",
-            "groups of seeds: * the lowest mean, ~ its 95 % interval overlaps that one's",
-            *group_tables(groups, keys),
-        ]
+        heading = "groups of seeds: * lowest mean, ~ 95 % interval overlaps that of the lowest mean"
+        lines += ["", heading, *group_tables(groups, keys)]
         write_means(folder, groups, keys)
     unfinished = {name: state for name, state in states.items() if state.status != "finished"}
     if unfinished:
         longest = max(map(len, unfinished))
         lines += ["", *(f"  {name:<{longest}}  {ending(state)}" for name, state in unfinished.items())]
-    lines += ["", f"  sweep folder {folder}"]
-    lines += [f"  watch        {watching(folder)}"]
+    lines += ["", f"  sweep folder {folder}", f"  watch        {watching(folder)}"]
     best = [run.name for run in runs if run.value("status") == "finished" and run.value(BEST) is not None]
     return [*lines, f"  sample       {shell('rnnscope', 'sample', f'run={best[0]}')}"] if best else lines
 
 
 def _summaries(folder: Path, jobs: Iterable[str]) -> Iterable[Summary]:
-    """Yield what is known of each job that has a run; one that cannot be read has failed, which its state says."""
+    """Yield the summary of each job that has a readable run; the status of any other job says why it failed."""
     for name in jobs:
         run = JobFolder(folder, name).run
         if run.record.exists():

@@ -1,4 +1,4 @@
-"""sweep.yaml: what a sweep holds fixed, what it sweeps over, and its jobs; for people, and for when it goes on."""
+"""sweep.yaml: the fixed settings of a sweep, what it varies, and its jobs; for readers, and to continue the sweep."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ from rnnscope.sweeps.names import sweep_name
 from rnnscope.sweeps.plan import Plan, PlannedJob
 
 HEAD = """\
-# A sweep of rnnscope: each job is a run folder beside this file. Started again under this name it skips what is finished,
-# resumes what was interrupted, and adds what is new. Statuses here are for reading; each run.json is what counts.
+# A sweep of rnnscope: each job is a run folder next to this file. Started again under this name, it skips finished jobs,
+# resumes interrupted ones, and adds new ones. The statuses here are for reading; each run.json is what counts.
 """
 KEYS = ("name", "kind", "started", "swept", "jobs", "fixed")
 BY_JOB = "by job"
@@ -33,9 +33,9 @@ class Manifest:
     Args:
         folder: the sweep's.
         kind: `grid` or `optuna`.
-        swept: the values of each key in which jobs differ, as typed; BY_JOB where a list of jobs sets it.
-        fixed: every other key of the config with its value.
-        jobs: by name, the words in which each job differs, its status and best loss.
+        swept: the values of each varied key, as typed; BY_JOB if a list of jobs sets it.
+        fixed: all other keys of the config with their values.
+        jobs: by name, the overrides of each job, its status and best loss.
     """
 
     folder: Path
@@ -48,9 +48,9 @@ class Manifest:
 
     @classmethod
     def of(cls, plan: Plan, job: PlannedJob, kind: str) -> "Manifest":
-        """Return the manifest of a sweep, of which `job` is any one.
+        """Return the manifest of a new sweep, of which `job` is any one.
 
-        It is called by the name that was typed, else that of its ready sweep, else its experiment's, else by its keys.
+        The name is the one that was typed, else that of the ready sweep, of the experiment, or of the swept keys.
 
         Raises:
             UserError: for a name that no folder can have.
@@ -65,16 +65,16 @@ class Manifest:
 
     @classmethod
     def read(cls, folder: Path) -> "Manifest | None":
-        """Return the manifest in `folder`, None where there is none.
+        """Return the manifest in `folder`, or None if there is none.
 
         Raises:
-            UserError: when it cannot be read.
+            UserError: if it cannot be read.
         """
         path = folder / "sweep.yaml"
         try:
             values = yaml.safe_load(path.read_text(encoding="utf-8"))
             if not all(isinstance(values[key], dict) for key in ("swept", "fixed", "jobs")):
-                raise ValueError("swept, fixed and jobs are not all maps")
+                raise ValueError("swept, fixed and jobs are not all mappings")
             return cls(folder, **{key: values[key] for key in KEYS})
         except FileNotFoundError:
             return None
@@ -83,30 +83,30 @@ class Manifest:
             raise UserError(f"{path} cannot be read ({reason}); choose a different name=, or move that folder") from error
 
     def write(self) -> None:
-        """Write sweep.yaml anew, in one step."""
+        """Write sweep.yaml, atomically."""
         values = {key: getattr(self, key) for key in KEYS}
         text = yaml.safe_dump(values, sort_keys=False, allow_unicode=True, width=1000)
         replace_text(self.folder / "sweep.yaml", HEAD + text)
 
     def show(self, job: str, state: JobState) -> bool:
-        """Bring a job's lines up to date; whether that changed any."""
+        """Update the entry of a job, and return whether it changed."""
         before = self.jobs[job]
         known = {"status": state.status, "best_loss": state.get("best.loss"), "reason": state.reason}
         self.jobs[job] = {"overrides": before["overrides"], **{key: value for key, value in known.items() if value is not None}}
         return self.jobs[job] != before
 
-    def go_on(self, old: "Manifest") -> None:
-        """Take over the jobs of the sweep that goes on.
+    def take_over(self, old: "Manifest") -> None:
+        """Take over the jobs of the sweep that is continued.
 
         Raises:
-            UserError: when it is a different one, naming the keys that differ, both values, and the remedy.
+            UserError: if it is a different sweep, naming the keys that differ, both values, and the remedy.
         """
         if old.kind != self.kind:
             raise UserError(f"the sweep {self.name} exists with hydra/sweeper={old.kind}, not {self.kind}; {REMEDY}")
         if self.kind == "optuna" and old.swept != self.swept:
             before, here = (", ".join(f"{key}={value}" for key, value in found.swept.items()) for found in (old, self))
             raise UserError(f"the search {self.name} exists over {before}, not over {here}; {REMEDY}")
-        keys = [key for key in (old.fixed | self.fixed) if key != "name"]  # two ways to the same name
+        keys = [key for key in (old.fixed | self.fixed) if key != "name"]  # there are several ways to the same name
         pairs = [(key, old._shown(key), self._shown(key)) for key in keys]
         differing = [f"{key} was {was} and is {now}" for key, was, now in pairs if was != now and None not in (was, now)]
         if differing:
@@ -116,12 +116,12 @@ class Manifest:
         self.jobs, self.started = old.jobs, old.started
 
     def _shown(self, key: str) -> str | None:
-        """Return the value of a key for people; None where the rnnscope that wrote this did not know the key."""
+        """Return the value of a key for messages; None if the rnnscope that wrote the manifest did not know the key."""
         if key in self.fixed:
             return str(comparable(key, self.fixed[key]))
         return "swept" if _is_under(key, self.swept) else None
 
 
 def _is_under(key: str, keys: Iterable[str]) -> bool:
-    """Whether a dotted key is one of `keys`, or in a group that is: `model.cell` where `model` is swept over."""
+    """Whether a dotted key is one of `keys` or in a group that is: `model.cell` if `model` is swept."""
     return any(key == other or key.startswith(f"{other}.") or other == "experiment" for other in keys)

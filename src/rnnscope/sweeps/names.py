@@ -1,4 +1,4 @@
-"""Names that say what a job is, `model-lstm_lr-0.001`: the same values give the same name, other values another."""
+"""Readable names of jobs, such as `model-lstm_lr-0.001`: equal values give equal names, different values different ones."""
 
 import hashlib
 import json
@@ -15,7 +15,7 @@ STRANGE = re.compile(r"[^A-Za-z0-9.-]+")
 
 
 def short_keys(keys: Iterable[str]) -> dict[str, str]:
-    """Return what each dotted key is called: its last part, and more of it where two keys would be called the same."""
+    """Return a short name for each dotted key: its last part, with more parts if two keys share that."""
     tails = {key: [key.split(".", number)[-1] for number in range(key.count("."), -1, -1)] for key in keys}
     counts = Counter(tail for found in tails.values() for tail in found)
     return {key: next((tail for tail in found if counts[tail] == 1), key) for key, found in tails.items()}
@@ -25,7 +25,7 @@ def job_name(values: dict[str, Any], keys: Iterable[str]) -> str:
     """Return the name of a job.
 
     Args:
-        values: of the swept keys that this job sets, as the config has them: 1e-3 and 0.001 are the same.
+        values: of the swept keys that this job sets, as the config has them, so that 1e-3 and 0.001 are equal.
         keys: all swept keys of the sweep.
     """
     short = short_keys(keys)
@@ -41,14 +41,14 @@ def job_name(values: dict[str, Any], keys: Iterable[str]) -> str:
 
 
 def hashed(name: str, values: dict[str, Any]) -> str:
-    """Return `name`, cut where it is long, with a short hash of the exact values behind it."""
+    """Return `name`, shortened if it is long, with a short hash of the exact values appended."""
     exact = json.dumps(values, sort_keys=True, ensure_ascii=False, default=str)
     digest = hashlib.sha256(exact.encode("utf-8", "surrogatepass")).hexdigest()[:8]
     return f"{name[: LENGTH - 9].rstrip('-_.')}_{digest}"
 
 
 def value_text(value: Any) -> str:
-    """Return a value for people: floats without needless digits, lists and maps without their brackets."""
+    """Return a value for a name: floats without needless digits, lists and mappings without brackets."""
     if isinstance(value, dict):
         return "-".join(f"{value_text(key)}-{value_text(inner)}" for key, inner in value.items())
     if isinstance(value, (list, tuple)):
@@ -61,7 +61,7 @@ def value_text(value: Any) -> str:
 
 
 def _is_exact(value: Any) -> bool:
-    """Whether the text of a value says all of it."""
+    """Whether the text of a value identifies it."""
     return not isinstance(value, (dict, list, tuple)) and (not isinstance(value, float) or float(value_text(value)) == value)
 
 
@@ -70,5 +70,5 @@ def _clean(text: str) -> str:
 
 
 def sweep_name(keys: Iterable[str]) -> str:
-    """Return what a sweep over these keys is called where nobody names it."""
+    """Return the default name of a sweep over these keys."""
     return "_".join(_clean(label) for _, label in sorted(short_keys(keys).items()))[:LENGTH]

@@ -1,4 +1,4 @@
-"""What a sweep is to do, from what was typed: the words that all its jobs share, those in which they differ, each job."""
+"""The plan of a sweep: the overrides that all its jobs share, those in which they differ, and each job."""
 
 import itertools
 import json
@@ -23,12 +23,12 @@ from rnnscope.sweeps.names import job_name
 
 @dataclass(frozen=True)
 class Plan:
-    """A sweep as typed.
+    """A sweep as typed on the command line.
 
     Args:
-        fixed: words that every job has.
-        swept: the words with several values, by key, in their order.
-        jobs: words that come together, a list for each job; with none of them there is one empty list.
+        fixed: overrides that every job has.
+        swept: overrides with several values, by key, in order.
+        jobs: lists of overrides that belong together, one for each job; without any, one empty list.
     """
 
     fixed: list[Override]
@@ -37,19 +37,19 @@ class Plan:
 
     @property
     def keys(self) -> list[str]:
-        """The keys in which jobs differ, sorted: their order on the command line changes nothing."""
+        """The keys in which jobs differ, sorted, so that their order on the command line does not matter."""
         return sorted({word.key_or_group for word in (*self.swept.values(), *itertools.chain(*self.jobs))})
 
     @property
     def typed(self) -> dict[str, str]:
-        """The values of each swept word as typed."""
+        """The values of each swept override, as typed."""
         return {word.key_or_group: _text(word).partition("=")[2] for word in self.swept.values()}
 
     def grid(self) -> Iterator[list[str]]:
-        """Yield the words in which each job differs from the rest: every combination of all values, times the jobs.
+        """Yield the overrides in which each job differs: every combination of the values, for each of `jobs`.
 
         Raises:
-            UserError: for an interval, which no grid can go through.
+            UserError: for an interval, which has no list of values.
         """
         choices = [_values(word) for word in self.swept.values()]
         for words in self.jobs:
@@ -61,18 +61,18 @@ def read_plan(params: dict[str, str], jobs: list[list[str]], arguments: list[str
     """Return the plan of a sweep.
 
     Args:
-        params: values by key, from a ready sweep; what the command line says of the same key takes their place.
-        jobs: words that come together, from a ready sweep.
-        arguments: the command line.
+        params: values by key, from a ready sweep; the command line takes precedence.
+        jobs: lists of overrides that belong together, from a ready sweep.
+        arguments: the overrides on the command line.
 
     Raises:
-        UserError: when it sweeps over nothing, or sets what a job of the ready sweep sets.
+        UserError: if no key has several values, or a key is set that the jobs of the ready sweep set.
     """
     parser = OverridesParser.create(config_loader=loader)
     ready = replacing([f"{key}={value}" for key, value in params.items()])
     words = {word.get_key_element(): word for word in parser.parse_overrides(ready)}
     for word in parser.parse_overrides(arguments):
-        words.pop(word.get_key_element(), None)  # it stands where the command line has it
+        words.pop(word.get_key_element(), None)  # so that it moves to its place on the command line
         words[word.get_key_element()] = word
     together = [parser.parse_overrides(replacing(entry)) for entry in jobs] or [[]]
     swept = {key: word for key, word in words.items() if word.is_sweep_override()}
@@ -80,8 +80,8 @@ def read_plan(params: dict[str, str], jobs: list[list[str]], arguments: list[str
     _check_swept(swept.values())
     if not swept and not jobs:
         raise UserError(
-            "-m sweeps, and here every key has one value: give several (optimizer.lr=1e-3,3e-3), or a ready sweep"
-            " (sweep=learning_rates), or leave -m out"
+            "-m starts a sweep, but every key has one value: give several values (optimizer.lr=1e-3,3e-3) or a ready sweep"
+            " (sweep=learning_rates), or leave out -m"
         )
     return Plan([word for word in words.values() if not word.is_sweep_override()], swept, together)
 
@@ -110,19 +110,19 @@ def _values(word: Override) -> list[str]:
         raise UserError(f"{_text(word)}: an interval needs a search: add hydra/sweeper=optuna")
     values = [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
     if not values:
-        raise UserError(f"{_text(word)}: has no value to train")
+        raise UserError(f"{_text(word)}: there is no value to train")
     return values
 
 
 @dataclass(frozen=True)
 class PlannedJob:
-    """A job whose config composes.
+    """A job whose config has been composed.
 
     Args:
-        words: those in which it differs from the rest.
-        typed: all of them, as for `rnnscope train`.
-        config: flat.
-        choices: the yaml of each group.
+        words: the overrides in which it differs from the other jobs.
+        typed: all of its overrides, as for `rnnscope train`.
+        config: with dotted keys.
+        choices: the selected option of each config group.
     """
 
     name: str
@@ -132,10 +132,10 @@ class PlannedJob:
     choices: dict[str, Any]
 
     def check(self, state: JobState) -> None:
-        """Refuse a folder in which a different config was trained.
+        """Check that the job's folder was not trained with a different config.
 
         Raises:
-            UserError: naming the key and both values.
+            UserError: if it was, naming the key and both values.
         """
         recorded = {key: comparable(key, value) for key, value in json_like(state.get("config") or {}).items()}
         for key, value in self.config.items():
@@ -149,7 +149,7 @@ class PlannedJob:
 
 
 class Composer:
-    """Composes the jobs of a plan, each as `rnnscope train` would.
+    """Composes the jobs of a plan as `rnnscope train` does.
 
     Args:
         config: the sweep's own, as Hydra composed it.
@@ -159,18 +159,18 @@ class Composer:
         self._loader, self._config, self._plan = loader, config, plan
 
     def job(self, words: list[str]) -> PlannedJob:
-        """Return the job that sets `words` besides what is fixed.
+        """Return the job with the overrides `words` in addition to the fixed ones.
 
         Raises:
-            HydraException: for an unknown key or value; UserError: when it starts from a run that does not exist.
+            HydraException: for an unknown key or value; UserError: if it starts from a run that does not exist.
         """
         typed = [*map(_text, self._plan.fixed), *words]
         config, choices = self._compose(typed)
-        if config["init_from"] is not None:  # `latest` would be another run for each job
+        if config["init_from"] is not None:  # `latest` would mean a different run for each job
             typed.append(f"init_from={quote(str(find_run(config['init_from']).path.resolve()))}")
             config, choices = self._compose(typed)
         if config["trainer"]["strategy"] == "ddp":
-            raise UserError("trainer=ddp trains one run with several processes and cannot be swept; start such runs one by one")
+            raise UserError("trainer=ddp trains one run in several processes and cannot be swept; start such runs one by one")
         keys = [word.partition("=")[0].lstrip("+") for word in words]
         values = {key: choices[key] if key in choices else value_at(config, key) for key in keys}
         return PlannedJob(job_name(values, self._plan.keys), words, typed, flatten(with_absolute_places(config)), choices)
@@ -182,5 +182,5 @@ class Composer:
 
 
 def json_like(value: Any) -> Any:
-    """Return nested values as they come back from a file: keys of maps are text."""
+    """Return nested values as they are read back from JSON: keys of mappings are text."""
     return json.loads(json.dumps(value))

@@ -1,4 +1,4 @@
-"""Ending the trials of a search that are not worth going on: what a job says at each validation, and what it hears."""
+"""Pruning: ending unpromising trials of a search early, as Optuna decides at each validation."""
 
 import warnings
 from collections.abc import Callable
@@ -9,9 +9,9 @@ from rnnscope.sweeps.study import JOB, PRUNED, storage_in, trial_id
 
 
 def reporter(folder: Path, job: str, pruner: str | None) -> Callable[[int, float], str | None]:
-    """Return what a job tells each validation: the study hears of it, and the pruner says why it is not worth going on.
+    """Return a function that reports a validation loss to the study and returns why the job should be pruned, or None.
 
-    A study that cannot be read or written just now misses a value; no job ends for that.
+    A study that cannot be read or written at the moment misses a value; the job continues.
     """
     if pruner is None:
         return lambda step, loss: None

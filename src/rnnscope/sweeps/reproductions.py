@@ -1,6 +1,6 @@
-"""`rnnscope reproduce sweep=`: every job of a sweep trained again in a folder under it, and a table of verdicts.
+"""`rnnscope reproduce sweep=`: every job of a sweep trained again, and a table of verdicts.
 
-They stand in outputs/sweeps/<sweep>/reproductions/<time>/<job>/. The same command goes on with what was stopped there.
+The new runs are in outputs/sweeps/<sweep>/reproductions/<time>/<job>/. The same command continues what was stopped there.
 """
 
 import json
@@ -22,14 +22,13 @@ from rnnscope.config.extensions import import_plugins
 from rnnscope.config.overrides import quote
 from rnnscope.errors import UserError
 from rnnscope.format import plural, printable, table_lines
-from rnnscope.lock import Lock
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.reproduce import machine_lines
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
 from rnnscope.runs.verdict import STATUS
 from rnnscope.sweeps.job import do
-from rnnscope.sweeps.job_folder import JobFolder, JobState, held, service_folder
+from rnnscope.sweeps.job_folder import JobFolder, JobState, service_folder, sweep_held
 from rnnscope.sweeps.launch import JobLauncher
 from rnnscope.sweeps.live_status import LiveStatus, shortened
 from rnnscope.sweeps.manifest import Manifest
@@ -41,7 +40,7 @@ SECONDS = 10.0  # between two lines of a running job
 
 
 class Judged(Exception):
-    """Takes the exit status past Hydra, which drops what a sweeper returns."""
+    """Carries the exit status through Hydra, which ignores what a sweeper returns."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -49,13 +48,13 @@ class Judged(Exception):
 
 
 class ReproducedJob(JobFolder):
-    """A job that is trained again: it has ended when it has a verdict, or cannot be trained."""
+    """A job that is trained again; it has ended once it has a verdict, or cannot be trained."""
 
     def state(self, alive: bool = True) -> JobState:
         found = super().state(alive)
         if (verdict := found.get("verdict.kind")) is not None:
             return JobState("finished", str(verdict), found.record)
-        by_record = found.ended and found.get("status") == found.status  # trained, and not judged yet
+        by_record = found.ended and found.get("status") == found.status  # trained but not judged yet
         return JobState("interrupted", found.reason, found.record) if by_record else found
 
 
@@ -63,7 +62,7 @@ class ReproductionSweeper(Sweeper):
     """Trains all jobs of a sweep again through Hydra's launcher.
 
     Args:
-        of_hydra: the keys of Hydra's own sweeper, in whose place this one is.
+        of_hydra: the keys of Hydra's own sweeper, which this one replaces; ignored.
     """
 
     def __init__(self, **of_hydra: Any) -> None:
@@ -73,18 +72,18 @@ class ReproductionSweeper(Sweeper):
         self._config, self._launcher = config, JobLauncher(hydra_context, config, task_function)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Do it, and print the table.
+        """Reproduce all jobs, and print the table.
 
         Raises:
-            UserError: when there is no such sweep, or none of its jobs was trained.
-            KeyboardInterrupt: when it was told to end.
-            Judged: with the worst of the exit statuses.
+            UserError: if there is no such sweep, or none of its jobs was trained.
+            KeyboardInterrupt: if it was asked to stop.
+            Judged: with the worst exit status.
         """
         sweep = find_sweep(self._config.of_sweep)
         parents = jobs_of(sweep)
         trained = {name: run for name, run in parents.items() if run.record.exists()}
         if not trained:
-            raise UserError(f"sweep={self._config.of_sweep}: none of its {len(parents)} jobs was ever trained")
+            raise UserError(f"sweep={self._config.of_sweep}: none of its {len(parents)} jobs was trained")
         folder = folder_of(sweep, list(trained), self._config.until)
         with redirect_stdout(sys.stderr) if self._config.json else nullcontext():
             first = next(iter(trained.values()))
@@ -92,22 +91,21 @@ class ReproductionSweeper(Sweeper):
         rows = [row(run, ReproducedJob(folder, name)) for name, run in parents.items()]
         print(json.dumps(rows, indent=1) if self._config.json else printable("\n".join(report(rows, folder))))
         if stopped:
-            print(f"stopped ({stopped}); the same command goes on", file=sys.stderr)
+            print(f"stopped ({stopped}); the same command continues", file=sys.stderr)
             raise KeyboardInterrupt
         raise Judged(max((found["status"] for found in rows), key=(0, 3, 1).index))
 
     def _train(self, folder: Path, jobs: list[PlannedJob], first: RunFolder) -> str | None:
-        """Train those that have no verdict yet, and return what asked to end, None where nothing did.
+        """Train the jobs without a verdict, and return what asked to stop, or None.
 
         Args:
-            first: the run whose code and packages are said to differ from those that are here.
+            first: the run whose code and packages are compared with the current ones.
         """
         folders = [ReproducedJob(folder, job.name) for job in jobs]
         service_folder(folder).mkdir(parents=True, exist_ok=True)
         live = LiveStatus(lambda job, state: None, SECONDS)
-        waiting = f"{folder} is being worked on by another process: waiting until it ends"
         stop = Stop(folder, lambda name: stop.mark.write_text(f"{name}\n", encoding="utf-8"))
-        with held(Lock(service_folder(folder) / "sweep.lock"), waiting=lambda: live.say(waiting)), stop:
+        with sweep_held(folder, live.say), stop:
             stop.mark.unlink(missing_ok=True)
             for job in folders:
                 job.make_ready()
@@ -127,19 +125,19 @@ class ReproductionSweeper(Sweeper):
 
 
 def job(cfg: DictConfig) -> dict[str, Any]:
-    """Train the job again that Hydra's config names, or the rest of it, and record its verdict."""
+    """Train the job again that Hydra's config names, or continue it, and record its verdict."""
     hydra = HydraConfig.get()
     sys.argv = [sys.argv[0], "reproduce", *hydra.overrides.task]
     return do(ReproducedJob(Path(hydra.sweep.dir), hydra.job.name), lambda folder, stop: train_again(folder, cfg, stop))
 
 
 def train_again(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
-    """Train a job again; one that was told to end keeps what it has."""
+    """Train a job again; if it is asked to stop, it keeps its run."""
     from rnnscope.pipeline.options import Job
     from rnnscope.pipeline.reproduce import reproduce
 
     config = typed("reproduce", cfg)
-    import_plugins(config.plugins)  # in a worker nobody has done so yet
+    import_plugins(config.plugins)  # a worker has not imported them yet
     try:
         told = Job(folder.run.path, asked=stop.asked)
         reproduce(RunFolder(Path(config.run)), config.until, config.data, config.alone(), told)
@@ -149,10 +147,10 @@ def train_again(folder: JobFolder, cfg: DictConfig, stop: Stop) -> None:
 
 
 def find_sweep(typed_name: str) -> Path:
-    """Return the folder of the sweep that is meant: by its path, its name, or the only one whose name begins so.
+    """Return the folder of the sweep that the user means: by its path, its name, or the beginning of a name.
 
     Raises:
-        UserError: when there is none, or more than one.
+        UserError: if there is none, or more than one that fits.
     """
     root = outputs_folder() / "sweeps"
     for folder in (root / typed_name, Path(os.path.expanduser(typed_name))):
@@ -167,14 +165,14 @@ def find_sweep(typed_name: str) -> Path:
 
 
 def jobs_of(sweep: Path) -> dict[str, RunFolder]:
-    """Return the run folders of a sweep's jobs by name, those included that were never made."""
+    """Return the run folders of a sweep's jobs by name, including those that do not exist."""
     manifest = Manifest.read(sweep)
     assert manifest is not None
     return {name: RunFolder(sweep / name) for name in manifest.jobs}
 
 
 def folder_of(sweep: Path, jobs: list[str], until: int | None) -> Path:
-    """Return the folder of the newest reproduction up to that step which lacks a verdict, else that of a new one."""
+    """Return the folder of the newest reproduction up to step `until` if a verdict is missing there, else of a new one."""
     ending = "" if until is None else f"_until-{until}"
     begun = [path for path in sorted((sweep / "reproductions").glob("[!.]*")) if path.name[19:] == ending]
     if begun and not all(ReproducedJob(begun[-1], name).state().status == "finished" for name in jobs):
@@ -183,13 +181,13 @@ def folder_of(sweep: Path, jobs: list[str], until: int | None) -> Path:
 
 
 def planned(name: str, run: RunFolder, arguments: list[str]) -> PlannedJob:
-    """Return a job as launchers take it: the command line of `rnnscope reproduce` for one run."""
+    """Return a job for the launcher: the overrides of `rnnscope reproduce` for one run."""
     words = [*arguments, f"run={quote(str(run.path.resolve()))}"]
     return PlannedJob(name, [], words, {"trainer.threads": Record.read(run.record).get("resolved.threads", int, 1)}, {})
 
 
 def row(parent: RunFolder, job: ReproducedJob) -> dict[str, Any]:
-    """Return what came of a job, as `json=true` prints it: `status` is an exit status, `lines` say more of the verdict."""
+    """Return the result of a job as `json=true` prints it; `status` is an exit status, `lines` explain the verdict."""
     state = job.state(alive=False)
     found = {"job": job.name, "recorded": str(parent.path), "trained_now": str(job.run.path)}
     if state.status == "finished":
@@ -201,7 +199,7 @@ def row(parent: RunFolder, job: ReproducedJob) -> dict[str, Any]:
 
 
 def report(rows: list[dict[str, Any]], folder: Path) -> list[str]:
-    """Return the table of verdicts, and each cause of a difference once."""
+    """Return the table of verdicts, and the causes of differences, each once."""
     cells = [["job", "verdict", "compared"]]
     cells += [[found["job"], found["verdict"], shortened(found["lines"][1])] for found in rows]
     causes = dict.fromkeys(line for found in rows for line in found["lines"] if line.startswith("  different: "))
@@ -211,5 +209,5 @@ def report(rows: list[dict[str, Any]], folder: Path) -> list[str]:
 
 
 def register() -> None:
-    """Tell Hydra this sweeper."""
+    """Register this sweeper with Hydra."""
     Plugins.instance().register(ReproductionSweeper)

@@ -1,4 +1,4 @@
-"""A sweep at work in its folder: locked against another process, its manifest kept, signals heard, its lines printed."""
+"""Running a sweep in its folder: the lock, the manifest, signals, and the output."""
 
 import shutil
 import signal
@@ -13,21 +13,20 @@ from typing import Any, Self
 from rnnscope.errors import UserError
 from rnnscope.format import output_width
 from rnnscope.interrupts import ends
-from rnnscope.lock import Lock
 from rnnscope.runs.lock import is_locked
-from rnnscope.sweeps.job_folder import LOST, JobFolder, JobState, held, service_folder
+from rnnscope.sweeps.job_folder import LOST, JobFolder, JobState, service_folder, sweep_held
 from rnnscope.sweeps.launch import JobLauncher
 from rnnscope.sweeps.live_status import LiveStatus, closing_lines
 from rnnscope.sweeps.manifest import Manifest
 from rnnscope.sweeps.plan import PlannedJob
 
-EVERY = 1.0  # seconds between two looks at the mark
+EVERY = 1.0  # seconds between two checks for the mark
 
 
 class Stop:
-    """Notices SIGINT and SIGTERM while it is entered, passing them on to who noticed them before, and looks for the mark.
+    """Catches SIGINT and SIGTERM in a `with` block, passing them on to earlier handlers, and checks for the mark.
 
-    The mark is a file in the sweep's folder that tells every job to end, on whatever machine it runs.
+    The mark is a file in the sweep's folder that asks every job to stop, on any machine.
 
     Args:
         sweep: the sweep's folder.
@@ -60,7 +59,7 @@ class Stop:
             before(number, frame)
 
     def asked(self) -> str | None:
-        """Return what asked this process to end, None while nothing did; cheap enough for every step."""
+        """Return what asked this process to stop, or None; cheap enough to call after every step."""
         if self.signal is None and time.monotonic() - self._looked >= EVERY:
             self._looked = time.monotonic()
             if self.mark.exists():
@@ -69,12 +68,12 @@ class Stop:
 
 
 class RunningSweep:
-    """One go at a sweep: enter it, `run` jobs, `finish` it, leave it.
+    """One session of a sweep: in a `with` block, `run` jobs, then `finish`.
 
     Args:
-        manifest: as the command line asks for it; what is in the folder already is taken over.
-        seconds: between two lines of a running job.
-        retry_failed: do again what failed or diverged before; what there is of it is moved aside.
+        manifest: of the sweep as typed; an existing one in the folder is taken over.
+        seconds: between two lines on a running job.
+        retry_failed: repeat jobs that failed or diverged; their folders are moved aside.
     """
 
     def __init__(self, launcher: JobLauncher, manifest: Manifest, seconds: float, retry_failed: bool) -> None:
@@ -82,7 +81,7 @@ class RunningSweep:
         self.stop = Stop(self.folder, self._on_signal)
         self._launcher, self._retry_failed = launcher, retry_failed
         self._live_status = LiveStatus(self._changed, seconds)
-        self._writing = threading.Lock()  # of the manifest: what the thread of the lines sees goes there, too
+        self._writing = threading.Lock()  # of the manifest, which the thread of `LiveStatus` updates as well
         self._open, self._wanted, self._made = ExitStack(), dict[str, None](), False
 
     def job(self, name: str) -> JobFolder:
@@ -94,11 +93,9 @@ class RunningSweep:
         try:
             service_folder(self.folder).mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise UserError(f"{self.folder} cannot be made ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
-        lock = Lock(service_folder(self.folder) / "sweep.lock")
-        waiting = f"{self.folder} is being worked on by another process: waiting until it ends"
-        self._open.enter_context(held(lock, waiting=lambda: self._live_status.say(waiting)))
-        self._take_over()  # the process waited for may have written it
+            raise UserError(f"{self.folder} cannot be created ({error.strerror}); set RNNSCOPE_OUTPUTS") from error
+        self._open.enter_context(sweep_held(self.folder, self._live_status.say))
+        self._take_over()  # the process that held the lock may have written it
         self.stop.mark.unlink(missing_ok=True)
         self._open.enter_context(self.stop)
         self._live_status.open()
@@ -107,17 +104,17 @@ class RunningSweep:
     def __exit__(self, *exception: object) -> None:
         self._live_status.close()
         if exception[0] is not None and self._made and not any(path.is_dir() for path in self.folder.glob("[!.]*")):
-            shutil.rmtree(self.folder)  # no job was started: the next try may be a different sweep
+            shutil.rmtree(self.folder)  # no job was started: the next attempt may be a different sweep
         self._open.close()
 
     def _take_over(self) -> None:
         if (old := Manifest.read(self.folder)) is not None:
-            self.manifest.go_on(old)
+            self.manifest.take_over(old)
 
     def _on_signal(self, name: str) -> None:
         self.stop.mark.write_text(f"{name}\n", encoding="utf-8")
         self._live_status.say(
-            f"{name}: running jobs save and stop, and no more are started (press Ctrl-C again to leave at once)"
+            f"{name}: running jobs save and stop, no further jobs are started (press Ctrl-C again to exit at once)"
         )
 
     def _changed(self, job: JobFolder, state: JobState) -> None:
@@ -126,17 +123,17 @@ class RunningSweep:
                 self.manifest.write()
 
     def at_once(self, jobs: int) -> int:
-        """Return how many of so many jobs run at the same time."""
+        """Return how many of `jobs` run at the same time."""
         return self._launcher.at_once(jobs, str(self.manifest.fixed.get("trainer.accelerator", "auto")))
 
     def run(self, jobs: Sequence[PlannedJob], total: int) -> None:
-        """Do those of `jobs` that are not done yet.
+        """Run those of `jobs` that are not done yet.
 
         Args:
-            total: jobs of the whole sweep: what is left of one that was stopped gets no more threads than the rest had.
+            total: jobs of the whole sweep, which decides the threads of each job, also if only some are left.
 
         Raises:
-            UserError: when a folder of one of them is another job's, or the launcher cannot launch.
+            UserError: if a job's folder has a different config, or the launcher cannot launch.
         """
         for job in jobs:
             job.check(self.job(job.name).state())
@@ -150,7 +147,7 @@ class RunningSweep:
                 self.manifest.show(job.name, self.job(job.name).state(alive=False))
             self.manifest.write()
         self._live_status.follow(self.job(job.name) for job in jobs)
-        todo.sort(key=lambda job: is_locked(self.job(job.name).run.lock))  # what an orphan still does comes last
+        todo.sort(key=lambda job: is_locked(self.job(job.name).run.lock))  # jobs that are still running elsewhere come last
         try:
             self._launcher.run(self.folder, todo, self.at_once(total), self.stop.asked)
         except KeyboardInterrupt:  # a second Ctrl-C: the table is still printed
@@ -175,11 +172,11 @@ class RunningSweep:
         return True
 
     def finish(self) -> None:
-        """Print the table, and tell the caller how it went.
+        """Print the table, and raise if jobs have not finished.
 
         Raises:
-            KeyboardInterrupt: when the sweep was told to end.
-            UserError: when a job of this go has not finished; with none of them begun, there is no folder either.
+            KeyboardInterrupt: if the sweep was asked to stop.
+            UserError: if a job of this session has not finished; if none could start, the sweep's folder is removed.
         """
         self._live_status.close()
         states = {name: self.job(name).state(alive=False) for name in self.manifest.jobs}

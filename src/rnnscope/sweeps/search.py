@@ -1,11 +1,11 @@
-"""The sweeper behind `hydra/sweeper=optuna`: each trial is a job; the study lies in the sweep's folder and survives with it."""
+"""The sweeper of `hydra/sweeper=optuna`: each trial is a job; the study is stored in the sweep's folder."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from hydra.core.plugins import Plugins
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_least
 from rnnscope.sweeps.plan import Composer, Plan, PlannedJob, read_plan
 from rnnscope.sweeps.running import RunningSweep
 from rnnscope.sweeps.space import PRUNERS, SAMPLERS, choice, examples_of, optuna_package
@@ -17,13 +17,13 @@ class SearchSweeper(GridSweeper):
     """Lets Optuna choose the values of the next job from the results so far.
 
     Args:
-        params, retry_failed, seconds: as of a grid.
-        n_trials: of the whole study, over all the times it is started.
-        at_once: trials chosen before any of them is known; None for as many as the launcher does at the same time.
+        params, retry_failed, seconds: as for `GridSweeper`.
+        n_trials: of the whole study, however often it is started.
+        at_once: trials that are chosen before their results are known; None for as many as the launcher runs at a time.
         sampler: tpe or random.
         seed: of the sampler.
-        pruner: what ends unpromising trials early: median or halving; None for nothing.
-        seeds: jobs of a trial, with the seeds 1, 2, ...: the search goes by their mean.
+        pruner: ends unpromising trials early: median or halving; None for no pruning.
+        seeds: jobs per trial, with the seeds 1, 2, ...; the mean of their losses counts.
     """
 
     kind = "optuna"
@@ -45,17 +45,17 @@ class SearchSweeper(GridSweeper):
         self.seeds = seeds
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Do the trials that are missing, and print the table of all.
+        """Run the missing trials, and print the table of all.
 
         Raises:
-            UserError: for what cannot be searched, and when a job has not finished.
+            UserError: for values that cannot be searched, and if a job has not finished.
         """
         self._check()
         seeds = [[f"seed={number}"] for number in range(1, self.seeds + 1)] if self.seeds > 1 else []
         plan = read_plan(self.params, seeds, arguments, self.loader)
         composer = Composer(self.loader, self.master, plan)
         ends = seeds or [[]]
-        first, *_ = [composer.job([*words, *ends[0]]) for words in example_words(plan)]  # each composes, or nothing begins
+        first, *_ = [composer.job([*words, *ends[0]]) for words in example_words(plan)]  # fails early if one does not compose
         with self.running(plan, first) as running:
             study = Study(running.folder, plan.swept, self.sampler, self.seed)
             if self.retry_failed:
@@ -67,22 +67,17 @@ class SearchSweeper(GridSweeper):
     def _check(self) -> None:
         optuna_package()
         choice("sampler", self.sampler, SAMPLERS)
-        if self.n_trials < 1:
-            raise UserError(f"hydra.sweeper.n_trials={self.n_trials} must be at least 1")
-        if self.at_once is not None and self.at_once < 1:
-            raise UserError(f"hydra.sweeper.at_once={self.at_once} must be at least 1, or null to let the launcher decide")
-        if self.seeds < 1:
-            raise UserError(f"hydra.sweeper.seeds={self.seeds} must be at least 1")
-        if self.pruner is not None and self.seeds > 1:
-            found = (
-                f"hydra.sweeper.pruner={self.pruner} judges one job, hydra.sweeper.seeds={self.seeds} takes the mean of several"
-            )
-            raise UserError(f"{found}: leave one of them out")
+        check_least("hydra.sweeper.n_trials", self.n_trials, 1)
+        check_least("hydra.sweeper.at_once", self.at_once, 1, "null to let the launcher decide")
+        check_least("hydra.sweeper.seeds", self.seeds, 1)
         if self.pruner is not None:
             choice("pruner", self.pruner, PRUNERS)
+            if self.seeds > 1:
+                found = f"hydra.sweeper.pruner={self.pruner} judges one job, hydra.sweeper.seeds={self.seeds} trains several"
+                raise UserError(f"{found}: leave one of them out")
 
     def _batches(self, study: Study, running: RunningSweep) -> Iterator[list[tuple[int, list[str]]]]:
-        """Yield trials to do together: first those that were begun before, then new ones, up to `n_trials`."""
+        """Yield trials to run together: first those that have begun, then new ones, up to `n_trials`."""
         size, left = self.at_once or -(-running.at_once(self.n_trials * self.seeds) // self.seeds), study.begun()
         while not running.stop.asked():
             batch, left = left[:size], left[size:]
@@ -101,13 +96,13 @@ class SearchSweeper(GridSweeper):
 
 
 def example_words(plan: Plan) -> Iterator[list[str]]:
-    """Yield words of jobs that show whether all that may be drawn composes."""
+    """Yield overrides of jobs with which all values that may be drawn are composed once."""
     examples = {key: examples_of(word) for key, word in plan.swept.items()}
     for index in range(max(map(len, examples.values()))):
         yield [f"{key}={values[min(index, len(values) - 1)]}" for key, values in examples.items()]
 
 
 def register() -> None:
-    """Tell Hydra both sweepers."""
+    """Register both sweepers with Hydra."""
     Plugins.instance().register(GridSweeper)
     Plugins.instance().register(SearchSweeper)

@@ -1,21 +1,21 @@
-"""What a search chooses from: the values of each key, as typed and as Optuna has them; samplers and pruners by name."""
+"""The search space: the values of each key, as typed and as Optuna's distributions; samplers and pruners by name."""
 
 import math
 from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_choice
 
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
 PRUNERS = {"median": "MedianPruner", "halving": "SuccessiveHalvingPruner"}
 
 
 def optuna_package() -> Any:
-    """Return Optuna, which rnnscope does not depend on by itself, with nothing but its warnings to be heard.
+    """Return Optuna, an optional dependency, with its log limited to warnings.
 
     Raises:
-        UserError: where it is not installed.
+        UserError: if it is not installed.
     """
     try:
         import optuna
@@ -26,21 +26,20 @@ def optuna_package() -> Any:
 
 
 def choice(key: str, name: str, known: dict[str, str]) -> str:
-    """Return what Optuna calls the sampler or pruner `name`.
+    """Return the class name in Optuna of the sampler or pruner `name`.
 
     Raises:
-        UserError: when it is unknown.
+        UserError: if it is unknown.
     """
-    if name not in known:
-        raise UserError(f"hydra.sweeper.{key}={name} is unknown; choose from: {', '.join(known)}")
+    check_choice(f"hydra.sweeper.{key}", name, known)
     return known[name]
 
 
 def distribution_of(word: Override) -> Any:
-    """Return the values of a swept word as Optuna draws them: intervals (log where tagged so), ranges, choices.
+    """Return Optuna's distribution for a swept override: an interval (log if tagged so), a range or choices.
 
     Raises:
-        UserError: where there is nothing to draw.
+        UserError: if there is nothing to draw.
     """
     try:
         return _distribution(word.value(), word)
@@ -52,7 +51,7 @@ def _distribution(values: Any, word: Override) -> Any:
     kinds = optuna_package().distributions
     if isinstance(values, IntervalSweep):
         if not all(end is not None and math.isfinite(end) for end in (values.start, values.end)):
-            raise ValueError("an interval has two finite ends")
+            raise ValueError("an interval needs two finite ends")
         whole = isinstance(values.start, int) and isinstance(values.end, int)
         return (kinds.IntDistribution if whole else kinds.FloatDistribution)(values.start, values.end, log="log" in values.tags)
     found: list[Any] = list(word.sweep_iterator())
@@ -64,6 +63,6 @@ def _distribution(values: Any, word: Override) -> Any:
 
 
 def examples_of(word: Override) -> list[str]:
-    """Return values of a swept word that show whether all of them compose: every choice, or both ends."""
+    """Return values with which all values of a swept override can be checked: every choice, or both ends."""
     kind = distribution_of(word)
     return list(kind.choices) if hasattr(kind, "choices") else [repr(kind.low), repr(kind.high)]

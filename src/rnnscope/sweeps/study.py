@@ -1,4 +1,4 @@
-"""The Optuna study of a search, in the sweep's folder: which trials there are, what to try next, how they went."""
+"""The Optuna study of a search, stored in the sweep's folder: its trials, what to try next, the results."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,23 +13,21 @@ from rnnscope.sweeps.space import SAMPLERS, choice, distribution_of, optuna_pack
 if TYPE_CHECKING:
     import optuna
 
-BAD = 100.0  # nats per token: what Optuna is told of a trial that diverged; guessing blindly among 60,000 words loses 11
-UNCOUNTED = "uncounted"  # attribute of the study: numbers of trials that stand for nothing any more
-JOB = "job"  # attribute of a trial: the name of the job that does it
-PRUNED = "pruned"  # how the reason of a run begins that a pruner ended
-
-
-RANKS = {"failed": 1, "diverged": 2, "finished": 3}  # of the jobs of a trial, the lowest counts; one that goes on is lowest
+BAD = 100.0  # nats per token: reported for a trial that diverged; guessing uniformly among 60,000 words costs 11
+UNCOUNTED = "uncounted"  # attribute of the study: numbers of trials that no longer count
+JOB = "job"  # attribute of a trial: the name of its job
+PRUNED = "pruned"  # how the recorded reason of a pruned run begins
+RANKS = {"failed": 1, "diverged": 2, "finished": 3}  # the lowest of a trial's jobs counts; one that has not ended is lowest
 
 
 class Study:
-    """The study in `folder`, made where there is none.
+    """The study in `folder`, created if there is none.
 
-    What is sampled next depends on the seed and the results so far alone: a search that was stopped goes on as if it had not
-    been.
+    What is sampled next depends only on the seed and the results so far, so that a stopped search continues as if it had not
+    been stopped.
 
     Args:
-        space: the values of each swept word, as typed.
+        space: the swept overrides by key.
     """
 
     def __init__(self, folder: Path, space: dict[str, Override], sampler: str, seed: int) -> None:
@@ -42,7 +40,7 @@ class Study:
             storage=self._storage, study_name=folder.name, direction="minimize", load_if_exists=True
         )
         for trial in self._trials("RUNNING"):
-            if trial.params.keys() != self._space.keys():  # its process died while the values were drawn
+            if trial.params.keys() != self._space.keys():  # its process died while drawing the values
                 self._forget(trial.number)
                 self._study.tell(trial.number, state=self._optuna.trial.TrialState.FAIL)
 
@@ -57,34 +55,34 @@ class Study:
         return self._study.user_attrs.get(UNCOUNTED, [])
 
     def count(self) -> int:
-        """Return the number of trials that are done or begun."""
+        """Return the number of trials that have begun or ended."""
         forgotten = set(self._uncounted())
         return sum(trial.number not in forgotten for trial in self._trials("COMPLETE", "PRUNED", "FAIL", "RUNNING"))
 
     def begun(self) -> list[tuple[int, list[str]]]:
-        """Return the trials that have begun and not ended, each a number and its words."""
+        """Return the number and overrides of each trial that has begun but not ended."""
         return [(trial.number, _words(trial.params)) for trial in self._trials("RUNNING")]
 
     def ask(self) -> tuple[int, list[str]]:
-        """Begin a trial."""
+        """Begin a trial and return its number and overrides."""
         self._study.sampler = getattr(self._optuna.samplers, self._sampler)(seed=self._seed + self.count())
         trial = self._study.ask(self._space)
         return trial.number, _words(trial.params)
 
     def name(self, number: int, job: str) -> None:
-        """Note which job does a trial."""
+        """Record which job runs a trial."""
         self._storage.set_trial_user_attr(trial_id(self._storage, self._study.study_name, number), JOB, job)
 
     def tell(self, number: int, jobs: Sequence[JobState]) -> None:
-        """End a trial with what its job came to, or several jobs in the mean; one that has not ended stays begun."""
-        state = min(jobs, key=lambda job: RANKS.get(job.status, 0))  # the one that decides: its status is the trial's
+        """End a trial with the result of its job, or the mean of several jobs; if one has not ended, the trial continues."""
+        state = min(jobs, key=lambda job: RANKS.get(job.status, 0))  # decides the status of the trial
         losses = [job.get("best.loss") for job in jobs]
         states, loss = self._optuna.trial.TrialState, None if None in losses else sum(losses) / len(losses)
         pruned = state.get("stopped_early") and str(state.reason).startswith(PRUNED)
         if state.status == "diverged":
             self._study.tell(number, BAD)
         elif state.status == "finished" and loss is None:
-            raise UserError("a search goes by val/loss, and its runs have none: give dataset.split.val a share")
+            raise UserError("a search minimizes val/loss, which its runs do not have: give dataset.split.val a share")
         elif state.status == "failed":
             self._study.tell(number, state=states.FAIL)
         elif state.status == "finished" and pruned and self._study.trials[number].intermediate_values:
@@ -93,7 +91,7 @@ class Study:
             self._study.tell(number, loss)
 
     def do_again(self) -> None:
-        """Put the values of every trial that failed or diverged in line once more."""
+        """Enqueue the values of every trial that failed or diverged once more."""
         forgotten = set(self._uncounted())
         for trial in self._trials("FAIL", "COMPLETE"):
             if trial.number not in forgotten and (trial.value is None or trial.value == BAD):
@@ -106,24 +104,24 @@ def _words(params: dict[str, Any]) -> list[str]:
 
 
 def storage_in(folder: Path, name: str = "study.journal") -> Any:
-    """Return the storage of the study in a sweep's folder; processes on several nodes may write to it."""
+    """Return the storage of a study in a sweep's folder; processes on several nodes may write to it."""
     journal = optuna_package().storages.journal
     return optuna_package().storages.JournalStorage(journal.JournalFileBackend(str(folder.resolve() / name)))
 
 
 def trial_id(storage: Any, study: str, number: int) -> int:
-    """Return what a storage calls the trial of a number."""
+    """Return the id of a trial in a storage."""
     return storage.get_trial_id_from_study_id_trial_number(storage.get_study_id_from_name(study), number)
 
 
 def carry_over(folder: Path) -> None:
-    """Copy the study that an earlier rnnscope kept in SQLite, which no two nodes can write to; the old file stays."""
+    """Copy the study of an older rnnscope from SQLite, which several nodes cannot write to; the old file stays."""
     old, new, copying = folder / "study.db", folder / "study.journal", folder / "study.journal.copying"
     if new.exists() or not old.exists():
         return
     from sqlalchemy.engine import URL  # Optuna needs it for SQLite alone
 
-    copying.unlink(missing_ok=True)  # of a process that died in the middle
+    copying.unlink(missing_ok=True)  # left by a process that died while copying
     url = URL.create("sqlite", database=str(old.resolve())).render_as_string()
     optuna_package().copy_study(from_study_name=folder.name, from_storage=url, to_storage=storage_in(folder, copying.name))
     copying.rename(new)

@@ -1,4 +1,4 @@
-"""The sweeper behind `rnnscope train -m`: every combination of the values given, or a list of jobs."""
+"""The sweeper of `rnnscope train -m`: every combination of the given values, or a list of jobs."""
 
 from typing import Any
 
@@ -13,13 +13,13 @@ from rnnscope.sweeps.running import RunningSweep
 
 
 class GridSweeper(Sweeper):
-    """Does every job of a grid or list once, whatever happens in between.
+    """Runs every job of a grid or list exactly once, also over interruptions.
 
     Args:
-        params: values of keys, in Hydra's grammar of sweeps.
-        jobs: words that come together, a list for each job.
-        retry_failed: do again what failed or diverged before.
-        seconds: between two lines of a running job.
+        params: values by key, in Hydra's grammar of sweeps.
+        jobs: lists of overrides that belong together, one for each job.
+        retry_failed: repeat jobs that failed or diverged.
+        seconds: between two lines on a running job.
     """
 
     kind = "grid"
@@ -33,10 +33,10 @@ class GridSweeper(Sweeper):
         self.job_launcher = JobLauncher(hydra_context, config, task_function)
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Do the sweep that the command line asks for, or the rest of it, and print its table.
+        """Run the sweep, or the rest of it, and print its table.
 
         Raises:
-            UserError: for what cannot be swept, and when a job has not finished.
+            UserError: for values that cannot be swept, and if a job has not finished.
         """
         plan = read_plan(self.params, self.jobs, arguments, self.loader)
         composer = Composer(self.loader, self.master, plan)
@@ -46,5 +46,5 @@ class GridSweeper(Sweeper):
             running.finish()
 
     def running(self, plan: Plan, job: PlannedJob) -> RunningSweep:
-        """Return the sweep of a plan, of which `job` is any one."""
+        """Return a session of a planned sweep, of which `job` is any one."""
         return RunningSweep(self.job_launcher, Manifest.of(plan, job, self.kind), self.seconds, self.retry_failed)

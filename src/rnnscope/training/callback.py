@@ -1,6 +1,6 @@
-"""What a training calls before and after each of its steps: a `Callback` for each thing that is watched.
+"""Callbacks, which a training calls before and after each step: one for each thing that is watched.
 
-They are not subclasses of Lightning's: those are called once for many steps (see trainer_task.py).
+They are not subclasses of Lightning's `Callback`, which is called once for many steps (see trainer_task.py).
 """
 
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from rnnscope.errors import shown
 from rnnscope.training.saved_state import SavedState
 from rnnscope.training.task import LanguageModelTask
 
-MOST_NAMED = 8  # in one line
+MOST_NAMED = 8  # names in one line
 
 
 class Cut(Exception):
-    """A callback breaks off its look at a step, as a signal came; it looks again when the run goes on."""
+    """A signal interrupts a callback; it is called again for the same step when the run is resumed."""
 
 
 class Callback:
-    """Watches one thing of a training; this one does nothing. What it remembers over a resumed run goes through its state.
+    """Base class of the callbacks; it does nothing. `state` and `restore` carry what it remembers into a resumed run.
 
-    `name` is what checkpoints call it: it stays as it is when the class is renamed, or older runs lose the state.
+    `name` is its name in checkpoints: keep it when the class is renamed, or older runs lose the state.
     """
 
     name: ClassVar[str]
@@ -29,32 +29,33 @@ class Callback:
         """Called once, before the first step of this process."""
 
     def before_step(self, task: LanguageModelTask) -> None:
-        """Called before each step: `task.step` steps are done."""
+        """Called before each step, when `task.step` steps are done."""
 
     def after_step(self, task: LanguageModelTask) -> None:
-        """Called after each step: `task.step` counts it. Setting `task.ending` makes it the last."""
+        """Called after each step, which `task.step` counts. Setting `task.ending` makes it the last one."""
 
     def state(self) -> dict[str, Any]:
         """Return what to remember, as plain values."""
         return {}
 
     def restore(self, state: SavedState) -> None:
-        """Put back what `state` returned; called only when the checkpoint has a state of this callback.
+        """Restore what `state` returned; called only if the checkpoint has a state of this callback.
 
         Raises:
-            UserError: when it is not what `state` returns.
+            UserError: if it is not what `state` returns.
         """
 
 
 class CallbackList(Callback):
-    """Calls callbacks in their order: first what ends a run, then what measures, then what writes, last what saves.
+    """Calls callbacks in order: first the one that ends a run, then those that measure, those that write, the one that saves.
 
     Args:
         ends: called in every step.
-        callbacks: the rest, called in the steps that `every` says, and in the last.
-        every: step counts; in a step that is a multiple of none of them, only `ends` is called.
+        callbacks: the others, called in the steps that `every` says, and in the last one.
+        every: step counts; in a step that is not a multiple of any of them, only `ends` is called.
 
-    `owed` is the name of the callback that broke off: from it on, all look at the step before the run goes on.
+    `owed` is the name of the callback that a signal interrupted: when the run is resumed, it and all that follow it are called
+    for that step first.
     """
 
     name = "CallbackList"
@@ -95,19 +96,19 @@ class CallbackList(Callback):
                 return
 
     def state(self) -> dict[str, Any]:
-        """Return what each of them remembers, by name."""
+        """Return the state of each callback, by name."""
         return {callback.name: callback.state() for callback in self.callbacks}
 
     def restore_each(self, saved: dict[str, Any], source: str, say: Callable[[str], None]) -> None:
-        """Put back what `state` returned, perhaps in a version of rnnscope that had more callbacks, or fewer.
+        """Restore what `state` returned, perhaps in a version of rnnscope with more callbacks, or fewer.
 
         Args:
-            saved: a state for each name; a callback that is not in it starts from its default.
-            source: the checkpoint's file, for messages.
-            say: told of each callback without a state, and of each state without a callback.
+            saved: a state for each name; a callback without one starts from its default.
+            source: the file of the checkpoint, for messages.
+            say: called with a line for each callback without a state, and one for states without a callback.
 
         Raises:
-            UserError: when a state is not what its callback returned.
+            UserError: if a state is not what its callback returned.
         """
         remembering = {callback.name: callback for callback in self.callbacks if callback.state()}
         for name, callback in remembering.items():

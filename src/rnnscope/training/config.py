@@ -1,6 +1,6 @@
-"""The keys of `optimizer`, `schedule` and `trainer`. What each means stands in conf/.
+"""The keys of `optimizer`, `schedule` and `trainer`; conf/ explains each of them.
 
-Standard library only: help and completion stay free of torch. `"???"` is OmegaConf's mark of a value that must be given.
+Standard library only: help and completion do without torch. `"???"` is how OmegaConf marks a value that must be given.
 """
 
 from dataclasses import dataclass, field

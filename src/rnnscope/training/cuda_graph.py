@@ -1,7 +1,7 @@
-"""A whole optimizer step as a CUDA graph: one launch instead of hundreds, and to the bit what the step itself computes.
+"""A whole optimizer step as a CUDA graph: one launch instead of hundreds, with bit-identical results.
 
-A step of a small recurrent network on a GPU is launch-bound: the card waits for the host. A graph is recorded once for
-each shape of window and replayed on tensors that stay where they are: ids, carried state, learning rate.
+A step of a small recurrent network on a GPU is launch-bound: the GPU waits for the host. A graph is recorded once for
+each shape of window, and replayed on tensors at fixed addresses: ids, carried state, learning rate.
 """
 
 from collections.abc import Sequence
@@ -11,19 +11,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from rnnscope.model.language_model import State, parts
+from rnnscope.model.language_model import State, map_state, parts
 from rnnscope.training.optimizer_step import OptimizerStep, Outcome
 
-WARM_UP = 2  # steps before a recording, in which cuDNN and cuBLAS choose their kernels and fetch their workspaces
+WARM_UP = 2  # steps before a recording, in which cuDNN and cuBLAS choose their kernels and allocate their workspaces
 
 
 @dataclass
 class Recording:
-    """A graph, what it reads and what it leaves.
+    """A graph with its inputs and outputs.
 
     Args:
         inputs, targets: ids, (time, batch).
-        numbers: nats, correct, penalty, clipping and gradient norm of the step last replayed: (5,) float64, which holds all
+        numbers: nats, correct, penalty, clipping and gradient norm of the last step: (5,) float64, which holds all of them
             exactly.
     """
 
@@ -34,13 +34,13 @@ class Recording:
 
 
 class GraphedStep:
-    """Does what `step` does, called alike, by replaying it.
+    """Replaces an `OptimizerStep`: it is called in the same way, and replays the step as a graph.
 
-    The optimizer's learning rate must be a tensor on the device, and `step` must have no `collectives`. Random numbers follow
-    the device's default generator, as they do without a graph.
+    The optimizer's learning rate must be a tensor on the device, and `step` must have no `collectives`. Random numbers come
+    from the device's default generator, as they do without a graph.
 
     Args:
-        resets: whether columns of the carried state may be set back to zero: then the mask is part of the graph.
+        resets: whether columns of the carried state may be reset to zero: then the mask is part of the graph.
     """
 
     def __init__(self, step: OptimizerStep, resets: bool) -> None:
@@ -55,7 +55,7 @@ class GraphedStep:
     def __call__(
         self, inputs: Tensor, targets: Tensor, state: State | None, kept: Tensor | None, share: Tensor, look: bool
     ) -> Outcome:
-        """Take the step, as `OptimizerStep` does. The state returned is the same tensors every time."""
+        """Take the step, as `OptimizerStep` does. The tensors of the returned state are the same in every call."""
         recording = self._recordings.get(inputs.shape) or self._record(inputs, targets, share)
         recording.inputs.copy_(inputs)
         recording.targets.copy_(targets)
@@ -67,7 +67,7 @@ class GraphedStep:
         return Outcome(self._state, nats, correct, *known, norm)
 
     def _load(self, state: State | None, kept: Tensor | None, share: Tensor) -> None:
-        """Put what this step starts from where the graphs read it."""
+        """Copy what this step starts from to where the graphs read it."""
         assert self._state is not None
         if state is None:
             for part in parts(self._state):
@@ -81,7 +81,7 @@ class GraphedStep:
             self._shared = share
 
     def _record(self, inputs: Tensor, targets: Tensor, share: Tensor) -> Recording:
-        """Record a step on windows of this shape. Weights, optimizer, state and random numbers are what they were before."""
+        """Record a step on windows of this shape. Weights, optimizer, state and random numbers are restored afterwards."""
         recording = Recording(inputs.clone(), targets.clone())
         before = Snapshot(self.step, self._state)
         stream = torch.cuda.Stream()
@@ -98,23 +98,21 @@ class GraphedStep:
         with torch.cuda.graph(recording.graph, pool=self._pool):
             recording.numbers = self._body(recording)
         for parameter in self.step.parameters:
-            parameter.grad = None  # memory of the graph's, which nobody else may read
+            parameter.grad = None  # its memory belongs to the graph
         self._pool = recording.graph.pool()
         before.restore(self._state)
         self._recordings[inputs.shape] = recording
         return recording
 
     def _make_room(self, recording: Recording, share: Tensor) -> None:
-        """Take a step from zero, which shows what the state is made of."""
+        """Take a step from zero, and allocate a state like the one that it returns."""
         state = self.step(recording.inputs, recording.targets, None, None, share, True).state
-        self._state = [
-            tuple(map(torch.zeros_like, layer)) if isinstance(layer, tuple) else torch.zeros_like(layer) for layer in state
-        ]
+        self._state = map_state(torch.zeros_like, state)
         first = parts(self._state)[0]
         self._share, self._kept = share.clone(), first.new_ones(first.shape[1], 1)
 
     def _body(self, recording: Recording) -> Tensor:
-        """Take the step on the tensors that stay, and return its numbers."""
+        """Take the step on the tensors at fixed addresses, and return its numbers."""
         assert self._state is not None
         kept = self._kept if self.resets else None
         outcome = self.step(recording.inputs, recording.targets, self._state, kept, self._share, True)
@@ -139,7 +137,7 @@ class Snapshot:
 
     @torch.no_grad()
     def restore(self, state: State | None) -> None:
-        """Put all of it back in place; what has come since, an optimizer's first moments, becomes zero as it begins."""
+        """Restore everything in place; what was created since, such as the moments of an optimizer, starts from zero."""
         copy_all(self.step.parameters, self._weights)
         for parameter, values in self.step.optimizer.state.items():
             before = self._moments.get(parameter, {})

@@ -16,16 +16,16 @@ from rnnscope.training.penalties import Penalties
 
 @dataclass(slots=True)
 class Outcome:
-    """What a step leaves behind. The numbers are scalars on the model's device: nobody has waited for them.
+    """The results of a step. The numbers are scalars on the model's device, and nothing has waited for them.
 
     Args:
-        state: in which the window ended, cut off from the gradients.
+        state: after the window, detached.
         nats: the sum of the losses of all real targets.
-        correct: how many targets were the likeliest token, where that was asked for.
+        correct: how many targets were the likeliest token; None unless it was asked for.
         penalty: what was added to `nats`; None without penalties.
         clipping: the norm of the gradient before it was clipped, or with `clip_value` the share of its elements that were
             clamped; None without clipping.
-        gradient_norm: before clipping, where it was asked for or is known anyway.
+        gradient_norm: before clipping; None unless it was asked for or is known anyway.
     """
 
     state: State
@@ -41,9 +41,9 @@ class OptimizerStep:
 
     Args:
         precision: `float32` or `bf16` (autocast; weights and optimizer stay float32).
-        clip_norm: the gradient is scaled down to this norm when longer; None leaves it.
-        clip_value: every element of the gradient is clamped to +- this; None leaves it.
-        collectives: with the other processes that train the same model; None where this is the only one.
+        clip_norm: a gradient with a larger norm is scaled down to this one; None for no limit.
+        clip_value: every element of the gradient is clamped to +- this value; None for no limit.
+        collectives: the connection to the other processes that train the same model; None for a single process.
         penalties: what is added to the loss to go backward from; None for nothing.
     """
 
@@ -70,7 +70,7 @@ class OptimizerStep:
         Args:
             inputs, targets: ids, (time, batch).
             state: that the window starts from; its tensors may be changed. None starts from zero.
-            kept: 0 for the columns that start from zero all the same, 1 for the rest: (batch, 1). None keeps all.
+            kept: 0 for the columns that are reset to zero, 1 for the others: (batch, 1). None keeps all.
             share: 1 / real targets, those of all processes: a scalar.
             look: whether the accuracy and the norm of the gradient are wanted.
         """
@@ -104,14 +104,14 @@ class OptimizerStep:
     @cached_property
     def _autocast(self) -> AbstractContextManager:
         device = self.parameters[0].device
-        return autocast(device.type, self.precision)  # one for all steps: to make it takes longer than to enter it
+        return autocast(device.type, self.precision)  # one for all steps: creating it takes longer than entering it
 
     def all_reduce(self, collectives: Collectives, outcome: Outcome) -> None:
-        """Make sums over all processes of what this one found: each has divided by the targets of the whole window."""
+        """Sum what each process found over all of them; each has divided by the targets of the whole window."""
         collectives.all_reduce([*self.gradients(), outcome.nats])
         if outcome.correct is not None:
             collectives.all_reduce([outcome.correct])
-            if outcome.penalty is not None:  # looked at in the same steps
+            if outcome.penalty is not None:  # asked for in the same steps
                 collectives.all_reduce([outcome.penalty])
 
     def clip(self, look: bool) -> tuple[Tensor | None, Tensor | None]:
@@ -123,7 +123,7 @@ class OptimizerStep:
         return None if self.clip_value is None else self._clip_by_value(self.clip_value), norm
 
     def _clip_by_value(self, limit: float) -> Tensor:
-        """Clamp every element to +-limit and return the share of elements that were beyond it."""
+        """Clamp every element to +-limit, and return the share of elements that exceeded it."""
         gradients = self.gradients()
         beyond = torch.stack([(gradient.abs() > limit).sum() for gradient in gradients]).sum()
         nn.utils.clip_grad_value_(self.parameters, limit, foreach=True)

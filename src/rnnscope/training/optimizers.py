@@ -1,4 +1,4 @@
-"""The update rules: torch's own, by name. torch is imported only to make one, so that help, which lists the keys, is quick."""
+"""The optimizers of torch, by name. torch is imported only to create one: help, which lists their keys, stays quick."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ class OptimizerKind:
     """An optimizer of torch.
 
     Args:
-        config: its keys.
+        config: the dataclass of its keys.
         torch_class: its name in `torch.optim`, or the class itself.
-        kernels: the options of its fastest kernels.
-        captured: the options with which a CUDA graph can hold its step on a GPU; None where none can.
+        kernels: the options that select its fastest kernels.
+        captured: the options with which a CUDA graph can capture its step; None if there are none.
     """
 
     config: type[OptimizerConfig]
@@ -33,7 +33,7 @@ class OptimizerKind:
 FUSED, FOREACH, CAPTURABLE = {"fused": True}, {"foreach": True}, {"capturable": True}
 OPTIMIZERS = {  # name in the config -> kind
     "sgd": OptimizerKind(SgdConfig, "SGD", FUSED, FUSED),
-    "adagrad": OptimizerKind(AdagradConfig, "Adagrad", FOREACH, None),  # it works out its rate on the host in every step
+    "adagrad": OptimizerKind(AdagradConfig, "Adagrad", FOREACH, None),  # it computes its rate on the host in every step
     "rmsprop": OptimizerKind(RmspropConfig, "RMSprop", FOREACH, FOREACH | CAPTURABLE),
     "adam": OptimizerKind(AdamConfig, "Adam", FUSED, FUSED | CAPTURABLE),
     "adamw": OptimizerKind(AdamConfig, "AdamW", FUSED, FUSED | CAPTURABLE),
@@ -46,11 +46,11 @@ def make_optimizer(
     """Return the optimizer `name` with torch's arguments in `options`.
 
     Args:
-        capturable: on a GPU, have it read its learning rate there, so that a CUDA graph can hold its step; it then rounds
-            a little differently. An optimizer that cannot do so stays as it is (see `is_capturable`).
+        capturable: keep its learning rate on the GPU, so that a CUDA graph can capture its step; it then rounds slightly
+            differently. Ignored by an optimizer that cannot be captured (see `is_capturable`).
 
     Raises:
-        UserError: for an unknown name or a value torch refuses, naming the key.
+        UserError: for an unknown name, or a value that torch refuses, naming the key.
     """
     import torch
 
@@ -74,7 +74,7 @@ def make_optimizer(
 
 
 def is_capturable(optimizer: torch.optim.Optimizer) -> bool:
-    """Whether a CUDA graph can hold a step of this optimizer."""
+    """Whether a CUDA graph can capture a step of this optimizer."""
     from torch import Tensor
 
     return all(isinstance(group["lr"], Tensor) for group in optimizer.param_groups)

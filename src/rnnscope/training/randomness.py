@@ -1,4 +1,4 @@
-"""Every random-number state of a process: seed them together, take them along in a checkpoint, put them back."""
+"""All random number generators of a process: seed them, save their state in a checkpoint, restore it."""
 
 import random
 from typing import Any
@@ -15,12 +15,12 @@ def seed_all(seed: int) -> None:
 
 
 def seed_of_process(seed: int, rank: int) -> int:
-    """Return what seeds one of several processes: the seed itself for the first, numbers of its own for each other."""
+    """Return the seed of one of several processes: the seed itself for rank 0, a different one for each of the others."""
     return seed if not rank else int(np.random.SeedSequence([seed, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def random_state() -> dict[str, Any]:
-    """Return all states as plain tensors and containers, which load with `weights_only=True`."""
+    """Return all states as plain tensors and containers, which `torch.load` reads with `weights_only=True`."""
     version, internal, gauss = random.getstate()
     name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
     return {
@@ -32,7 +32,7 @@ def random_state() -> dict[str, Any]:
 
 
 def restore_random_state(state: dict[str, Any]) -> None:
-    """Put back what `random_state` returned; GPU states only where there are as many GPUs."""
+    """Restore what `random_state` returned; the states of GPUs only if there are as many GPUs."""
     version, internal, gauss = state["python"]
     random.setstate((version, tuple(internal), gauss))
     name, keys, position, has_gauss, cached = state["numpy"]

@@ -1,4 +1,4 @@
-"""Sums over steps: losses, and how many steps were clipped, since the last look."""
+"""Sums over steps: the losses, and the number of clipped steps, since the last point of a curve."""
 
 import math
 from typing import Any
@@ -8,12 +8,12 @@ from torch import Tensor
 
 
 class RunningSums:
-    """Sums since the last look. What is added stays on its device until a sum is asked for: a step neither waits nor adds.
+    """Sums since the last `clear`. Values stay on their device until a sum is asked for, so a step does not wait.
 
-    When that happens makes no difference: float32 losses add up in float64 without rounding.
+    The time of asking makes no difference: float32 losses add up in float64 without rounding.
 
     Args:
-        clip_norm: gradients are clipped to this norm, and `add` is told their norm before that.
+        clip_norm: gradients are clipped to this norm, and `add` is given their norm before clipping.
     """
 
     def __init__(self, clip_norm: float | None = None) -> None:
@@ -27,7 +27,7 @@ class RunningSums:
         self.tokens = self.steps = 0
 
     def add(self, nats: Tensor, tokens: int, clipping: Tensor | None = None) -> None:
-        """Add a step. `clipping`: the norm of its gradient, or without `clip_norm` what share of it was clipped."""
+        """Add a step. `clipping`: the norm of its gradient, or without `clip_norm` the share of it that was clipped."""
         self._new_nats.append(nats)
         self.tokens, self.steps = self.tokens + tokens, self.steps + 1
         if clipping is not None:
@@ -41,7 +41,7 @@ class RunningSums:
 
     @property
     def clipped(self) -> float:
-        """How many steps were clipped: with `clip_value`, the sum of the shares of their elements that were."""
+        """The number of clipped steps; without `clip_norm`, the sum of the shares of elements that were clipped."""
         values = _values(self._new_clipping)
         self._clipped += sum(values if self.clip_norm is None else (value > self.clip_norm for value in values))
         return self._clipped
@@ -57,7 +57,7 @@ class RunningSums:
         return sums
 
     def take(self) -> float:
-        """Return the mean loss since the last look, NaN if there was no step, and begin anew."""
+        """Return the mean loss since the last `clear`, NaN if there was no step, and clear the sums."""
         loss = self.nats / self.tokens if self.tokens else math.nan
         self.clear()
         return loss
@@ -67,7 +67,7 @@ class RunningSums:
         return [nats, self.tokens, self.steps, clipped]
 
     def restore(self, state: list[Any]) -> None:
-        """Put back what `state` returned; older checkpoints have None for a sum of nothing."""
+        """Restore what `state` returned; older checkpoints have None for an empty sum."""
         nats, self.tokens, self.steps, clipped = state
         self._nats, self._clipped = (0.0 if total is None else float(total) for total in (nats, clipped))
         self._new_nats, self._new_clipping = [], []
@@ -78,7 +78,7 @@ def _stacked(waiting: list[Tensor], device: torch.device) -> Tensor:
 
 
 def _values(waiting: list[Tensor]) -> list[float]:
-    """Take all scalars out of a list, and return their values."""
+    """Remove all scalars from a list, and return their values."""
     values = torch.stack(waiting).tolist() if waiting else []
     waiting.clear()
     return values

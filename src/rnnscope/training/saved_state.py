@@ -1,4 +1,4 @@
-"""The state of a callback as a checkpoint has it. The file may come from anywhere, so each value is checked."""
+"""The state of a callback in a checkpoint. The file is not trusted, so each value is checked."""
 
 import math
 from dataclasses import dataclass
@@ -11,15 +11,15 @@ REMEDY = "delete this file, and the run resumes from the checkpoint before it"
 
 @dataclass(frozen=True)
 class SavedState:
-    """What a checkpoint remembers for one callback.
+    """What a checkpoint holds for a callback.
 
     Args:
-        source: the checkpoint's file, for messages.
+        source: the file of the checkpoint, for messages.
         name: of the callback.
         value: whatever the checkpoint holds for it.
 
     Raises:
-        UserError: from each method, for a value that is missing or something else; it names the file, the callback and the key.
+        UserError: from each method, for a missing or wrong value; it names the file, the callback and the key.
     """
 
     source: str
@@ -34,14 +34,14 @@ class SavedState:
         return value
 
     def count(self, key: str) -> int:
-        """Return the whole number at `key`, 0 or above."""
+        """Return the whole number at `key`, at least 0."""
         value = self._at(key)
         if type(value) is not int or not _is_number(value) or value < 0:
             raise self._refused(key, value, "a whole number of at least 0")
         return value
 
     def numbers(self, key: str) -> dict[str, float]:
-        """Return the names and numbers at `key`; NaN is a number here, for a curve may have it."""
+        """Return the names and numbers at `key`; NaN is allowed, since a curve may contain it."""
         values = self._at(key)
         if not isinstance(values, dict):
             raise self._refused(key, values, "names and numbers")
@@ -66,5 +66,5 @@ class SavedState:
 
 
 def _is_number(value: Any) -> bool:
-    """Whether this is a number that a float can hold."""
+    """Whether a value is a number that fits into a float."""
     return type(value) is float or (type(value) is int and value.bit_length() < 64)

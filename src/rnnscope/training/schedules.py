@@ -1,6 +1,6 @@
-"""How the learning rate moves. A schedule only says a number: moments of the optimizer survive every change of rate.
+"""Learning rate schedules. A schedule only returns a number, so a new rate leaves the moments of the optimizer as they are.
 
-Steps are optimizer steps, counted from 0: `rate(step)` is the rate that update number `step` uses.
+Steps are optimizer steps, counted from 0: `rate(step, epoch)` is the rate of update number `step`.
 """
 
 import math
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from rnnscope.errors import UserError, unknown_part
+from rnnscope.errors import UserError, unknown_part, unknown_value
 from rnnscope.training.config import (
     ConstantConfig,
     CosineConfig,
@@ -47,7 +47,7 @@ class Cosine:
 
 @dataclass
 class StepMap:
-    """The rate of the largest key that the step has reached."""
+    """The rate at the largest key that the step has reached."""
 
     rates: dict[int, float]
 
@@ -57,7 +57,7 @@ class StepMap:
 
 @dataclass
 class Exponential:
-    """`factor` to the number of epochs begun after the first `after_epochs`: epochs count from 0."""
+    """The rate times `factor` for each epoch begun after the first `after_epochs`; epochs are counted from 0."""
 
     lr: float
     factor: float
@@ -69,7 +69,7 @@ class Exponential:
 
 @dataclass
 class Plateau:
-    """Times `factor` whenever the watched loss has not improved for more than `patience` looks."""
+    """The rate times `factor` whenever the watched loss has not improved in more than `patience` validations."""
 
     lr: float
     watch: str = "val/loss"
@@ -83,7 +83,7 @@ class Plateau:
         return self.lr * self.factor**self.reductions
 
     def observe(self, losses: dict[str, float]) -> None:
-        """Take one look at the losses of a validation; `train/loss` is the mean since the look before."""
+        """Take note of the losses at a validation; `train/loss` is the mean since the previous one."""
         loss = losses[self.watch]
         if loss < self.best:
             self.best, self.bad_looks = loss, 0
@@ -103,10 +103,10 @@ Schedule = Constant | Cosine | StepMap | Exponential | Plateau
 
 
 def make_schedule(name: str, lr: float, total_steps: int | None, **options: Any) -> Schedule:
-    """Return the schedule `name`; `total_steps` is the training budget, None where only the clock limits it.
+    """Return the schedule `name`; `total_steps` is the training budget, None if only the clock limits it.
 
     Raises:
-        UserError: for settings that make no schedule, naming the key.
+        UserError: for an unknown name or a wrong value, naming the key.
     """
     if name not in SCHEDULES:
         raise UserError(unknown_part("schedule.name", name, SCHEDULES))
@@ -141,13 +141,13 @@ def _make_step_map(lr: float, total_steps: int | None, rates: dict[int, float] |
 
 def _make_plateau(lr: float, total_steps: int | None, **options: Any) -> Plateau:
     if options.get("watch", "val/loss") not in ("val/loss", "train/loss"):
-        raise UserError(f"schedule.watch={options['watch']} is unknown; choose val/loss or train/loss")
+        raise UserError(unknown_value("schedule.watch", options["watch"], ("val/loss", "train/loss")))
     return Plateau(lr, **options)
 
 
 @dataclass(frozen=True)
 class ScheduleKind:
-    """A schedule: its keys, and what makes it from `lr`, the budget in steps, and these keys."""
+    """A schedule: the dataclass of its keys, and the function that makes it from `lr`, the budget in steps and these keys."""
 
     config: type[ScheduleConfig]
     make: Callable[..., Schedule]

@@ -1,17 +1,17 @@
-"""Which columns start a window from zero, though they carry a state: so a model learns to start from nothing as well."""
+"""Random resets of the carried state of some columns, from which a model learns to start from a zero state as well."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
-AHEAD = 256  # steps that are drawn at once: one by one it takes 0.4 % of the steps of 2 x 128 units
+AHEAD = 256  # steps that are drawn at once: one by one, drawing takes 0.4 % of a step of 2 x 128 units
 
 
 class StateResets:
-    """Draws about `share` of the columns of the batch at every step, the batch of all processes together.
+    """Draws about `share` of the columns at every step, from the batch of all processes together.
 
-    The seed and the number of the step decide, nothing else: there is nothing to save for a run that is resumed, and several
-    processes draw what one would.
+    Only the seed and the number of the step decide: a checkpoint need not hold anything, and several processes draw what one
+    would.
     """
 
     def __init__(self, share: float, seed: int, rank: int = 0, world_size: int = 1) -> None:
@@ -20,15 +20,15 @@ class StateResets:
         self._kept: tuple[Tensor, ...] = ()
 
     def kept(self, step: int, part: Tensor) -> Tensor:
-        """Return what a part of the state (1, columns, units) is multiplied with before a step.
+        """Return the factors for a part of the state (1, columns, units) before a step: 0 resets a column, 1 keeps it.
 
-        That is (columns, 1), in the part's own format: 0 where a column starts from zero, 1 where it goes on.
+        Their shape is (columns, 1), in the data type and on the device of the part.
         """
         block, index = divmod(step, AHEAD)
         if self._drawn != (block, part.shape[1]):
             self._drawn = block, part.shape[1]
             drawn = self._draw(block, part.shape[1]).to(part.dtype).unsqueeze(-1)
-            # without waiting for the copy
+            # from pinned memory, so nothing waits for the copy
             drawn = drawn.pin_memory().to(part.device, non_blocking=True) if part.is_cuda else drawn
             self._kept = drawn.unbind()
         return self._kept[index]

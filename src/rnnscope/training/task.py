@@ -1,9 +1,7 @@
 """A training as its callbacks see it: one optimizer step per window, with the state carried from window to window.
 
-Truncated backpropagation through time: window k starts from the state in which window k-1 ended, but gradients stop at
-the border.
-
-What a `pl.Trainer` calls is in trainer_task.py.
+Truncated backpropagation through time: window k starts from the final state of window k - 1, but gradients stop there.
+trainer_task.py has the methods that a `pl.Trainer` calls.
 """
 
 import math
@@ -23,7 +21,7 @@ from rnnscope.training.running_sums import RunningSums
 from rnnscope.training.schedules import Plateau, Schedule
 from rnnscope.training.state_resets import StateResets
 
-# attributes that are set at every step, by the task and by callbacks: never parameters or modules
+# attributes that the task and callbacks set at every step; none of them is a parameter or a module
 SET_BY_STEP = {"step", "tokens_seen", "epoch", "position", "carried", "learning_rate", "last_count", "correct", "gradient_norm"}
 SET_BY_STEP |= {"penalty", "window", "look", "synchronizes", "ending"}  # the last three by callbacks
 
@@ -32,10 +30,10 @@ class LanguageModelTask(pl.LightningModule):
     """Trains the model of an `OptimizerStep` on windows.
 
     Args:
-        take: takes one step.
-        schedule: says the learning rate of each step.
-        resets: says which columns start a window from zero, though they carry a state; None for none.
-        cuda_graph: whether `take_step` replays steps as a CUDA graph, which changes nothing but their speed.
+        take: takes a step.
+        schedule: gives the learning rate of each step.
+        resets: chooses the columns whose carried state is reset to zero; None for none.
+        cuda_graph: whether `take_step` replays steps as a CUDA graph, which changes only their speed.
         average: of the weights, which `evaluated` puts in the place of the newest; None for none.
     """
 
@@ -56,30 +54,30 @@ class LanguageModelTask(pl.LightningModule):
         self.step = 0  # optimizer steps done
         self.tokens_seen = 0
         self.epoch = 0
-        self.window: Window | None = None  # the last one trained on
-        self.position: dict[str, int] = {}  # of the data, after the last window trained on
+        self.window: Window | None = None  # the last window
+        self.position: dict[str, int] = {}  # in the data, after the last window
         self.sums = RunningSums(take.clip_norm)  # since the last point of the curves
-        self.watched = RunningSums()  # since the last validation: what a plateau schedule looks at
-        self.look = False  # a callback sets it to have the next step's accuracy and norm
-        self.synchronizes = True  # all processes do after this step: else no callback may end the run, nor save it
-        self.ending = False  # a callback sets it: this step is the last
-        self.interrupted = False  # by a signal: then it leaves without looking once more
-        self.diverged: str | None = None  # what was not finite, once something was not
+        self.watched = RunningSums()  # since the last validation, for a plateau schedule
+        self.look = False  # a callback sets it to get the accuracy and gradient norm of the next step
+        self.synchronizes = True  # whether all processes do so after this step: only then may callbacks end or save the run
+        self.ending = False  # a callback sets it to make this step the last
+        self.interrupted = False  # by a signal: then the run ends without another validation
+        self.diverged: str | None = None  # what was not finite, if anything
         self._count, self._share = 0, torch.empty(())
         self.last_count = 0  # real targets of the last window
-        self.correct: Tensor | None = None  # of the step that was looked at
+        self.correct: Tensor | None = None  # correct predictions of the last step, if `look` was set
         self.penalty: Tensor | None = None  # of the last step
         self.gradient_norm: Tensor | None = None
 
     def __setattr__(self, name: str, value: Any) -> None:
-        """Set counters and the like as any object does: torch looks whether each is a parameter, 25 us in every step."""
+        """Set counters as a plain object does: torch checks whether each one is a parameter, which takes 25 us per step."""
         if name in SET_BY_STEP:
             object.__setattr__(self, name, value)
         else:
             super().__setattr__(name, value)
 
     def take_step(self, window: Window) -> None:
-        """Take one optimizer step on `window`; the sums of its loss and clipping are left in `sums`."""
+        """Take one optimizer step on `window`, and add its loss and clipping to `sums`."""
         self._set_rate(window.epoch)
         state, kept = self._start(window)
         share = self._share_of(window.count)
@@ -88,7 +86,7 @@ class LanguageModelTask(pl.LightningModule):
         self._count_step(outcome)
 
     def _start(self, window: Window) -> tuple[State | None, Tensor | None]:
-        """Return the state that a window starts from, and which of its columns are kept."""
+        """Return the state that a window starts from, and the factors that reset some of its columns."""
         if window.fresh or self.carried is None:
             return None, None
         if self.resets is None:
@@ -96,13 +94,13 @@ class LanguageModelTask(pl.LightningModule):
         return self.carried, self.resets.kept(self.step, parts(self.carried)[0])
 
     def _share_of(self, count: int) -> Tensor:
-        """Return 1 / count as a scalar on the device; nearly all windows have the same."""
+        """Return 1 / count as a scalar on the device; nearly all windows have the same count."""
         if count != self._count:
             self._count, self._share = count, torch.full((), 1 / count, device=self.device)
         return self._share
 
     def _pass(self, window: Window, outcome: Outcome) -> None:
-        """Note where a window ended: the next one starts there."""
+        """Store the state and position after a window, from which the next one starts."""
         self.carried, self.correct, self.penalty = outcome.state, outcome.correct, outcome.penalty
         self.window, self.epoch, self.position = window, window.epoch, window.position
         self.last_count = window.count
@@ -133,13 +131,13 @@ class LanguageModelTask(pl.LightningModule):
             return
         self.learning_rate = rate
         for group in self.plain_step.optimizer.param_groups:
-            if isinstance(group["lr"], Tensor):  # on a GPU: a graph reads it there
+            if isinstance(group["lr"], Tensor):  # on a GPU, where a CUDA graph reads it
                 group["lr"].fill_(rate)
             else:
                 group["lr"] = rate
 
     def capture(self) -> dict[str, Any]:
-        """Return all that the task needs besides the weights to go on exactly here, as plain values and tensors."""
+        """Return all that the task needs, besides the weights, to continue exactly here, as plain values and tensors."""
         return {
             "step": self.step,
             "epoch": self.epoch,
@@ -154,19 +152,19 @@ class LanguageModelTask(pl.LightningModule):
         }
 
     def _optimizer_state(self) -> dict[str, Any]:
-        """Return torch's own state of the optimizer, with rates as numbers."""
+        """Return the optimizer's `state_dict`, with learning rates as numbers."""
         state = self.plain_step.optimizer.state_dict()
         for group in state["param_groups"]:
             group["lr"] = float(group["lr"])
         return state
 
     def restore(self, saved: dict[str, Any]) -> None:
-        """Put back what `capture` returned; the weights are restored with the model."""
+        """Restore what `capture` returned; the weights are restored with the model."""
         optimizer = self.plain_step.optimizer
         options = {key: value for key, value in optimizer.param_groups[0].items() if key != "params"}
         optimizer.load_state_dict(saved["optimizer"])
         for group in optimizer.param_groups:
-            group.update(options)  # the config's: it may have changed since, and else they are the same
+            group.update(options)  # those of the config, which may have changed since the checkpoint
         self._restore_progress(saved)
 
     def _restore_progress(self, saved: dict[str, Any]) -> None:

@@ -1,8 +1,7 @@
-"""The LightningModule: a task as a `pl.Trainer` calls it, whose batches are `Window`s.
+"""The LightningModule: a task as a `pl.Trainer` calls it, with a `Window` as batch.
 
-rnnscope's own pipeline calls `take_step` instead and shows Lightning a stretch of windows as one batch
-(pipeline/lightning.py): Lightning's hooks, half a millisecond together, are 4 % of a step of two layers of 128 units. Both
-take the same steps to the bit.
+rnnscope's own pipeline calls `take_step` instead, and passes many windows to Lightning as one batch (pipeline/lightning.py):
+Lightning's hooks take half a millisecond, 4 % of a step of two layers of 128 units. Both take the same steps, bit for bit.
 """
 
 import math
@@ -19,32 +18,32 @@ from rnnscope.training.callback import Callback
 from rnnscope.training.randomness import random_state, restore_random_state, seed_all, seed_of_process
 from rnnscope.training.task import LanguageModelTask, copied
 
-CHECKPOINT_PART = "rnnscope"  # what Lightning's checkpoints call the task's own part
+CHECKPOINT_PART = "rnnscope"  # the key of the task's own part in Lightning's checkpoints
 
 
 class TrainerTask(LanguageModelTask):
     """Trains in any `pl.Trainer`.
 
-    It logs `train/loss`, `learning_rate` and `gradient_norm/all` at each step and `val/loss` and
-    `val/accuracy` at each validation. The learning rate and the clipping of the gradient are the task's own; a Trainer's
-    `gradient_clip_val` takes the place of the latter. A checkpoint of Lightning's holds all that it takes to go on exactly.
+    It logs `train/loss`, `learning_rate` and `gradient_norm/all` at each step, and `val/loss` and `val/accuracy` at each
+    validation. The task sets the learning rate and clips the gradient itself; `gradient_clip_val` of a Trainer replaces its
+    clipping. Lightning's checkpoints hold all that is needed to continue exactly.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.callbacks = Callback()
-        self.start_random: dict[str, Any] | None = None  # random numbers to start with in a `pl.Trainer`; None: those at hand
+        self.start_random: dict[str, Any] | None = None  # state of the random numbers to start from; None for the current one
 
     @property
     def _alone(self) -> bool:
-        """Whether nothing of rnnscope's watches: then the task itself looks after its sums and its schedule."""
+        """Whether there are no callbacks of rnnscope: then the task itself clears its sums and updates its schedule."""
         return type(self.callbacks) is Callback
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.plain_step.optimizer
 
     def on_train_start(self) -> None:
-        """Start from the random numbers that were kept for this, or those of the checkpoint it goes on from."""
+        """Restore the random numbers of `start_random`, which may come from a checkpoint."""
         if self.start_random is not None:
             restore_random_state(self.start_random)
             self.start_random = None
@@ -60,7 +59,7 @@ class TrainerTask(LanguageModelTask):
         self.callbacks.before_step(self)
 
     def training_step(self, batch: Window, batch_idx: int) -> Tensor:
-        """Return what to go backward from: the mean loss of a window's real targets, those of all processes, and penalties."""
+        """Return the mean loss over the real targets of a window, those of all processes together, and the penalties."""
         self._set_rate(batch.epoch)
         state, kept = self._start(batch)
         total, self._outcome = self.plain_step.loss(batch.inputs.t(), batch.targets.t(), state, kept, self.look)
@@ -78,7 +77,7 @@ class TrainerTask(LanguageModelTask):
         gradient_clip_val: float | None = None,
         gradient_clip_algorithm: str | None = None,
     ) -> None:
-        """Clip as the task was told to; or as the Trainer was, where it has been told."""
+        """Clip as the Trainer is configured to, else as the task is."""
         done = self._outcome
         if gradient_clip_val is None:
             done.clipping, done.gradient_norm = self.plain_step.clip(True)
@@ -86,7 +85,7 @@ class TrainerTask(LanguageModelTask):
             done.gradient_norm = nn.utils.get_total_norm(self.plain_step.gradients(), foreach=True)
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
         assert done.gradient_norm is not None
-        self.log("step", float(self.step + 1))  # loggers take it for the x axis: optimizer steps, as everywhere here
+        self.log("step", float(self.step + 1))  # loggers use it as the x axis: optimizer steps, as everywhere in rnnscope
         self.log("train/loss", done.nats * self._share_of(self.last_count), prog_bar=True)
         if done.penalty is not None:
             self.log("train/penalty", done.penalty * self._share_of(self.last_count))
@@ -100,8 +99,8 @@ class TrainerTask(LanguageModelTask):
     def on_train_batch_end(self, outputs: Any, batch: Window, batch_idx: int) -> None:
         self.callbacks.after_step(self)
         if self._alone:
-            self.sums.clear()  # nobody else does
-        self._set_rate(self.position["epoch"])  # that of the next step, for whoever looks before it
+            self.sums.clear()
+        self._set_rate(self.position["epoch"])  # of the next step, for Lightning callbacks that read it before then
 
     def on_validation_epoch_start(self) -> None:
         self._scorer = Scorer(self.model, self.precision)
@@ -123,7 +122,7 @@ class TrainerTask(LanguageModelTask):
         self._log_score("test")
 
     def _log_score(self, split: str) -> float:
-        """Log what has been scored of a split, by all processes together, and return the loss in nats per token."""
+        """Log the score of a split, over all processes, and return the loss in nats per token."""
         score = self._scorer.score()
         if self.trainer.world_size > 1:
             sums = torch.tensor([score.nats, score.correct], dtype=torch.float64, device=self.device)
@@ -136,9 +135,9 @@ class TrainerTask(LanguageModelTask):
         return score.loss
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what Lightning does not know: the carried state and random numbers of each process, place in the data, sums."""
+        """Add what Lightning does not save: state and random numbers of each process, position in the data, sums."""
         part = self.capture()
-        del part["optimizer"]  # which Lightning saves itself
+        del part["optimizer"]  # Lightning saves it
         own = {"carried": part.pop("carried"), "random": random_state()}
         ranks = [own] * self.trainer.world_size
         if self.trainer.world_size > 1:
@@ -149,7 +148,7 @@ class TrainerTask(LanguageModelTask):
         """Restore what `on_save_checkpoint` added.
 
         Raises:
-            UserError: for a checkpoint of something else, or of a different number of processes.
+            UserError: for a checkpoint of another module, or of a different number of processes.
         """
         part = checkpoint.get(CHECKPOINT_PART)
         if part is None:

@@ -10,30 +10,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnnscope.model.cells.cell import CANDIDATE, Cell
-from rnnscope.model.cells.sequence import HandWritten, Parts, run_window
+from rnnscope.model.cells.cell import CANDIDATE, Cell, Parts, StepWeights
+from rnnscope.model.cells.sequence import HandWritten, Pointwise, run_window
 
 
-def step_with_gates(
-    read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor
-) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Tensor], Parts]:
     """Return r, z, n by name, and (h',)."""
     xr, xz, xn = read.chunk(3, -1)
-    hr, hz, hn = torch.addmm(recurrent_bias, state[0], recurrent).chunk(3, -1)
+    hr, hz, hn = torch.addmm(weights.recurrent_bias, state[0], weights.recurrent).chunk(3, -1)
     reset, update = (xr + hr).sigmoid(), (xz + hz).sigmoid()
     fresh = (xn + reset * hn).tanh()
     return {"reset": reset, "update": update, CANDIDATE: fresh}, (fresh + update * (state[0] - fresh),)
 
 
-def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
-    """Return (h',)."""
-    return step_with_gates(read, state, recurrent, recurrent_bias)[1]
-
-
-class GRUPointwise:
+class GRUPointwise(Pointwise):
     """The columns are s r z n, where s = R h + d is what the state gives the candidate."""
-
-    state_parts = 1
 
     def views(self, gates: Tensor, hidden_size: int) -> Parts:
         return *gates.split(hidden_size, -1), gates[..., hidden_size : 3 * hidden_size]
@@ -61,9 +52,6 @@ class GRUPointwise:
         gates.mul_(gradients[0].unsqueeze(1))
         before[0].addcmul_(gradients[0], z)
 
-    def extra_gradients(self, gradient: Tensor, states: Parts) -> Parts:
-        return ()
-
 
 class GRULayer(HandWritten, nn.GRU):
     """nn.GRU with a sequence of our own on a CPU."""
@@ -77,6 +65,4 @@ class GRULayer(HandWritten, nn.GRU):
         return run_window(GRUPointwise(), inputs, state, weights, (self.bias_ih_l0 + F.pad(added, (0, size)), apart))
 
 
-GRU = Cell(
-    "gru", GRULayer, gates=3, state_parts=1, step=step, bf16_from=256, adds_biases=False, step_with_gates=step_with_gates
-)
+GRU = Cell("gru", GRULayer, gates=3, state_parts=1, step=step, bf16_from=256, adds_biases=False)

@@ -9,22 +9,20 @@ h' = o tanh(c')
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.cells.cell import CANDIDATE, Cell
+from rnnscope.model.cells.cell import CANDIDATE, Cell, Parts, StepWeights
 
 
-def step_with_gates(
-    read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor
-) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
+def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Tensor], Parts]:
     """Return i, f, g, o by name, and (h', c')."""
-    i, f, g, o = torch.addmm(read, state[0], recurrent).chunk(4, -1)
+    return gated(torch.addmm(read, state[0], weights.recurrent), state[1])
+
+
+def gated(sums: Tensor, memory: Tensor) -> tuple[dict[str, Tensor], Parts]:
+    """Return the gates of their `sums` (count, gates x hidden_size), and the next state from the `memory` c."""
+    i, f, g, o = sums.chunk(4, -1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
-    memory = f * state[1] + i * g
+    memory = f * memory + i * g
     return {"input": i, "forget": f, CANDIDATE: g, "output": o}, (o * memory.tanh(), memory)
 
 
-def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
-    """Return (h', c')."""
-    return step_with_gates(read, state, recurrent, recurrent_bias)[1]
-
-
-LSTM = Cell("lstm", nn.LSTM, gates=4, state_parts=2, step=step, bf16_from=1, forget_gate=1, step_with_gates=step_with_gates)
+LSTM = Cell("lstm", nn.LSTM, gates=4, state_parts=2, step=step, bf16_from=1, forget_gate=1)

@@ -13,28 +13,21 @@ h' = o tanh(c')
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.cells.cell import CANDIDATE, Cell
-from rnnscope.model.cells.sequence import Parts, run_window
+from rnnscope.model.cells.cell import CANDIDATE, Cell, Parts, StepWeights
+from rnnscope.model.cells.sequence import Pointwise, run_window
 
 
-def step_with_gates(
-    read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor
-) -> tuple[dict[str, Tensor], tuple[Tensor, ...]]:
-    """Return i, f, g, o by name, and (h', c'); the last three columns of `recurrent` are the peepholes."""
-    pi, pf, po = recurrent[:, -3:].unbind(1)
-    i, f, g, o = torch.addmm(read, state[0], recurrent[:, :-3]).chunk(4, -1)
+def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Tensor], Parts]:
+    """Return i, f, g, o by name, and (h', c'); the last three columns of `weights.recurrent` are the peepholes."""
+    pi, pf, po = weights.recurrent[:, -3:].unbind(1)
+    i, f, g, o = torch.addmm(read, state[0], weights.recurrent[:, :-3]).chunk(4, -1)
     i, f, g = (i + pi * state[1]).sigmoid(), (f + pf * state[1]).sigmoid(), g.tanh()
     memory = f * state[1] + i * g
     o = (o + po * memory).sigmoid()
     return {"input": i, "forget": f, CANDIDATE: g, "output": o}, (o * memory.tanh(), memory)
 
 
-def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
-    """Return (h', c')."""
-    return step_with_gates(read, state, recurrent, recurrent_bias)[1]
-
-
-class PeepholePointwise:
+class PeepholePointwise(Pointwise):
     """The columns are i f g o; the extra weights are the peepholes, (3, hidden_size)."""
 
     state_parts = 2
@@ -100,13 +93,4 @@ class PeepholeLSTM(nn.Module):
         )
 
 
-PEEPHOLE_LSTM = Cell(
-    "peephole_lstm",
-    PeepholeLSTM,
-    gates=4,
-    state_parts=2,
-    step=step,
-    bf16_from=256,
-    forget_gate=1,
-    step_with_gates=step_with_gates,
-)
+PEEPHOLE_LSTM = Cell("peephole_lstm", PeepholeLSTM, gates=4, state_parts=2, step=step, bf16_from=256, forget_gate=1)

@@ -6,18 +6,16 @@ h' = tanh(W x + b + R h + d)
 import torch
 from torch import Tensor, nn
 
-from rnnscope.model.cells.cell import Cell
-from rnnscope.model.cells.sequence import HandWritten, Parts, add_biases, run_window
+from rnnscope.model.cells.cell import Cell, Parts, StepWeights
+from rnnscope.model.cells.sequence import HandWritten, Pointwise, add_biases, run_window
 
 
-def step(read: Tensor, state: tuple[Tensor, ...], recurrent: Tensor, recurrent_bias: Tensor) -> tuple[Tensor, ...]:
-    """Return (h',)."""
-    return (torch.tanh(torch.addmm(read, state[0], recurrent)),)
+def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Tensor], Parts]:
+    """Return no gates, and (h',)."""
+    return {}, (torch.tanh(torch.addmm(read, state[0], weights.recurrent)),)
 
 
-class RNNPointwise:
-    state_parts = 1
-
+class RNNPointwise(Pointwise):
     def views(self, gates: Tensor, hidden_size: int) -> Parts:
         return (gates,)
 
@@ -30,9 +28,6 @@ class RNNPointwise:
 
     def backward(self, factors: Parts, gradients: Parts, before: Parts) -> None:
         factors[0].mul_(gradients[0])
-
-    def extra_gradients(self, gradient: Tensor, states: Parts) -> Parts:
-        return ()
 
 
 class RNNLayer(HandWritten, nn.RNN):

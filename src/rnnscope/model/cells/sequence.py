@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-Parts = tuple[Tensor, ...]
+from rnnscope.model.cells.cell import Parts
 
 
 class Pointwise(Protocol):
@@ -20,7 +20,7 @@ class Pointwise(Protocol):
     the state's product is added to the first ones. Where a gate needs both apart, `width` is a gate more than the weights.
     """
 
-    state_parts: int
+    state_parts = 1
 
     def views(self, gates: Tensor, hidden_size: int) -> Parts:
         """Return the parts of `gates` that `forward` works on, (time, batch, ...) each."""
@@ -45,8 +45,8 @@ class Pointwise(Protocol):
         ...
 
     def extra_gradients(self, gradient: Tensor, states: Parts) -> Parts:
-        """Return the gradients of `extra`, from the gradient of `gates`."""
-        ...
+        """Return the gradients of `extra`, from the gradient of `gates`; without further weights there are none."""
+        return ()
 
 
 def run_window(
@@ -68,14 +68,19 @@ def run_window(
         biases: of what the input gives (gates,), and of the gate that only the state gives (hidden_size,).
         extra: further weights of the cell.
     """
-    device = inputs.device.type
-    low = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weights[1].dtype
-    with torch.autocast(device, enabled=False):
+    low = product_format(inputs, weights[1])
+    with torch.autocast(inputs.device.type, enabled=False):
         if state is None:
             zero = weights[1].new_zeros(1, inputs.shape[1], weights[1].shape[1])
             state = (zero,) * pointwise.state_parts
         written, *after = _Window.apply(pointwise, low, inputs, *weights, *biases, *state, *extra)
     return written, tuple(after)
+
+
+def product_format(inputs: Tensor, weight: Tensor) -> torch.dtype:
+    """Return the format in which a layer multiplies: that of autocast, else that of its weights."""
+    device = inputs.device.type
+    return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
 
 
 class _Window(torch.autograd.Function):
@@ -107,10 +112,7 @@ class _Window(torch.autograd.Function):
         inputs, weight, recurrent, gates, *rest = ctx.saved_tensors
         states, extra = tuple(rest[: pointwise.state_parts]), tuple(rest[pointwise.state_parts :])
         (rows, hidden_size), time = recurrent.shape, len(gates)
-        totals = tuple(torch.zeros_like(part) for part in states)  # gradients of the states
-        totals[0][1:] = grad_outputs[0]
-        for total, last in zip(totals, grad_outputs[1:], strict=True):
-            total[-1:] += last
+        totals = state_gradients(states, grad_outputs)
         factors = pointwise.factors(gates, states, extra)
         sums, matrix = factors[0][..., :rows].unbind(0), recurrent.to(low)
         parts, slots = by_step(factors), by_step(totals)
@@ -118,17 +120,31 @@ class _Window(torch.autograd.Function):
             pointwise.backward(parts[step], slots[step + 1], slots[step])
             add_product(slots[step][0], sums[step], matrix)
         flat = factors[0].flatten(0, 1)  # the gradient of `gates`
-        given, from_state = flat[:, -rows:].to(low), flat[:, :rows].to(low)
+        given = flat[:, -rows:].to(low)
         biases = [flat[:, -rows:].sum(0) if ctx.biases[0] else None, flat[:, :hidden_size].sum(0) if ctx.biases[1] else None]
         return (
             *(None, None),
             (given @ weight.to(low)).view(inputs.shape) if ctx.needs_input_grad[2] else None,
             (given.t() @ inputs.flatten(0, 1).to(low)).to(weight.dtype),
-            (from_state.t() @ states[0][:-1].flatten(0, 1).to(low)).to(recurrent.dtype),
+            weight_gradient(factors[0][..., :rows], states[0][:-1], low),
             *biases,
             *(total[:1] for total in totals),
             *pointwise.extra_gradients(factors[0], states),
         )
+
+
+def state_gradients(states: Parts, grad_outputs: Parts) -> Parts:
+    """Return the gradients of `states` (time + 1, batch, hidden_size) as far as they come from what the layer returned."""
+    totals = tuple(torch.zeros_like(part) for part in states)
+    totals[0][1:] = grad_outputs[0]
+    for total, last in zip(totals, grad_outputs[1:], strict=True):
+        total[-1:] += last
+    return totals
+
+
+def weight_gradient(gradient: Tensor, inputs: Tensor, low: torch.dtype) -> Tensor:
+    """Return that of a weight (out, in), from those of its products (time, batch, out) with `inputs` (time, batch, in)."""
+    return (gradient.flatten(0, 1).to(low).t() @ inputs.flatten(0, 1).to(low)).to(gradient.dtype)
 
 
 def read(into: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:

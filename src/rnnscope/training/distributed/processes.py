@@ -1,4 +1,4 @@
-"""The processes of a training: one, or with trainer=ddp several that train one model. Who starts them, and which this is."""
+"""The processes of a training: one, or with trainer=ddp several that train one model; what starts them, their ranks."""
 
 import os
 import warnings
@@ -11,7 +11,7 @@ from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from lightning_fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, unknown_value
 from rnnscope.training.config import TrainerConfig
 
 STRATEGIES = ("single", "ddp")
@@ -27,13 +27,15 @@ class ThisMachine(LightningEnvironment):
 
 @dataclass(frozen=True)
 class Processes:
-    """How many processes train, and which of them this one is.
+    """The number of processes that train, and the rank of this one.
 
     Args:
-        together: whether they were asked for (`trainer=ddp`), even where there is only one.
+        together: whether `trainer=ddp` was set, even if there is only one process.
         devices: processes on each machine.
-        rank: of this process among all of them, and `local_rank` among those of its machine; the one with rank 0 writes.
-        environment: who starts them: rank 0 itself, unless torchrun or Slurm did.
+        nodes: machines.
+        rank: of this process among all of them; rank 0 writes the run folder.
+        local_rank: of this process among those on its machine.
+        environment: what starts them: torchrun or Slurm, else rank 0 itself.
     """
 
     together: bool = False
@@ -48,14 +50,14 @@ class Processes:
         return self.devices * self.nodes
 
     def place(self, device: torch.device) -> torch.device:
-        """Return the device of this process: on a GPU, the one among them that is its own."""
+        """Return the device of this process: with several GPUs, its own one."""
         if not self.together or device.type != "cuda":
             return device
         torch.cuda.set_device(self.local_rank)
         return torch.device("cuda", self.local_rank)
 
     def threads(self, cores: int) -> int:
-        """Return how many of the cores that this process may use are its own; Slurm shares them out itself."""
+        """Return this process's share of the `cores` that it may use; Slurm divides them itself."""
         return cores if isinstance(self.environment, SLURMEnvironment) else max(1, cores // self.devices)
 
 
@@ -66,10 +68,10 @@ def find_processes(trainer: TrainerConfig, device: torch.device) -> Processes:
         UserError: for a number of processes that this machine, or the cluster, does not have.
     """
     if trainer.strategy not in STRATEGIES:
-        raise UserError(f"trainer.strategy={trainer.strategy} is unknown: choose one of {', '.join(STRATEGIES)}")
+        raise UserError(unknown_value("trainer.strategy", trainer.strategy, STRATEGIES))
     if trainer.strategy == "single":
         if trainer.devices is not None:
-            raise UserError(f"trainer.devices={trainer.devices} needs trainer=ddp: without it one process trains")
+            raise UserError(f"trainer.devices={trainer.devices} needs trainer=ddp: without it, a single process trains")
         return Processes()
     environment = cluster()
     started = started_on_this_machine(environment)
@@ -79,30 +81,30 @@ def find_processes(trainer: TrainerConfig, device: torch.device) -> Processes:
 
 
 def count_devices(wanted: int | None, device: torch.device, started: int | None) -> int:
-    """Return the number of processes on each machine: as wanted, else as many as were started, else one for each GPU.
+    """Return the number of processes on each machine: as wanted, else as many as were started, else one per GPU.
 
     Raises:
-        UserError: when those disagree, or there are fewer GPUs.
+        UserError: if these numbers disagree, or there are fewer GPUs.
     """
     gpus = torch.cuda.device_count() if device.type == "cuda" else None
     count = wanted or started or gpus
     if count is None:
-        raise UserError("trainer.devices=null is one process for each GPU, and here is none: say how many, trainer.devices=2")
+        raise UserError("trainer.devices=null means one process per GPU, but there is no GPU: give a number, trainer.devices=2")
     if gpus is not None and count > gpus:
-        raise UserError(f"trainer.devices={count} is more than the {gpus} GPU(s) that torch finds here")
+        raise UserError(f"trainer.devices={count} must be at most {gpus}, the number of GPUs that torch finds here")
     if started not in (None, count):
         raise UserError(f"trainer.devices={count}, but {started} processes were started on this machine: leave it out")
     return count
 
 
 def cluster() -> ClusterEnvironment:
-    """Return what starts the processes: torchrun or Slurm where they do, else rank 0."""
-    with warnings.catch_warnings(action="ignore"):  # where srun is installed and not used, Lightning asks whether it should be
+    """Return what starts the processes: torchrun or Slurm, else rank 0."""
+    with warnings.catch_warnings(action="ignore"):  # if srun is installed but not used, Lightning asks why
         try:
             if TorchElasticEnvironment.detect():
                 return TorchElasticEnvironment()
             if SLURMEnvironment.detect():
-                return SLURMEnvironment(auto_requeue=False)  # `rnnscope resume` goes on, not a checkpoint of Lightning's
+                return SLURMEnvironment(auto_requeue=False)  # `rnnscope resume` continues a run, not Lightning
         except RuntimeError as error:  # Lightning's own advice on how to call srun
             raise UserError(str(error)) from error
     return ThisMachine()
@@ -114,7 +116,7 @@ def rank_in(environment: ClusterEnvironment) -> int:
 
 
 def started_on_this_machine(environment: ClusterEnvironment) -> int | None:
-    """Return how many processes torchrun or Slurm started here, None where rank 0 starts them."""
+    """Return how many processes torchrun or Slurm started on this machine; None if rank 0 starts them."""
     if isinstance(environment, TorchElasticEnvironment):
         return int(os.environ["LOCAL_WORLD_SIZE"])
     if isinstance(environment, SLURMEnvironment):
@@ -123,7 +125,7 @@ def started_on_this_machine(environment: ClusterEnvironment) -> int | None:
 
 
 def check_world_size(recorded: dict[str, Any], processes: Processes, trainer: TrainerConfig) -> None:
-    """Refuse to go on with a run, or to repeat it, with other processes than it had: each carries the state of its columns.
+    """Refuse to continue or reproduce a run with another number of processes: each carries the state of its own columns.
 
     Raises:
         UserError: naming the keys.
@@ -132,6 +134,6 @@ def check_world_size(recorded: dict[str, Any], processes: Processes, trainer: Tr
     if recorded and before != processes.world_size:
         asked = f"trainer.devices={'null' if devices is None else devices} and trainer.strategy={trainer.strategy}"
         raise UserError(
-            f"{asked} make {processes.world_size} process(es) here, but the run was trained by {before}:"
-            " only as many can go on with it or repeat it"
+            f"{asked} make world_size={processes.world_size}, but the run was trained with world_size={before}:"
+            " only the same number of processes can continue or reproduce it"
         )

@@ -1,11 +1,11 @@
-"""How the processes of a training find each other, hear from rank 0 what to train, and notice that one of them has ended.
+"""How the processes of a training find each other, learn from rank 0 what to train, and notice that one of them has ended.
 
-They share a store of torch's. Rank 0 keeps it, or torchrun does:
+They share a key-value store of torch, which rank 0 hosts unless torchrun does:
 
     rank 0           start the others, unless something else did    tell --.              wait for all    form the group
     other ranks      connect                                      hear <---'--> prepare   say ready       form the group
 
-Until the group is formed a process that ends is noticed here; from then on the connections of the group break.
+Until the group is formed, a process that ends is noticed here; from then on, the connections of the group break.
 """
 
 import os
@@ -31,14 +31,14 @@ from rnnscope.training.distributed.collectives import LONGEST_WAIT, packed, reac
 from rnnscope.training.distributed.processes import Processes, ThisMachine, rank_in
 
 CONNECTING = timedelta(minutes=5)
-GRACE = 4.0  # seconds that processes have to end by themselves
-STUCK = 15.0  # seconds after which a process that has not noticed never will
+GRACE = 4.0  # seconds in which processes may end by themselves
+STUCK = 15.0  # seconds in which a process can notice that another one has ended; later it never will
 POLL = 0.05  # seconds
 
 
 @dataclass
 class Child:
-    """A process that rank 0 started; what it says goes to a file, and its last line is why it ended."""
+    """A process that rank 0 started. Its stderr goes to a file, whose last line says why it ended."""
 
     rank: int
     process: subprocess.Popen
@@ -49,7 +49,7 @@ class Child:
         return self.errors.read().decode("utf-8", "replace").strip()
 
     def why(self) -> str | None:
-        """Return why it ended, None while it runs, and where it said nothing: then it ended because of another one."""
+        """Return why it ended; None while it runs, or if it said nothing: then it ended because of another process."""
         status = self.process.poll()
         if status is None:
             return None
@@ -60,10 +60,10 @@ class Child:
 
 
 class Rendezvous:
-    """Where processes that train together find each other; all use it in the same order.
+    """Connects the processes that train together; all of them call it in the same order.
 
     Args:
-        entry: Python code that a process runs which rank 0 starts; it takes the `{parent}`.
+        entry: the Python code of the processes that rank 0 starts; `{parent}` becomes the process id of rank 0.
     """
 
     def __init__(self, environment: ClusterEnvironment, entry: str = "") -> None:
@@ -71,14 +71,14 @@ class Rendezvous:
         self._starts = isinstance(environment, ThisMachine)
         self._store, self._port = open_store(environment, self.rank)
         self._children: list[Child] = []
-        self._trainings = 0  # told or heard of so far
+        self._trainings = 0  # announced so far
         self._over = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        """Send the other processes home; after an exception those that were started here are killed."""
+        """End the other processes; after an exception, those that were started here are killed."""
         self._over = True
         self._trainings += 1
         with suppress(RuntimeError):
@@ -96,10 +96,10 @@ class Rendezvous:
             child.errors.close()
 
     def tell(self, what: dict[str, Any], processes: Processes) -> None:
-        """Tell the others what to train, and return when all of them are prepared for it.
+        """Tell the other processes what to train, and return when all of them are ready.
 
         Raises:
-            UserError: when one of them cannot, with its reason.
+            UserError: if one of them cannot train, with its reason.
         """
         if self._starts and not self._children:
             self._children = [self._start(rank) for rank in range(1, processes.devices)]
@@ -108,16 +108,16 @@ class Rendezvous:
         self._store.set(self._key("told"), packed(what))
         ready = [self._key(f"ready/{rank}") for rank in range(1, processes.world_size)]
         while not self._store.check(ready):
-            why = self._why() or ("a process ended without a word" if self._has_ended() else None)
+            why = self._why() or ("a process ended without a message" if self._has_ended() else None)
             if why is not None:
                 raise UserError(f"{why} (before the first step)")
             time.sleep(POLL)
 
     def hear(self) -> dict[str, Any] | None:
-        """Wait for what rank 0 tells; None when nothing more is trained.
+        """Wait until rank 0 tells what to train; return None if there is nothing more to train.
 
         Raises:
-            ProcessLost: when rank 0 is gone.
+            ProcessLost: if rank 0 has ended.
         """
         self._trainings += 1
         with reaching():
@@ -125,19 +125,19 @@ class Rendezvous:
         return unpacked(told) if told else None
 
     def ready(self) -> None:
-        """Say that this process is prepared."""
+        """Tell rank 0 that this process is ready."""
         with reaching():
             self._store.set(self._key(f"ready/{self.rank}"), b"")
 
     def fail(self, reason: str) -> NoReturn:
-        """Leave word why this process cannot train, and end when rank 0 has said so."""
+        """Tell rank 0 why this process cannot train, and exit when rank 0 ends the training."""
         self._store.set("failed", f"process {self.rank}: {reason}".encode())
         with suppress(RuntimeError):
             self.hear()
         raise SystemExit(1)
 
     def form_group(self, world_size: int, device: torch.device) -> None:
-        """Form the group in which gradients are summed, as Lightning would. It stays for the trainings that follow."""
+        """Form the group in which gradients are summed, as Lightning would. Later trainings use it again."""
         if torch.distributed.is_initialized():
             return
         cuda = device.type == "cuda"
@@ -152,11 +152,11 @@ class Rendezvous:
             )
 
     def why_lost(self) -> str:
-        """Return why another process is gone, waiting a moment for it to end."""
+        """Return why another process ended, after waiting a moment for it to do so."""
         self._over, end = True, time.monotonic() + GRACE
         while (why := self._why()) is None and time.monotonic() < end and self._children:
             time.sleep(POLL)
-        return why or "another process ended (killed, or for the reason that it gave)"
+        return why or "another process ended (it was killed, or printed its reason)"
 
     def _why(self) -> str | None:
         if self._store.check(["failed"]):
@@ -180,7 +180,7 @@ class Rendezvous:
         return Child(rank, process, errors)
 
     def _watch(self) -> None:
-        """End this process where another one has ended and it does not notice: on a GPU it would wait forever."""
+        """End this process if another one has ended and this one has not noticed: on a GPU it would wait forever."""
         while not self._has_ended():
             time.sleep(1)
         time.sleep(STUCK)
@@ -190,25 +190,25 @@ class Rendezvous:
 
 
 def open_store(environment: ClusterEnvironment, rank: int) -> tuple[Any, int]:
-    """Return the store of all processes, and its port: rank 0 keeps it, unless torchrun does."""
+    """Return the store of all processes, and its port; rank 0 hosts it, unless torchrun does."""
     agent = isinstance(environment, TorchElasticEnvironment) and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
     keeps = rank == 0 and not agent
     port = 0 if keeps and isinstance(environment, ThisMachine) else environment.main_port  # 0: any that is free
     store = TCPStore(environment.main_address, port, is_master=keeps, timeout=CONNECTING, wait_for_workers=False)
     store.set_timeout(LONGEST_WAIT)
-    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # torchrun keeps its store when it starts all anew
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")  # torchrun keeps its store when it restarts all processes
     return PrefixStore(f"rnnscope/{attempt}", store), store.port
 
 
 def leave_group() -> None:
-    """Join the threads behind the groups: one that outlives Python can abort the process at its very end."""
+    """Join the threads behind the groups: one that outlives Python can abort the process on exit."""
     if torch.distributed.is_initialized():
         with suppress(Exception):
             torch.distributed.destroy_process_group()
 
 
 def leave_with(parent: int) -> None:
-    """End this process when the one that started it is gone: it could wait for it forever."""
+    """End this process when the one that started it has ended: it could wait for it forever."""
     while os.getppid() == parent:
         time.sleep(1)
     os._exit(1)

@@ -1,0 +1,83 @@
+"""The data of a run, prepared as its snapshot records it, and any text read in the same way."""
+
+import sys
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from rnnscope.analysis.novelty import text_of
+from rnnscope.config.changes import with_changes
+from rnnscope.config.places import moved_to
+from rnnscope.config.schema import TrainConfig
+from rnnscope.config.validate import from_plain
+from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
+from rnnscope.data.corpus import SPLITS
+from rnnscope.data.module import TextData
+from rnnscope.errors import UserError, WrongEncoding, check_choice
+from rnnscope.paths import cache_folder
+from rnnscope.runs.load import LoadedRun
+from rnnscope.runs.own_text import check_data, finding
+from rnnscope.runs.record import Record
+
+
+def own_stream(run: LoadedRun, split: str, data: str | None = None) -> np.ndarray:
+    """Return the ids of a split of the run's own text; `data` is its new path if it has moved.
+
+    Raises:
+        UserError: as `own_data`.
+    """
+    return own_data(run, config_of(run, data), split).stream(split)
+
+
+def training_lines(run: LoadedRun) -> set[str]:
+    """Return the lines of the text that a run was trained on.
+
+    Raises:
+        UserError: as `own_data`.
+    """
+    return set(text_of(run.vocabulary, own_stream(run, "train")).splitlines())
+
+
+def config_of(run: LoadedRun, data: str | None) -> TrainConfig:
+    """Return the run's config; `data` is the new path of its text if it has moved."""
+    recorded = from_plain(run.config, str(run.folder.config))
+    return with_changes(recorded, moved_to(recorded.dataset.corpus, data))
+
+
+def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
+    """Return the run's data as recorded in its snapshot.
+
+    Raises:
+        UserError: if the text is missing or has changed, or the split is empty.
+    """
+    check_choice("split", split, SPLITS)
+    record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
+    fingerprint = record.get("data.fingerprint", dict, {}) if record else {}
+    with finding(recorded.dataset.corpus, fingerprint):
+        data = _prepare(loaded, recorded)
+    known = {key: value for key, value in fingerprint.items() if key != "settings"}  # the vocabulary is given instead
+    check_data(data.fingerprint, known, data.config.corpus)
+    if not data.splits[split].tokens:
+        where = f"dataset.split in {loaded.folder.config}"
+        raise UserError(f"split={split}: this run's data has no {split} split ({where}); split=train is always there")
+    return data
+
+
+def any_text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
+    """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
+    corpus = CorpusConfig(path=path, lines=recorded.dataset.corpus.lines, reader_version=READER_VERSION)
+    whole = SplitConfig(1.0, 0.0, 0.0)
+    short = {"sequence_length": 1} if recorded.dataset.windows == "stream" else {}  # so that any text is long enough
+    try:
+        return _prepare(loaded, recorded, corpus=corpus, split=whole, batch_size=1, **short)
+    except WrongEncoding as error:  # this command has no key to set the encoding
+        encoding = recorded.dataset.encoding
+        raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None
+
+
+def _prepare(loaded: LoadedRun, recorded: TrainConfig, **keys: Any) -> TextData:
+    """Return the run's data, with `keys` of its dataset changed, encoded with the run's own vocabulary."""
+    places = {"cache_dir": cache_folder(), "vocabulary": loaded.vocabulary, "say": partial(print, file=sys.stderr)}
+    return TextData.from_config(replace(recorded.dataset, **keys), seed=recorded.seed, **places).prepare()
