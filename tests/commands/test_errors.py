@@ -221,7 +221,7 @@ def test_out_of_memory(fails, story, monkeypatch, whose):
 
     allocate, (reason, *remedy) = LACKS[whose]
     with monkeypatch.context() as patch:
-        patch.setattr(LanguageModel, "read", allocate)
+        patch.setattr(LanguageModel, "run_layers", allocate)
         message = fails("train", f"text={story}", *TINY, folder=True)
         assert_says(message, "step 1", "out of", reason, "dataset.batch_size", 4, "model.hidden_size", 16)
     monkeypatch.setattr("rnnscope.data.prepare.open_stream", allocate)

@@ -4,12 +4,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.dropout import SHARES, drop, drop_locked, drop_tokens, drop_weights
 from rnnscope.model.language_model import LanguageModel, detach
 from rnnscope.model.stepping import Stepper
 
-CELLS = ("rnn", "lstm", "gru", "peephole_lstm")
 TOKENS = torch.randint(0, 7, (6, 3), generator=torch.Generator().manual_seed(1))  # (time, batch)
 
 
