@@ -187,6 +187,7 @@ def test_fan_in_is_one_over_the_root_of_the_inputs():
         ({"cell": "lstn"}, ["model.cell", "lstn", "rnn", "lstm", "gru"]),
         ({"hidden_size": 0}, ["model.hidden_size", 0, 1]),
         ({"cell": "mogrifier_lstm", "rank": 0}, ["model.rank", 0, 1]),
+        ({"cell": "mogrifier_lstm", "rounds": 10**20}, ["model.rounds", 10**20, 100]),
         ({"dropout": 1.0}, ["model.dropout", 1.0, "[0, 1)"]),
         (
             {"tied_weights": True, "embedding_size": 4},
