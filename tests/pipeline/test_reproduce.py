@@ -130,6 +130,15 @@ def test_an_altered_sample_is_a_divergence(parent: Path, tmp_path: Path) -> None
     assert_says(verdict.splitlines()[1], "sample", "'something else'", "recorded")
 
 
+def test_another_processor_may_round_a_loss_of_the_same_weights(parent: Path, tmp_path: Path) -> None:
+    edit_rows(parent, lambda rows: rows[4].update({"train/loss": repr(float(rows[4]["train/loss"]) + 1e-7)}))
+    edit_record(parent, hardware={"cpu": "a different one", "cores": 2, "gpus": []})
+    status, verdict = reproduce(tmp_path, parent)
+    assert status == 3
+    assert verdict.startswith("verdict: equal within tolerance\n")
+    line_with(verdict, "different", "cpu a different one ->")
+
+
 @pytest.mark.parametrize(("shift", "status", "kind"), [(5e-5, 3, "equal within tolerance"), (2e-4, 1, "diverged at step 2")])
 def test_small_drift_on_another_machine_is_tolerated(
     parent: Path, tmp_path: Path, shift: float, status: int, kind: str

@@ -17,6 +17,7 @@ from rnnscope.runs.segments import segments_of
 IDENTICAL, TOLERATED, DIVERGED = "bit-identical", "equal within tolerance", "diverged"
 STATUS = {IDENTICAL: 0, TOLERATED: 3, DIVERGED: 1}  # exit statuses
 FIRST_LOSSES = 20  # rows with a training loss that must agree within LOSS_TOLERANCE
+DIFFERENT = "  different: "  # begins the line of a cause
 LOSS_TOLERANCE = 1e-4  # nats per token
 BEST_TOLERANCE = 0.01  # nats per token, of the best validation loss
 
@@ -150,14 +151,20 @@ def judge(parent: RunFolder, child: RunFolder, until: int | None, deterministic:
     if not found.differences and found.same_weights is not False:
         counted = f"{found.same_rows} of {found.rows} rows up to step {found.steps}, {found.samples} samples{weights}"
         return Verdict(IDENTICAL, [f"verdict: {IDENTICAL}", f"  {counted}", *found.left_out])
-    may_drift = (causes or not deterministic) and not found.altered
+    altered = found.altered and not _rounds_differently(causes)
+    may_drift = (causes or not deterministic) and not altered
     largest = max(found.losses, key=lambda loss: loss.size, default=None)
     if may_drift and largest and all(loss.size <= tolerance(loss) for loss in found.losses):
         where = f"largest difference {largest.size:.2g} nats, {largest.what} at step {largest.step}"
         first = found.differences[0].step if found.differences else found.steps
         line = f"  {where}; not the same bits from step {first} on"
         return Verdict(TOLERATED, [f"verdict: {TOLERATED}", line, *found.left_out, *causes])
-    return _diverged(found, causes)
+    return _diverged(found, causes, altered)
+
+
+def _rounds_differently(causes: list[str]) -> bool:
+    """Whether a different processor or torch may round even the losses of the same weights in its own way."""
+    return any(cause.removeprefix(DIFFERENT).startswith(("cpu ", "gpus ", "device ", "torch ")) for cause in causes)
 
 
 def tolerance(loss: Difference) -> float:
@@ -165,13 +172,13 @@ def tolerance(loss: Difference) -> float:
     return BEST_TOLERANCE if loss.what == "best/loss" else LOSS_TOLERANCE
 
 
-def _diverged(found: Comparison, causes: list[str]) -> Verdict:
+def _diverged(found: Comparison, causes: list[str], altered: bool) -> Verdict:
     if not found.differences:
         where = Difference(found.steps, "the final weights", "one hash", "another")
     else:
         where = found.differences[0]
     line = f"  {where.what}: {where.recorded} recorded, {where.now} now; {found.same_rows} of {found.rows} rows are the same"
-    if found.altered:
+    if altered:
         causes = ["  the training came out the same: was a file of the run changed?", *causes]
     elif not causes:
         causes = ["  code, packages, hardware, threads and data are the same: was a file of the run changed?"]
@@ -192,7 +199,7 @@ def causes_of(parent: RunFolder, child: RunFolder) -> list[str]:
     causes += machine_differences(*(record.get("resolved", dict, {}) for record in (old, new)))
     causes += environment_differences(old.values, new.values)
     causes.sort(key=lambda cause: not cause.startswith(("device ", "gpus " if _on_gpu(new) else "cpu ")))
-    return [f"  different: {cause}" for cause in [*causes, *_changed_on_the_way(old)]]
+    return [f"{DIFFERENT}{cause}" for cause in [*causes, *_changed_on_the_way(old)]]
 
 
 def _on_gpu(record: Record) -> bool:
