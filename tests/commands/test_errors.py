@@ -310,6 +310,7 @@ def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outp
         (["compare", "with=latest", "sort=time"], ["sort=time", "two runs"]),
         (["compare", "html=page.html", "format=csv"], ["format=csv", "html=", "output="]),
         (["gradcheck", "run=latest", "vocabulary_size=5"], ["vocabulary_size=5", "run="]),
+        (["gradcheck", "max_minutes=nan"], ["max_minutes=nan", "above 0"]),
     ],
     ids=lambda words: "-".join(words),
 )

@@ -1,12 +1,15 @@
 """`rnnscope gradcheck`: all gradients of a model against finite differences."""
 
 from rnnscope.config.schema import GradcheckConfig, refuse_without_effect
+from rnnscope.errors import UserError
 
 
 def run(config: GradcheckConfig) -> int:
     """Print a row for each parameter and return the exit status: 1 if a gradient is wrong."""
     from rnnscope.analysis.gradcheck import TOLERANCE, check_gradients, table
 
+    if not config.max_minutes > 0:
+        raise UserError(f"max_minutes={config.max_minutes} must be above 0")
     if config.run is not None:
         refuse_without_effect(config, ["vocabulary_size"], "to run=")
     rows = check_gradients(config)

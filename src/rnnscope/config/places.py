@@ -84,6 +84,8 @@ def moved_to(corpus: CorpusConfig, data: str | None) -> dict[str, Any]:
     """
     if data is None:
         return {}
+    if not data:
+        raise UserError("data= is empty: give the path of the text, or leave it out")
     if corpus.copy_lag is not None:
         raise UserError(
             f"data={data}: this run's text was generated (dataset.corpus.copy_lag={corpus.copy_lag}), not read from a file"

@@ -161,7 +161,7 @@ def find_sweep(typed_name: str) -> Path:
     if len(near) == 1:
         return root / near[0]
     found = f"fits {len(near)} sweeps" if near else "there is no such sweep"
-    raise UserError(f"sweep={typed_name}: {found} under {root}: {', '.join((near or names)[:6])}")
+    raise UserError(f"sweep={typed_name}: {found} under {root}: {', '.join((near or names)[:6]) or 'there is none at all'}")
 
 
 def jobs_of(sweep: Path) -> dict[str, RunFolder]:
