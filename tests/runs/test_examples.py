@@ -1,4 +1,6 @@
-"""The run that comes with the package can be used at once, from any folder."""
+"""The runs that come with the package can be used at once, from any folder."""
+
+import pytest
 
 import rnnscope
 from rnnscope.cli import main
@@ -16,9 +18,18 @@ def test_the_example_writes_at_once(tmp_path, monkeypatch, capsys):
     assert not list(tmp_path.iterdir()), "using it leaves nothing"
 
 
-def test_the_example_is_small_and_names_no_place():
-    folder = example_run("examples/shakespeare")
+@pytest.mark.parametrize(("name", "text"), [("shakespeare", "tiny_shakespeare.txt"), ("penn", "ptb_train.txt")])
+def test_each_example_is_small_and_names_no_place(name, text):
+    folder = example_run(f"examples/{name}")
     assert folder is not None
     assert sum(path.stat().st_size for path in folder.iterdir()) < 2e6
-    assert "path: tiny_shakespeare.txt" in (folder / "config.yaml").read_text(encoding="utf-8")
+    assert f"path: {text}" in (folder / "config.yaml").read_text(encoding="utf-8")
+
+
+def test_words_are_written_sentence_by_sentence():
+    sentences = rnnscope.load("examples/penn").sample(length=200, temperature=0.7, seed=5).split("\n")
+    assert all(1 < len(sentence.split()) < 200 for sentence in sentences if sentence)
+
+
+def test_what_is_no_example():
     assert example_run("examples/none") is example_run("../examples/shakespeare") is None

@@ -18,5 +18,6 @@ def test_a_wheel_composes_away_from_the_checkout(tmp_path):
     printed = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
     assert "cell: lstm" in printed
     assert (site / "rnnscope" / "conf" / "train.yaml").is_file()
-    assert (site / "rnnscope" / "examples" / "shakespeare" / "model.safetensors").is_file()
+    for example in ("shakespeare", "penn"):
+        assert (site / "rnnscope" / "examples" / example / "model.safetensors").is_file()
     assert all((site / "rnnscope" / "comparison" / f"page.{kind}").is_file() for kind in ("html", "css", "js"))
