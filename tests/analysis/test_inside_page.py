@@ -215,8 +215,8 @@ def test_a_page_of_5000_characters_of_2_x_512_is_below_10_megabytes():
         (["text=abcdefgh", "unit=3:1"], ["unit=3:1", "layer:unit"]),
         (["text=abcdefgh", "unit=quotes"], ["unit=quotes", "0:0"]),
         (["text=abcdefgh", "characters=1"], ["characters=1", "at least 2"]),
-        (["page=neurons"], ["page=neurons", "inside or evolution"]),
-        (["split=dev"], ["split=dev", "train, val or test"]),
+        (["page=neurons"], ["page=neurons", "inside", "evolution"]),
+        (["split=dev"], ["split=dev", "train", "val", "test"]),
     ],
 )
 def test_mistakes(words, parts, trained_run, capsys, tmp_path):

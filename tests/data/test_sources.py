@@ -123,7 +123,7 @@ def test_utf16_taken_for_utf8(tmp_path):
 def test_a_wide_encoding_is_recognized(tmp_path, encoding):
     path = tmp_path / "text.txt"
     path.write_bytes(("Übergrößenträger " * 9).encode(encoding))
-    with user_error(path, "not utf-8", f"({encoding})"):
+    with user_error(path, "not valid utf-8", f"({encoding})"):
         read(path)
 
 

@@ -46,7 +46,7 @@ def test_blocks_are_the_whole_in_pieces(run, block):
     blocks = list(run.state_blocks(TEXT, block))
     assert max(len(some["hidden"]) for some in blocks) <= block
     for name, values in run.states(TEXT).items():
-        assert values.shape == (len(TEXT), run.model.num_layers, run.model.hidden_size)
+        assert values.shape == (len(TEXT), run.model.num_layers, run.model.sizes[0])
         assert values.dtype == np.float32
         np.testing.assert_allclose(np.concatenate([some[name] for some in blocks]), values, atol=1e-6)
     assert torch.equal(before, torch.get_rng_state())

@@ -34,7 +34,7 @@ SEARCH = ["hydra/sweeper=optuna", "seed=1,2"]
         (["sweep=learning_rates", "optimizer.lr=1,2"], ["optimizer.lr=1,2", "optimizer.lr", "sweep"]),
         (
             ["seed=1,2", "hydra/launcher=slurm"],
-            ["hydra/launcher", "slurm", "submitit_slurm", "basic", "joblib", "submitit_local", "submitit_slurm"],
+            ["hydra/launcher", "slurm", "basic", "joblib", "submitit_local", "submitit_slurm"],
         ),
         (["seed=1,2", "hydra/sweeper=tpe"], ["hydra/sweeper", "tpe", "grid", "optuna"]),
         (

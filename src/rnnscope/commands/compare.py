@@ -160,7 +160,7 @@ def write_page(
 def compare_two(config: CompareConfig) -> None:
     """Print the differences between two runs; with `html=`, also write a page."""
     keys = ("folder", "filter", "columns", "group", "format", "json", "output", "limit", "reproductions")
-    refuse_without_effect(config, keys if config.html else (*keys, "sort"), "to two runs")
+    refuse_without_effect(config, keys if config.html else (*keys, "sort"), "to two runs (run= and with=)")
     pair = find_pair(config.run, config.other)
     for summary in pair:
         if summary.complaint:

@@ -20,6 +20,8 @@ from rnnscope.runs.segments import flatten
 from rnnscope.sweeps.job_folder import JobState
 from rnnscope.sweeps.names import job_name
 
+CLAIM = "expect"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -37,8 +39,11 @@ class Plan:
 
     @property
     def keys(self) -> list[str]:
-        """The keys in which jobs differ, sorted, so that their order on the command line does not matter."""
-        return sorted({word.key_or_group for word in (*self.swept.values(), *itertools.chain(*self.jobs))})
+        """The keys in which jobs differ, sorted, so that their order on the command line does not matter.
+
+        What a job claims is not one of them.
+        """
+        return sorted({word.key_or_group for word in (*self.swept.values(), *itertools.chain(*self.jobs))} - {CLAIM})
 
     @property
     def typed(self) -> dict[str, str]:
@@ -171,7 +176,7 @@ class Composer:
             config, choices = self._compose(typed)
         if config["trainer"]["strategy"] == "ddp":
             raise UserError("trainer=ddp trains one run in several processes and cannot be swept; start such runs one by one")
-        keys = [word.partition("=")[0].lstrip("+") for word in words]
+        keys = {word.partition("=")[0].lstrip("+") for word in words} - {CLAIM}
         values = {key: choices[key] if key in choices else value_at(config, key) for key in keys}
         return PlannedJob(job_name(values, self._plan.keys), words, typed, flatten(with_absolute_places(config)), choices)
 
