@@ -4,6 +4,7 @@ A run that is there already, with the config of today, is not trained again; so 
 make this longer than an hour is not trained here, but stands in the table where somebody has: rnnscope train experiment=<name>.
 """
 
+import json
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from rnnscope.format import clock, number
 from rnnscope.paths import conf_folder, outputs_folder
 from rnnscope.runs.expectation import NOT_JUDGED, Claim, Expectation, deciding
 from rnnscope.runs.record import Record
-from rnnscope.runs.segments import differences
+from rnnscope.runs.segments import differences, flatten
 
 PAGE = Path(__file__).parents[1] / "docs" / "classics.md"
 BEGIN, END = "<!-- claims: written by make claims -->\n", "<!-- end of claims -->\n"
@@ -33,7 +34,8 @@ def finished(experiment: str, config: TrainConfig) -> dict[str, Any] | None:
     """Return the record of the newest finished run of an experiment that was trained as `config` says today."""
     for path in sorted(outputs_folder().glob(f"runs/{experiment}/*/run.json"), reverse=True):
         record = Record.read(path).values
-        changed = differences(record["config"], asdict(config)).keys() - {"expect"}
+        known = flatten(record["config"]).keys()  # a key that came later does by default what was done before it
+        changed = differences(record["config"], json.loads(json.dumps(asdict(config)))).keys() & known - {"expect"}
         same = record["seed"] == config.seed and not deciding(changed)
         if record["status"] == "finished" and not record.get("overridden") and same and "claims" in record:
             return record
