@@ -46,19 +46,16 @@ def resolve_precision(
     return "bf16" if has_fast_bf16() and hidden_size >= cell.bf16_from else "float32"
 
 
-# Speed of training in bf16 relative to float32. AMX and AMD: two cores, with torch's own kernels; Intel without AMX: one
-# thread, with rnnscope's own functions. `rnnscope bench` prints these figures for the machine that it runs on.
+# Speed of training in bf16 relative to float32. AMX: two cores, with torch's own kernels; AMD: two cores, and Intel without
+# AMX: one thread, both with rnnscope's own functions. `rnnscope bench` prints these figures for the machine that it runs on.
 #
 #                  AMX        AMD EPYC, avx512_bf16    Intel Xeon, avx512_bf16 without AMX
 #                  1x512      2x128    1x512           2x128    1x512
 #   lstm           3          1.6      1.8             0.64     0.49
-#   gru            above 1    1.3      2.5             0.54     0.55
-#   rnn            above 1    1.2      2.5             0.47     0.52
-#   peephole_lstm  -          -        -               0.51     0.55
-#   mogrifier_lstm -          -        1.9             -        -
-#
-# rnnscope's own functions are faster than torch's in float32, so the 1.2 and 1.3 of 2x128 may not hold with them: `bf16_from`
-# keeps those sizes in float32.
+#   gru            above 1    1.0      1.7             0.54     0.55
+#   rnn            above 1    0.8      1.6             0.47     0.52
+#   peephole_lstm  -          1.1      1.7             0.51     0.55
+#   mogrifier_lstm -          0.8      1.8             -        -
 def has_fast_bf16() -> bool:
     """Whether this CPU multiplies matrices faster in bf16 than in float32: with AMX, or with avx512_bf16 on AMD."""
     has = getattr(torch.cpu, "get_capabilities", dict)()  # missing in older versions of torch
