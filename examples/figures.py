@@ -53,7 +53,7 @@ The heart-ache and the thousand natural shocks
 That flesh is heir to, 'tis a consummation
 Devoutly to be wish'd.
 """
-UNIT = "0:146"  # of the shipped run: it follows the position in a line
+UNIT = "0:59"  # of the shipped run: it follows the position in a line
 WIDTH = 1360
 PAGE_WIDTH = 1140  # of compare's page: samples in two columns
 FLAGS = ("headless=new", "no-sandbox", "hide-scrollbars", "force-device-scale-factor=1", "disable-dev-shm-usage")

@@ -69,7 +69,7 @@ def find(run: str = "latest") -> Run:
     """Return a run by its folder, a unique prefix of its name, or `latest`, as `train` returned it.
 
     Raises:
-        UserError: if there is no such run, or more than one.
+        UserError: if no run matches, or several do.
     """
     from rnnscope.pipeline.run import find as find_run
 

@@ -1,4 +1,4 @@
-"""Dynamic evaluation (Krause et al. 2018, arXiv 1709.07432): a copy of a model goes on learning from the text it is scored on.
+"""Dynamic evaluation (Krause et al. 2018, arXiv 1709.07432): a copy of a model keeps learning from the text it is scored on.
 
 After each segment of the text, once it is scored, its gradient moves the weights, and they are pulled towards the trained ones.
 """
@@ -29,7 +29,7 @@ class DynamicEvaluation:
 
     def __init__(self, model: LanguageModel, sizes: Sequence[Tensor], lr: float, decay: float) -> None:
         self.model = copied(model)
-        self.weights = trainable(self.model)
+        self.weights = list(self.model.trained().values())
         self.trained = [weight.detach().clone() for weight in self.weights]
         mean = torch.cat([size.flatten() for size in sizes]).mean()
         self.rates = [lr / (size + EPSILON) for size in sizes]
@@ -38,7 +38,7 @@ class DynamicEvaluation:
     def score(self, windows: Iterable[Window], precision: str, characters: int = 0) -> Score:
         """Return the score of the segments `windows` of one text, each scored before it is learned from."""
         score = Score(characters=characters)
-        for window, targets, logits in read_on(self.model, windows, precision):
+        for window, targets, logits in carried_logits(self.model, windows, precision):
             nats = sum_of_nats(logits, targets)
             self._learn(gradients_of(nats, window, self.weights))
             score.nats += nats.item()
@@ -62,11 +62,7 @@ def copied(model: LanguageModel) -> LanguageModel:
     return model
 
 
-def trainable(model: LanguageModel) -> list[Tensor]:
-    return [weight for weight in model.parameters() if weight.requires_grad]
-
-
-def read_on(model: LanguageModel, windows: Iterable[Window], precision: str) -> Iterator[tuple[Window, Tensor, Tensor]]:
+def carried_logits(model: LanguageModel, windows: Iterable[Window], precision: str) -> Iterator[tuple[Window, Tensor, Tensor]]:
     """Yield each window with its targets and logits, time first; the state is carried, and its gradients end at each window."""
     device = model.head.weight.device
     state: State | None = None
@@ -86,9 +82,9 @@ def gradients_of(nats: Tensor, window: Window, weights: Sequence[Tensor]) -> tup
 def gradient_sizes(model: LanguageModel, windows: Iterable[Window], precision: str) -> list[Tensor]:
     """Return the root of the mean square of each weight's gradient over `windows` of the training text: RMS_g."""
     model = copied(model)
-    weights, count = trainable(model), 0
+    weights, count = list(model.trained().values()), 0
     squares = [torch.zeros_like(weight) for weight in weights]
-    for window, targets, logits in read_on(model, windows, precision):
+    for window, targets, logits in carried_logits(model, windows, precision):
         count += 1
         for square, gradient in zip(squares, gradients_of(sum_of_nats(logits, targets), window, weights), strict=True):
             square += gradient**2

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from rnnscope.analysis.apart import Apart, Scoring, check_apart, figures_apart, load_others, tunes
 from rnnscope.analysis.compressors import xz_nats
+from rnnscope.analysis.extra_scores import ExtraScore, Scoring, check_extra, extra_scores, load_others, tunes
 from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
 from rnnscope.analysis.generated import report as lines_on
 from rnnscope.analysis.ngram import LONGEST, NGram
@@ -38,7 +38,7 @@ class Report:
     """Scores and baselines over the same tokens; `unknown` is the share of UNK among them.
 
     `spelling`: nats per token for spelling each UNK, as in `spelling_nats`; None if that is unknown. `baselines`: nats per
-    token, by name, of what learns from the training split. `generated`: lines on texts that the run generates. `apart`:
+    token, by name, of what learns from the training split. `generated`: lines on texts that the run generates. `extra`:
     scores that are not static, and never mixed with `scores`.
     """
 
@@ -50,7 +50,7 @@ class Report:
     spelling: float | None = None
     baselines: dict[str, float] = field(default_factory=dict[str, float])
     generated: list[str] = field(default_factory=list[str])
-    apart: list[Apart] = field(default_factory=list[Apart])
+    extra: list[ExtraScore] = field(default_factory=list[ExtraScore])
 
     @property
     def uniform(self) -> float:
@@ -63,7 +63,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     check_samples(config)
     loaded = load(config.run, config.checkpoint)
     recorded = config_of(loaded, config.data)
-    check_apart(config, recorded.dataset.windows)
+    check_extra(config, recorded.dataset.windows)
     others = load_others(loaded, config)
     data, split, source = _scored(loaded, recorded, config)
     targets, info = data.targets(split), data.splits[split]
@@ -89,7 +89,7 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     )
     scoring = Scoring(loaded, next(iter(protocols.values())), precision, characters)
     val = _to_tune_on(loaded, recorded, data, config)
-    report.apart.extend(figures_apart(config, scoring, others, val, data, split))
+    report.extra.extend(extra_scores(config, scoring, others, val, data, split))
     if config.ngram is not None or config.samples is not None:
         _compare_with_training(loaded, data, data.stream(split), _training(loaded, data, config), config, report)
     return loaded, report
@@ -249,9 +249,9 @@ def table(report: Report, words: bool) -> list[str]:
         (f"guessing blindly, ln({report.vocabulary_size})", report.uniform, None),
     ]
     lines = _table(rows, report, words)
-    if report.apart:
-        lines += ["", "apart from the static figures above, and not to be compared with them:"]
-        lines += _table([(one.name, one.score.loss, one.score.accuracy) for one in report.apart], report, words)
+    if report.extra:
+        lines += ["", "these are not static scores; do not compare them with those above:"]
+        lines += _table([(one.name, one.score.loss, one.score.accuracy) for one in report.extra], report, words)
     return lines
 
 

@@ -60,7 +60,7 @@ def values_of(report: "Report") -> dict[str, Any]:
     baselines = {name: known(nats) for name, nats in {"unigram": report.unigram, **report.baselines}.items()}
     spelling = {} if report.spelling is None else {"spelling": report.spelling}
     generated = {"generated": report.generated} if report.generated else {}
-    apart = {one.name: {**values(one.score), **one.made_with} for one in report.apart}
+    extra = {one.name: {**values(one.score), **one.settings} for one in report.extra}
     return {
         "source": report.source,
         "unknown": report.unknown,
@@ -68,5 +68,5 @@ def values_of(report: "Report") -> dict[str, Any]:
         **baselines,
         **spelling,
         **generated,
-        **({"apart_from_static": apart} if apart else {}),
+        **({"extra_scores": extra} if extra else {}),
     }

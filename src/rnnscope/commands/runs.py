@@ -166,7 +166,7 @@ def agreed(config: RunsConfig, runs: list[Summary], what: str, lines: list[str])
     """Show what is about to happen, and return whether the user agrees.
 
     Raises:
-        UserError: if there is no terminal to ask on.
+        UserError: if stdin is not a terminal.
     """
     sizes = [size_of(run.folder.path) for run in runs]
     for summary, size in zip(runs, sizes, strict=True):

@@ -31,7 +31,7 @@ def csv_lines(runs: list[Summary], columns: list[str]) -> list[str]:
 
 
 def _rows(runs: list[Summary], columns: list[str]) -> list[list[str]]:
-    """Return the header and a row for each run: `null` if the config says so, an empty cell if there is no value."""
+    """Return the header and a row for each run: `null` for a key that is null, an empty cell for a missing value."""
     return [columns, *([plain(run.value(column)) if run.has(column) else "" for column in columns] for run in runs)]
 
 

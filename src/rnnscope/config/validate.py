@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.config.schema import TrainConfig
-from rnnscope.errors import UserError, unknown_part
+from rnnscope.errors import UserError, check_choice, check_least, unknown_part
 from rnnscope.model.config import check_sizes
 from rnnscope.model.drawing import check_temperature
 from rnnscope.runs.folder import RunFolder
@@ -156,9 +156,7 @@ def check_config(config: TrainConfig) -> None:
     check_floats(config)
     for group, keys in AT_LEAST_ONE.items():
         for key in keys:
-            value = getattr(getattr(config, group), key)
-            if value is not None and value < 1:
-                raise UserError(f"{group}.{key}={value} must be at least 1")
+            check_least(f"{group}.{key}", getattr(getattr(config, group), key), 1)
     for key in ABOVE_ZERO:
         value = getattr(trainer, key)
         if value is not None and not value > 0:
@@ -166,23 +164,17 @@ def check_config(config: TrainConfig) -> None:
     for key in ("activation_penalty", "temporal_penalty"):
         if getattr(trainer, key) < 0:
             raise UserError(f"trainer.{key}={getattr(trainer, key)} must not be negative; 0 adds nothing to the loss")
-    if trainer.average not in AVERAGES:
-        raise UserError(f"trainer.average={trainer.average} is unknown: choose one of {', '.join(AVERAGES)}")
-    if trainer.asgd_interval < 1:
-        raise UserError(f"trainer.asgd_interval={trainer.asgd_interval} must be at least 1")
-    if not 0 <= trainer.ema_decay < 1:
-        raise UserError(
-            f"trainer.ema_decay={trainer.ema_decay} must lie in [0, 1): it is the share that remains of what was before"
-        )
+    check_choice("trainer.average", trainer.average, AVERAGES)
+    check_least("trainer.asgd_interval", trainer.asgd_interval, 1)
     if not 0 <= trainer.state_reset <= 1:
         raise UserError(f"trainer.state_reset={trainer.state_reset} must lie in [0, 1]: it is a share of columns")
     if not getattr(config.optimizer, "eps", 1) > 0:
         raise UserError("optimizer.eps=0 must be above 0: the update of a parameter without a gradient would be 0/0")
     if (horizon := getattr(config.schedule, "horizon", None)) is not None and horizon < 1:
         raise UserError(f"schedule.horizon={horizon} must be at least 1, or null for the end of the budget")
-    for key in ("momentum", "alpha"):
-        if not 0 <= (share := getattr(config.optimizer, key, 0)) < 1:
-            raise UserError(f"optimizer.{key}={share} must lie in [0, 1): it is the share of the old average that is kept")
+    for group, key in (("optimizer", "momentum"), ("optimizer", "alpha"), ("trainer", "ema_decay")):
+        if not 0 <= (share := getattr(getattr(config, group), key, 0)) < 1:
+            raise UserError(f"{group}.{key}={share} must lie in [0, 1): it is the share of the old average that is kept")
     if trainer.clip_norm is not None and trainer.clip_value is not None:
         raise UserError("trainer.clip_norm and trainer.clip_value are both set: set one of them to null")
     if trainer.max_steps is None and trainer.max_epochs is None and trainer.max_minutes is None:

@@ -30,7 +30,7 @@ def column_values(
     """Yield the values of one column, row by row; rows without a value are left out and counted in `changes`.
 
     Unless the keys of `config` set the dialect, it is detected from the beginning of the table and noted in `changes`.
-    `where`: the file, for messages. Raises `UserError` if there is no such column, or for a row that cannot be read.
+    `where`: the file, for messages. Raises `UserError` if the column does not exist, or a row cannot be read.
     """
     assert config.column is not None
     blocks = iter(blocks)

@@ -57,7 +57,7 @@ class Extensions:
         """
         for callback in self.callbacks:
             if isinstance(callback, DeviceStatsMonitor):
-                asked = callback._cpu_stats  # there is no public attribute
+                asked = callback._cpu_stats  # it has no public attribute
                 if asked or (asked is None and device.type == "cpu"):
                     import_module("psutil", "DeviceStatsMonitor on a CPU")
 

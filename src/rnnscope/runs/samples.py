@@ -25,7 +25,7 @@ class Sample:
 
 
 def read_samples(path: Path, until: int | None = None) -> Iterator[Sample]:
-    """Yield the samples up to step `until`, steps ascending; none if there is no such file.
+    """Yield the samples up to step `until`, steps ascending; nothing if the file does not exist.
 
     Raises:
         UserError: at the first line that is not a sample.

@@ -11,7 +11,7 @@ mine: list[Lock] = []  # held until the process ends: CUDA cannot switch to a di
 
 
 def take_gpu() -> str | None:
-    """Restrict this process to the least used GPU and return its name; None if there is no choice."""
+    """Restrict this process to the least used GPU and return its name; None with fewer than two GPUs."""
     import torch
 
     if mine or torch.cuda.is_initialized() or torch.cuda.device_count() < 2:

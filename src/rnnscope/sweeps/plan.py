@@ -115,7 +115,7 @@ def _values(word: Override) -> list[str]:
         raise UserError(f"{_text(word)}: an interval needs a search: add hydra/sweeper=optuna")
     values = [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
     if not values:
-        raise UserError(f"{_text(word)}: there is no value to train")
+        raise UserError(f"{_text(word)} has no value: give at least one")
     return values
 
 

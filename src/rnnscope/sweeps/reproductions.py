@@ -75,7 +75,7 @@ class ReproductionSweeper(Sweeper):
         """Reproduce all jobs, and print the table.
 
         Raises:
-            UserError: if there is no such sweep, or none of its jobs was trained.
+            UserError: if the sweep does not exist, or none of its jobs was trained.
             KeyboardInterrupt: if it was asked to stop.
             Judged: with the worst exit status.
         """
@@ -160,8 +160,8 @@ def find_sweep(typed_name: str) -> Path:
     near = [name for name in names if name.startswith(typed_name)]
     if len(near) == 1:
         return root / near[0]
-    found = f"fits {len(near)} sweeps" if near else "there is no such sweep"
-    raise UserError(f"sweep={typed_name}: {found} under {root}: {', '.join((near or names)[:6]) or 'there is none at all'}")
+    found = f"fits {len(near)} sweeps" if near else "was not found"
+    raise UserError(f"sweep={typed_name} {found} under {root}, which has {', '.join((near or names)[:6]) or 'no sweeps'}")
 
 
 def jobs_of(sweep: Path) -> dict[str, RunFolder]:

@@ -1,4 +1,4 @@
-"""Figures that stand apart from the static score: models that learn from the scored text, are tuned on val, or are several."""
+"""Scores besides the static one: of a model that learns while it is scored, of a tuned temperature, of several runs."""
 
 import sys
 from collections.abc import Iterable, Iterator
@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from rnnscope.analysis.dynamic_evaluation import DynamicEvaluation, gradient_sizes, read_on, tuned
+from rnnscope.analysis.dynamic_evaluation import DynamicEvaluation, carried_logits, gradient_sizes, tuned
 from rnnscope.config.schema import EvaluateConfig
 from rnnscope.data.batches import StreamWindows
 from rnnscope.data.module import TextData
@@ -19,22 +19,22 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.scoring import IGNORE, Score, Window, evaluate
 from rnnscope.runs.load import LoadedRun, load
 
-TUNING = 100_000  # tokens of val, at most, that anything is tuned on
-TRAINING_WINDOWS = 100  # whose gradients are measured
+TUNING = 100_000  # tokens of val at most, for tuning
+TRAINING_WINDOWS = 100  # windows whose gradients are measured
 
 
 @dataclass(frozen=True)
-class Apart:
-    """A score that is no static one: what it is called, and what it was made with, plain values by name."""
+class ExtraScore:
+    """A score besides the static one, with its name and the settings that it was computed with."""
 
     name: str
     score: Score
-    made_with: dict[str, Any] = field(default_factory=dict[str, Any])
+    settings: dict[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True)
 class Scoring:
-    """What all of these figures need: the windows of one text with the state carried, and the characters of that text."""
+    """What all extra scores need: the windows of a text, with the state carried, and the number of its characters."""
 
     loaded: LoadedRun
     windows: Iterable[Window]
@@ -47,18 +47,17 @@ class Scoring:
 
 
 def tunes(config: EvaluateConfig) -> list[str]:
-    """Return the keys that ask for something tuned on val."""
+    """Return the keys that are set and need tuning on the val split."""
     return [key for key in ("dynamic", "tuned_temperature") if getattr(config, key)]
 
 
-def check_apart(config: EvaluateConfig, windows: str) -> None:
-    """Refuse, by a `UserError`, what would be tuned on the text that it is scored on; `windows` are those of the dataset."""
+def check_extra(config: EvaluateConfig, windows: str) -> None:
+    """Raise a `UserError` if the text that is scored would be tuned on as well; `windows` is `dataset.windows` of the run."""
     if config.dynamic and windows != "stream":
         raise UserError(f"dynamic=true learns from one text in order: this run has dataset.windows={windows}")
     if tunes(config) and config.text is None and config.split != "test":
         raise UserError(
-            f"{tunes(config)[0]}=true is tuned on the val split, and split={config.split}: set split=test, or text=, for a"
-            " figure of a text that it has not seen"
+            f"{tunes(config)[0]}=true is tuned on val, so it cannot score split={config.split}: set split=test, or text="
         )
 
 
@@ -66,23 +65,22 @@ def load_others(loaded: LoadedRun, config: EvaluateConfig) -> list[LoadedRun]:
     """Return the runs of `with=`, names with commas between them.
 
     Raises:
-        UserError: for one whose vocabulary differs: its probabilities are of different tokens.
+        UserError: for a run with a different vocabulary, whose probabilities belong to different tokens.
     """
     names = [name.strip() for name in (config.others or "").strip("[]").split(",") if name.strip()]
     runs = [load(name, config.checkpoint) for name in names]
     for run in runs:
         if run.vocabulary.to_json() != loaded.vocabulary.to_json():
             raise UserError(
-                f"with={run.folder.path} has a vocabulary that differs from that of {loaded.folder.path}: only models of the"
-                " same tokens have a mean"
+                f"with={run.folder.path} and {loaded.folder.path} have different vocabularies: give runs with the same one"
             )
     return runs
 
 
-def figures_apart(
+def extra_scores(
     config: EvaluateConfig, scoring: Scoring, others: list[LoadedRun], val: TextData | None, text: TextData, split: str
-) -> Iterator[Apart]:
-    """Yield the figures that `config` asks for, of a split of `text`; `val` has the run's own val split, to tune on."""
+) -> Iterator[ExtraScore]:
+    """Yield the extra scores that `config` asks for, on a split of `text`; `val` has the run's own val split, for tuning."""
     if others:
         yield mean_of_runs(scoring, others)
     if val is not None and config.tuned_temperature:
@@ -91,7 +89,7 @@ def figures_apart(
         yield dynamic(scoring, val, text, split)
 
 
-def dynamic(scoring: Scoring, val: TextData, text: TextData, split: str) -> Apart:
+def dynamic(scoring: Scoring, val: TextData, text: TextData, split: str) -> ExtraScore:
     """Score by dynamic evaluation; the learning rate and the decay are tuned on val."""
     model, length = scoring.loaded.model, val.config.sequence_length
     print(f"tuning dynamic evaluation on at most {TUNING:,} tokens of val", file=sys.stderr)
@@ -104,24 +102,24 @@ def dynamic(scoring: Scoring, val: TextData, text: TextData, split: str) -> Apar
         return DynamicEvaluation(model, sizes, lr, decay).score(windows, scoring.precision, scoring.characters)
 
     lr, decay = tuned(lambda lr, decay: score(segments(val, "val", TUNING), lr, decay).loss)
-    made_with = {"lr": lr, "decay": decay, "segment": length}
-    return Apart(f"dynamic evaluation, lr {lr:.2g}, decay {decay:.2g}", score(segments(text, split), lr, decay), made_with)
+    settings = {"lr": lr, "decay": decay, "segment": length}
+    return ExtraScore(f"dynamic evaluation, lr {lr:.2g}, decay {decay:.2g}", score(segments(text, split), lr, decay), settings)
 
 
-def at_tuned_temperature(scoring: Scoring, val: TextData) -> Apart:
+def at_tuned_temperature(scoring: Scoring, val: TextData) -> ExtraScore:
     """Score with the logits divided by the temperature that is best on val."""
     model = scoring.loaded.model
     temperature = fit_temperature(model, val.windows("val", TUNING), scoring.precision)
     score = scoring.of(Tempered(model, temperature))
-    return Apart(f"temperature {temperature:.4f}", score, {"temperature": temperature})
+    return ExtraScore(f"temperature {temperature:.4f}", score, {"temperature": temperature})
 
 
-def mean_of_runs(scoring: Scoring, others: list[LoadedRun]) -> Apart:
+def mean_of_runs(scoring: Scoring, others: list[LoadedRun]) -> ExtraScore:
     """Score by the mean of the probabilities of several runs."""
     runs = [scoring.loaded, *others]
     device = scoring.loaded.model.head.weight.device
-    score = scoring.of(MeanModel([run.model.to(device) for run in runs]))
-    return Apart(f"mean of {len(runs)} runs", score, {"runs": [str(run.folder.path) for run in runs]})
+    score = scoring.of(Ensemble([run.model.to(device) for run in runs]))
+    return ExtraScore(f"mean of {len(runs)} runs", score, {"runs": [str(run.folder.path) for run in runs]})
 
 
 class Tempered(nn.Module):
@@ -138,7 +136,7 @@ class Tempered(nn.Module):
         return logits / self.temperature, after
 
 
-class MeanModel(nn.Module):
+class Ensemble(nn.Module):
     """Several models as one: its probabilities are the mean of theirs."""
 
     def __init__(self, models: list[LanguageModel]) -> None:
@@ -170,7 +168,7 @@ def _derivatives(
     model: LanguageModel, windows: Iterable[Window], precision: str, inverse: float
 ) -> Iterator[tuple[float, float]]:
     """Yield the first and second derivative of the nats of each window by the inverse temperature."""
-    for _, targets, logits in read_on(model, windows, precision):
+    for _, targets, logits in carried_logits(model, windows, precision):
         real = targets != IGNORE
         scores, chosen = logits.float()[real], targets[real].unsqueeze(-1)
         probabilities = (scores * inverse).softmax(-1)

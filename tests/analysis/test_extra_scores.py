@@ -1,4 +1,4 @@
-"""Figures apart from the static score: dynamic evaluation, a tuned temperature, the mean of several models."""
+"""Scores besides the static one: dynamic evaluation, a tuned temperature, the mean of several models."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from conftest import TINY
 from messages import assert_says, error_line, line_with
 
-from rnnscope.analysis.apart import MeanModel, Tempered, fit_temperature
 from rnnscope.analysis.dynamic_evaluation import EPSILON, DynamicEvaluation, gradient_sizes, tuned
+from rnnscope.analysis.extra_scores import Ensemble, Tempered, fit_temperature
 from rnnscope.cli import main
 from rnnscope.data.batches import StreamWindows
 from rnnscope.model.config import ModelConfig
@@ -110,14 +110,14 @@ def test_temperature_one_is_the_static_score_and_the_fitted_one_is_the_best():
 def test_the_mean_of_two_models_by_hand():
     one, two = model_of(1), model_of(2)
     static = evaluate(one, windows(), "float32")
-    both = evaluate(MeanModel([one, one]), windows(), "float32")
+    both = evaluate(Ensemble([one, one]), windows(), "float32")
     assert (both.nats, both.correct) == (pytest.approx(static.nats, rel=1e-6), static.correct)
     ids = torch.from_numpy(IDS)
     with torch.no_grad():
         shares = [model(ids[None, :-1])[0][0].softmax(-1) for model in (one, two)]
     mean = (shares[0] + shares[1]) / 2
     wanted = -mean[torch.arange(23), ids[1:]].log().sum()
-    assert evaluate(MeanModel([one, two]), windows(), "float32").nats == pytest.approx(float(wanted), rel=1e-6)
+    assert evaluate(Ensemble([one, two]), windows(), "float32").nats == pytest.approx(float(wanted), rel=1e-6)
 
 
 @pytest.fixture
@@ -135,18 +135,18 @@ def test_the_command_keeps_them_apart(run, capsys):
     weights = hashlib.sha256((run / "model.safetensors").read_bytes()).digest()
     plain = evaluated(capsys, f"run={run}", "split=test")
     found = evaluated(capsys, f"run={run}", "split=test", "dynamic=true", "tuned_temperature=true", f"with={run}")
-    apart = found.pop("apart_from_static")
+    extra = found.pop("extra_scores")
     assert found == plain
     assert hashlib.sha256((run / "model.safetensors").read_bytes()).digest() == weights
-    mean, tempered, dynamic = apart.values()
+    mean, tempered, dynamic = extra.values()
     static = next(iter(plain["scores"].values()))
     assert mean["loss"] == pytest.approx(static["loss"], rel=1e-6)
     assert mean["runs"] == [str(run), str(run)]
     assert tempered["temperature"] > 0
     assert dynamic["loss"] < static["loss"]  # it was trained for a few steps only
-    assert {values["tokens"] for values in apart.values()} == {static["tokens"]}
+    assert {values["tokens"] for values in extra.values()} == {static["tokens"]}
     assert main(["evaluate", f"run={run}", f"with={run}", "ngram=null"]) == 0
-    before, after = capsys.readouterr().out.split("apart from the static figures")
+    before, after = capsys.readouterr().out.split("these are not static scores")
     assert "state carried" in before
     line_with(after, "mean of 2 runs", f"{mean_of_val(before):.4f}")
 
