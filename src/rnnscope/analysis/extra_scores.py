@@ -72,7 +72,7 @@ def load_others(loaded: LoadedRun, config: EvaluateConfig) -> list[LoadedRun]:
     for run in runs:
         if run.vocabulary.to_json() != loaded.vocabulary.to_json():
             raise UserError(
-                f"with={run.folder.path} and {loaded.folder.path} have different vocabularies: give runs with the same one"
+                f"with={run.folder.path} does not have the vocabulary of {loaded.folder.path}: give runs with the same one"
             )
     return runs
 
