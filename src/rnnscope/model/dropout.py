@@ -1,4 +1,4 @@
-"""What training drops: elements of what a layer reads or writes, whole tokens, recurrent weights."""
+"""Dropout of activations, of whole tokens, and of recurrent weights."""
 
 from typing import Any
 
@@ -17,8 +17,8 @@ RECURRENT = "weight_hh_l0"  # a layer's recurrent matrix
 def drop(hidden: Tensor, share: float) -> Tensor:
     """Return `hidden` with about `share` of its elements zero and the others scaled up: dropout (Srivastava et al. 2014).
 
-    On a CPU torch draws one random number an element, one after the other: a quarter of a step of 2 x 512 units. Here
-    each 64-bit draw decides four elements, which rounds `share` to a multiple of 1/65536.
+    On a CPU, torch draws one random number per element, serially, which takes a quarter of a training step of 2 x 512
+    units. Here each 64-bit draw decides four elements, which rounds `share` to a multiple of 1/65536.
     """
     if hidden.device.type != "cpu":
         return F.dropout(hidden, share)
@@ -29,12 +29,12 @@ def drop(hidden: Tensor, share: float) -> Tensor:
 
 
 def drop_locked(hidden: Tensor, share: float) -> Tensor:
-    """Do as `drop`, with one mask for all time steps of `hidden` (time, batch, features): Gal & Ghahramani 2016."""
+    """Return `hidden` (time, batch, features) with the same mask dropped at all time steps (Gal & Ghahramani 2016)."""
     return hidden * drop(hidden.new_ones(hidden.shape[1:]), share)
 
 
 def drop_tokens(hidden: Tensor, tokens: Tensor, vocabulary_size: int, share: float) -> Tensor:
-    """Return `hidden` (time, batch, features) with about `share` of the vocabulary dropped wherever it occurs: Gal 2016."""
+    """Return `hidden` (time, batch, features) with about `share` of the vocabulary dropped wherever it occurs (Gal 2016)."""
     return hidden * drop(hidden.new_ones(vocabulary_size), share)[tokens].unsqueeze(-1)
 
 
@@ -47,14 +47,14 @@ def drop_weights(layer: nn.Module, cell: Cell, share: float) -> Tensor:
 
 
 def call_with(layer: nn.Module, recurrent: Tensor, inputs: Tensor, state: Tensor | tuple[Tensor, ...] | None) -> tuple:
-    """Call a layer on a window, with `recurrent` in place of its recurrent matrix.
+    """Return a layer's output and state for a window, with `recurrent` in place of its recurrent matrix.
 
-    torch's own layers read their weights from a list. Swapping the parameters instead would have them lay all weights out
-    anew in every call.
+    torch's own layers read their weights from a list, which is exchanged here. Exchanging the parameters instead would make
+    them copy all weights in every call.
     """
     if not isinstance(layer, nn.RNNBase) or (isinstance(layer, HandWritten) and layer.by_hand(inputs)):
         return functional_call(layer, {RECURRENT: recurrent}, (inputs, state))
-    own: list[Any] = layer._flat_weights  # of the input and of the state, then the biases
+    own: list[Any] = layer._flat_weights  # input weight, recurrent weight, then the biases
     weights = [own[0], recurrent, *own[2:]]
     layer._flat_weights = beside_each_other(weights) if inputs.is_cuda else weights
     try:
@@ -64,6 +64,6 @@ def call_with(layer: nn.Module, recurrent: Tensor, inputs: Tensor, state: Tensor
 
 
 def beside_each_other(weights: list[Tensor]) -> list[Tensor]:
-    """Return copies that lie one after the other in memory, as cuDNN wants the weights of a layer; gradients pass."""
+    """Return differentiable copies that are contiguous in memory, one after the other, as cuDNN needs them."""
     flat = torch.cat([weight.flatten() for weight in weights]).split([weight.numel() for weight in weights])
     return [part.view_as(weight) for part, weight in zip(flat, weights, strict=True)]

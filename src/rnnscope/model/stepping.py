@@ -1,8 +1,8 @@
-"""One token at a time: the recurrences written out as matrix products on weights laid side by side.
+"""Stepping a model one token at a time, with the cells' equations written out as matrix products.
 
-The fused kernels are made for whole windows; called for a single step they rearrange all weights each time, and they keep
-their gates to themselves. Written out, a step of 2 x 512 units takes a tenth of the time on a CPU. Sampling, looking inside
-and the ONNX graphs all take this step. `LanguageModel.forward` is the plain twin.
+The fused kernels are made for whole windows: called for a single step, they rearrange all weights each time, and they do
+not return their gates. Written out, a step of 2 x 512 units takes a tenth of the time on a CPU. Sampling, `visualize` and
+the ONNX graphs use this step. Tests compare it with `LanguageModel.forward`.
 """
 
 from collections.abc import Callable
@@ -13,24 +13,25 @@ from torch import Tensor
 from rnnscope.model.cells.cell import Parts, StepWeights
 from rnnscope.model.language_model import LanguageModel, State
 
-SMALL = 512  # tokens of a vocabulary: a table of more takes longer to make than a short text saves
+SMALL = 512  # tokens in a vocabulary; a table of more takes longer to compute than it saves for a short text
 Visit = Callable[[int, dict[str, Tensor], Parts], Parts]
 
 
 class Stepper:
-    """A model frozen for stepping: `step` reads one id of each text and scores the next. Nothing is dropped.
+    """Runs a model one token at a time: `step` reads one id of each text and scores the next. Dropout is off.
 
-    Where the vocabulary is small, a table says what each token gives the first layer: with 1 x 512 units that is half of
-    the work of a step.
+    For a small vocabulary, the first layer's product is computed once for every token and kept in a table, which saves half
+    the work of a step with 1 x 512 units.
 
     Args:
-        model: its weights are copied as they are now.
-        state: what `model.forward` returned for the texts so far, or for one text that all begin with; None is zero.
+        model: the model; its current weights are copied.
+        state: the state that `model.forward` returned for each text, or for one beginning they all share; None is zero.
         count: number of texts.
-        again: the id that ends a text, and the id that it then begins again with, from `state`; None lets it go on.
-        visit: is shown the number of each layer, its gates and its next state, and returns the state to go on with.
+        again: an id that ends a text, and the id with which it restarts from `state`; None never restarts.
+        visit: called with the index of each layer, its gates and its next state; returns the state to continue with.
 
-    `state` is that of the texts so far: the parts of each layer, (count, hidden_size).
+    Attributes:
+        state: the current state of the texts, the parts of each layer as (count, hidden_size).
     """
 
     def __init__(
@@ -51,20 +52,20 @@ class Stepper:
 
     @property
     def graphs(self) -> bool:
-        """Whether a CUDA graph can hold a step and a draw: on a GPU, with a vocabulary that is summed as one matrix."""
+        """Whether a CUDA graph can capture a step and a draw: on a GPU, with a vocabulary small enough for the table."""
         return self._table is not None and self._table.is_cuda
 
     def _make_table(self) -> Tensor:
-        """Return what the first layer reads from every token: (V, gates)."""
+        """Return the first layer's `read` for every token: (V, gates)."""
         ids = torch.arange(self.model.vocabulary_size, device=self.model.head.weight.device)
         return self._weights[0].read_many(self.model.embed(ids))
 
     def step(self, ids: Tensor) -> Tensor:
-        """Return logits (count, V) for the token after `ids` (count,), and move the state on."""
+        """Return logits (count, V) for the token after `ids` (count,), and update the state."""
         return self.model.head(self.advance(self._begin_again(ids, *self._again) if self._again else ids))
 
     def advance(self, ids: Tensor) -> Tensor:
-        """Return what the head reads after `ids` (count,): (count, hidden_size), and move the state on."""
+        """Return the head's input after `ids` (count,), (count, hidden_size), and update the state."""
         hidden, step = ids, self.model.cell.step
         for index, weights in enumerate(self._weights):
             read = weights.read(hidden) if index else self._read_first(ids)
@@ -74,7 +75,7 @@ class Stepper:
         return hidden
 
     def _begin_again(self, ids: Tensor, end: int, first: int) -> Tensor:
-        """Put the texts whose id is `end` back to where they began, and return `ids` with `first` for it."""
+        """Restart the texts whose id is `end` from their initial state, and return `ids` with `first` in place of `end`."""
         ended = ids == end
         over = ended.unsqueeze(-1)
         self.state = [

@@ -1,4 +1,4 @@
-"""What every unit does at every token, for whoever looks inside: the state, and the gates, that fused kernels do not show."""
+"""Recording what every unit does at every token: its state, and its gates, which fused kernels do not return."""
 
 import math
 from dataclasses import dataclass
@@ -18,13 +18,13 @@ STATE_NAMES = ("hidden", "cell")
 
 @dataclass(frozen=True)
 class Trace:
-    """A model's way through some tokens.
+    """The values inside a model as it reads a text.
 
     Args:
-        layers: for each layer its values at each token, (batch, hidden_size) by name: `hidden`, `cell` where the state has
-            one, then the gates.
-        output: what the head reads, (time, batch, hidden_size).
-        state: after the last token, as `LanguageModel.read` takes and returns it.
+        layers: for each layer, its values at each token by name, (batch, hidden_size) each: `hidden`, `cell` if the state has
+            one, and the gates.
+        output: the head's input, (time, batch, hidden_size).
+        state: the state after the last token, as `LanguageModel.read` takes and returns it.
     """
 
     layers: list[list[dict[str, Tensor]]]
@@ -32,9 +32,9 @@ class Trace:
     state: State
 
     def stacked(self) -> dict[str, Tensor]:
-        """Return each value over all tokens and layers: (time, layer, batch, units of the largest layer) by name.
+        """Return each value by name, over all tokens and layers: (time, layer, batch, units of the largest layer).
 
-        The units that a smaller layer lacks are NaN.
+        Smaller layers are padded with NaN.
         """
         widest = max(layer[0]["hidden"].shape[-1] for layer in self.layers)
         return {
@@ -48,7 +48,7 @@ def _padded(values: Tensor, units: int) -> Tensor:
 
 
 def trace(model: LanguageModel, tokens: Tensor, state: State | None = None) -> Trace:
-    """Read `tokens` (time, batch) from `state`, None for zero, with the cell's own equations; no random number is drawn."""
+    """Read `tokens` (time, batch) with the cell's equations, starting from `state` (None is zero). Draws no random number."""
     layers: list[list[dict[str, Tensor]]] = [[] for _ in model.cells]
 
     def note(index: int, gates: dict[str, Tensor], parts: Parts) -> Parts:
@@ -58,27 +58,27 @@ def trace(model: LanguageModel, tokens: Tensor, state: State | None = None) -> T
     stepper = Stepper(model, state, tokens.shape[1], visit=note)
     if torch.is_grad_enabled():
         for part in chain(*stepper.state):
-            part.requires_grad_()  # hidden states have gradients even where no weight below them is trained
+            part.requires_grad_()  # so that hidden states have gradients even if no weight below them is trained
     output = torch.stack([stepper.advance(ids) for ids in tokens])
     return Trace(layers, output, [tuple(part.unsqueeze(0) for part in parts) for parts in stepper.state])
 
 
 def gradient_through_time(model: LanguageModel, tokens: Tensor, targets: Tensor, state: State | None = None) -> Tensor:
-    """Return how much the loss at the last token still feels of each earlier hidden state: |dL/dh| (time,) by lag.
+    """Return how strongly the loss at the last token depends on each earlier hidden state: |dL/dh| by lag, (time,).
 
-    L is the mean over columns of the nats of the last of `targets`, and h the hidden states of all layers at one token; of
-    a cell with more parts in its state, the others are held. Lag 0 is the last token's own state.
+    L is the loss in nats at the last of `targets`, averaged over columns; h are the hidden states of all layers at one
+    token. If the state has further parts, these are held constant. Lag 0 is the last token's own state.
 
     Args:
         tokens, targets: (time, batch).
-        state: what the model had before the first of `tokens`; None is zero.
+        state: the model's state before the first of `tokens`; None is zero.
     """
     with torch.enable_grad():
         return gradient_by_lag(model, trace(model, tokens, state), targets[-1])
 
 
 def gradient_by_lag(model: LanguageModel, found: Trace, targets: Tensor) -> Tensor:
-    """Do as `gradient_through_time` for a trace that has its gradients; `targets` (batch,) are those of the last token."""
+    """Return `gradient_through_time` for a trace recorded with gradients; `targets` (batch,) are those of the last token."""
     loss = F.cross_entropy(model.head(found.output[-1]), targets, ignore_index=IGNORE)
     gradients = torch.autograd.grad(loss, [values["hidden"] for layer in found.layers for values in layer])
     time = len(found.output)

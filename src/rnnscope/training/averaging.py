@@ -1,4 +1,4 @@
-"""The average of the weights over many steps: it is validated, sampled and exported in place of the newest weights."""
+"""Averaging the weights over many steps. Validation, samples and exports use the average instead of the newest weights."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,29 +13,31 @@ AVERAGES = ("none", "ema", "asgd")
 
 
 class WeightAverage:
-    """Averages the trained weights of a model. Training itself goes on from the newest.
+    """An average of a model's trained weights; training itself is not affected by it.
 
-    `ema` moves towards the weights after each step: decay * average + (1 - decay) * weights (Polyak & Juditsky 1992). Of the
-    first steps the decay is smaller, n / (n + 9) after n of them, or the initial weights would count for long. `asgd` is
-    the mean over all steps since validation stopped improving (NT-ASGD: Merity et al. 2018, algorithm 1).
+    `ema` is an exponential moving average: decay * average + (1 - decay) * weights after each step (Polyak & Juditsky
+    1992). During the first steps the decay is smaller, n / (n + 9) after n steps, so that the initial weights do not
+    dominate for long. `asgd` is the mean over all steps since validation stopped improving (NT-ASGD: Merity et al. 2018,
+    algorithm 1).
 
     Args:
         kind: `ema` or `asgd`.
-        decay: of ema.
-        interval: asgd begins when a validation is worse than the best of those more than so many before it.
+        model: the model whose weights are averaged.
+        decay: the decay of `ema`.
+        interval: `asgd` begins once a validation loss is worse than the best one from before the last `interval` validations.
     """
 
     def __init__(self, kind: str, model: LanguageModel, decay: float = 0.999, interval: int = 5) -> None:
         self.kind, self.decay, self.interval = kind, decay, interval
         self._trained = model.trained()
-        self._average: dict[str, Tensor] = {}  # empty until there is one
-        self._steps = 0  # that are in it
-        self._losses: list[float] = []  # of the validations before asgd begins
+        self._average: dict[str, Tensor] = {}  # empty until the first step that counts
+        self._steps = 0  # number of steps averaged
+        self._losses: list[float] = []  # validation losses until asgd begins
         self._begun = kind == "ema"
 
     @torch.no_grad()
     def add(self) -> None:
-        """Take the weights after a step into the average."""
+        """Add the current weights to the average."""
         if not self._begun:
             return
         if not self._average:
@@ -46,12 +48,12 @@ class WeightAverage:
         self._steps += 1
 
     def _share(self) -> float:
-        """Return how far the average moves towards the next weights."""
+        """Return the weight of the next step in the average."""
         steps = self._steps
         return 1 / (steps + 1) if self.kind == "asgd" else 1 - min(self.decay, steps / (steps + 9))
 
     def observe(self, loss: float) -> None:
-        """Take one look at the loss of a validation."""
+        """Note a validation loss, which decides when `asgd` begins."""
         if self._begun:
             return
         earlier = self._losses[: -self.interval]
@@ -60,7 +62,7 @@ class WeightAverage:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """Have the average in the model within the block, where there is one: in its own tensors, which CUDA graphs read."""
+        """Put the average, if any, into the model within the block. The parameters stay the same tensors, for CUDA graphs."""
         self._exchange()
         try:
             yield
@@ -75,11 +77,11 @@ class WeightAverage:
             average.copy_(newest)
 
     def to(self, device: torch.device) -> None:
-        """Move the average to where the model is."""
+        """Move the average to `device`, the model's."""
         self._average = {name: value.to(device) for name, value in self._average.items()}
 
     def state(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps, as plain values and tensors."""
+        """Return the state that a checkpoint saves, as plain values and tensors."""
         return {
             "kind": self.kind,
             "begun": self._begun,
@@ -89,7 +91,7 @@ class WeightAverage:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Put back what `state` returned; an average of a different kind begins anew."""
+        """Restore what `state` returned. An average of a different kind is not restored: this one starts afresh."""
         if state["kind"] != self.kind:
             return
         self._begun, self._steps, self._losses = state["begun"], state["steps"], list(state["losses"])

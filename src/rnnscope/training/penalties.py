@@ -1,4 +1,4 @@
-"""What is added to the loss so that the last layer writes small values, which change slowly: Merity et al. 2017."""
+"""Penalties on large and on quickly changing outputs of the last layer (Merity et al. 2017)."""
 
 from dataclasses import dataclass
 
@@ -9,10 +9,10 @@ from rnnscope.model.scoring import IGNORE
 
 @dataclass(frozen=True)
 class Penalties:
-    """AR and TAR (arXiv 1708.01009), as means of squares, in which AWD-LSTM gives its alpha and beta.
+    """Activation regularization and its temporal variant, AR and TAR (arXiv 1708.01009), scaled as AWD-LSTM's alpha and beta.
 
     Args:
-        activation: weight of the mean of h^2 after dropout, h being what the head reads.
+        activation: weight of the mean of h^2 after dropout, where h is the head's input.
         temporal: weight of the mean of (h_t - h_t-1)^2 before dropout.
     """
 
@@ -20,10 +20,10 @@ class Penalties:
     temporal: float
 
     def __call__(self, written: Tensor, dropped: Tensor, targets: Tensor) -> Tensor:
-        """Return the penalty times the number of real targets, a scalar in float32: padding adds nothing.
+        """Return the penalty times the number of targets other than padding, a float32 scalar.
 
         Args:
-            written, dropped: what the last layer hands on before and after dropout, (time, batch, hidden_size).
+            written, dropped: the last layer's output before and after dropout, (time, batch, hidden_size).
             targets: ids (time, batch).
         """
         real, steps = targets != IGNORE, len(targets)

@@ -1,4 +1,4 @@
-"""What the model, sampling, precision rules and checkpoints ask of a recurrence."""
+"""The interface of a recurrent cell, as the model, sampling, precision and checkpoints use it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,29 +10,30 @@ from torch import Tensor, nn
 
 Parts = tuple[Tensor, ...]
 Step = Callable[[Tensor, Parts, "StepWeights"], tuple[dict[str, Tensor], Parts]]
-CANDIDATE = "candidate"  # the name of what is not a share between 0 and 1 among the gates
+CANDIDATE = "candidate"  # the one entry among the gates that is not a share between 0 and 1
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A recurrence: one layer over a whole window, on the fastest kernels there are for it, state in, state out.
+    """A recurrent cell: a layer that maps a whole window with the fastest kernels available, and the same layer for one step.
 
-    `step(read, state, weights)` is that layer written out for one token. `read` (count, gates x hidden_size) is what the
-    input gives the gates, with the input's bias; `state` has parts of (count, hidden_size). It returns what each gate lets
-    through, (count, hidden_size) by name, with what new there is to let through as `CANDIDATE`; and the next state, whose
-    first part is what the layer writes. Of a cell that `gates_input`, `read` is the input itself, which the step multiplies.
+    `step(read, state, weights)` computes one token from the cell's equations. `read` (count, gates x hidden_size) is the
+    input's contribution to the gates, bias included; each part of `state` is (count, hidden_size). The step returns the
+    values of the gates by name, (count, hidden_size) each, with the candidate values under `CANDIDATE`; and the next state,
+    whose first part is the layer's output. For a cell with `gates_input`, `read` is the input itself, and the step
+    multiplies it with the weights.
 
     Args:
-        name: in the config.
-        layer: the class of one layer, made by `layer(input_size, hidden_size, bias=...)` and what `keys` names.
-        gates: matrices stacked in each of its weights.
-        state_parts: tensors (1, batch, hidden_size) in its state; where there are several, the state is a tuple.
-        step: the equations.
-        bf16_from: units from which bf16 is faster than float32, on a CPU that has `precision.has_fast_bf16`.
-        adds_biases: whether the biases of input and state are only ever added: `read` then has both.
-        forget_gate: the gate that `model.forget_bias` is added to; None where there is none.
-        gates_input: whether the state changes the input before it is multiplied.
-        keys: those of `model` that the layer takes besides.
+        name: the cell's name in the config.
+        layer: the class of one layer, called as `layer(input_size, hidden_size, bias=...)` plus the keys in `keys`.
+        gates: number of matrices stacked in each weight.
+        state_parts: number of tensors (1, batch, hidden_size) in the state; with more than one, the state is a tuple.
+        step: the cell's equations for one token.
+        bf16_from: smallest hidden size at which bf16 is faster than float32 on a CPU with `precision.has_fast_bf16`.
+        adds_biases: whether the input's and the state's bias only occur as a sum, which `read` then includes.
+        forget_gate: index of the gate to which `model.forget_bias` is added; None if the cell has no forget gate.
+        gates_input: whether the state modifies the input before it is multiplied with the weights.
+        keys: further keys of `model` that are passed to the layer.
     """
 
     name: str
@@ -48,10 +49,10 @@ class Cell:
 
 
 class StepWeights:
-    """The weights of one layer, laid out as a step of a few texts multiplies with them.
+    """The weights of one layer, transposed for steps of a few texts.
 
-    `recurrent` is (hidden, gates), `bias` and `recurrent_bias` are (gates,); a cell that only adds the two has them in `bias`.
-    `layer` has what is multiplied as it is.
+    `recurrent` is (hidden, gates); `bias` and `recurrent_bias` are (gates,). For a cell with `adds_biases`, `bias` is the sum
+    of the two. `layer` gives access to any further weights.
     """
 
     def __init__(self, layer: nn.Module, cell: Cell) -> None:
@@ -70,13 +71,13 @@ class StepWeights:
         return self._weight.t().contiguous()
 
     def multiply(self, hidden: Tensor) -> Tensor:
-        """Return what `hidden` (count, features) gives the gates: (count, gates)."""
+        """Return the contribution of `hidden` (count, features) to the gates: (count, gates)."""
         return torch.addmm(self.bias, hidden, self._input)
 
     def read(self, hidden: Tensor) -> Tensor:
-        """Return what of that is known before the state is: all of it, or `hidden` itself where the state gates it."""
+        """Return the step's `read` for `hidden`: its product with the weights, or `hidden` itself if the cell `gates_input`."""
         return hidden if self._gates_input else self.multiply(hidden)
 
     def read_many(self, hidden: Tensor) -> Tensor:
-        """Do as `read` for so many rows that the weights are best left as they are."""
+        """Return the same as `read`; faster for many rows, as the weights are not transposed."""
         return hidden if self._gates_input else F.linear(hidden, self._weight, self.bias)

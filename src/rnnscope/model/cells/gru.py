@@ -1,6 +1,6 @@
-"""The gated recurrent unit (Cho et al. 2014), as cuDNN has it: the reset gate acts on what the state gives the candidate.
+"""The gated recurrent unit (Cho et al. 2014) in cuDNN's form: the reset gate scales the product R h of the candidate.
 
-r, z = sigmoid(W x + b + R h + d), each with matrices of its own, stacked in the order r z n
+r, z = sigmoid(W x + b + R h + d), each with its own matrices, stacked in the order r z n
 
 n = tanh(W x + b + r (R h + d))
 h' = (1 - z) n + z h
@@ -24,7 +24,7 @@ def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Te
 
 
 class GRUPointwise(Pointwise):
-    """The columns are s r z n, where s = R h + d is what the state gives the candidate."""
+    """The columns are s r z n, where s = R h + d is the state's contribution to the candidate."""
 
     def views(self, gates: Tensor, hidden_size: int) -> Parts:
         return *gates.split(hidden_size, -1), gates[..., hidden_size : 3 * hidden_size]
@@ -54,7 +54,7 @@ class GRUPointwise(Pointwise):
 
 
 class GRULayer(HandWritten, nn.GRU):
-    """nn.GRU with a sequence of our own on a CPU."""
+    """nn.GRU, with a faster hand-written sequence on a CPU."""
 
     def window(self, inputs: Tensor, state: Parts | None) -> tuple[Tensor, Parts]:
         size = self.hidden_size

@@ -1,6 +1,6 @@
-"""The long short-term memory (Hochreiter & Schmidhuber 1997): a memory c beside the output h, behind gates.
+"""The long short-term memory (Hochreiter & Schmidhuber 1997): the state is an output h and a gated memory c.
 
-i, f, o = sigmoid(W x + b + R h + d) and g = tanh(...), each with matrices of its own, stacked in the order i f g o
+i, f, o = sigmoid(W x + b + R h + d) and g = tanh(...), each with its own matrices, stacked in the order i f g o
 
 c' = f c + i g    with the forget gate f of Gers et al. 2000
 h' = o tanh(c')
@@ -18,7 +18,7 @@ def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Te
 
 
 def gated(sums: Tensor, memory: Tensor) -> tuple[dict[str, Tensor], Parts]:
-    """Return the gates of their `sums` (count, gates x hidden_size), and the next state from the `memory` c."""
+    """Return the gates, given their `sums` before the nonlinearity (count, 4 x hidden_size), and the next state (h', c')."""
     i, f, g, o = sums.chunk(4, -1)
     i, f, g, o = i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()
     memory = f * memory + i * g

@@ -1,11 +1,11 @@
-"""The LSTM whose input and output gate each other before each step (Melis, Kocisky & Blunsom 2020, arXiv 1909.01792).
+"""The Mogrifier LSTM: input and hidden state gate each other before each step (Melis, Kocisky & Blunsom, arXiv 1909.01792).
 
-In rounds i = 1, 2, ... x and h change in turn; the matrix of a round is a full one, or the product of two of a low rank:
+In rounds i = 1, 2, ... x and h are updated alternately. The matrix of a round is full, or a product of two of low rank:
 
 x = 2 sigmoid(Q_i h) x    in odd rounds, equation 1
 h = 2 sigmoid(R_i x) h    in even rounds, equation 2
 
-Then an LSTM takes its step from them.
+An LSTM step on the updated x and h follows.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from rnnscope.model.cells.sequence import add_product, by_step, product_format, 
 
 
 def mogrify(x: Tensor, h: Tensor, rounds: Sequence[Callable[[Tensor], Tensor]]) -> Parts:
-    """Return x and h after all rounds; each of `rounds` multiplies with the matrix of a round."""
+    """Return x and h after all rounds; each element of `rounds` multiplies with the matrix of that round."""
     for number, multiply in enumerate(rounds):
         if number % 2:
             h = 2 * multiply(x).sigmoid() * h
@@ -38,11 +38,11 @@ def step(read: Tensor, state: Parts, weights: StepWeights) -> tuple[dict[str, Te
 
 
 class MogrifierLSTM(nn.Module):
-    """One layer, with torch's names, shapes and initial weights of an LSTM, but a single bias, and the matrices of the rounds.
+    """One layer, with nn.LSTM's parameter names, shapes and initial values, but a single bias; and a matrix for each round.
 
     Args:
-        rounds: how often x and h change, together.
-        rank: of the matrices; None for full ones.
+        rounds: number of updates, of x and h together.
+        rank: rank of the matrices; None for full ones.
     """
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True, rounds: int = 5, rank: int | None = None) -> None:
@@ -57,7 +57,7 @@ class MogrifierLSTM(nn.Module):
             nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
 
     def forward(self, inputs: Tensor, state: Parts | None = None) -> tuple[Tensor, Parts]:
-        """Return what the layer writes (time, batch, hidden_size), and (h, c) after the window."""
+        """Return the layer's output (time, batch, hidden_size), and (h, c) after the window."""
         low = product_format(inputs, self.weight_hh_l0)
         with torch.autocast(inputs.device.type, enabled=False):
             weight = torch.cat([self.weight_ih_l0, self.weight_hh_l0], 1)
@@ -69,21 +69,21 @@ class MogrifierLSTM(nn.Module):
 
 
 def _matrix(columns: int, rows: int, rank: int | None) -> nn.Sequential:
-    """Return a matrix (rows, columns), or the two that make one of a low rank."""
+    """Return a matrix (rows, columns), or two factors of it with the given rank."""
     sizes = [(columns, rows)] if rank is None else [(columns, rank), (rank, rows)]
     return nn.Sequential(*(nn.Linear(*size, bias=False) for size in sizes))
 
 
 def _whole(right: Tensor, left: Tensor | None = None) -> Tensor:
-    """Return the matrix of a round: up to some hundred units, one product takes less time than two small ones."""
+    """Return the matrix of a round as one: up to a few hundred units, one product is faster than two small ones."""
     return right if left is None else left @ right
 
 
 class _Window(torch.autograd.Function):
-    """A window forward and backward by hand, as in sequence.py; the pure `step` is the plain twin.
+    """The hand-written forward and backward pass over a window, as in sequence.py; tests compare it with the pure `step`.
 
-    A round is x = x + x tanh(Q_i h / 2), which is the same in two operations instead of three, and comes with half its matrix.
-    The LSTM is a peephole LSTM whose peepholes are zero.
+    A round is computed as x + x tanh(Q_i h / 2), which equals 2 sigmoid(Q_i h) x with one operation fewer; the matrices
+    passed in are halved for it. The LSTM part is a peephole LSTM with zero peepholes.
     """
 
     @staticmethod
@@ -121,7 +121,7 @@ class _Window(torch.autograd.Function):
         halves, squashed, changed = rest[:rounds], rest[rounds : 2 * rounds], rest[2 * rounds :]
         totals = state_gradients(states, grad_outputs)
         factors = ctx.pointwise.factors(gates, states, (peepholes,))
-        products = [after - after * by for after, by in zip(changed, squashed, strict=True)]  # becomes their gradients
+        products = [after - after * by for after, by in zip(changed, squashed, strict=True)]  # overwritten by their gradients
         before, features = torch.empty_like(joint), joint.shape[-1] - hidden.shape[-1]
         laid, *matrices = (matrix.to(low) for matrix in (weight, *halves))
         parts, slots = by_step(factors), by_step(totals)

@@ -1,7 +1,7 @@
-"""The long short-term memory whose gates see the memory itself (Gers & Schmidhuber 2000), as Graves has it.
+"""The peephole LSTM: its gates also see the memory c (Gers & Schmidhuber 2000), in Graves's form.
 
-Graves 2013 (arXiv 1308.0850), equations 7 to 11; the matrices are stacked in the order i f g o, and the three vectors p,
-the peepholes, lie below those of the state:
+Graves 2013 (arXiv 1308.0850), equations 7 to 11. The matrices are stacked in the order i f g o; the three peephole vectors
+p are the last rows of the recurrent weight:
 
 i, f = sigmoid(W x + R h + p c + b)
 g = tanh(W x + R h + b)
@@ -46,7 +46,7 @@ class PeepholePointwise(Pointwise):
         torch.tanh(memory, out=after[0]).mul_(o)
 
     def factors(self, gates: Tensor, states: Parts, extra: Parts) -> Parts:
-        """Return those of the gates; dh'/dc', by way of o too; and dc'/dc, by way of i and f too."""
+        """Return the gates' factors; dh'/dc', including the path through o; and dc'/dc, including those through i and f."""
         i, f, g, o = gates.chunk(4, -1)
         before, memory, peepholes = states[1][:-1], states[1][1:], extra[0]
         into = torch.empty_like(gates)
@@ -74,7 +74,7 @@ class PeepholePointwise(Pointwise):
 
 
 class PeepholeLSTM(nn.Module):
-    """One layer, with torch's names, shapes and initial weights, but a single bias and the peepholes in `weight_hh_l0`."""
+    """One layer, with nn.LSTM's parameter names, shapes and initial values, but one bias, and peepholes in `weight_hh_l0`."""
 
     def __init__(self, input_size: int, hidden_size: int, bias: bool = True) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ class PeepholeLSTM(nn.Module):
             nn.init.uniform_(parameter, -(hidden_size**-0.5), hidden_size**-0.5)
 
     def forward(self, inputs: Tensor, state: Parts | None = None) -> tuple[Tensor, Parts]:
-        """Return what the layer writes (time, batch, hidden_size), and (h, c) after the window."""
+        """Return the layer's output (time, batch, hidden_size), and (h, c) after the window."""
         weights, peepholes = self.weight_hh_l0[:-3], self.weight_hh_l0[-3:]
         return run_window(
             PeepholePointwise(), inputs, state, (self.weight_ih_l0, weights), (self.bias_ih_l0, None), (peepholes,)

@@ -1,4 +1,4 @@
-"""The cells by name: a new one is imported here and listed once."""
+"""The cells by name. To add one, import it here and add it to CELLS."""
 
 from rnnscope.errors import UserError, unknown_part
 from rnnscope.model.cells.cell import Cell
@@ -12,10 +12,10 @@ CELLS = {cell.name: cell for cell in (RNN, LSTM, GRU, PEEPHOLE_LSTM, MOGRIFIER_L
 
 
 def find_cell(name: str) -> Cell:
-    """Return the cell of this name.
+    """Return the cell called `name`.
 
     Raises:
-        UserError: when there is none.
+        UserError: if there is no such cell.
     """
     if name not in CELLS:
         raise UserError(unknown_part("model.cell", name, CELLS))

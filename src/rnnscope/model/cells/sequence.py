@@ -1,7 +1,7 @@
-"""A layer over a whole window, forward and backward written by hand: for cells that torch runs step by step on a CPU.
+"""Hand-written forward and backward passes over a window, for cells that torch runs step by step on a CPU.
 
-What the input gives the gates is one matrix product over the window, and so is the gradient of each weight; what is left
-for a step is one product with the state and a few operations in place. The pure `step` of each cell is the plain twin.
+The input's contribution to the gates is one matrix product over the whole window, and so is the gradient of each weight.
+Each step is then one product with the state and a few in-place operations. Tests compare the result with the cell's `step`.
 """
 
 from typing import Any, Protocol
@@ -14,38 +14,40 @@ from rnnscope.model.cells.cell import Parts
 
 
 class Pointwise(Protocol):
-    """What a cell does to one time step between the products, and backward.
+    """The elementwise part of a cell's step, forward and backward.
 
-    `gates` (time, batch, width) has a column for every sum of products: the last ones begin as what the input gives, and
-    the state's product is added to the first ones. Where a gate needs both apart, `width` is a gate more than the weights.
+    `gates` (time, batch, width) has a column for each sum of products. The last columns start as the input's contribution;
+    the state's product is added to the first ones. A cell that needs the two separately for one of its gates, as a GRU does,
+    has a `width` of one gate more than its weights.
     """
 
     state_parts = 1
 
     def views(self, gates: Tensor, hidden_size: int) -> Parts:
-        """Return the parts of `gates` that `forward` works on, (time, batch, ...) each."""
+        """Return the views of `gates` that `forward` works on, (time, batch, ...) each."""
         ...
 
     def forward(self, views: Parts, state: Parts, after: Parts, extra: Parts) -> None:
-        """Apply the gates of one step in place, and write its state to `after`: h, which the layer writes, comes first."""
+        """Apply the gates of one step in place and write the next state to `after`; its first part is h, the layer's output."""
         ...
 
     def factors(self, gates: Tensor, states: Parts, extra: Parts) -> Parts:
-        """Return what `backward` multiplies with, for the whole window: states are (time + 1, batch, hidden_size).
+        """Return the derivatives that `backward` multiplies with, for the whole window.
 
-        The first has the width of `gates`, and `backward` makes the gradient of `gates` of it.
+        The first has the shape of `gates`; `backward` turns it in place into the gradient of `gates`. Each part of `states`
+        is (time + 1, batch, hidden_size).
         """
         ...
 
     def backward(self, factors: Parts, gradients: Parts, before: Parts) -> None:
-        """Make the gradient of the gates of one step, from the `gradients` of the state after it.
+        """Compute the gradient of one step's gates in place, given the `gradients` of the state after it.
 
-        What the state before it receives past the products is added to `before[0]` and written to the other parts.
+        The elementwise part of the gradient of the state before it is added to `before[0]` and written to its other parts.
         """
         ...
 
     def extra_gradients(self, gradient: Tensor, states: Parts) -> Parts:
-        """Return the gradients of `extra`, from the gradient of `gates`; without further weights there are none."""
+        """Return the gradients of the `extra` weights, given the gradient of `gates`."""
         return ()
 
 
@@ -57,15 +59,15 @@ def run_window(
     biases: tuple[Tensor | None, Tensor | None] = (None, None),
     extra: Parts = (),
 ) -> tuple[Tensor, Parts]:
-    """Return what a layer writes (time, batch, hidden_size), and its state after the window, (1, batch, hidden_size) each.
+    """Return a layer's output (time, batch, hidden_size) and its state after the window, (1, batch, hidden_size) each.
 
-    Under autocast the products are in its format, and so is what the layer writes; the rest is in that of the weights.
+    Under autocast, products and output are in its dtype; everything else is in the dtype of the weights.
 
     Args:
         inputs: (time, batch, features).
-        state: to begin from; None is zero.
-        weights: of the input (gates, features) and of the state (gates, hidden_size).
-        biases: of what the input gives (gates,), and of the gate that only the state gives (hidden_size,).
+        state: the initial state; None is zero.
+        weights: the input's (gates, features) and the state's (gates, hidden_size).
+        biases: of the input's contribution (gates,), and of the extra column that only the state fills (hidden_size,).
         extra: further weights of the cell.
     """
     low = product_format(inputs, weights[1])
@@ -78,7 +80,7 @@ def run_window(
 
 
 def product_format(inputs: Tensor, weight: Tensor) -> torch.dtype:
-    """Return the format in which a layer multiplies: that of autocast, else that of its weights."""
+    """Return the dtype of a layer's matrix products: autocast's if it is enabled, else that of the weights."""
     device = inputs.device.type
     return torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
 
@@ -134,7 +136,7 @@ class _Window(torch.autograd.Function):
 
 
 def state_gradients(states: Parts, grad_outputs: Parts) -> Parts:
-    """Return the gradients of `states` (time + 1, batch, hidden_size) as far as they come from what the layer returned."""
+    """Return the gradients of `states` (time + 1, batch, hidden_size) that come directly from the layer's outputs."""
     totals = tuple(torch.zeros_like(part) for part in states)
     totals[0][1:] = grad_outputs[0]
     for total, last in zip(totals, grad_outputs[1:], strict=True):
@@ -143,12 +145,12 @@ def state_gradients(states: Parts, grad_outputs: Parts) -> Parts:
 
 
 def weight_gradient(gradient: Tensor, inputs: Tensor, low: torch.dtype) -> Tensor:
-    """Return that of a weight (out, in), from those of its products (time, batch, out) with `inputs` (time, batch, in)."""
+    """Return a weight's gradient (out, in), given that of its product (time, batch, out) with `inputs` (time, batch, in)."""
     return (gradient.flatten(0, 1).to(low).t() @ inputs.flatten(0, 1).to(low)).to(gradient.dtype)
 
 
 def read(into: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> None:
-    """Write `inputs @ weight + bias` to `into`, whose format may be a wider one than that of the product."""
+    """Write `inputs @ weight + bias` to `into`, whose dtype may be wider than that of the product."""
     if inputs.dtype != into.dtype:
         torch.add(inputs @ weight, 0.0 if bias is None else bias, out=into)
     elif bias is None:
@@ -158,7 +160,7 @@ def read(into: Tensor, inputs: Tensor, weight: Tensor, bias: Tensor | None) -> N
 
 
 def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
-    """Add `left @ right` to `into`; the product is in the format of `right`."""
+    """Add `left @ right` to `into`; the product is computed in the dtype of `right`."""
     if right.dtype == into.dtype:
         into.addmm_(left, right)
     else:
@@ -166,29 +168,29 @@ def add_product(into: Tensor, left: Tensor, right: Tensor) -> None:
 
 
 def by_step(parts: Parts) -> list[Parts]:
-    """Return views of each step: a slice of a tensor inside the loop would cost as much as a product of a few units."""
+    """Return views of each time step. Slicing inside the loop instead would cost as much as the product of a small layer."""
     return list(zip(*(part.unbind(0) for part in parts), strict=True))
 
 
 class HandWritten(nn.RNNBase):
-    """A layer of torch, which computes `window` on a CPU unless `torch_kernels` tells it not to."""
+    """A torch layer that runs its own `window` on a CPU, unless `torch_kernels` is set."""
 
     torch_kernels = False
     weight_ih_l0: Tensor
     weight_hh_l0: Tensor
-    bias_ih_l0: Tensor  # with `bias` only, and so is the next
+    bias_ih_l0: Tensor  # this and the next exist only if `bias` is True
     bias_hh_l0: Tensor
 
     def by_hand(self, inputs: Tensor) -> bool:
-        """Whether `window` computes these inputs."""
+        """Whether these inputs are computed by `window`."""
         return not self.torch_kernels and inputs.device.type == "cpu"
 
     def window(self, inputs: Tensor, state: Parts | None) -> tuple[Tensor, Parts]:
-        """Return what the layer writes, and its state after the window."""
+        """Return the layer's output and its state after the window."""
         raise NotImplementedError
 
     def forward(self, input: Any, hx: Any = None) -> Any:
-        """Do as torch's layer does: (time, batch, features) and (1, batch, hidden_size) in and out."""
+        """Return what torch's layer would: (time, batch, features) and (1, batch, hidden_size) in, the same layout out."""
         if not self.by_hand(input):
             return super().forward(input, hx)
         written, (after,) = self.window(input, None if hx is None else (hx,))
@@ -196,5 +198,5 @@ class HandWritten(nn.RNNBase):
 
 
 def add_biases(layer: HandWritten) -> Tensor | None:
-    """Return the sum of the two biases that torch's layers have, None where they have none."""
+    """Return the sum of the two biases of a torch layer, or None if it has none."""
     return layer.bias_ih_l0 + layer.bias_hh_l0 if layer.bias else None
