@@ -288,6 +288,7 @@ def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_pa
         (["optimizer.eps=0"], ["optimizer.eps", 0]),
         (["optimizer=rmsprop", "optimizer.alpha=1.5"], ["optimizer.alpha", 1.5, "[0, 1)"]),
         (["schedule.horizon=0"], ["schedule.horizon", 0, "null"]),
+        (["name=latest"], ["name=latest", "run=latest"]),
     ],
 )
 def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outputs, capsys):
@@ -310,6 +311,8 @@ def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outp
         (["compare", "with=latest", "sort=time"], ["sort=time", "two runs"]),
         (["compare", "html=page.html", "format=csv"], ["format=csv", "html=", "output="]),
         (["gradcheck", "run=latest", "vocabulary_size=5"], ["vocabulary_size=5", "run="]),
+        (["gradcheck", "run=latest", "model=gru"], ["model=gru", "run="]),
+        (["gradcheck", "run=latest", "model.hidden_size=4"], ["model.hidden_size=4", "run="]),
         (["gradcheck", "max_minutes=nan"], ["max_minutes=nan", "above 0"]),
     ],
     ids=lambda words: "-".join(words),

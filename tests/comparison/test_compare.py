@@ -142,6 +142,11 @@ def test_sorting_and_a_limit(sweep, said):
     assert order("sort=-run") == ["d", "c", "b", "a"]
 
 
+def test_a_column_that_no_run_has(sweep, capsys):
+    assert main(["compare", "sort=nothing-like-it"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "sort=nothing-like-it", "bits_per_character", "status", "config key")
+
+
 def test_runs_without_a_result_come_last(sweep, trained_run, said):
     none = put_run(trained_run.path, sweep / "sweeps" / "rates" / "none", best=None, last=None)
     (none / "metrics.csv").write_text((none / "metrics.csv").read_text().splitlines()[0] + "\n")

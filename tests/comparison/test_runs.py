@@ -173,6 +173,8 @@ def test_it_asks_at_a_terminal_and_names_who_came_from_a_run(runs, trained_run, 
 
 
 def test_purge_deletes_what_is_old_enough(runs, said):
+    status, printed, _ = said("purge", "older_than=30d")
+    assert (status, "empty" in printed) == (0, True)
     for name in "ab":
         assert said("trash", f"run={name}", "yes=true")[0] == 0
         (stamp,) = (path for path in (runs / "trash").iterdir() if (path / "runs" / name).exists())

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -249,6 +250,15 @@ def test_the_private_name_of_lightnings_is_still_there():
 def test_nothing_is_asked_for_by_default():
     assert ExtensionsConfig().words() == []
     assert not ExtensionsConfig(plugins=["a"]).in_lightning
+
+
+def test_the_command_that_continues_has_the_settings_that_were_typed(story, folder, capsys):
+    typed = ["callbacks=[timer]", "callbacks.timer.duration=00:01:00:00", "logger=csv"]
+    trained(story, *typed)
+    line = line_with("rnnscope resume", capsys.readouterr().out)
+    words = [word for word in shlex.split(line) if word.startswith(("callbacks", "logger"))]
+    assert sorted(words) == sorted([*typed[:2], "logger=[csv]"])
+    assert compose_command([*TINY, *words]).extensions == compose_command([*TINY, *typed]).extensions
 
 
 @pytest.mark.parametrize("asked", [[], ["callbacks.device_stats.cpu_stats=true"]])

@@ -1,5 +1,9 @@
 """`rnnscope gradcheck`: all gradients of a model against finite differences."""
 
+import re
+
+from hydra.core.hydra_config import HydraConfig
+
 from rnnscope.config.schema import GradcheckConfig, refuse_without_effect
 from rnnscope.errors import UserError
 
@@ -12,8 +16,20 @@ def run(config: GradcheckConfig) -> int:
         raise UserError(f"max_minutes={config.max_minutes} must be above 0")
     if config.run is not None:
         refuse_without_effect(config, ["vocabulary_size"], "to run=")
+        refuse_model_keys()
     rows = check_gradients(config)
     wrong = [row.name for row in rows if not row.holds]
     print("\n".join(table(rows)))
     print(f"\n{'wrong: ' + ', '.join(wrong) if wrong else 'all gradients hold'} (tolerance {TOLERANCE:g})")
     return int(bool(wrong))
+
+
+def refuse_model_keys() -> None:
+    """Refuse keys of a new model on a command line that names a run.
+
+    Raises:
+        UserError: naming the first of them.
+    """
+    for word in HydraConfig.get().overrides.task if HydraConfig.initialized() else ():
+        if re.match(r"\+*model[.=]", word):
+            raise UserError(f"{word} does not apply to run=; leave it out")

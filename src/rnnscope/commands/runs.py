@@ -108,6 +108,9 @@ def purge(config: RunsConfig) -> int:
     least = None if config.older_than is None else seconds_of(config.older_than)
     if least is None and config.run is None and config.filter is None:
         raise UserError("runs purge needs older_than=, run= or filter=, as in older_than=30d (0d for all runs in the trash)")
+    if config.run is None and not in_trash():
+        print(f"the trash, {trash_folder()}, is empty")
+        return 0
     found = [run for run in chosen_in_trash(config) if least is None or seconds_in_trash(run.folder) >= least]
     if not found:
         print(f"nothing in {trash_folder()} is older than {config.older_than}")

@@ -70,7 +70,7 @@ def find_column(typed: str, runs: list[Summary], where: str) -> str:
     if ends:
         raise UserError(f"{where}: {len(ends)} keys end in {typed}; write one of {', '.join(ends[:6])}")
     near = get_close_matches(typed, [*known, *(key.rpartition(".")[2] for key in known)], n=1, cutoff=0.5)
-    hint = f". Did you mean {near[0]!r}?" if near else ""
+    hint = f". Did you mean {near[0]!r}?" if near else f"; there are {', '.join(['run', BEST, *FACTS])} and each config key"
     raise UserError(f"{where}: no run has a column {typed!r}{hint}")
 
 

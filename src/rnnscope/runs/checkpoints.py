@@ -78,7 +78,8 @@ class Checkpoints:
         path = self.folder / name
         if not path.is_file() or path.parent != self.folder:
             found = sorted(file.stem.removeprefix("step_") for file in self.folder.glob("*.ckpt"))
-            raise UserError(f"checkpoint={which}: {path} does not exist; this run has {', '.join(found) or 'none'}")
+            choice = f"choose from: {', '.join(found)}" if found else "the run has none yet; continue it with rnnscope resume"
+            raise UserError(f"checkpoint={which}: {path} does not exist; {choice}")
         return path
 
     def read(self, path: Path) -> dict[str, Any]:

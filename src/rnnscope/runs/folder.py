@@ -54,11 +54,13 @@ def refuse_links(run: RunFolder) -> None:
 
 
 def check_run_name(name: str) -> None:
-    """Refuse, by a `UserError`, a name that no folder can have, or nobody could see."""
+    """Refuse, by a `UserError`, a name that no folder can have, that cannot be seen, or that already has a meaning."""
     if name.strip() in ("", ".", "..") or any(mark in "/\\" or ord(mark) < 32 for mark in name):
         raise UserError(
             f"name={name!r} cannot be the name of a run folder: use no slashes or control characters, not only dots or blanks"
         )
+    if name == "latest":
+        raise UserError("name=latest cannot be the name of a run: run=latest already means the newest one; choose another")
     if (size := len(name.encode())) > NAME_LIMIT:
         raise UserError(f"name={name[:40]}... has {size} bytes; a folder's name has at most {NAME_LIMIT}: set a shorter one")
 
