@@ -102,7 +102,7 @@ def test_units_are_named_by_layer():
 def run(story: Path, tmp_path_factory: pytest.TempPathFactory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path_factory.mktemp("outputs")))
-        words = ["model.num_layers=3", "model.hidden_size=[16,24,8]", "model.embedding_size=null", "model.tied_weights=true"]
+        words = ["model.num_layers=3", "model.hidden_size=[8,12,4]", "model.embedding_size=null", "model.tied_weights=true"]
         run = train("dataset=text_files", f"dataset.corpus.path={story}", *words).run
         assert resume_run(run, {"trainer.max_steps": 34}).step == 34
         yield run
@@ -110,10 +110,10 @@ def run(story: Path, tmp_path_factory: pytest.TempPathFactory):
 
 def test_states_of_a_run_are_padded(run):
     states = load(str(run.path)).states("a text of many words")["cell"]
-    assert (~np.isnan(states[0])).sum(1).tolist() == [16, 24, 8]
+    assert (~np.isnan(states[0])).sum(1).tolist() == [8, 12, 4]
     reading = Reading(load(str(run.path)), "a text of many words")
-    assert reading.signal.shape == (20, 48)
-    assert reading.signal[:, 16].tolist() == np.tanh(states[:, 1, 0]).tolist()
+    assert reading.signal.shape == (20, 24)
+    assert reading.signal[:, 8].tolist() == np.tanh(states[:, 1, 0]).tolist()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_states_of_a_run_are_padded(run):
     [
         (["evaluate", "ngram=null"], ["nats"]),
         (["sample", "length=20", "seed=1"], [""]),
-        (["visualize", "unit=1:20", "output=inside.html"], ["inside.html", "interpretable"]),
+        (["visualize", "unit=1:10", "output=inside.html"], ["inside.html", "interpretable"]),
         (["export", "format=card", "output=card"], ["card"]),
         (["gradcheck", "max_minutes=30"], ["cells.2.weight_hh_l0"]),
     ],
@@ -133,9 +133,9 @@ def test_commands_take_the_run(run, words, said, tmp_path, monkeypatch, capsys):
     found = capsys.readouterr().out
     assert all(part in found for part in said)
     if words[0] == "export":
-        assert "16-24-8 lstm" in (tmp_path / "card" / "README.md").read_text(encoding="utf-8")
+        assert "8-12-4 lstm" in (tmp_path / "card" / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_table_shows_the_sizes(run, capsys):
     assert main(["compare", f"folder={run.path.parents[1]}", "columns=model.hidden_size", "json=true"]) == 0
-    assert "[16, 24, 8]" in json.dumps(json.loads(capsys.readouterr().out))
+    assert "[8, 12, 4]" in json.dumps(json.loads(capsys.readouterr().out))

@@ -17,6 +17,7 @@ FEWER = {  # jobs, layers, letters
     "bptt": ["seed=1", "model.hidden_size=16"],
     "trump_dl4j": ["model.hidden_size=16"],
     "init": ["model.num_layers=2", "model.hidden_size=16"],
+    "width_x_depth": ["model.num_layers=1,2"],
     "vanishing": ["dataset.corpus.copy_lag=5", "dataset.corpus.copies=200"],
 }
 READY = {
@@ -30,7 +31,7 @@ READY = {
     "trump_dl4j": ("grid", []),
     "trump_two_ways": ("grid", []),
     "vanishing": ("grid", ["model-rnn", "model-gru", "model-lstm_forget_bias-1", "model-lstm_forget_bias-5"]),
-    "width_x_depth": ("grid", [f"hidden_size-{width}_num_layers-{depth}" for width in (128, 256, 64) for depth in (1, 2, 3)]),
+    "width_x_depth": ("grid", [f"hidden_size-{width}_num_layers-{depth}" for width in (128, 256, 64) for depth in (1, 2)]),
 }
 
 

@@ -17,7 +17,7 @@ from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.fit import write_snapshot
-from rnnscope.pipeline.lightning import quiet_lightning
+from rnnscope.pipeline.lightning import prepare_process
 from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.session import Session
 from rnnscope.runs.folder import make_run_folder
@@ -66,7 +66,7 @@ def train_case(overrides: list[str], seconds: float) -> Turns:
     Raises:
         KeyboardInterrupt: if a signal ended it early.
     """
-    quiet_lightning()
+    prepare_process()
     config = compose_train([*overrides, "trainer.max_steps=1000000000", "schedule=constant"])
     with tempfile.TemporaryDirectory() as folder, Console(quiet=True) as console:
         training = assemble(config, console.say, RunOptions(cache=Path(folder) / "cache"))

@@ -17,7 +17,7 @@ from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.claims import check_expectations
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extensions_entry
-from rnnscope.pipeline.lightning import quiet_lightning
+from rnnscope.pipeline.lightning import prepare_process
 from rnnscope.pipeline.options import Job, Recorded, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
@@ -116,7 +116,7 @@ def fit(
     Raises:
         UserError: for anything that the user can fix; before training starts, no folder is left behind.
     """
-    quiet_lightning()
+    prepare_process()
     job = options.job if options else None
     if job is None:
         check_run_name(name or run_name(config))  # before the text is read, which may take minutes

@@ -32,7 +32,7 @@ from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.checkpointing import CheckpointPart
 from rnnscope.pipeline.console import Console
-from rnnscope.pipeline.lightning import quiet_lightning
+from rnnscope.pipeline.lightning import prepare_process
 from rnnscope.pipeline.options import Recorded, RunOptions, StopAt
 from rnnscope.pipeline.trainer import run_trainer
 from rnnscope.pipeline.writers import nowhere
@@ -111,7 +111,7 @@ def train_along(environment: ClusterEnvironment, parent: int) -> NoReturn:
 
     The exit status is 1 if rank 0 is lost, or this process cannot train the same.
     """
-    quiet_lightning()
+    prepare_process()
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # rank 0 prints everything; errors still show
     for number in SIGNALS:  # rank 0 gets them as well, and decides for all
         signal.signal(number, signal.SIG_IGN)

@@ -17,7 +17,7 @@ from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extension_changes, extensions_entry
 from rnnscope.pipeline.fit import fit_composed
 from rnnscope.pipeline.hardware import DECIDING
-from rnnscope.pipeline.lightning import quiet_lightning
+from rnnscope.pipeline.lightning import prepare_process
 from rnnscope.pipeline.options import Job, Recorded, RunOptions
 from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
@@ -41,7 +41,7 @@ def resume_run(run: RunFolder, changes: dict[str, Any] | None = None, options: R
     Raises:
         UserError: if a different process trains it, it diverged or used up its budget, or its text or checkpoints changed.
     """
-    quiet_lightning()
+    prepare_process()
     refuse_links(run)
     told = options or RunOptions()
     trainer = with_changes(recorded_config(run, Record.read(run.record)), changes or {}).trainer

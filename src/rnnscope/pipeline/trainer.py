@@ -1,6 +1,5 @@
 """Running a training in Lightning's trainer."""
 
-import gc
 import os
 from typing import Any
 
@@ -40,12 +39,8 @@ def run_trainer(training: Training, callback: Callback) -> None:
         use_distributed_sampler=False,
         **options,
     )
-    gc.freeze()  # collecting the objects of torch, Hydra and Lightning would take 0.14 s in the middle of some step
-    try:
-        if extensions:
-            extensions.fit(trainer, training.task, training.data, callback)
-        else:
-            training.task.callbacks = callback
-            trainer.fit(Stretched(training.task), train_dataloaders=Stretches(training.windows))
-    finally:
-        gc.unfreeze()
+    if extensions:
+        extensions.fit(trainer, training.task, training.data, callback)
+    else:
+        training.task.callbacks = callback
+        trainer.fit(Stretched(training.task), train_dataloaders=Stretches(training.windows))
