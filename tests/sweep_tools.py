@@ -9,6 +9,7 @@ from typing import Any
 
 import yaml
 from conftest import TINY
+from processes import Command
 
 from rnnscope.runs.files import sha256_of
 
@@ -23,15 +24,14 @@ def sweep(text: Path, *words: str) -> int:
     return main(["train", "-m", f"text={text}", *TINY, *words])
 
 
-def command(text: Path, *words: str) -> list[str]:
-    return [sys.executable, "-m", "rnnscope", "train", "-m", f"text={text}", *TINY, *words]
-
-
-def start(outputs: Path, text: Path, *words: str) -> "subprocess.Popen[str]":
+def start(outputs: Path, text: Path, *words: str) -> "Command | subprocess.Popen[bytes]":
     """Start `rnnscope train -m` as a process of its own, what it says going to a file beside `outputs`."""
-    environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs), "PYTHONUNBUFFERED": "1"}
-    with outputs.with_name(f"{outputs.name}.txt").open("a") as said:
-        return subprocess.Popen(command(text, *words), env=environment, stdout=said, stderr=subprocess.STDOUT, text=True)
+    words, printed = ("train", "-m", f"text={text}", *TINY, *words), outputs.with_name(f"{outputs.name}.txt")
+    if "hydra/launcher=joblib" not in words:
+        return Command(words, printed, RNNSCOPE_OUTPUTS=str(outputs))
+    environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs)}
+    with printed.open("a") as file:  # not a fork: joblib's workers end when an interpreter does
+        return subprocess.Popen([sys.executable, "-m", "rnnscope", *words], env=environment, stdout=file, stderr=file)
 
 
 def said(outputs: Path) -> str:

@@ -6,13 +6,12 @@ tests/golden/format_<n>/ is a folder that somebody worked in: text.txt, outputs/
 import csv
 import json
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from golden.make import first_score
+from processes import Command
 
 from rnnscope import load
 from rnnscope.cli import main
@@ -65,9 +64,8 @@ def command(capfd: pytest.CaptureFixture[str], name: str, run: Path, *words: str
     words = (name, f"run={run}", *words)
     if run.parent.name != "two_processes":
         return main([*words]), "".join(capfd.readouterr())
-    whole = [sys.executable, "-m", "rnnscope", *words]  # the second process is started by the command line of the first
-    done = subprocess.run(whole, capture_output=True, text=True, timeout=120, check=False)
-    return done.returncode, done.stdout + done.stderr
+    process = Command(words, Path("said.txt").absolute())  # which starts the second process
+    return process.wait(120), process.said.read_text(encoding="utf-8")
 
 
 def test_it_samples_and_scores_as_before(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

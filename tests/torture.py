@@ -9,7 +9,6 @@ import errno
 import itertools
 import json
 import logging
-import multiprocessing
 import os
 import random
 import shutil
@@ -23,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from processes import forks
 
 SMALL = [
     "trainer=cpu",
@@ -37,8 +37,6 @@ SMALL = [
 ]
 SAMPLES = ["dataset.start_end=line", "dataset.windows=samples"]
 OPTIMIZERS = ("sgd", "adagrad", "rmsprop", "adam", "adamw")
-forks = multiprocessing.get_context("forkserver")  # one process that has imported everything: children start at once
-forks.set_forkserver_preload(["rnnscope.pipeline.resume", "rnnscope.commands.train", "hydra", "tensorboard"])
 
 
 @dataclass(frozen=True)

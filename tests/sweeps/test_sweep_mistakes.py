@@ -4,8 +4,9 @@ import subprocess
 import sys
 
 import pytest
+from conftest import TINY
 from messages import assert_says, error_line
-from sweep_tools import command, sweep
+from sweep_tools import sweep
 
 READ = ["range(1,5)", "choice(a,b)", "interval(0,1)"]
 READY = ["cell_types", "dropout", "learning_rates", "tiny_shakespeare_search", "width_x_depth"]
@@ -79,7 +80,7 @@ sys.exit(main({words}))
     ],
 )
 def test_a_package_that_is_not_installed(story, outputs, package, word, extra):
-    code = WITHOUT.format(package=package, words=command(story, "seed=1,2", word)[3:])
+    code = WITHOUT.format(package=package, words=["train", "-m", f"text={story}", *TINY, "seed=1,2", word])
     done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert_says(error_line(done.stderr), *word.split("="), f"pip install 'rnnscope[{extra}]'")

@@ -17,6 +17,7 @@ import pytest
 import torch
 from conftest import TINY, train
 from messages import assert_says, error_line, line_with, user_error
+from processes import Command
 from recorded_names import NAMES, changes, names_of
 from torture import SAMPLES, what_differs
 
@@ -30,7 +31,6 @@ from rnnscope.training.randomness import seed_of_process
 
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2", *TINY[1:]]
 SCRIPT = Path(sys.executable).with_name("rnnscope")  # as a person types it
-MODULE = [sys.executable, "-m", "rnnscope"]
 LONG = [  # a second or two, in which signals arrive
     "dataset.batch_size=8",
     "trainer.max_steps=450",
@@ -48,24 +48,31 @@ def words_of(text: Path) -> list[str]:
     return ["train", f"text={text}", *DDP]
 
 
-def start(outputs: Path, *words: str) -> subprocess.Popen:
+def start(outputs: Path, *words: str) -> Command:
+    outputs.mkdir(exist_ok=True)
+    number = len(list(outputs.glob("said-*")))
+    return Command(words, outputs / f"said-{number}", outputs / f"errors-{number}", RNNSCOPE_OUTPUTS=str(outputs))
+
+
+def run_script(outputs: Path, *words: str) -> tuple[int, str, str]:
+    """Run a command as it is installed, and return its exit status and what it printed."""
+    command = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "rnnscope"]
     environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs)}
-    command = [str(SCRIPT)] if SCRIPT.exists() and words[0] == "train" else MODULE
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*command, *words], env=environment, text=True, **pipes)
+    done = subprocess.run([*command, *words], env=environment, text=True, capture_output=True, timeout=100)
+    return done.returncode, done.stdout, done.stderr
 
 
-def start_with_torchrun(outputs: Path, number: int, *words: str) -> subprocess.Popen:
+def run_torchrun(outputs: Path, number: int, *words: str) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={number}", "-m", "rnnscope"]
     environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs), "OMP_NUM_THREADS": "1"}
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    return subprocess.Popen([*command, *words], env=environment, text=True, **pipes)
+    done = subprocess.run([*command, *words], env=environment, text=True, capture_output=True, timeout=100)
+    return done.returncode, done.stdout, done.stderr
 
 
-def end(process: subprocess.Popen) -> tuple[int, str, str]:
-    """Wait for a command and all that it started; return its exit status and what they printed."""
-    said, errors = process.communicate(timeout=100)
-    return process.returncode, said, errors
+def end(process: Command) -> tuple[int, str, str]:
+    """Wait for a command; return its exit status and what it and the processes that it started printed."""
+    status = process.wait(100)
+    return status, process.said.read_text("utf-8"), process.errors.read_text("utf-8")
 
 
 def run(outputs: Path, *words: str) -> str:
@@ -83,9 +90,10 @@ def record_of(folder: Path) -> dict:
     return json.loads((folder / "run.json").read_text(encoding="utf-8"))
 
 
-def wait_for_step(process: subprocess.Popen, step: int) -> None:
-    assert process.stdout
-    assert any(line.startswith(f"step {step}/") for line in process.stdout), process.communicate()
+def wait_for_step(process: Command, step: int) -> None:
+    while f"\nstep {step}/" not in process.said.read_text("utf-8"):
+        assert process.poll() is None, end(process)
+        time.sleep(0.01)
 
 
 VALIDATED = ("val/loss", "val/accuracy", "val/bits_per_character", "best/loss")
@@ -100,11 +108,10 @@ def test_several_processes_have_the_losses_of_one(kind, number, story, outputs):
     """Two that rank 0 starts, and three that torchrun does."""
     words = [*WINDOWS[kind], "optimizer.lr=0.01", "trainer.average=ema", "trainer.temporal_penalty=1"]
     if number == 2:
-        said = run(outputs, *words_of(story), *words)
+        status, said, errors = run_script(outputs, *words_of(story), *words)
     else:
-        process = start_with_torchrun(outputs, number, *words_of(story), "trainer.devices=3", *words)
-        status, said, errors = end(process)
-        assert status == 0, errors
+        status, said, errors = run_torchrun(outputs, number, *words_of(story), "trainer.devices=3", *words)
+    assert status == 0, errors
     line_with(said, "finished", "step 30")  # the other processes say nothing
     (folder,) = runs_in(outputs)
     resolved = record_of(folder)["resolved"]
@@ -137,7 +144,7 @@ def whole(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return runs_in(outputs)[0]
 
 
-def children_of(process: subprocess.Popen) -> list[int]:
+def children_of(process: Command) -> list[int]:
     if not Path("/proc/self/task").exists():
         pytest.skip("/proc says which processes a process started")
     return [int(child) for child in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()]
