@@ -49,7 +49,8 @@ def source_lines() -> tuple[list[str], str]:
     draw = random.Random(0)
     words = ["".join(draw.choices(LETTERS, k=draw.randint(1, 10))) for _ in range(20_000)]
     weights = [1 / (rank + 1) for rank in range(len(words))]  # as in natural languages (Zipf)
-    return [" ".join(draw.choices(words, weights, k=12)).capitalize() + ".\n" for _ in range(20_000)], "made-up words"
+    drawn = draw.choices(words, weights, k=12 * 20_000)
+    return [" ".join(drawn[at : at + 12]).capitalize() + ".\n" for at in range(0, len(drawn), 12)], "made-up words"
 
 
 def shuffled_text(lines: list[str], size: int) -> str:
