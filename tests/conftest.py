@@ -21,12 +21,6 @@ settings.load_profile("tests")
 if "PYTEST_XDIST_WORKER" in os.environ:
     torch.set_num_threads(1)  # several processes run the tests side by side
 
-
-def pytest_xdist_auto_num_workers() -> int:
-    """Return one worker more than there are cores: a fifth of the time, a test waits for a process or a clock."""
-    return (os.cpu_count() or 1) + 1
-
-
 AWKWARD = "(brackets), [more], {and}; 'quotes' \"too\" = # $HOME ${HOME} \\ % ~ ! * _ - 日本語 0123456789 <pre> a:b/c?\n"
 TINY = [  # a training of a second
     "trainer=cpu",
