@@ -1,6 +1,6 @@
 """`make figures`: the pictures in docs/pictures/, from trainings of their own.
 
-A sweep of four models learns Tiny Shakespeare, in about ten minutes on two cores; a second call continues or reuses it.
+A sweep of four models learns Tiny Shakespeare, in about five minutes; a second call continues or reuses it.
 Then a browser without a window opens TensorBoard with two of the runs, the page of `rnnscope compare`, and that of
 `rnnscope visualize` on the run that comes with the package.
 """
