@@ -8,12 +8,13 @@ import importlib
 import io
 import os
 import sys
+from typing import Any, cast
 
 from rnnscope.config.overrides import FOLDER, SWEEP, TAKING, as_typed, check_word, overrides_of, verbatim_of
 from rnnscope.cores import OtherWork, core_count
 from rnnscope.errors import UserError
 from rnnscope.interrupts import ended_by_signals, say_so
-from rnnscope.text_io import check_argument, check_text, prepare_output
+from rnnscope.text_io import Output, check_argument, check_text, prepare_output
 
 COMMANDS = {
     "train": "train a model and leave a run folder       rnnscope train text=my_book.txt",
@@ -30,7 +31,7 @@ COMMANDS = {
 }
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 HELP = {"-h", "--help"}
-PRINTING = ("sample", "compare")  # commands that only print, or write files that are named in their errors
+WORKING = ("train", "resume", "reproduce", "visualize", "runs", "export")  # commands that do more than print
 CONFIGS = ("job", "hydra", "all")
 ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists runs without one
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -88,6 +89,7 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
     """Run `command` and return its exit status."""
     import logging
 
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # which Lightning imports; it speaks if HOME cannot be written
     logging.raiseExceptions = False  # no traceback for each line that nobody reads in `rnnscope train --info | head`
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra then raises instead of printing several lines and exiting
     check_folder()
@@ -101,42 +103,37 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
 
 def run_line(arguments: list[str], others: OtherWork) -> int:
     """Do what a command line asks for, and turn what goes wrong into one line."""
-    try:
-        status = answer(arguments, others)
-        sys.stdout.flush()
-        return status
-    except KeyboardInterrupt:
-        return say_so()
-    except BrokenPipeError:  # the reader has seen enough, as in `rnnscope sample | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except Exception as error:
-        from rnnscope.config.hydra_errors import advice
+    output = Output(sys.stdout, needed=command_of(arguments).partition("_")[0] not in WORKING)
+    with contextlib.redirect_stdout(cast(Any, output)):
+        try:
+            status = answer(arguments, others)
+            output.flush()
+            return status
+        except KeyboardInterrupt:
+            return say_so()
+        except BrokenPipeError:  # the reader has seen enough
+            output.discard()
+            return 0
+        except Exception as error:
+            from rnnscope.config.hydra_errors import advice
 
-        command = command_of(arguments)
-        message = unwritten(error, arguments) or advice(error, command)
-        if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
-            raise
-        return complain(as_typed(message, arguments))
-
-
-def only_prints(arguments: list[str]) -> bool:
-    """Whether a command line writes nothing but its output, or files that are named in their errors."""
-    return not arguments or arguments[0] in PRINTING or arguments[0] not in COMMANDS or bool(HELP & {*arguments})
+            command = command_of(arguments)
+            message = unwritten(output, error) or advice(error, command)
+            if message is None or os.environ.get("RNNSCOPE_TRACEBACK"):
+                raise
+            return complain(as_typed(message, arguments))
 
 
-def unwritten(error: Exception, arguments: list[str]) -> str | None:
+def unwritten(output: Output, error: Exception) -> str | None:
     """Return the message for output that cannot be written; None if `error` is about something else."""
-    unnamed = isinstance(error, OSError) and not isinstance(error, BrokenPipeError) and error.filename is None
     try:
-        sys.stdout.flush()
-        found = error if unnamed and only_prints(arguments) else None
+        output.flush()
+        if error is not output.failure:
+            return None
     except OSError as stuck:
-        found = stuck
-    if found is None:
-        return None
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python tries once more when it exits
-    return f"the output cannot be written ({getattr(found, 'strerror', found)}): send it somewhere else"
+        error = stuck
+    output.discard()
+    return f"the output cannot be written ({getattr(error, 'strerror', error)}): send it somewhere else"
 
 
 def with_action(arguments: list[str]) -> list[str]:

@@ -3,7 +3,8 @@
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 from rnnscope.errors import UserError
 
@@ -16,6 +17,43 @@ def prepare_output() -> None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 it stays open
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(encoding=None if stream.isatty() else "utf-8", errors="replace")
+
+
+class Output:
+    """Stdout that knows when it cannot be written.
+
+    Args:
+        stream: the real stdout.
+        needed: whether a command has nothing to do once its reader has left, as in `rnnscope sample | head`. Otherwise what
+            it prints from then on is dropped, and it still does its work.
+    """
+
+    def __init__(self, stream: Any, needed: bool) -> None:
+        self._stream, self._needed = stream, needed
+        self.failure: OSError | None = None  # why it can no longer be written
+
+    def write(self, text: str) -> int:
+        self._attempt(self._stream.write, text)
+        return len(text)
+
+    def flush(self) -> None:
+        self._attempt(self._stream.flush)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def discard(self) -> None:
+        """Send what is still to be written nowhere: Python tries once more when it exits."""
+        os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+
+    def _attempt(self, function: Callable[..., object], *arguments: str) -> None:
+        try:
+            function(*arguments)
+        except OSError as error:
+            self.failure = error
+            if self._needed or not isinstance(error, BrokenPipeError):
+                raise
+            self.discard()
 
 
 def check_text(text: str, key: str) -> None:

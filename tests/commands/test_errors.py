@@ -265,7 +265,7 @@ def test_a_traceback_for_who_asks(outputs, monkeypatch):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="a Linux device")
-@pytest.mark.parametrize("words", [["sample", "length=5"], ["compare"], ["--version"], ["train", "--help"]])
+@pytest.mark.parametrize("words", [["sample", "length=5"], ["compare"], ["runs"], ["--version"], ["train", "--help"]])
 def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_path):
     run = [f"run={trained_run.path}"] if words[0] == "sample" else []
     with open("/dev/full", "w") as full:

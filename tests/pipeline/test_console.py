@@ -49,6 +49,19 @@ def test_a_training_goes_on_when_its_reader_has_seen_enough(story, outputs):
     line_with(log, "finished", "step 30")
 
 
+def test_a_command_does_its_work_though_nobody_reads(tiny_run, tmp_path):
+    """`rnnscope runs trash yes=true | true`."""
+    run = shutil.copytree(tiny_run.run.path, tmp_path / "outputs/runs/a/2020-01-01_00-00-00")
+    words = [sys.executable, "-m", "rnnscope", "runs", "trash", "run=a", "yes=true"]
+    environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(tmp_path / "outputs")}
+    with subprocess.Popen(words, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
+    assert not run.exists()
+    assert list((tmp_path / "outputs/trash").rglob("run.json"))
+
+
 def test_a_verdict_is_the_exit_status_whoever_reads_it(tiny_run, tmp_path):
     """`rnnscope reproduce | true`: every line meets a closed pipe, the first and the verdict's too."""
     run = shutil.copytree(tiny_run.run.path, tmp_path / "run")

@@ -14,6 +14,7 @@ from rnnscope.paths import conf_folder
 
 SMALL = [word for word in TINY if not word.startswith("model.")]  # sizes are what some of them sweep over
 FEWER = {  # jobs, layers, letters
+    "ablation": ["seed=1", "model.hidden_size=16"],
     "bptt": ["seed=1", "model.hidden_size=16"],
     "trump_dl4j": ["model.hidden_size=16"],
     "init": ["model.num_layers=2", "model.hidden_size=16"],
@@ -21,6 +22,7 @@ FEWER = {  # jobs, layers, letters
     "vanishing": ["dataset.corpus.copy_lag=5", "dataset.corpus.copies=200"],
 }
 READY = {
+    "ablation": ("grid", ["residual-true", "dropout-0.2_locked_dropout-true", "average-ema_ema_decay-0.99"]),
     "bptt": ("grid", ["sequence_length-100", "sequence_length-50"]),
     "cell_types": ("grid", ["model-gru_hidden_size-299", "model-lstm_hidden_size-256", "model-rnn_hidden_size-515"]),
     "dropout": ("grid", [f"dropout-{share}" for share in ("0", "0.2", "0.4", "0.6")]),

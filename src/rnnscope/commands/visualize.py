@@ -1,6 +1,8 @@
 """`rnnscope visualize`: one HTML page on the inside of a run's network, or on how it learned."""
 
+import os
 import sys
+from pathlib import Path
 from typing import Any
 
 from rnnscope.config.schema import VisualizeConfig, refuse_without_effect
@@ -17,8 +19,10 @@ def run(config: VisualizeConfig) -> None:
     check_choice("page", config.page, ["inside", "evolution"])
     if config.text is not None:
         refuse_without_effect(config, ["split"], "to text=")
-    text = inside(config) if config.page == "inside" else evolution(config)
     output = config.output or f"{config.page}.html"
+    if not os.access(Path(output).parent, os.W_OK):  # before minutes of work
+        raise UserError(f"output={output}: the folder {Path(output).parent} does not exist or cannot be written")
+    text = inside(config) if config.page == "inside" else evolution(config)
     write_file("output", output, text)
     print(printable(f"wrote {output}: {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))
 

@@ -54,7 +54,7 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
     for name in expected:
         if ranges[name][0] >= ranges[name][1]:
             raise UserError(
-                f"the {name} split has no token: the text has {text.characters:,} characters in "
+                f"the {name} split has no token: the text has {plural(text.characters, 'character')} in "
                 f"{plural(len(text.ends), 'document')}: change dataset.split or give a longer text"
             )
     return ranges

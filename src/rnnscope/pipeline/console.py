@@ -64,6 +64,8 @@ class Console:
             if self._bar is not None:
                 self._bar.clear()
             print(printable(line), flush=True)
+            if lost := getattr(sys.stdout, "failure", None):  # the reader has left (see text_io.Output)
+                raise lost
             if self._bar is not None:
                 self._bar.refresh()
         except OSError as error:

@@ -138,7 +138,7 @@ class RunningSweep:
         for job in jobs:
             job.check(self.job(job.name).state())
         if not self._wanted:
-            self._say_plan(total)
+            self._say_plan(jobs, total)
         todo = [job for job in jobs if self._is_to_do(self.job(job.name))]
         with self._writing:
             for job in jobs:
@@ -153,8 +153,9 @@ class RunningSweep:
         except KeyboardInterrupt:  # a second Ctrl-C: the table is still printed
             self.stop.signal = self.stop.signal or "SIGINT"
 
-    def _say_plan(self, total: int) -> None:
-        before = sum(self.job(name).state().status == "finished" for name in self.manifest.jobs)
+    def _say_plan(self, jobs: Sequence[PlannedJob], total: int) -> None:
+        names = self.manifest.jobs if self.manifest.kind == "optuna" else {job.name for job in jobs}
+        before = sum(self.job(name).state().status == "finished" for name in names)
         words = [f"sweep {self.manifest.name}: {total} {'trials' if self.manifest.kind == 'optuna' else 'jobs'}"]
         words += [f"{before} finished before"] if before else []
         words += [f"{self.at_once(total)} at once"] if self.at_once(total) > 1 else []
