@@ -34,6 +34,7 @@ HELP = {"-h", "--help"}
 WORKING = ("train", "resume", "reproduce", "visualize", "runs", "export")  # commands that do more than print
 CONFIGS = ("job", "hydra", "all")
 ACTIONS = ("mark", "rename", "trash", "restore", "purge")  # of `rnnscope runs`, which lists runs without one
+SHOWING = ("--cfg", "-c", "--info", "-i")  # options that print something instead of running the command
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # values of Hydra's options
 USAGE = """usage: rnnscope <command> [key=value ...]
@@ -211,7 +212,7 @@ def check_arguments(command: str, arguments: list[str]) -> None:
     Raises:
         UserError: for the first such argument, saying how to write it.
     """
-    check_options(arguments)
+    check_options(command, arguments)
     for before, argument in zip(["", *arguments], arguments, strict=False):
         key, equals, _ = argument.partition("=")
         if not argument.startswith("-"):
@@ -222,12 +223,19 @@ def check_arguments(command: str, arguments: list[str]) -> None:
             raise UserError(f"unknown option {key}; write keys as key=value, as in {plain}")
 
 
-def check_options(arguments: list[str]) -> None:
-    """Refuse an option of Hydra whose value is missing or wrong: Hydra would print its own usage.
+def check_options(command: str, arguments: list[str]) -> None:
+    """Refuse options of Hydra that do not go together, or whose value is missing or wrong: Hydra would print its own usage.
 
     Raises:
-        UserError: naming the values that the option takes.
+        UserError: naming the options, or the values that an option takes.
     """
+    given = [option for option in (argument.partition("=")[0] for argument in arguments) if option in (*SHOWING, *SWEEP)]
+    if len(given) > 1:
+        raise UserError(f"{' and '.join(given)} cannot be given together: leave one of them out")
+    if given and given[0] in SWEEP and not command.startswith("train"):
+        raise UserError(f"{given[0]} sweeps over trainings only, as in: rnnscope train -m seed=1,2")
+    if "--resolve" in arguments and not {*given} & {"--cfg", "-c"}:
+        raise UserError("--resolve goes with --cfg, as in --cfg job --resolve")
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
         option, equals, value = argument.partition("=")
         value = value if equals else after

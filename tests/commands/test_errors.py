@@ -174,6 +174,9 @@ def test_a_word_that_is_no_override(fails, word, parts):
             ["--info", "model=gru", "all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath"],
         ),
         (["--cfg", "job", "-p"], ["-p", "model"]),
+        (["-m", "seed=1,2", "--cfg", "job"], ["-m", "--cfg", "together"]),
+        (["--cfg", "job", "--info"], ["--cfg", "--info", "together"]),
+        (["--resolve"], ["--resolve", "--cfg job"]),
     ],
 )
 def test_an_option_with_a_value_it_does_not_take(fails, words, parts):
@@ -309,6 +312,10 @@ def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outp
         (["evaluate", "text=-", "lines=true", "window=3"], ["window=3", "lines=true"]),
         (["compare", "with=latest", "json=true"], ["json=true", "two runs"]),
         (["compare", "with=latest", "sort=time"], ["sort=time", "two runs"]),
+        (["compare", "html=page.html", "output=page.html"], ["html=", "output=", "page.html"]),
+        (["compare", "format=csv", "json=true"], ["format=csv", "json=true"]),
+        (["evaluate", "-m", "split=val,test"], ["-m", "rnnscope train -m"]),
+        (["runs", "rename", "run=latest", "name=a/b"], ["name='a/b'", "slashes"]),
         (["compare", "html=page.html", "format=csv"], ["format=csv", "html=", "output="]),
         (["gradcheck", "run=latest", "vocabulary_size=5"], ["vocabulary_size=5", "run="]),
         (["gradcheck", "run=latest", "model=gru"], ["model=gru", "run="]),

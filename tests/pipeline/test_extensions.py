@@ -130,6 +130,12 @@ def test_a_callback_that_raises_leaves_a_run_that_goes_on(story, folder, monkeyp
     assert rows(resumed) == rows(plain)
 
 
+def test_a_class_that_is_no_callback_is_refused_before_training(story, folder):
+    with user_error("json.decoder.JSONDecoder", "pytorch_lightning.Callback"):
+        trained(story, "callback_classes=[json.JSONDecoder]")
+    assert not list(Path("outputs").glob("runs/*/*"))
+
+
 def test_lightning_may_end_a_run(story, folder):
     stop = ["callbacks=[early_stopping]", "callbacks.early_stopping.monitor=gradient_norm/all"]
     patience = ["callbacks.early_stopping.mode=max", "callbacks.early_stopping.min_delta=1000", "trainer.max_steps=500"]

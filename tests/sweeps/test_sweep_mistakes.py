@@ -48,6 +48,7 @@ SEARCH = ["hydra/sweeper=optuna", "seed=1,2"]
         ([*SEARCH, "hydra.sweeper.at_once=0"], ["hydra.sweeper.at_once", 0, 1, "null"]),
         ([*SEARCH, "optimizer.weight_decay=interval(nan,1)"], ["optimizer.weight_decay", "interval(nan,1)", "finite"]),
         (["seed=1,2", "trainer=ddp"], ["trainer", "ddp", "one by one"]),
+        (["model={cell:lstm},{cell:gru}"], ["model={cell:lstm}", "names of choices"]),
     ],
 )
 def test_a_sweep_that_was_mistyped(story, outputs, capsys, words, parts):

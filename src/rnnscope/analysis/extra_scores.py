@@ -17,6 +17,7 @@ from rnnscope.data.module import TextData
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.model.scoring import IGNORE, Score, Window, evaluate
+from rnnscope.runs.find import find_run
 from rnnscope.runs.load import LoadedRun, load
 
 TUNING = 100_000  # tokens of val at most, for tuning
@@ -68,6 +69,9 @@ def load_others(loaded: LoadedRun, config: EvaluateConfig) -> list[LoadedRun]:
         UserError: for a run with a different vocabulary, whose probabilities belong to different tokens.
     """
     names = [name.strip() for name in (config.others or "").strip("[]").split(",") if name.strip()]
+    for name in names:
+        if not name.endswith(".ckpt"):
+            find_run(name, "with")  # so that an error names this key
     runs = [load(name, config.checkpoint) for name in names]
     for run in runs:
         if run.vocabulary.to_json() != loaded.vocabulary.to_json():

@@ -29,6 +29,10 @@ def run(config: CompareConfig) -> None:
 def compare_many(config: CompareConfig) -> None:
     """Print the table, or write it to the files in `output=` and `html=`."""
     kind = format_for("json" if config.json else config.format, config.output)
+    if config.json:
+        refuse_without_effect(config, ["format"], "to json=true")
+    if config.html is not None and config.html == config.output:
+        raise UserError(f"html= and output= both name {config.html}: give two files")
     if config.html is not None and config.output is None:
         refuse_without_effect(config, ("format", "json"), "to html= without output=")
     check_least("limit", config.limit, 1)
@@ -55,6 +59,8 @@ def compare_groups(runs: list[Summary], kind: str, config: CompareConfig, total:
     by_label = {group.label: group for group in groups}
     lines = sort_runs([group.summary() for group in groups], config.sort)[: config.limit]
     groups = [by_label[line.name] for line in lines]
+    if kind not in formats.LINES and config.html is None:
+        refuse_without_effect(config, ["columns"], "to the table of group=, but to format=csv, markdown or json")
     columns = chosen_columns(config.columns, lines) or group_columns(keys)
     if config.html is not None:
         members, notes = {group.label: group.runs for group in groups}, difference_lines(groups)

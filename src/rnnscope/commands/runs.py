@@ -17,7 +17,7 @@ from rnnscope.config.schema import RunsConfig, refuse_without_effect
 from rnnscope.errors import UserError, check_choice
 from rnnscope.format import plural, printable
 from rnnscope.runs.find import find_run
-from rnnscope.runs.folder import RunFolder
+from rnnscope.runs.folder import RunFolder, check_run_name
 from rnnscope.runs.marks import Marks, parse_tags, read_marks, write_marks
 from rnnscope.runs.moving import (
     check_movable,
@@ -89,6 +89,7 @@ def rename(config: RunsConfig) -> int:
     """Rename a run."""
     if config.run is None or config.name is None:
         raise UserError("runs rename needs run= and name=, as in: rnnscope runs rename run=latest name=baseline")
+    check_run_name(config.name)
     return move(config, chosen(config), lambda run: renamed(run, str(config.name)), "rename")
 
 

@@ -17,7 +17,7 @@ from rnnscope.config.extensions import import_module, make_callbacks, module_fil
 from rnnscope.config.overrides import EXTENSIONS
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.data.module import TextData
-from rnnscope.errors import shown
+from rnnscope.errors import UserError, shown
 from rnnscope.model.scoring import Score
 from rnnscope.pipeline.loggers import Loggers
 from rnnscope.runs.files import sha256_of
@@ -44,6 +44,8 @@ class Extensions:
 
     def __init__(self, asked: ExtensionsConfig) -> None:
         self.callbacks: list[pl.Callback] = make_callbacks(asked)
+        for kind in (type(callback) for callback in self.callbacks if not isinstance(callback, pl.Callback)):
+            raise UserError(f"{kind.__module__}.{kind.__name__} is not a Callback: derive it from pytorch_lightning.Callback")
         self.loggers = Loggers(asked.logger)
         self.trainer: pl.Trainer
         self.reason: str | None = None  # why one of Lightning's callbacks ended training, if one did

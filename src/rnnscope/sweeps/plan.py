@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from rnnscope.config.overrides import quote, replacing
 from rnnscope.config.places import comparable, with_absolute_places
+from rnnscope.config.schema import GROUPS
 from rnnscope.errors import UserError
 from rnnscope.runs.find import find_run
 from rnnscope.runs.record import value_at
@@ -169,6 +170,11 @@ class Composer:
         Raises:
             HydraException: for an unknown key or value; UserError: if it starts from a run that does not exist.
         """
+        for key, _, value in (word.partition("=") for word in words):
+            if key in GROUPS and value.startswith("{"):
+                raise UserError(
+                    f"{key}={value}: a sweep over {key} takes names of choices; sweep single keys, as in {key}.key=1,2"
+                )
         typed = [*map(_text, self._plan.fixed), *words]
         config, choices = self._compose(typed)
         if config["init_from"] is not None:  # `latest` would mean a different run for each job
