@@ -234,7 +234,7 @@ def check_options(command: str, arguments: list[str]) -> None:
         raise UserError(f"{' and '.join(given)} cannot be given together: leave one of them out")
     if given and given[0] in SWEEP and not command.startswith("train"):
         raise UserError(f"{given[0]} sweeps over trainings only, as in: rnnscope train -m seed=1,2")
-    if "--resolve" in arguments and not {*given} & {"--cfg", "-c"}:
+    if "--resolve" in arguments and not {*given, *arguments} & {"--cfg", "-c", *HELP}:
         raise UserError("--resolve goes with --cfg, as in --cfg job --resolve")
     for argument, after in zip(arguments, [*arguments[1:], ""], strict=False):
         option, equals, value = argument.partition("=")

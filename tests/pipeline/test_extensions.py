@@ -14,6 +14,7 @@ from messages import assert_says, user_error
 from pytorch_lightning.trainer.connectors.logger_connector import logger_connector
 
 from rnnscope.config.compose import compose_command
+from rnnscope.config.extensions import command_words
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.config.validate import recorded_config
 from rnnscope.pipeline.fit import fit
@@ -254,7 +255,7 @@ def test_the_private_name_of_lightnings_is_still_there():
 
 
 def test_nothing_is_asked_for_by_default():
-    assert ExtensionsConfig().words() == []
+    assert command_words(ExtensionsConfig()) == []
     assert not ExtensionsConfig(plugins=["a"]).in_lightning
 
 

@@ -20,8 +20,8 @@ def run(config: VisualizeConfig) -> None:
     if config.text is not None:
         refuse_without_effect(config, ["split"], "to text=")
     output = config.output or f"{config.page}.html"
-    if not os.access(Path(output).parent, os.W_OK):  # before minutes of work
-        raise UserError(f"output={output}: the folder {Path(output).parent} does not exist or cannot be written")
+    if Path(output).is_dir() or not os.access(Path(output).parent, os.W_OK):  # before minutes of work
+        raise UserError(f"output={output} cannot be written: give a file in a folder that exists and can be written")
     text = inside(config) if config.page == "inside" else evolution(config)
     write_file("output", output, text)
     print(printable(f"wrote {output}: {len(text.encode()) / 1e6:.2f} MB; open it in a browser"))

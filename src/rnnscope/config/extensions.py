@@ -22,6 +22,7 @@ from omegaconf import OmegaConf
 from rnnscope.config import schema
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.errors import UserError
+from rnnscope.format import plain
 from rnnscope.model.config import ModelConfig
 from rnnscope.paths import conf_folder
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig
@@ -126,6 +127,23 @@ def missing(error: ModuleNotFoundError) -> str:
         if module in (error.name or "") or module in str(error):
             return f"{module} is not installed: pip install '{package}'"
     return f"no module named {name!r}"
+
+
+def command_words(extensions: ExtensionsConfig) -> list[str]:
+    """Return the words of a command line that ask for the same callbacks, loggers, plug-ins and notification."""
+    named = {key: list(getattr(extensions, key)) for key in ("callbacks", "logger", "callback_classes", "plugins")}
+    words = [f"{key}=[{','.join(names)}]" for key, names in named.items() if names]
+    for group in ("callbacks", "logger"):
+        words += [word for name, node in getattr(extensions, group).items() for word in _settings(group, name, node)]
+    return [*words, *([f"notify={extensions.notify}"] if extensions.notify else [])]
+
+
+def _settings(group: str, name: str, node: dict[str, Any]) -> list[str]:
+    """Return `group.name.key=value` for each setting of a callback or logger that differs from its file in conf/."""
+    file = conf_folder() / group / f"{name}.yaml"
+    loaded: Any = OmegaConf.load(file) if file.is_file() else {}
+    usual = loaded.get(name) or {"_target_": node.get("_target_")}
+    return [f"{group}.{name}.{key}={plain(value)}" for key, value in node.items() if value != usual.get(key)]
 
 
 def make_callbacks(extensions: ExtensionsConfig) -> list[Any]:

@@ -9,14 +9,13 @@ from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING
 
 from rnnscope.data.config import READER_VERSION, CorpusConfig, DatasetConfig
 from rnnscope.errors import UserError
 from rnnscope.format import plain
 from rnnscope.model.config import ModelConfig
 from rnnscope.monitor.config import MonitorConfig
-from rnnscope.paths import conf_folder
 from rnnscope.runs.expectation import Expectation
 from rnnscope.training.config import OptimizerConfig, ScheduleConfig, TrainerConfig
 from rnnscope.training.optimizers import OPTIMIZERS
@@ -41,22 +40,6 @@ class ExtensionsConfig:
     def alone(self) -> "ExtensionsConfig":
         """Return these keys without the others of a command."""
         return ExtensionsConfig(self.callbacks, self.logger, self.callback_classes, self.plugins, self.notify)
-
-    def words(self) -> list[str]:
-        """Return the words of a command line that set these keys."""
-        named = {key: list(getattr(self, key)) for key in ("callbacks", "logger", "callback_classes", "plugins")}
-        words = [f"{key}=[{','.join(names)}]" for key, names in named.items() if names]
-        for group, nodes in (("callbacks", self.callbacks), ("logger", self.logger)):
-            words += [word for name, node in nodes.items() for word in _settings(group, name, node)]
-        return [*words, *([f"notify={self.notify}"] if self.notify else [])]
-
-
-def _settings(group: str, name: str, node: dict[str, Any]) -> list[str]:
-    """Return `group.name.key=value` for each setting of a callback or logger that differs from its file in conf/."""
-    file = conf_folder() / group / f"{name}.yaml"
-    loaded: Any = OmegaConf.load(file) if file.is_file() else {}
-    usual = loaded.get(name) or {"_target_": node.get("_target_")}
-    return [f"{group}.{name}.{key}={plain(value)}" for key, value in node.items() if value != usual.get(key)]
 
 
 @dataclass

@@ -5,6 +5,7 @@ import traceback
 from collections.abc import Iterator
 from dataclasses import replace
 
+from rnnscope.config.extensions import command_words
 from rnnscope.errors import MORE_FILES, NO_FILES, NO_SPACE, lack_of_memory
 from rnnscope.format import clock, shell, watching
 from rnnscope.paths import outputs_folder
@@ -46,7 +47,7 @@ def summary(
         yield f"  score        {shell('rnnscope', 'evaluate', f'run={name}', *split)}"
     if has_checkpoint and status != "diverged":
         more = to_go_on(training, step, seconds) if status == "finished" else []
-        yield f"  continue     {shell('rnnscope', 'resume', f'run={name}', *more, *training.options.extensions.words())}"
+        yield f"  continue     {shell('rnnscope', 'resume', f'run={name}', *more, *command_words(training.options.extensions))}"
 
 
 def to_go_on(training: Training, steps: int, seconds: float) -> list[str]:
@@ -101,7 +102,7 @@ def what_to_try(training: Training) -> str:
 
 def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[str, str | None]:
     """Return why a training failed, for its record, and a message for the user, or None if only a traceback helps."""
-    step, words = training.task.step, (f"run={typed_name(run)}", *training.options.extensions.words())
+    step, words = training.task.step, (f"run={typed_name(run)}", *command_words(training.options.extensions))
     resume = f"continue from the last checkpoint with: {shell('rnnscope', 'resume', *words)}"
     if isinstance(error, ProcessLost):
         assert training.options.rendezvous is not None

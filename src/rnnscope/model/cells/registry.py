@@ -15,7 +15,7 @@ def find_cell(name: str) -> Cell:
     """Return the cell called `name`.
 
     Raises:
-        UserError: if there is no such cell.
+        UserError: if `name` is unknown, listing the cells.
     """
     if name not in CELLS:
         raise UserError(unknown_part("model.cell", name, CELLS))
