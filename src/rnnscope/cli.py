@@ -245,8 +245,20 @@ def check_options(command: str, arguments: list[str]) -> None:
             raise UserError(f"{option} takes one of {', '.join(choices)}{f', not {value}' if value else ''}")
         if option in FOLDER and not os.path.isdir(value):
             raise UserError(f"{option}={value} is not a folder: give the folder with your config files")
-        if option in ("--package", "-p") and not value:
-            raise UserError(f"{option} takes the name of a section, such as model")
+        if option in ("--package", "-p"):
+            check_section(command, value, option)
+
+
+def check_section(command: str, section: str, option: str) -> None:
+    """Refuse a section that the config of a command lacks.
+
+    Raises:
+        UserError: naming the option.
+    """
+    from rnnscope.config.hydra_errors import ROOTS, keys_of
+
+    if section.split(".")[0] != "hydra" and section not in keys_of(ROOTS[command]):
+        raise UserError(f"{option} takes the name of a section, such as model{section and f', not {section}'}")
 
 
 def complete(arguments: list[str]) -> int:

@@ -16,6 +16,13 @@ class UserError(ValueError):
     """
 
 
+def unreadable(path: object, error: BaseException) -> UserError:
+    """Return the error for a file of a run that cannot be read, which says why, and what to do."""
+    denied = isinstance(error, PermissionError)
+    remedy = "check its permissions" if denied else "it is damaged; restore it from a copy of the run folder"
+    return UserError(f"{path} cannot be read ({reason(error)}): {remedy}")
+
+
 class WrongEncoding(UserError):
     """A text is not valid in its encoding; `found` is the message without the remedy."""
 
@@ -28,6 +35,12 @@ def check_least(key: str, value: float | None, least: int, otherwise: str = "") 
     """Raise a `UserError` if a value is below `least`; None is allowed, and `otherwise` says what it means."""
     if value is not None and value < least:
         raise UserError(f"{key}={value} must be at least {least}{otherwise and f', or {otherwise}'}")
+
+
+def check_seed(seed: int) -> None:
+    """Raise a `UserError` for a seed that torch does not take, or takes for a different one."""
+    if not 0 <= seed < 2**63:
+        raise UserError(f"seed={seed} must be at least 0 and less than 2^63")
 
 
 def check_choice(key: str, value: object, known: Iterable[str]) -> None:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -131,21 +132,22 @@ def evaluated(capsys, *words: str) -> dict:
     return json.loads(capsys.readouterr().out)
 
 
-def test_the_command_keeps_them_apart(run, capsys):
+def test_the_command_keeps_them_apart(run, capsys, tmp_path):
+    other = shutil.copytree(run, tmp_path / "other")
     weights = hashlib.sha256((run / "model.safetensors").read_bytes()).digest()
     plain = evaluated(capsys, f"run={run}", "split=test")
-    found = evaluated(capsys, f"run={run}", "split=test", "dynamic=true", "tuned_temperature=true", f"with={run}")
+    found = evaluated(capsys, f"run={run}", "split=test", "dynamic=true", "tuned_temperature=true", f"with={other}")
     extra = found.pop("extra_scores")
     assert found == plain
     assert hashlib.sha256((run / "model.safetensors").read_bytes()).digest() == weights
     mean, tempered, dynamic = extra.values()
     static = next(iter(plain["scores"].values()))
     assert mean["loss"] == pytest.approx(static["loss"], rel=1e-6)
-    assert mean["runs"] == [str(run), str(run)]
+    assert mean["runs"] == [str(run), str(other)]
     assert tempered["temperature"] > 0
     assert dynamic["loss"] < static["loss"]  # it was trained for a few steps only
     assert {values["tokens"] for values in extra.values()} == {static["tokens"]}
-    assert main(["evaluate", f"run={run}", f"with={run}", "ngram=null"]) == 0
+    assert main(["evaluate", f"run={run}", f"with={other}", "ngram=null"]) == 0
     before, after = capsys.readouterr().out.split("these are not static scores")
     assert "state carried" in before
     line_with(after, "mean of 2 runs", f"{mean_of_val(before):.4f}")
@@ -161,6 +163,7 @@ def mean_of_val(said: str) -> float:
         (["dynamic=true"], ["dynamic=true", "val", "split=test"]),
         (["tuned_temperature=true", "split=train"], ["tuned_temperature=true", "split=train", "split=test"]),
         (["with=nobody"], ["nobody"]),
+        (["with=latest"], ["with=latest", "run= itself"]),
         (["lines=true", "text=-", "dynamic=true"], ["dynamic=", "lines=true"]),
     ],
 )

@@ -118,7 +118,7 @@ def test_a_step_map_without_a_beginning(fails, story):
 def test_no_gpu(fails, story, monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     message = fails("train", f"text={story}", *TINY, "trainer=gpu")
-    assert_says(message, "trainer.accelerator", "gpu", "torch", "trainer=cpu", "CUDA")
+    assert_says(message, "trainer.accelerator", "gpu", "torch", "trainer.accelerator=cpu", "CUDA")
 
 
 LISTS = "rnnscope train --cfg job"
@@ -245,6 +245,7 @@ def test_a_disk_that_is_full_before_training(fails, story, outputs, monkeypatch)
     monkeypatch.setattr("rnnscope.pipeline.fit.write_snapshot", full)
     message = fails("train", f"text={story}", *TINY, folder=True)
     assert_says(message, outputs, os.strerror(errno.ENOSPC), "RNNSCOPE_OUTPUTS")
+    assert not list(outputs.glob("runs/*"))
 
 
 @pytest.mark.parametrize(
@@ -292,6 +293,14 @@ def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_pa
         (["optimizer=rmsprop", "optimizer.alpha=1.5"], ["optimizer.alpha", 1.5, "[0, 1)"]),
         (["schedule.horizon=0"], ["schedule.horizon", 0, "null"]),
         (["name=latest"], ["name=latest", "run=latest"]),
+        (["dataset.unk=null"], ["dataset.unk=null", "text"]),
+        (
+            ["callbacks=model_checkpoint", "callbacks.model_checkpoint.save_top_k=few"],
+            ["callbacks.model_checkpoint.save_top_k=few", "whole number"],
+        ),
+        (["callbacks=model_checkpoint", "callbacks.model_checkpoint.monitor=val_loss"], ["monitor=val_loss", "val/loss"]),
+        (["-m", "plugins=[a],[b]"], ["plugins=[a],[b]", "swept"]),
+        (["--cfg", "job", "-p", "modle"], ["-p", "modle"]),
     ],
 )
 def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outputs, capsys):
@@ -321,11 +330,33 @@ def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outp
         (["gradcheck", "run=latest", "model=gru"], ["model=gru", "run="]),
         (["gradcheck", "run=latest", "model.hidden_size=4"], ["model.hidden_size=4", "run="]),
         (["gradcheck", "max_minutes=nan"], ["max_minutes=nan", "above 0"]),
+        (["gradcheck", "seed=-2"], ["seed=-2", "at least 0"]),
+        (["evaluate", "samples=3", "temperatures=[0.5,0.5]"], ["temperatures=[0.5, 0.5]", "once"]),
+        (["evaluate", "with="], ["with=", "empty"]),
+        (["bench", "accelerator=tpu"], ["accelerator=tpu", "cpu"]),
     ],
     ids=lambda words: "-".join(words),
 )
 def test_keys_without_effect_are_refused(fails, words, parts):
     assert_says(fails(*words), *parts)
+
+
+@pytest.mark.parametrize(
+    ("words", "parts"),
+    [
+        (["temperature=0", "top_p=0.5"], ["top_p=0.5", "temperature=0"]),
+        (["top_k=100000"], ["top_k=100000", "vocabulary"]),
+    ],
+)
+def test_keys_of_sample_without_effect_are_said(trained_run, capsys, words, parts):
+    assert main(["sample", f"run={trained_run.path}", "length=3", *words]) == 0
+    line_with(capsys.readouterr().err, "no effect", *parts)
+
+
+@pytest.mark.parametrize("word", ["temperature=-1", "minimum_length=4", "seed=-1", "prompt=\u00e9"])
+def test_sample_says_nothing_before_its_error(trained_run, capsys, word):
+    assert main(["sample", f"run={trained_run.path}", "length=3", word]) == 1
+    error_line(capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("seconds", ["nan", "inf", "0"])

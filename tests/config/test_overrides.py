@@ -158,3 +158,8 @@ def test_a_path_takes_the_place_of_a_download_and_of_packages() -> None:
     corpus = compose_train(["dataset=wikitext_2", "dataset.corpus.val_path=v.txt"]).dataset.corpus
     assert (corpus.val_path, corpus.val_url) == (os.path.abspath("v.txt"), None)
     assert corpus.url is not None
+
+
+def test_null_clears_a_text_whose_default_it_is():
+    assert overrides_of("sample", ["stop=null", "prompt=null"]) == ["stop=null", "prompt='null'"]
+    assert overrides_of("compare", ["html=null", "filter=null"]) == ["html=null", "filter=null"]

@@ -98,7 +98,17 @@ def test_many_members_of_a_compressed_archive_are_read_in_one_go(tmp_path):
 def test_a_damaged_archive_is_named(tmp_path, suffix):
     path = pack(tmp_path / f"texts{suffix}", {"a.txt": bytes(range(32, 127)) * 50})
     path.write_bytes(path.read_bytes()[:90])
-    with user_error(path, "permissions"):
+    with user_error(path, "damaged"):
+        read(path, tmp_path)
+
+
+def test_an_encrypted_archive_is_to_be_unpacked(tmp_path):
+    path = pack(tmp_path / "texts.zip", {"a.txt": b"text"})
+    content = bytearray(path.read_bytes())
+    for flags in (6, content.index(b"PK\x01\x02") + 8):  # of the file and of the directory (PKWARE's APPNOTE, 4.3.7 and 4.3.12)
+        content[flags] |= 1
+    path.write_bytes(content)
+    with user_error(path, "encrypted", "unpack"):
         read(path, tmp_path)
 
 

@@ -111,7 +111,7 @@ def test_a_text_of_nothing(tmp_path, content):
 
 
 def test_a_column_of_nothing(tmp_path):
-    with user_error(tmp_path / "source/a.csv", "column", "body", "white space"):
+    with user_error(tmp_path / "source/a.csv", "column", "body", "no text"):
         write(tmp_path, {"a.csv": "id,body\n1,\n2,\n"}, column="body")
 
 

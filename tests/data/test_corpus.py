@@ -69,7 +69,7 @@ def test_a_folder_of_one_file_is_looked_through_all_the_same(tmp_path):
         corpus(str(tmp_path), include=["*.c"]).find()
     with zipfile.ZipFile(tmp_path / "empty.zip", "w"):
         pass
-    with user_error("dataset.corpus.path", tmp_path / "empty.zip", "dataset.corpus.include"):
+    with user_error("dataset.corpus.path", tmp_path / "empty.zip", "no file in it"):
         corpus(str(tmp_path / "empty.zip")).find()
 
 
@@ -150,7 +150,7 @@ def test_bad_paths(tmp_path, monkeypatch):
     with user_error("dataset.corpus.path", "file", "folder", "glob", "rnnscope train text=PATH"):
         corpus().find()
     link.unlink()
-    with user_error("dataset.corpus.path", tmp_path, "['*']", "[]", "hidden", "dataset.corpus.include"):
+    with user_error("dataset.corpus.path", tmp_path, "no file in it", "hidden"):
         corpus(str(tmp_path)).find()
 
 

@@ -54,7 +54,7 @@ def test_zip_members_in_order_of_their_names(tmp_path):
 def test_a_cut_off_archive_is_named(tmp_path):
     path = tmp_path / "text.gz"
     path.write_bytes(gzip.compress(TEXT.encode())[:-20])
-    with user_error(path, "Compressed file ended before the end-of-stream marker was reached", "permissions"):
+    with user_error(path, "Compressed file ended before the end-of-stream marker was reached", "damaged"):
         read(path)
 
 

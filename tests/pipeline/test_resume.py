@@ -121,6 +121,18 @@ def test_damaged_last_checkpoint_falls_back_to_the_one_before(broken: Path, whol
     assert what_differs(whole, broken) == []
 
 
+def test_a_finished_run_without_its_last_checkpoint_takes_its_last_steps_again(tmp_path: Path, text: str) -> None:
+    assert rnnscope(tmp_path, "train", text, *WORDS) == 0, said(tmp_path)
+    assert rnnscope(tmp_path, "resume", "trainer.max_steps=60") == 0, said(tmp_path)
+    run = only_run(tmp_path)
+    before = record_of(run)["weights_sha256"]
+    damage(run / "checkpoints/last.ckpt")
+    assert rnnscope(tmp_path, "resume") == 0, said(tmp_path)
+    line_with(said(tmp_path), "step 50", "previous.ckpt")
+    after = record_of(run)
+    assert (after["progress"]["step"], after["weights_sha256"]) == (60, before)
+
+
 def test_the_time_trained_goes_on_from_the_checkpoint(broken: Path) -> None:
     state = torch.load(broken / "checkpoints/last.ckpt", weights_only=True)
     state["monitors"]["Throughput"]["seconds"] = 3600.0

@@ -112,6 +112,8 @@ def check_samples(config: EvaluateConfig) -> None:
     check_least("length", config.length, 1)
     for temperature in config.temperatures:
         check_temperature(temperature, "temperatures")
+    if not config.temperatures or len(set(config.temperatures)) < len(config.temperatures):
+        raise UserError(f"temperatures={plain(config.temperatures)} must have at least one value, and each of them once")
 
 
 def _training(loaded: LoadedRun, data: TextData, config: EvaluateConfig) -> np.ndarray | None:

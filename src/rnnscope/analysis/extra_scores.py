@@ -73,7 +73,11 @@ def load_others(loaded: LoadedRun, config: EvaluateConfig) -> list[LoadedRun]:
         if not name.endswith(".ckpt"):
             find_run(name, "with")  # so that an error names this key
     runs = [load(name, config.checkpoint) for name in names]
-    for run in runs:
+    known = {loaded.folder.path.resolve()}
+    for name, run in zip(names, runs, strict=True):
+        if run.folder.path.resolve() in known:
+            raise UserError(f"with={name} is run= itself, or given twice: name each run once")
+        known.add(run.folder.path.resolve())
         if run.vocabulary.to_json() != loaded.vocabulary.to_json():
             raise UserError(
                 f"with={run.folder.path} does not have the vocabulary of {loaded.folder.path}: give runs with the same one"

@@ -22,7 +22,7 @@ from rnnscope.model.cells.registry import CELLS
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.drawing import SamplingOptions
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.precision import autocast, resolve_device, resolve_precision
+from rnnscope.model.precision import PRECISIONS, autocast, resolve_device, resolve_precision
 from rnnscope.model.sampling import generate
 from rnnscope.model.scoring import sum_of_nats
 from rnnscope.runs.environment import cpu_name, gpu_names
@@ -75,12 +75,14 @@ def report(config: BenchConfig) -> Iterator[str]:
     """
     for case in config.cases:
         check_choice("cases", case, CASES)
+    check_choice("precision", config.precision, PRECISIONS)
+    device = resolve_device(config.accelerator, "accelerator")
     yield machine()
     for case in config.cases:
         yield f"training {case} and a bare loop in turns, at least {config.seconds:g} s each ..."
         yield from case_lines(case, config)
     yield "both precisions ..."
-    yield from precision_lines(resolve_device(config.accelerator))
+    yield from precision_lines(device)
     yield "sampling and encoding ..."
     yield from sampling_lines()
     yield from encoding_lines()

@@ -92,6 +92,8 @@ def runs_under(typed: str | None, reproductions: bool = False) -> list[Summary]:
         warn(complaint)
     if found.runs:
         return found.runs
+    if found.complaints:
+        raise UserError(f"no run under {folder} can be read; train one with: rnnscope train")
     if typed is None:
         raise UserError(f"there are no runs under {folder}; train one with: rnnscope train")
     raise UserError(f"folder={typed} contains no runs")

@@ -17,6 +17,9 @@ def run(config: EvaluateConfig) -> None:
     from rnnscope.analysis.evaluate import evaluate_run, score_lines, table
     from rnnscope.format import printable
 
+    if "" in (config.text, config.others):
+        key, example = ("text", "chapter.txt") if config.text == "" else ("with", "seed-2,seed-3")
+        raise UserError(f"{key}= is empty: write {key}={example}, or leave it out")
     if config.text is not None and config.data is not None:
         raise UserError("text= scores a different text, data= gives the new path of the run's own: give only one of them")
     if config.text is not None:

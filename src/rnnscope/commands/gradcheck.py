@@ -5,7 +5,7 @@ import re
 from hydra.core.hydra_config import HydraConfig
 
 from rnnscope.config.schema import GradcheckConfig, refuse_without_effect
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, check_seed
 
 
 def run(config: GradcheckConfig) -> int:
@@ -14,6 +14,7 @@ def run(config: GradcheckConfig) -> int:
 
     if not config.max_minutes > 0:
         raise UserError(f"max_minutes={config.max_minutes} must be above 0")
+    check_seed(config.seed)
     if config.run is not None:
         refuse_without_effect(config, ["vocabulary_size"], "to run=")
         refuse_model_keys()

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
 def run(config: SampleConfig) -> None:
     """Generate text and write it as it comes."""
-    from rnnscope.runs.generation import spaced
     from rnnscope.runs.load import load
     from rnnscope.text_io import read_stdin
 
@@ -25,19 +24,16 @@ def run(config: SampleConfig) -> None:
     loaded = load(how.pop("run"), how.pop("checkpoint"))
     if how["prompt"] == "-":
         how["prompt"] = read_stdin("prompt")
-    if how["seed"] is None:
-        how["seed"] = secrets.randbits(31)
+    drawn = how["seed"] is None
+    how["seed"] = secrets.randbits(31) if drawn else how["seed"]
+    pieces = loaded.stream(**how)  # refuses wrong values; nothing is generated yet
+    if drawn:
         print(f"run={loaded.folder.path} seed={how['seed']}", file=sys.stderr)
-    if not all(parameter.isfinite().all() for parameter in loaded.model.parameters()):
-        print("warning: the weights are not finite, because the run diverged: the text is meaningless", file=sys.stderr)
-    if how["top_k"] is not None and how["top_k"] >= len(loaded.vocabulary):
-        print(f"top_k={how['top_k']} has no effect: the vocabulary has {len(loaded.vocabulary)} tokens", file=sys.stderr)
-    if spaced(loaded.vocabulary, how["prompt"]) != how["prompt"]:
-        print("the prompt is read with a space in front: its first word is known only after one", file=sys.stderr)
+    for line in _remarks(loaded, how):
+        print(line, file=sys.stderr)
     if novel:
         _write("\n---\n".join(_novel(loaded, how)) + "\n")
         return
-    pieces = loaded.stream(**how)
     if how["count"] == 1:
         _write(how["prompt"])
         for row in pieces:
@@ -45,6 +41,21 @@ def run(config: SampleConfig) -> None:
     else:
         _write("\n---\n".join(_whole(how["prompt"], pieces, how["count"])))
     _write("\n")
+
+
+def _remarks(loaded: "LoadedRun", how: dict[str, Any]) -> Iterator[str]:
+    """Yield a line on each thing that the user may not expect, such as a key without effect."""
+    from rnnscope.runs.generation import spaced
+
+    if not all(parameter.isfinite().all() for parameter in loaded.model.parameters()):
+        yield "warning: the weights are not finite, because the run diverged: the text is meaningless"
+    if how["top_k"] is not None and how["top_k"] >= len(loaded.vocabulary):
+        yield f"top_k={how['top_k']} has no effect: the vocabulary has {len(loaded.vocabulary)} tokens"
+    for key in ("top_k", "top_p"):
+        if how["temperature"] == 0 and how[key] is not None:
+            yield f"{key}={how[key]} has no effect at temperature=0, which always takes the likeliest token"
+    if spaced(loaded.vocabulary, how["prompt"]) != how["prompt"]:
+        yield "the prompt is read with a space in front: its first word is known only after one"
 
 
 def _novel(loaded: "LoadedRun", how: dict[str, Any]) -> list[str]:

@@ -31,6 +31,7 @@ def inside(config: VisualizeConfig) -> str:
     """Return the page `inside`: a text as the network reads it."""
     from rnnscope.analysis.inside import inside_page
     from rnnscope.analysis.reading import Reading, find_unit
+    from rnnscope.format import plural
     from rnnscope.runs.load import load
 
     refuse_without_effect(config, ["steps"], "to page=inside")
@@ -39,7 +40,7 @@ def inside(config: VisualizeConfig) -> str:
     unit = None if config.unit is None else find_unit(config.unit, model.sizes)
     reading = Reading(loaded, chosen_text(config, loaded))
     if len(reading.ids) < LEAST:
-        raise UserError(f"the text has {len(reading.ids)} tokens, and at least {LEAST} are needed")
+        raise UserError(f"the text has {plural(len(reading.ids), 'token')}, and at least {LEAST} are needed: give a longer one")
     page, found = inside_page(reading, unit, sections(config, reading))
     print(found.sentence())
     return page
@@ -63,9 +64,12 @@ def evolution(config: VisualizeConfig) -> str:
 def chosen_text(config: VisualizeConfig, loaded: Any) -> str:
     """Return the text to examine, and say which it is."""
     from rnnscope.analysis.chosen_text import choose_text
+    from rnnscope.format import plural
 
     chosen = choose_text(loaded, config.text, config.split, config.data, config.characters)
-    say(f"reading {'the first ' if chosen.cut else ''}{len(chosen.text):,} characters of {chosen.source}")
+    size = len(chosen.text)
+    counted = f"the first {size:,} characters" if chosen.cut else plural(size, "character")
+    say(f"reading {counted} of {chosen.source}")
     return chosen.text
 
 

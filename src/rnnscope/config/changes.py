@@ -42,7 +42,9 @@ def parse_changes(words: list[str], groups: bool = False) -> dict[str, Any]:
 
 def section(group: str, word: str, groups: bool) -> dict[str, Any]:
     """Return the keys of one choice of a group, as they are in conf/ today."""
-    if not groups or group == "experiment":
+    if group == "experiment":
+        raise UserError(f"{word}: an experiment sets every key, as the earlier run does: leave one of them out")
+    if not groups:
         raise UserError(f"{word}: a whole section cannot change here; give single keys such as {group}.key=value")
     composed = OmegaConf.to_container(compose("train", [word]), resolve=True)
     return {group: composed[group]}  # type: ignore[index,call-overload]

@@ -118,7 +118,7 @@ def check_choices(overrides: list[str]) -> None:
     """
     for override in overrides:
         group, _, value = override.partition("=")
-        if group not in (*schema.GROUPS, "experiment", "sweep", "hydra/sweeper"):
+        if "=" not in override or group not in (*schema.GROUPS, "experiment", "sweep", "hydra/sweeper"):
             continue
         plugged = [name for kind, name in schema.PLUGGED if kind == group]
         names = sorted([*plugged, *(path.stem for path in (conf_folder() / group).glob("*.yaml"))])

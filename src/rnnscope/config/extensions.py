@@ -97,7 +97,10 @@ def plugins_in(overrides: Iterable[str]) -> list[str]:
     """Return the modules that a command line names as plug-ins; they are imported before Hydra composes."""
     for override in overrides:
         if override.partition("=")[0] == "plugins":
-            value: Any = OverridesParser.create().parse_override(override).value()
+            parsed = OverridesParser.create().parse_override(override)
+            if parsed.is_sweep_override():
+                raise UserError(f"{override}: plug-ins cannot be swept over; give all jobs the same ones, as in plugins=[a,b]")
+            value: Any = parsed.value()
             return [str(name) for name in value] if isinstance(value, list) else [str(value)]  # pyright: ignore
     return []
 
@@ -140,10 +143,15 @@ def command_words(extensions: ExtensionsConfig) -> list[str]:
 
 def _settings(group: str, name: str, node: dict[str, Any]) -> list[str]:
     """Return `group.name.key=value` for each setting of a callback or logger that differs from its file in conf/."""
+    usual = _usual(group, name) or {"_target_": node.get("_target_")}
+    return [f"{group}.{name}.{key}={plain(value)}" for key, value in node.items() if value != usual.get(key)]
+
+
+def _usual(group: str, name: str) -> dict[str, Any]:
+    """Return the settings of a callback or logger in conf/; none for one that a plug-in registered."""
     file = conf_folder() / group / f"{name}.yaml"
     loaded: Any = OmegaConf.load(file) if file.is_file() else {}
-    usual = loaded.get(name) or {"_target_": node.get("_target_")}
-    return [f"{group}.{name}.{key}={plain(value)}" for key, value in node.items() if value != usual.get(key)]
+    return dict(loaded.get(name, {}))
 
 
 def make_callbacks(extensions: ExtensionsConfig) -> list[Any]:
@@ -171,8 +179,23 @@ def make(node: dict[str, Any], asked: str, **options: Any) -> Any:
     Raises:
         UserError: if its package is missing, or it does not accept its settings.
     """
+    _check_settings(node, asked)
     trusted: dict[str, Any] = {"_execution_whitelist_": [str(node.get("_target_"))]}  # the command line named it
     return _called(lambda: instantiate({**node, "_convert_": "all"}, **options, **trusted), asked)
+
+
+def _check_settings(node: dict[str, Any], asked: str) -> None:
+    """Refuse a setting of another type than in its file in conf/: many a callback would fail in the middle of training.
+
+    Raises:
+        UserError: naming the setting.
+    """
+    group, _, name = asked.partition("=")
+    for key, usual in _usual(group, name).items():
+        value = node.get(key)
+        number = isinstance(usual, (int, float)) and not isinstance(usual, bool)
+        if number and (isinstance(value, bool) or not isinstance(value, (type(usual), int))):
+            raise UserError(f"{group}.{name}.{key}={plain(value)} must be a {'whole ' if type(usual) is int else ''}number")
 
 
 def _called(function: Any, asked: str) -> Any:

@@ -20,6 +20,7 @@ PACKAGES = {  # choices that need a package -> the extra that installs it
     "hydra/launcher=submitit_slurm": "slurm",
     "hydra/launcher=submitit_local": "slurm",
 }
+DEPTH_OF_RUNS = 3  # of run folders in the outputs folder: runs/<name>/<time>
 SWEPT = "a sweep takes 1,2 or range(1,5) or choice(a,b) or interval(0,1)"
 ROOTS = schema.COMMANDS | {"train_from": schema.TrainConfig}
 
@@ -48,7 +49,7 @@ def one_line(error: BaseException, command: str) -> str:
     if isinstance(error, YAMLError):
         return f"a config file is not YAML: {' '.join(text.split())}"
     if isinstance(error, OSError) and error.filename:
-        return f"{error.filename}: {error.strerror}{_outputs_hint(str(error.filename))}"
+        return f"{error.filename}: {error.strerror}{_outputs_hint(error)}"
     if unknown := re.search(r"Could not override '([^']+)'|Key '([^']+)' (?:is not in struct|not in)", text):
         return unknown_key(_full_key(text) or unknown[1] or unknown[2], command)
     if ambiguous := re.search(r"Ambiguous value for argument '([^']*)'", text):
@@ -67,10 +68,12 @@ def one_line(error: BaseException, command: str) -> str:
     return _first_lines(text) or type(error).__name__
 
 
-def _outputs_hint(path: str) -> str:
+def _outputs_hint(error: OSError) -> str:
     """Return what to do about a path that is the outputs folder, or lies in or above it; nothing for any other path."""
-    outputs, place = outputs_folder().absolute(), Path(path).absolute()
-    ours = outputs in (place, *place.parents) or place in outputs.parents
+    outputs, place = outputs_folder().absolute(), Path(str(error.filename)).absolute()
+    if place.is_relative_to(outputs) and len(place.relative_to(outputs).parts) > DEPTH_OF_RUNS:  # a file of a run
+        return "; it was moved or deleted meanwhile" if isinstance(error, FileNotFoundError) else "; check its permissions"
+    ours = place.is_relative_to(outputs) or place in outputs.parents
     return f"; set RNNSCOPE_OUTPUTS to a place other than {outputs}" if ours else ""
 
 

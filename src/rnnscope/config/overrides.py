@@ -14,7 +14,8 @@ from rnnscope.errors import UserError
 TEXT = "dataset.corpus.path"
 PATHS = {"text": TEXT, **{key: key for key in (TEXT, "dataset.corpus.val_path", "dataset.corpus.test_path", "init_from")}}
 MARKS = ("dataset.corpus.column", "dataset.corpus.delimiter", "dataset.corpus.escape")
-NAMES = ("name", *MARKS, "dataset.name", "dataset.unk", "dataset.start", "dataset.end")
+SPECIAL = ("dataset.unk", "dataset.start", "dataset.end")
+NAMES = ("name", *MARKS, "dataset.name", *SPECIAL)
 FOLDERS = ("folder", "output", "html")  # paths of compare; `~` in other paths is expanded where they are used
 VERBATIM = {
     "train": {**PATHS, **{key: key for key in (*NAMES, "monitor.sample_prompt", "notify")}},
@@ -42,7 +43,8 @@ FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.laun
 HYDRAS_OWN = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job", "hydra/job_logging", "hydra/hydra_logging")
 LISTS = ("plugins", "callback_classes")  # keys whose value is a list: a single name stands for a list of one
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
-MAY_BE_NULL = {"dataset.corpus.val_path", "dataset.corpus.test_path", *MARKS, "name", "init_from", "data"}
+CLEARED = ("stop", "notify", "data", "with", "unit", "sort", "filter", "columns", "group", *FOLDERS)  # null is their default
+MAY_BE_NULL = {"dataset.corpus.val_path", "dataset.corpus.test_path", *MARKS, "name", "init_from", *CLEARED}
 QUOTED_NULL = r"\1'null'"
 WHOLE = re.compile(r"(?<![\w.+-])\d+(?:\.\d+)?[eE]\+?\d{1,2}(?![\w.])")  # a number that may be whole: 1e6, 2.5e3
 
@@ -160,6 +162,8 @@ def literal(key: str, value: str, put: Callable[[str], str]) -> str:
     """Return a text quoted by `put`; null, and a text that is quoted already, keep their meaning in Hydra."""
     if key in MAY_BE_NULL and value == "null":
         return value
+    if key in SPECIAL and value == "null":
+        raise UserError(f"{key}=null: a special token needs a text; set dataset.start_end=null to insert no START and END")
     quoted = re.fullmatch(r"'[^']*'|\"[^\"]*\"", value)
     return value if quoted and (key in NAMES or key in PATHS.values()) else put(value)
 

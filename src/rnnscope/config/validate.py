@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from rnnscope.config.hydra_errors import one_line
 from rnnscope.config.schema import TrainConfig
-from rnnscope.errors import UserError, check_choice, check_least, unknown_part
+from rnnscope.errors import UserError, check_choice, check_least, check_seed, unknown_part
 from rnnscope.model.config import check_sizes
 from rnnscope.model.drawing import check_temperature
 from rnnscope.runs.folder import RunFolder
@@ -94,7 +94,8 @@ def sections(config: dict[str, Any]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     registries: dict[str, Any] = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES}
     for key, kinds in registries.items():
-        name = config.get(key, {}).get("name")
+        if (name := config.get(key, {}).get("name")) is None:
+            raise ValueError(f"it has no {key}.name")
         if not isinstance(name, str) or name not in kinds:
             raise ValueError(unknown_part(f"{key}.name", name, kinds))
         found[key] = OmegaConf.structured(kinds[name].config)
@@ -179,8 +180,7 @@ def check_config(config: TrainConfig) -> None:
         raise UserError("trainer.clip_norm and trainer.clip_value are both set: set one of them to null")
     if trainer.max_steps is None and trainer.max_epochs is None and trainer.max_minutes is None:
         raise UserError("this training would never end: set trainer.max_steps, trainer.max_epochs or trainer.max_minutes")
-    if not 0 <= config.seed < 2**63:
-        raise UserError(f"seed={config.seed} must be at least 0 and less than 2^63")
+    check_seed(config.seed)
     for temperature in config.monitor.sample_temperatures:
         check_temperature(temperature, "monitor.sample_temperatures")
     if config.monitor.sample_length < 0:

@@ -136,9 +136,9 @@ def write_text(
     files = sum(map(len, found.values()))
     if not writer.visible:
         first = next(iter(found.values()))[0]
-        where = f" in column {config.corpus.column!r}" if config.corpus.column else ""
+        blank = f"no text in column {config.corpus.column!r}" if config.corpus.column else "only white space"
         others = f" and {files - 1} more" if files > 1 else ""
-        raise UserError(f"{first}{others}: only white space{where}: give a different text")
+        raise UserError(f"{first}{others}: {blank}: give a different {'column' if config.corpus.column else 'text'}")
     return writer.text(path, labeled, files)
 
 

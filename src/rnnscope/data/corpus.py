@@ -110,6 +110,8 @@ class Corpus:
 
     def _selected(self, sources: list[Source], include: list[str], where: str, root: str = "") -> list[Source]:
         """Return the sources that match `include` but not `exclude`, in order; names may begin with `root`, which can move."""
+        if not sources:
+            raise UserError(f"{where}: no file in it, apart from hidden files and links: give a different text")
         sources = [source for source in sources if self._chosen(source.name, include)]
         if not sources:
             raise UserError(

@@ -14,7 +14,7 @@ from rnnscope.data.columns import TABLES, column_values
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.file_types import not_text
 from rnnscope.data.lines import line_fed, split_lines
-from rnnscope.errors import UserError, WrongEncoding
+from rnnscope.errors import UserError, WrongEncoding, reason
 
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 COUNTED = {"replace": "replaced by U+FFFD", "ignore": "left out", "surrogateescape": "kept as they are"}
@@ -193,5 +193,11 @@ def _reading(what: Path | Source) -> Iterator[None]:
     except (UserError, UnicodeError):
         raise
     except BROKEN as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise UserError(f"{what}: cannot be read ({reason}): check the file and its permissions") from None
+        raise UserError(f"{what}: cannot be read ({reason(error)}): {_remedy(error)}") from None
+
+
+def _remedy(error: BaseException) -> str:
+    """Return what to do about a file that cannot be read."""
+    if isinstance(error, RuntimeError):  # an encrypted archive, or an unknown method of compression
+        return "unpack the archive yourself, and give the folder"
+    return "check its permissions" if isinstance(error, PermissionError) else "the file may be damaged: get it again"

@@ -16,16 +16,16 @@ PRECISIONS = ("auto", "float32", "bf16")
 CUDNN_WITH_BF16 = 91300  # cuDNN 9.13: the first whose recurrent kernels take bf16
 
 
-def resolve_device(accelerator: str) -> torch.device:
+def resolve_device(accelerator: str, key: str = "trainer.accelerator") -> torch.device:
     """Return the device for `auto`, `cpu` or `gpu`.
 
     Raises:
         UserError: if a GPU is asked for and there is none.
     """
     if accelerator not in ACCELERATORS:
-        raise UserError(unknown_value("trainer.accelerator", accelerator, ACCELERATORS))
+        raise UserError(unknown_value(key, accelerator, ACCELERATORS))
     if accelerator == "gpu" and not torch.cuda.is_available():
-        raise UserError("trainer.accelerator=gpu, but torch finds no GPU here: use trainer=cpu, or install torch for CUDA")
+        raise UserError(f"{key}=gpu, but torch finds no GPU here: set {key}=cpu, or install torch for CUDA")
     return torch.device("cuda" if accelerator != "cpu" and torch.cuda.is_available() else "cpu")
 
 

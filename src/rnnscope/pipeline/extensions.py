@@ -26,7 +26,7 @@ from rnnscope.runs.record import Record
 from rnnscope.runs.segments import segments_of
 from rnnscope.training.callback import Callback
 from rnnscope.training.task import LanguageModelTask
-from rnnscope.training.trainer_task import TrainerTask
+from rnnscope.training.trainer_task import LOGGED, TrainerTask
 
 NEVER = 2**62  # batches until Lightning validates by itself: rnnscope's callback decides instead
 STOPPED = "a Lightning callback stopped the training"
@@ -52,16 +52,21 @@ class Extensions:
         self._saved: dict[str, Any] = {}
 
     def check(self, device: torch.device) -> None:
-        """Check that the packages that the callbacks need are installed.
+        """Check that the packages that the callbacks need are installed, and that the values they watch are logged.
 
         Raises:
-            UserError: if one is not, naming it.
+            UserError: naming the package, or the values that are.
         """
+        others = [one for one in self.callbacks if not type(one).__module__.startswith("pytorch_lightning.")]
         for callback in self.callbacks:
             if isinstance(callback, DeviceStatsMonitor):
                 asked = callback._cpu_stats  # it has no public attribute
                 if asked or (asked is None and device.type == "cpu"):
                     import_module("psutil", "DeviceStatsMonitor on a CPU")
+            watched = getattr(callback, "monitor", None)
+            if watched not in (None, *LOGGED) and not others:  # a callback of the user may log more
+                logged = ", ".join(LOGGED)
+                raise UserError(f"{type(callback).__name__}: monitor={watched} is not logged; choose from: {logged}")
 
     def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int, say: Callable[[str], None]) -> None:
         """Create the loggers of a run; only rank 0 calls this, the other processes log nothing."""

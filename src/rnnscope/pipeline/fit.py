@@ -1,6 +1,8 @@
 """Training a new run: from a command line, from an earlier run with changes, or from a config file."""
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ from rnnscope.runs.expectation import deciding
 from rnnscope.runs.files import replace_file, replace_text
 from rnnscope.runs.folder import RunFolder, check_run_name, create_run_folder, make_run_folder
 from rnnscope.runs.lock import RunLock
+from rnnscope.runs.moving import remove_empty
 from rnnscope.runs.record import Record, now, parent_entry
 from rnnscope.runs.segments import differences, flatten
 from rnnscope.runs.snapshot import read_config_file, write_config, write_vocabulary
@@ -127,7 +130,7 @@ def fit(
         gather_ranks(training)
         under = options.under if options else None
         run = make_run_folder(job.folder) if job else create_run_folder(name or run_name(config), under)
-        with RunLock(run.lock):
+        with removed_without_record(run), RunLock(run.lock):
             console.log_to(run.log)
             record = write_snapshot(run, training, command or {})
             console.say(f"run folder   {run.path}")
@@ -135,6 +138,18 @@ def fit(
             if parent.get("reproduced"):
                 console.say(f"reproduces   {parent['path']}")
             return Session(run, record, training, console).train()
+
+
+@contextmanager
+def removed_without_record(run: RunFolder) -> Generator[None]:
+    """Remove a run folder that an error leaves without run.json, as when the disk is full."""
+    try:
+        yield
+    except BaseException:
+        if not run.record.exists():
+            shutil.rmtree(run.path, ignore_errors=True)
+            remove_empty(run.path.parent)
+        raise
 
 
 def run_name(config: TrainConfig) -> str:

@@ -109,5 +109,6 @@ def _quiet_lightning() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     hints = "GPU available but not used|does not have many workers|isinstance.treespec|The `srun` command is available"
     hints += "|across ranks is zero"  # the val split may be empty
+    hints += "|number of training batches .* is smaller than the logging interval"  # a short text
     hints += "|recommended to use .self.log.*sync_dist=True"  # the logged values are the same in all processes already
     warnings.filterwarnings("ignore", message=f".*({hints}).*")

@@ -64,7 +64,8 @@ def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, c
     name, saved = find_start(run, record, console.say)
     if before == config:
         refuse_repetition(run, record, saved)
-    ended = saved is not None and saved["ended"] and before == config
+    reached = record.get("progress.step", int, 0)  # more than `saved` has if the newest checkpoint is lost
+    ended = saved is not None and saved["ended"] and saved["task"]["step"] >= reached and before == config
     if saved and ended and record.values.get("status") == "finished":
         longer = f"trainer.max_steps=...{' schedule.horizon=...' if config.schedule.name == 'cosine' else ''}"
         console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer, set {longer}")

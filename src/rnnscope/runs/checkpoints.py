@@ -23,6 +23,7 @@ from rnnscope.runs.record import value_at
 
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 KEPT = re.compile(r"step_(\d{1,18})\.ckpt")
+RESTORE = "restore it from a copy of the run folder, or use a different checkpoint"
 
 
 class Checkpoints:
@@ -170,9 +171,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     except Exception as error:
         unsafe = type(error).__name__ == "UnpicklingError"  # torch's words for it advise to open the file unsafely
         why = "it is damaged, or holds something else" if unsafe else reason(error)[:200]
-        raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({why})") from error
+        raise UserError(f"{path} cannot be read as a checkpoint of plain tensors ({why}): {RESTORE}") from error
     if not is_mapping(loaded) or not is_mapping(loaded.get("state_dict")):
-        raise UserError(f"{path} is not a checkpoint of rnnscope: it has no state_dict")
+        raise UserError(f"{path} is not a checkpoint of rnnscope, as it has no state_dict: {RESTORE}")
     return loaded
 
 
@@ -181,7 +182,7 @@ def check_sums(path: Path) -> None:
     checksum = _checksum_path(path)
     known = checksum.read_text(encoding="utf-8", errors="replace").split() if checksum.is_file() else []
     if known and sha256_of(path) not in known:  # an older version that was killed may leave two: before and after
-        raise UserError(f"{path} is damaged: its checksum differs from the one in {checksum.name}")
+        raise UserError(f"{path} is damaged, as its checksum differs from the one in {checksum.name}: {RESTORE}")
     try:
         with zipfile.ZipFile(path) as file:
             whole = not any(part.compress_type for part in file.infolist()) and file.testzip() is None
@@ -190,7 +191,7 @@ def check_sums(path: Path) -> None:
     except Exception:  # zipfile raises many types on a damaged file
         whole = False
     if not whole:
-        raise UserError(f"{path} is damaged or not a checkpoint: a checksum does not match, or the file is cut off")
+        raise UserError(f"{path} is damaged (a checksum does not match, or the file is cut off): {RESTORE}")
 
 
 def remove_checksum(path: Path) -> None:

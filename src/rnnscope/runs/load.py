@@ -19,7 +19,7 @@ from rnnscope.data.sample_windows import SampleWindows
 from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
-from rnnscope.errors import UserError, check_least
+from rnnscope.errors import UserError, check_least, check_seed
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.precision import resolve_precision
@@ -103,12 +103,13 @@ class LoadedRun:
         check_least("count", count, 1)
         if count > (most := max(1, TOGETHER // len(self.vocabulary))):
             raise UserError(f"count={count} must be at most {most}, with {len(self.vocabulary)} tokens in the vocabulary")
-        if seed is not None and not 0 <= seed < 2**63:
-            raise UserError(f"seed={seed} must be at least 0 and below 2^63")
+        if minimum_length > length:
+            raise UserError(f"minimum_length={minimum_length} must be at most length={length}")
         check_temperature(temperature)
         check_text(prompt, "prompt")
         check_text(stop or "", "stop")
         seed = secrets.randbits(32) if seed is None else seed
+        check_seed(seed)
         limits = {"top_k": top_k, "top_p": top_p, "minimum_length": minimum_length}
         return self.generator.stream(self.model, prompt, length, [temperature] * count, int(seed), stop, unknown, **limits)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from rnnscope.errors import UserError, reason
+from rnnscope.errors import UserError, unreadable
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
@@ -47,7 +47,7 @@ class Record:
         except FileNotFoundError:
             raise UserError(f"{path.parent} is not a run folder: it has no run.json") from None
         except (OSError, ValueError, RecursionError) as error:
-            raise UserError(f"{path} cannot be read ({reason(error)})") from error
+            raise unreadable(path, error) from error
         check_version("schema", values.get("schema") if is_mapping(values) else None, SCHEMA, str(path))
         return cls(path, values)
 

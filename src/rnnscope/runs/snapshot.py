@@ -9,7 +9,7 @@ from typing import Any, cast
 import yaml
 
 from rnnscope.data.vocabulary import Vocabulary
-from rnnscope.errors import UserError, reason
+from rnnscope.errors import UserError, unreadable
 from rnnscope.model.config import ModelConfig, check_sizes
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_text
@@ -118,7 +118,7 @@ def _read(path: Path, limit: int, parse: Any) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist; {path.parent} is not a complete run folder") from None
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
-        raise UserError(f"{path} cannot be read ({reason(error)})") from error
+        raise unreadable(path, error) from error
     raise UserError(f"{path} has {size} bytes, more than a {path.name} may have ({limit})")
 
 
@@ -130,8 +130,9 @@ def model_config(config: dict[str, Any], source: str) -> ModelConfig:
     """
     keys: Any = config.get("model")
     known = {field.name for field in fields(ModelConfig)}
-    if not is_mapping(keys) or not keys.keys() <= known:
-        strange = ", ".join(str(key) for key in keys.keys() - known) if is_mapping(keys) else "model"
+    if not is_mapping(keys):
+        raise UserError(f"{source} has no section model: it is damaged; restore it from a copy of the run folder")
+    if strange := ", ".join(str(key) for key in keys.keys() - known):
         raise UserError(f"{source}: unknown keys under model: {strange}; known: {', '.join(sorted(known))}")
     return ModelConfig(**keys)
 

@@ -34,7 +34,8 @@ def load_weights(model: LanguageModel, path: Path) -> None:
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: the run has no weights yet") from None
     except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as weights ({reason(error)})") from error
+        remedy = "use checkpoint=last, or restore it from a copy of the run folder"
+        raise UserError(f"{path} cannot be read as weights ({reason(error)}): {remedy}") from error
     fill_model(model, tensors, path)
 
 

@@ -19,6 +19,7 @@ from rnnscope.training.randomness import random_state, restore_random_state, see
 from rnnscope.training.task import LanguageModelTask, copied
 
 CHECKPOINT_PART = "rnnscope"  # the key of the task's own part in Lightning's checkpoints
+LOGGED = ("train/loss", "train/penalty", "learning_rate", "gradient_norm/all", "val/loss", "val/accuracy")  # for callbacks
 
 
 class TrainerTask(LanguageModelTask):
