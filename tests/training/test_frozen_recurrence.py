@@ -29,7 +29,7 @@ def make(cell: str, **options) -> LanguageModel:
 @pytest.mark.parametrize("cell", CELLS)
 def test_only_embedding_and_head_move(cell, options):
     model, before = make(cell, train_recurrent=False, **options), make(cell, **options).state_dict()
-    optimizer = make_optimizer(model.trained().values(), "adamw", 0.1, weight_decay=0.1)
+    optimizer = make_optimizer(model, "adamw", 0.1, weight_decay=0.1)
     task = TrainerTask(OptimizerStep(model, optimizer, clip_norm=1.0), Constant(0.1))
     for window in windows():
         task.take_step(window)

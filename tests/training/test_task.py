@@ -29,7 +29,7 @@ def make_task(
 ) -> TrainerTask:
     torch.manual_seed(0)
     model = LanguageModel.from_config(ModelConfig(cell, 6, 2), V)
-    take = OptimizerStep(model, make_optimizer(model.parameters(), optimizer, lr), **clipping)
+    take = OptimizerStep(model, make_optimizer(model, optimizer, lr), **clipping)
     return TrainerTask(take, schedule or Constant(lr), resets)
 
 

@@ -153,6 +153,19 @@ class LanguageModel(nn.Module):
         """Return the parameters that training changes, by name; a tied matrix is in it once."""
         return {name: parameter for name, parameter in self.named_parameters() if parameter.requires_grad}
 
+    def stacked_gates(self) -> dict[str, int]:
+        """Return the names of the layers' matrices, each with the number of gates whose matrices are stacked in it.
+
+        With one-hot inputs, the input matrix of the first layer is left out: its columns are the embeddings of tokens.
+        """
+        found = {}
+        for index, (layer, size) in enumerate(zip(self.cells, self.sizes, strict=True)):
+            for name, parameter in layer.named_parameters():
+                embeds = index == 0 and self.embedding is None and name == "weight_ih_l0"
+                if parameter.dim() == 2 and not embeds:
+                    found[f"cells.{index}.{name}"] = self.cell.gates if len(parameter) == self.cell.gates * size else 1
+        return found
+
     def parameter_count(self) -> int:
         """Return the number of trained values."""
         return sum(parameter.numel() for parameter in self.trained().values())

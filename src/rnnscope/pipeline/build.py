@@ -195,7 +195,8 @@ def make_task(
 ) -> TrainerTask:
     """Return the task that takes the steps, with its optimizer, schedule, clipping, state resets and collectives."""
     trainer, processes = config.trainer, hardware.processes
-    optimizer = make_optimizer(model.trained().values(), **asdict(config.optimizer), capturable=hardware.capturable)
+    how = {"capturable": hardware.capturable, "precision": hardware.precision}
+    optimizer = make_optimizer(model, **asdict(config.optimizer), **how)
     schedule = make_schedule(lr=config.optimizer.lr, total_steps=horizon, **asdict(config.schedule))
     place = processes.rank, processes.world_size
     collectives = Collectives(*place) if processes.together else None

@@ -38,6 +38,11 @@ class AdamConfig(OptimizerConfig):
 
 
 @dataclass
+class MuonConfig(AdamConfig):
+    momentum: float = 0.95
+
+
+@dataclass
 class ScheduleConfig:
     name: str = "???"
 
