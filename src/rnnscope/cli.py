@@ -281,7 +281,7 @@ def complete_word(program: str, command: str, words: list[str], arguments: list[
     from rnnscope.config.completion import offers
 
     verbatim = verbatim_of(command)
-    before = [word for word in words[:-1] if word.partition("=")[0] not in verbatim]
+    before = [word for word in words[:-1] if word.partition("=")[0] not in verbatim and word not in ACTIONS]
     os.environ["COMP_LINE"] = " ".join([program, *before, words[-1]])
     found = ask_hydra("train" if command == "resume" else command, arguments)
     return offers(command, words[-1], found.split(), verbatim)

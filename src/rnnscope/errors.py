@@ -5,6 +5,8 @@ from collections.abc import Iterable
 from typing import Any
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+NO_MEMORY = (errno.ENOMEM,)
+DAMAGED = "it is damaged; restore it from a copy of the run folder"
 NO_FILES = (errno.EMFILE, errno.ENFILE)
 MORE_FILES = "allow more of them (ulimit -n 4096)"
 
@@ -19,8 +21,7 @@ class UserError(ValueError):
 def unreadable(path: object, error: BaseException) -> UserError:
     """Return the error for a file of a run that cannot be read, which says why, and what to do."""
     denied = isinstance(error, PermissionError)
-    remedy = "check its permissions" if denied else "it is damaged; restore it from a copy of the run folder"
-    return UserError(f"{path} cannot be read ({reason(error)}): {remedy}")
+    return UserError(f"{path} cannot be read ({reason(error)}): {'check its permissions' if denied else DAMAGED}")
 
 
 class WrongEncoding(UserError):
@@ -74,7 +75,8 @@ def lack_of_memory(error: BaseException | None) -> str | None:
     """
     while error is not None:
         gpu = type(error).__name__ == "OutOfMemoryError"
-        if gpu or isinstance(error, MemoryError) or "DefaultCPUAllocator" in str(error):
+        lack = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in NO_MEMORY)
+        if gpu or lack or "DefaultCPUAllocator" in str(error):
             return f"{'GPU ' if gpu else ''}memory ({reason(error)})"
         error = error.__cause__ or error.__context__
     return None

@@ -289,6 +289,7 @@ def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_pa
         (["text=/dev/null"], ["/dev/null", "neither a file nor a folder"]),
         (["dataset.encoding=undefined"], ["dataset.encoding", "undefined", "utf-8"]),
         (["dataset.remove=['b{99999999999}']"], ["dataset.remove", "regular expression"]),
+        (["dataset.remove=['.+']"], ["dataset.remove", "nothing is left"]),
         (["optimizer.eps=0"], ["optimizer.eps", 0]),
         (["optimizer=rmsprop", "optimizer.alpha=1.5"], ["optimizer.alpha", 1.5, "[0, 1)"]),
         (["schedule.horizon=0"], ["schedule.horizon", 0, "null"]),

@@ -164,6 +164,7 @@ def test_help_offers_every_choice_and_no_schema(capsys):
         ("rnnscope compare o", ["output="]),
         ("rnnscope resume ", ["data=", "monitor.", "notify=", "optimizer.", "run=", "schedule.", "text=", "trainer."]),
         ("rnnscope resume optimizer.l", ["optimizer.lr="]),
+        ("rnnscope runs mark ta", ["tags="]),
         ("rnnscope nosuch x", []),
     ],
 )

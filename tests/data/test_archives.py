@@ -65,6 +65,16 @@ def test_members_in_order_of_their_names_without_hidden_ones(tmp_path, suffix, p
         read(f"{folder / path.name}/*.secret", tmp_path)
 
 
+def test_hard_links_in_a_tar_file_are_files(tmp_path):
+    (tmp_path / "b.txt").write_text("second\n")
+    (tmp_path / "c.txt").hardlink_to(tmp_path / "b.txt")
+    with tarfile.open(tmp_path / "linked.tar", "w") as archive:
+        for name in ("b.txt", "c.txt"):
+            archive.add(tmp_path / name, name)
+    assert read(tmp_path / "linked.tar", tmp_path) == "second\nsecond\n"
+    assert read(tmp_path / "linked.tar", tmp_path, reader_version=3) == "second\n"
+
+
 def test_an_older_run_reads_its_archive_as_it_did(tmp_path):
     files = {name: content for name, content in FILES.items() if content.isascii() and b"\0" not in content}
     path = pack(tmp_path / "texts.zip", files)

@@ -50,6 +50,13 @@ def test_a_csv_without_the_column(tmp_path):
         read(path, column="text")
 
 
+def test_commas_between_json_objects(tmp_path):
+    path = tmp_path / "comments.jsonl"
+    path.write_text('{"body": "one"},\n{"body": "two"},\n')
+    with user_error(path, "comma", "sed"):
+        read(path, column="body")
+
+
 def test_what_is_no_csv(tmp_path):
     path = tmp_path / "comments.csv"
     path.write_text('body\n"one"x\n')

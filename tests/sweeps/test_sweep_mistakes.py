@@ -23,6 +23,7 @@ SEARCH = ["hydra/sweeper=optuna", "seed=1,2"]
         (["seed=range(3,1)"], ["seed", "range(3,1)", "value"]),
         (["optimizer.lr=interval(0,1)"], ["optimizer.lr", "interval(0,1)", "hydra/sweeper=optuna"]),
         (["seed=1"], ["-m", "optimizer.lr=1e-3,3e-3", "sweep=learning_rates"]),
+        (["hydra/sweeper=optuna", "hydra.sweeper.seeds=2"], ["search", "optimizer.lr=interval(1e-4,1e-2)"]),
         (["optimizer.lrr=1,2"], ["optimizer.lrr", "optimizer.lr", "rnnscope train --cfg job"]),
         (["model=lstm,grux"], ["model", "grux", "gru", "gru", "lstm", "rnn"]),
         (["model.num_layers=big,small"], ["model.num_layers", "big", "number"]),

@@ -6,6 +6,7 @@ import time
 
 import optuna
 import pytest
+from messages import assert_says, error_line
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from sweep_tools import manifest, record, records, statuses, sweep, weights
@@ -38,6 +39,27 @@ def test_it_does_the_trials_that_are_missing_and_repeats_none(story, outputs):
     assert sorted(trial.value for trial in trials) == sorted(values["best"]["loss"] for values in records(folder).values())
     drawn = {(values["config"]["optimizer.lr"], values["config"]["model.hidden_size"]) for values in records(folder).values()}
     assert drawn == {(trial.params["optimizer.lr"], int(trial.params["model.hidden_size"])) for trial in trials}
+
+
+@pytest.mark.parametrize("tail", [b'{"op_code": 5, "wor', bytes(40)], ids=["half a line", "zeros"])
+def test_a_torn_line_of_the_journal_is_cut(story, outputs, tail):
+    """A killed process leaves half a line, a power cut zeros."""
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=1") == 0
+    journal = outputs / "sweeps/s/study.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + tail)
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=2") == 0
+    assert journal.read_bytes().startswith(whole)
+    assert len(study_of(outputs / "sweeps/s").get_trials()) == 2
+
+
+def test_a_damaged_line_of_the_journal_is_named(story, outputs, capsys):
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=1") == 0
+    journal = outputs / "sweeps/s/study.journal"
+    lines = journal.read_text().splitlines()
+    journal.write_text("\n".join([lines[0], lines[1][:-5], *lines[2:], ""]))
+    assert sweep(story, *SEARCH, "hydra.sweeper.n_trials=2") == 1
+    assert_says(error_line(capsys.readouterr().err), journal, "line 2", "remove")
 
 
 def test_a_search_is_the_same_again(story, outputs):

@@ -85,8 +85,9 @@ def runs_under(typed: str | None, reproductions: bool = False) -> list[Summary]:
         UserError: if the folder does not exist or has no run.
     """
     folder = outputs_folder() if typed is None else Path(typed)
-    if typed is not None and not folder.is_dir():
-        raise UserError(f"folder={typed} does not exist")
+    if typed is not None and (not typed or not folder.is_dir()):
+        found = "is empty" if not typed else "is not a folder" if folder.exists() else "does not exist"
+        raise UserError(f"folder={typed} {found}: give a folder with runs")
     found = read_runs(folder, reproductions) if folder.is_dir() else Found()
     for complaint in found.complaints:
         warn(complaint)
@@ -141,6 +142,8 @@ def write_file(key: str, path: str, text: str) -> None:
         UserError: if it cannot be written.
     """
     try:
+        if not path:
+            raise UserError(f"{key}= is empty: give the file to write")
         if not Path(path).name or Path(path).is_dir():
             raise IsADirectoryError(21, "it is a folder")
         replace_text(Path(path), text)

@@ -18,6 +18,7 @@ LABELS = {BEST: "bits/char", "tokens_per_second": "tokens/s"}  # short names of 
 MOST_DECIDING = 20  # earlier keys that are checked whether they decide a key
 UNIMPORTANT = ("dataset.corpus.", "monitor.")  # where a text came from, and monitoring: shown last
 OPERATORS = {"<=": operator.le, ">=": operator.ge, "<": operator.lt, ">": operator.gt}
+DATE = re.compile(r"\d{4}(-(0[1-9]|1[0-2])(-([0-2]\d|3[01])([T ][\d:+.]*)?)?)?$")  # the beginning of one in ISO 8601
 CONDITION = re.compile(r"""[\s,]*([^\s,<>=!"'\[\]]+)\s*(<=|>=|!=|==|=|<|>)\s*("[^"]*"|'[^']*'|\[[^\]]*\]|[^\s,]*)(?=[\s,]|$)""")
 
 
@@ -159,6 +160,8 @@ def _holds(value: Value, sign: str, wanted: str, where: str) -> bool:
     if value is None:
         return False
     if not isinstance(value, int | float):
+        if DATE.match(plain(value)) and not DATE.match(wanted):
+            raise UserError(f"{where}: {wanted!r} is not a date; write one such as 2026-11 or 2026-11-28T14:30")
         return OPERATORS[sign](plain(value), wanted)
     number = _as_number(wanted)
     if number is None:

@@ -1,5 +1,6 @@
 """Turns the errors of Hydra and OmegaConf, which have several lines, into one that names the key and suggests the right one."""
 
+import errno
 import re
 from collections.abc import Iterator
 from difflib import get_close_matches
@@ -31,13 +32,17 @@ def advice(error: Exception, command: str) -> str | None:
         return one_line(error, command)
     if isinstance(error, OSError) and error.errno in NO_SPACE:
         place = error.filename or outputs_folder()
+        if error.errno == errno.EFBIG:
+            return f"{place}: {error.strerror}; raise the limit on the size of a file (ulimit -f)"
         return f"no space at {place} ({error.strerror}); make room, or set RNNSCOPE_OUTPUTS to a different place"
     if isinstance(error, OSError) and error.errno in NO_FILES:
         return f"{error.filename or 'a file'}: {reason(error)}; {MORE_FILES}"
-    if isinstance(error, OSError) and error.filename:  # a file that cannot be read or written is not a bug
-        return one_line(error, command)
     if lack := lack_of_memory(error):
         return f"out of {lack}; use a smaller model or text, or {'the CPU' if lack[0] == 'G' else 'a larger machine'}"
+    if isinstance(error, OSError) and "No usable temporary directory" in str(error):
+        return "no folder for temporary files can be written: set TMPDIR to one that can"
+    if isinstance(error, OSError) and error.filename:  # a file that cannot be read or written is not a bug
+        return one_line(error, command)
     return None
 
 

@@ -45,11 +45,11 @@ class Archive:
         self._file = zipfile.ZipFile(path) if is_zip(path) else _open_tar(path, folder)
         self.close = self._file.close
 
-    def names(self) -> list[str]:
-        """Return the members that are files, sorted."""
+    def names(self, hard_links: bool = True) -> list[str]:
+        """Return the members that are files, sorted; in a tar file, further names of a file are hard links."""
         if isinstance(self._file, zipfile.ZipFile):
             return sorted(info.filename for info in self._file.infolist() if not info.is_dir())
-        return sorted({info.name for info in self._file if info.isfile()})
+        return sorted({info.name for info in self._file if info.isfile() or (hard_links and info.islnk())})
 
     def open(self, member: str) -> IO[bytes]:
         """Open a member."""

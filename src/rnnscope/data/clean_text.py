@@ -138,6 +138,8 @@ def write_text(
         first = next(iter(found.values()))[0]
         blank = f"no text in column {config.corpus.column!r}" if config.corpus.column else "only white space"
         others = f" and {files - 1} more" if files > 1 else ""
+        if cleaner.removed:
+            raise UserError(f"{first}{others}: nothing is left after dataset.remove={config.remove}: correct the patterns")
         raise UserError(f"{first}{others}: {blank}: give a different {'column' if config.corpus.column else 'text'}")
     return writer.text(path, labeled, files)
 

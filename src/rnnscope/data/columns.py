@@ -124,6 +124,10 @@ def _readable(sample: str, dialect: _Dialect) -> bool:
 
 
 def _no_column(config: CorpusConfig, where: str, names: list[str]) -> UserError:
+    if names and names[0].startswith("{") and not names[-1].strip():
+        return UserError(
+            f"{where}: not JSON lines: the first line ends with a comma; remove it (sed 's/,$//' FILE > FILE.jsonl)"
+        )
     if names and names[0].startswith(("[", "{")):
         return UserError(f"{where}: JSON, but not one object per line: convert it first (jq -c '.[]' FILE > FILE.jsonl)")
     found = f"its columns are {', '.join(names[:20])}" if config.header and names else f"it has {plural(len(names), 'column')}"

@@ -47,7 +47,7 @@ def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[
     if not is_zip(path) and (version == 1 or not is_tar(path)):
         return [Source(path, name)]
     with _reading(path), closing(Archive(path)) as archive:
-        names = archive.names()
+        names = archive.names(hard_links=version > 3)
     if version > 1:
         changes["hidden members of archives left out"] += sum(map(hidden, names))
         names = [member for member in names if not hidden(member)]

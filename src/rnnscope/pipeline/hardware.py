@@ -116,7 +116,7 @@ def resolve_cuda_graph(wanted: str, optimizer: torch.optim.Optimizer, hardware: 
     elif hardware.processes.together:
         obstacle = "processes exchange gradients in the middle of a step (trainer=ddp)"
     elif not is_capturable(optimizer):
-        obstacle = f"torch's {type(optimizer).__name__} computes its rate on the host in every step"
+        obstacle = f"{type(optimizer).__name__} computes its rate on the host in every step"
     if obstacle and wanted == "always":
         raise UserError(f"trainer.cuda_graph=always is not possible: {obstacle}; use trainer.cuda_graph=auto")
     if obstacle:

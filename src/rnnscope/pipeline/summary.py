@@ -1,5 +1,6 @@
 """The last lines of a training: how it ended, where its files are, and the next commands."""
 
+import errno
 import math
 import traceback
 from collections.abc import Iterator
@@ -114,7 +115,8 @@ def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[s
         reason = f"{error.strerror}: {error.filename or run.path}"
         if error.errno in NO_FILES:
             return reason, f"at step {step}: {reason}; {MORE_FILES}, then {resume}"
-        advice = f"no space at step {step} ({reason}); make room, then {resume}"
+        remedy = "raise the limit on the size of a file (ulimit -f)" if error.errno == errno.EFBIG else "make room"
+        advice = f"no space at step {step} ({reason}); {remedy}, then {resume}"
         return reason, advice if error.errno in NO_SPACE else None
     reason = f"{type(error).__name__}: {error}"
     if training.extensions is None:

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from rnnscope.errors import UserError, reason
+from rnnscope.errors import DAMAGED, UserError, reason
 from rnnscope.runs.safe_files import check_plain, last_lines
 
 FILE_LIMIT = 10_000_000_000  # bytes
@@ -142,7 +142,7 @@ def read_rows(path: Path) -> Iterator[Row]:
         for number, cells in enumerate(rows, 2):
             step = _step(head, cells)
             if step is None or step <= before:
-                raise UserError(f"{path}: line {number} is not a valid row")
+                raise UserError(f"{path}: line {number} is not a valid row: {DAMAGED}")
             yield dict(zip(head, cells, strict=True))
             before = step
     except (OSError, csv.Error) as error:

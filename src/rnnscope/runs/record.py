@@ -6,7 +6,7 @@ from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
-from rnnscope.errors import UserError, unreadable
+from rnnscope.errors import DAMAGED, UserError, unreadable
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
@@ -61,7 +61,7 @@ class Record:
         if value is None:
             return default
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise UserError(f"{self.path}: {key} is {str(value)[:40]!r}, not {kind.__name__}; this is not a record of rnnscope")
+            raise UserError(f"{self.path}: {key} is {str(value)[:40]!r}, not {kind.__name__}: {DAMAGED}")
         return value
 
     def update(self, **values: Any) -> None:

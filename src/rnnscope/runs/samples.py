@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 
-from rnnscope.errors import UserError, reason
+from rnnscope.errors import DAMAGED, UserError, reason
 from rnnscope.runs.journal import FILE_LIMIT, whole_lines
 from rnnscope.runs.safe_files import last_lines
 
@@ -71,4 +71,4 @@ def _parse(line: str, path: Path) -> Sample:
         step, temperature = int(values["step"]), float(values["temperature"])
         return Sample(step, temperature, str(values["prompt"]), str(values["text"]), "texts" in values)
     except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
-        raise UserError(f"{path}: a line of it is not a sample ({type(error).__name__})") from error
+        raise UserError(f"{path}: the line {line[:40]!r} is not a sample: {DAMAGED}") from error

@@ -13,6 +13,7 @@ from typing import Any, Self
 from rnnscope.errors import UserError
 from rnnscope.format import output_width
 from rnnscope.interrupts import ends
+from rnnscope.monitor.budget import SIGNALS
 from rnnscope.runs.lock import is_locked
 from rnnscope.sweeps.job_folder import LOST, JobFolder, JobState, service_folder, sweep_held
 from rnnscope.sweeps.launch import JobLauncher
@@ -42,7 +43,8 @@ class Stop:
 
     def __enter__(self) -> Self:
         if threading.current_thread() is threading.main_thread():
-            self._handlers = {number: signal.signal(number, self._handle) for number in (signal.SIGINT, signal.SIGTERM)}
+            ours = [number for number in SIGNALS if signal.getsignal(number) != signal.SIG_IGN]  # as under nohup
+            self._handlers = {number: signal.signal(number, self._handle) for number in ours}
         return self
 
     def __exit__(self, *exception: object) -> None:

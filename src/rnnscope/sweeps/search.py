@@ -53,6 +53,8 @@ class SearchSweeper(GridSweeper):
         self._check()
         seeds = [[f"seed={number}"] for number in range(1, self.seeds + 1)] if self.seeds > 1 else []
         plan = read_plan(self.params, seeds, arguments, self.loader)
+        if not plan.swept:
+            raise UserError("a search needs a key with several values, as in optimizer.lr=interval(1e-4,1e-2)")
         composer = Composer(self.loader, self.master, plan)
         ends = seeds or [[]]
         first, *_ = [composer.job([*words, *ends[0]]) for words in example_words(plan)]  # fails early if one does not compose

@@ -1,18 +1,20 @@
 """The Optuna study of a search, stored in the sweep's folder: its trials, what to try next, the results."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.sweeps.job_folder import JobState
 from rnnscope.sweeps.space import SAMPLERS, choice, distribution_of, optuna_package
 
 if TYPE_CHECKING:
     import optuna
 
+JOURNAL = "study.journal"
 BAD = 100.0  # nats per token: reported for a trial that diverged; guessing uniformly among 60,000 words costs 11
 UNCOUNTED = "uncounted"  # attribute of the study: numbers of trials that no longer count
 JOB = "job"  # attribute of a trial: the name of its job
@@ -35,6 +37,7 @@ class Study:
         self._space = {key: distribution_of(word) for key, word in space.items()}
         self._sampler, self._seed = choice("sampler", sampler, SAMPLERS), seed
         carry_over(folder)
+        cut_torn_line(folder / JOURNAL)
         self._storage = storage_in(folder)
         self._study = self._optuna.create_study(
             storage=self._storage, study_name=folder.name, direction="minimize", load_if_exists=True
@@ -103,7 +106,32 @@ def _words(params: dict[str, Any]) -> list[str]:
     return [f"{key}={value if isinstance(value, str) else repr(value)}" for key, value in params.items()]
 
 
-def storage_in(folder: Path, name: str = "study.journal") -> Any:
+def cut_torn_line(journal: Path) -> None:
+    """Remove an incomplete last line, which a killed process or a power cut leaves and Optuna cannot read.
+
+    Raises:
+        UserError: if a different line is damaged.
+    """
+    if not journal.exists():
+        return
+    lock = optuna_package().storages.journal.JournalFileSymlinkLock(str(journal.resolve()))
+    lock.acquire()  # a process on another node may be in the middle of a line
+    try:
+        with journal.open("rb+") as file:
+            *lines, torn = file.read().split(b"\n")
+            if torn:
+                file.truncate(file.tell() - len(torn))
+    finally:
+        lock.release()
+    for number, line in enumerate(lines, 1):
+        try:
+            json.loads(line)
+        except ValueError as error:
+            remedy = "restore it from a copy, or remove it to begin a new search, which keeps the jobs"
+            raise UserError(f"{journal}: line {number} is damaged ({reason(error)}): {remedy}") from None
+
+
+def storage_in(folder: Path, name: str = JOURNAL) -> Any:
     """Return the storage of a study in a sweep's folder; processes on several nodes may write to it."""
     journal = optuna_package().storages.journal
     return optuna_package().storages.JournalStorage(journal.JournalFileBackend(str(folder.resolve() / name)))
@@ -116,7 +144,7 @@ def trial_id(storage: Any, study: str, number: int) -> int:
 
 def carry_over(folder: Path) -> None:
     """Copy the study of an older rnnscope from SQLite, which several nodes cannot write to; the old file stays."""
-    old, new, copying = folder / "study.db", folder / "study.journal", folder / "study.journal.copying"
+    old, new, copying = folder / "study.db", folder / JOURNAL, folder / f"{JOURNAL}.copying"
     if new.exists() or not old.exists():
         return
     from sqlalchemy.engine import URL  # Optuna needs it for SQLite alone
