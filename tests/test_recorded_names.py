@@ -33,6 +33,7 @@ from rnnscope.training.schedules import SCHEDULES
 SPLIT = ["dataset.split.train=0.8", "dataset.split.val=0.1", "dataset.split.test=0.1", "trainer.keep_every=20"]
 CASES = {  # together they have every cell, level, optimizer and schedule
     "lstm": ["optimizer=adamw", "schedule=cosine"],
+    "lstm with muon": ["optimizer=muon"],
     "gru of two layers": ["model=gru", "model.num_layers=2", "optimizer=adam", "schedule=plateau", "dataset.level=byte"],
     "rnn on one-hot input": [
         "model=rnn",

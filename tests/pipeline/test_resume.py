@@ -62,7 +62,7 @@ def record_of(run: Path) -> dict:
             ["optimizer=rmsprop", "schedule=plateau", "trainer.state_reset=0.3"],
             [Kill("in validation", 2), Kill("before a checkpoint moves", 2)],
         ),
-        (["model=gru", "monitor.updates_every=7"], [Kill("in sampling", 2)]),
+        (["model=gru", "optimizer=muon", "monitor.updates_every=7"], [Kill("in sampling", 2)]),
         (
             ["trainer.average=ema", "model.dropout=0.2", "model.weight_drop=0.2"],
             [Kill("in validation", 1), Kill("in a step", 37)],
@@ -73,7 +73,7 @@ def record_of(run: Path) -> dict:
         ),
         (["dataset.windows=many_to_one", "dataset.window_step=2", "optimizer=adagrad"], [Kill("in a step", 34)]),
     ],
-    ids=["adamw-stream", "sgd-samples", "rmsprop-plateau", "gru", "ema", "asgd", "adagrad-many_to_one"],
+    ids=["adamw-stream", "sgd-samples", "rmsprop-plateau", "gru-muon", "ema", "asgd", "adagrad-many_to_one"],
 )
 def test_killed_anywhere_and_resumed_is_bit_identical(tmp_path: Path, text: str, words: list[str], kills: list) -> None:
     rows = torture_case(tmp_path, "case", [text, *WORDS, *words], kills)
