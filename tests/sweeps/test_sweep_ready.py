@@ -29,6 +29,7 @@ READY = {
     "init": ("grid", ["init_scale-0.02", "init_scale-0.05"]),
     "levels": ("grid", ["level-byte", "level-char"]),
     "learning_rates": ("grid", ["lr-0.01", "lr-0.05", "lr-0.1"]),
+    "scaling": ("grid", ["hidden_size-64_lr-0.0056_val_every-2000", "hidden_size-1024_lr-0.0014_val_every-30"]),
     "tiny_shakespeare_search": ("optuna", []),
     "trump_dl4j": ("grid", []),
     "trump_two_ways": ("grid", []),
@@ -45,8 +46,9 @@ def test_all_of_them_are_tried_here():
 def test_a_ready_sweep(story: Path, outputs: Path, name: str):
     kind, jobs = READY[name]
     swept = str(yaml.safe_load((conf_folder() / "sweep" / f"{name}.yaml").read_text(encoding="utf-8"))["hydra"])
-    words = [word for word in SMALL if word.partition("=")[0] not in swept]  # which the jobs set
-    words += ["trainer.max_steps=3", "trainer.val_every=3", *FEWER.get(name, [])]
+    short = [*SMALL, "trainer.max_steps=3", "trainer.val_every=3"]
+    words = [word for word in short if word.partition("=")[0] not in swept]  # which the jobs set
+    words += FEWER.get(name, [])
     words += [] if name == "vanishing" else ["dataset=text_files", f"text={story}"]
     words += ["hydra.sweeper.n_trials=2"] if kind == "optuna" else []
     assert main(["train", f"sweep={name}", *words]) == 0  # without -m: it is a sweep by itself
