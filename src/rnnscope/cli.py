@@ -246,19 +246,9 @@ def check_options(command: str, arguments: list[str]) -> None:
         if option in FOLDER and not os.path.isdir(value):
             raise UserError(f"{option}={value} is not a folder: give the folder with your config files")
         if option in ("--package", "-p"):
+            from rnnscope.config.hydra_errors import check_section
+
             check_section(command, value, option)
-
-
-def check_section(command: str, section: str, option: str) -> None:
-    """Refuse a section that the config of a command lacks.
-
-    Raises:
-        UserError: naming the option.
-    """
-    from rnnscope.config.hydra_errors import ROOTS, keys_of
-
-    if section.split(".")[0] != "hydra" and section not in keys_of(ROOTS[command]):
-        raise UserError(f"{option} takes the name of a section, such as model{section and f', not {section}'}")
 
 
 def complete(arguments: list[str]) -> int:

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from typing import Any
 
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-NO_MEMORY = (errno.ENOMEM,)
 DAMAGED = "it is damaged; restore it from a copy of the run folder"
 NO_FILES = (errno.EMFILE, errno.ENFILE)
 MORE_FILES = "allow more of them (ulimit -n 4096)"
@@ -75,7 +74,7 @@ def lack_of_memory(error: BaseException | None) -> str | None:
     """
     while error is not None:
         gpu = type(error).__name__ == "OutOfMemoryError"
-        lack = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno in NO_MEMORY)
+        lack = isinstance(error, MemoryError) or (isinstance(error, OSError) and error.errno == errno.ENOMEM)
         if gpu or lack or "DefaultCPUAllocator" in str(error):
             return f"{'GPU ' if gpu else ''}memory ({reason(error)})"
         error = error.__cause__ or error.__context__

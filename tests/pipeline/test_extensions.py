@@ -87,8 +87,9 @@ READY = "callbacks=[learning_rate_monitor,device_stats,timer,model_summary,model
     [
         ["model.num_layers=2", "model.dropout=0.3", "trainer.val_tokens=150"],
         [*SAMPLES, "model=gru", "schedule=plateau", "schedule.watch=train/loss", "trainer.clip_norm=null"],
+        ["optimizer=muon"],
     ],
-    ids=["stream", "samples"],
+    ids=["stream", "samples", "muon"],
 )
 def test_a_run_in_lightnings_loop_is_the_same_to_the_bit(kind, story, folder):
     plain, watched = trained(story, *kind), trained(story, *kind, READY)

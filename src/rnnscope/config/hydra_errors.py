@@ -169,3 +169,13 @@ def _first_lines(text: str) -> str:
 def keys_of(kind: Any) -> Iterator[str]:
     """Yield every dotted key of a schema, including those of all choices of a group."""
     return (key for key, _ in schema.typed_keys(kind))
+
+
+def check_section(command: str, section: str, option: str) -> None:
+    """Refuse a section that the config of a command lacks.
+
+    Raises:
+        UserError: naming the option.
+    """
+    if section.split(".")[0] != "hydra" and section not in keys_of(ROOTS[command]):
+        raise UserError(f"{option} takes the name of a section, such as model{section and f', not {section}'}")

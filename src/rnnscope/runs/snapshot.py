@@ -9,7 +9,7 @@ from typing import Any, cast
 import yaml
 
 from rnnscope.data.vocabulary import Vocabulary
-from rnnscope.errors import UserError, unreadable
+from rnnscope.errors import DAMAGED, UserError, unreadable
 from rnnscope.model.config import ModelConfig, check_sizes
 from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_text
@@ -131,7 +131,7 @@ def model_config(config: dict[str, Any], source: str) -> ModelConfig:
     keys: Any = config.get("model")
     known = {field.name for field in fields(ModelConfig)}
     if not is_mapping(keys):
-        raise UserError(f"{source} has no section model: it is damaged; restore it from a copy of the run folder")
+        raise UserError(f"{source} has no section model: {DAMAGED}")
     if strange := ", ".join(str(key) for key in keys.keys() - known):
         raise UserError(f"{source}: unknown keys under model: {strange}; known: {', '.join(sorted(known))}")
     return ModelConfig(**keys)

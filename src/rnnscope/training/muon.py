@@ -51,8 +51,11 @@ class Muon(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:  # type: ignore[override]
-        """Update all parameters."""
-        assert closure is None
+        """Update all parameters, after a call of `closure`, which Lightning passes to compute the gradients."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         group = self.param_groups[0]
         self._adamw.state = self.state  # so that there is one state, which a checkpoint holds
         self._adamw.param_groups[0].update({key: value for key, value in group.items() if key not in ("params", "momentum")})
@@ -66,6 +69,7 @@ class Muon(torch.optim.Optimizer):
             updates = orthogonalized(stacked.to(self._dtype)).float() * (RMS * max(rows, columns) ** 0.5)
             for (matrix, _), update in zip(found, updates.split(gates), strict=True):
                 matrix.mul_(1 - group["lr"] * group["weight_decay"]).sub_(update.reshape(matrix.shape) * group["lr"])
+        return loss
 
     def _direction(self, matrix: Tensor, momentum: float) -> Tensor:
         """Return the average of the gradients so far, one step ahead, and keep the average itself."""
