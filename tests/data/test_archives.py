@@ -1,5 +1,8 @@
+import bz2
 import gzip
 import io
+import lzma
+import stat
 import struct
 import tarfile
 import time
@@ -73,6 +76,51 @@ def test_hard_links_in_a_tar_file_are_files(tmp_path):
             archive.add(tmp_path / name, name)
     assert read(tmp_path / "linked.tar", tmp_path) == "second\nsecond\n"
     assert read(tmp_path / "linked.tar", tmp_path, reader_version=3) == "second\n"
+
+
+def linked(path: Path) -> Path:
+    """Write an archive with a file and a symbolic link to it, as `zip -y` and `tar` do."""
+    if path.suffix == ".zip":
+        link = zipfile.ZipInfo("b.txt")
+        link.external_attr = (stat.S_IFLNK | 0o777) << 16
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("a.txt", "text\n")
+            archive.writestr(link, "a.txt")
+        return path
+    (path.parent / "a.txt").write_text("text\n")
+    (path.parent / "b.txt").symlink_to("a.txt")
+    with tarfile.open(path, "w") as archive:
+        for name in ("a.txt", "b.txt"):
+            archive.add(path.parent / name, name)
+    return path
+
+
+@pytest.mark.parametrize(("name", "before"), [("texts.zip", "text\na.txt"), ("texts.tar", "text\n")])
+def test_symbolic_links_are_left_out_and_counted(tmp_path, name, before):
+    path = linked(tmp_path / name)
+    assert read(path, tmp_path) == "text\n"
+    assert "left out 1 symbolic link in archives" in read.report
+    assert read(path, tmp_path, reader_version=4) == before
+
+
+@pytest.mark.parametrize("suffix", [".xz", ".lzma", ".bz2", ".gz"])
+def test_all_streams_of_a_compressed_file_are_read_and_nothing_else_may_follow(tmp_path, suffix):
+    compress = {".xz": lzma.compress, ".bz2": bz2.compress, ".gz": gzip.compress}.get(suffix, lzma_alone)
+    long = "".join(f"line {i}\n" for i in range(40_000))  # more than a block
+    path = tmp_path / f"text.txt{suffix}"
+    path.write_bytes(compress(long.encode()) + compress(b"second\n") + bytes(8))
+    assert read(path, tmp_path) == f"{long}second\n"
+    for tail in (b"plain text", bytes(100_000) + b"after a gap"):
+        path.write_bytes(compress(b"first\n") + tail)
+        with user_error(path, "damaged"):
+            read(path, tmp_path)
+    path.write_bytes(compress(long.encode())[:-9])
+    with user_error(path, "damaged"):
+        read(path, tmp_path)
+
+
+def lzma_alone(content: bytes) -> bytes:
+    return lzma.compress(content, format=lzma.FORMAT_ALONE)
 
 
 def test_an_older_run_reads_its_archive_as_it_did(tmp_path):

@@ -48,6 +48,7 @@ SEARCH = ["hydra/sweeper=optuna", "seed=1,2"]
         ([*SEARCH, "hydra.sweeper.n_trials=0"], ["hydra.sweeper.n_trials", 0, 1]),
         ([*SEARCH, "hydra.sweeper.at_once=0"], ["hydra.sweeper.at_once", 0, 1, "null"]),
         ([*SEARCH, "optimizer.weight_decay=interval(nan,1)"], ["optimizer.weight_decay", "interval(nan,1)", "finite"]),
+        ([*SEARCH, "model.hidden_size=interval(8.5,16)"], ["model.hidden_size", "interval(8.5,16)", "whole"]),
         (["seed=1,2", "trainer=ddp"], ["trainer", "ddp", "one by one"]),
         (["model={cell:lstm},{cell:gru}"], ["model={cell:lstm}", "names of choices"]),
     ],

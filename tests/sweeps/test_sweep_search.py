@@ -41,6 +41,19 @@ def test_it_does_the_trials_that_are_missing_and_repeats_none(story, outputs):
     assert drawn == {(trial.params["optimizer.lr"], int(trial.params["model.hidden_size"])) for trial in trials}
 
 
+def test_whole_numbers_are_drawn_for_a_key_that_takes_them(story, outputs):
+    space = (
+        "dataset.batch_size=interval(2,8)",
+        "model.hidden_size=tag(log,int(interval(4,16)))",
+        "optimizer.lr=interval(1e-4,1)",
+    )
+    assert sweep(story, "hydra/sweeper=optuna", *space, "name=s", "hydra.sweeper.n_trials=3") == 0
+    configs = [values["config"] for values in records(outputs / "sweeps/s").values()]
+    assert all(isinstance(config[key], int) for config in configs for key in ("dataset.batch_size", "model.hidden_size"))
+    assert len({config["dataset.batch_size"] for config in configs}) > 1
+    assert all(0 < config["optimizer.lr"] < 1 for config in configs)
+
+
 @pytest.mark.parametrize("tail", [b'{"op_code": 5, "wor', bytes(40)], ids=["half a line", "zeros"])
 def test_a_torn_line_of_the_journal_is_cut(story, outputs, tail):
     """A killed process leaves half a line, a power cut zeros."""

@@ -5,6 +5,7 @@ The files may come from an unknown source: everything is checked for its type an
 
 import json
 import math
+import os
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any
@@ -76,6 +77,10 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     Raises:
         UserError: if its run.json is missing or not what rnnscope writes.
     """
+    if not os.path.lexists(folder.record):
+        raise UserError(
+            f"{folder.record} is missing: only runs with it can be compared, which excludes rnnscope's own examples"
+        )
     check_plain(folder.record, RECORD_LIMIT)
     record = Record.read(folder.record)
     facts: dict[str, Value] = {"run": name, "folder": str(folder.path), "status": status_of(record)}

@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import Callable, Iterable
 from decimal import Decimal
-from typing import Any
 
 from rnnscope.errors import UserError
 
@@ -173,10 +172,9 @@ def written_out(command: str, word: str) -> str:
     key, equals, value = word.partition("=")
     if not equals or not WHOLE.search(value):
         return word
-    from rnnscope.config.schema import COMMANDS, TrainConfig, typed_keys
+    from rnnscope.config.schema import COMMANDS, TrainConfig, is_whole
 
-    kinds = (COMMANDS[command], *([TrainConfig] if command in CHANGING else []))
-    if not any((key, hint) in typed_keys(kind) for kind in kinds for hint in (int, int | None, Any)):
+    if not any(is_whole(kind, key) for kind in (COMMANDS[command], *([TrainConfig] if command in CHANGING else []))):
         return word
     return f"{key}={WHOLE.sub(lambda found: plain_number(found[0]), value)}"
 

@@ -259,6 +259,11 @@ def typed_keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
                 yield from typed_keys(option, f"{key}.")
 
 
+def is_whole(kind: Any, key: str) -> bool:
+    """Whether a dotted key of a schema takes whole numbers."""
+    return any((key, hint) in typed_keys(kind) for hint in (int, int | None, Any))
+
+
 def refuse_without_effect(config: Any, keys: Iterable[str], where: str) -> None:
     """Refuse keys of a command that were set and have no effect.
 

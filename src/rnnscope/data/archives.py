@@ -1,10 +1,9 @@
 """Zip and tar files: the names of their members, and the bytes of each one."""
 
-import bz2
-import gzip
 import lzma
 import re
 import shutil
+import stat
 import tarfile
 import tempfile
 import zipfile
@@ -12,10 +11,12 @@ import zlib
 from pathlib import Path
 from typing import IO, cast
 
-OPENERS = {".gz": gzip.open, ".xz": lzma.open, ".lzma": lzma.open, ".bz2": bz2.open}
+from rnnscope.data.compression import open_decompressed
+
 COMPRESSED = {".tgz": ".gz", ".txz": ".xz", ".tbz": ".bz2", ".tbz2": ".bz2"}  # suffixes of tar files
 TAR = r"tar|tar\.(?:gz|xz|lzma|bz2)|tgz|txz|tbz2?"
 MEMBER = re.compile(rf"(.*?\.(?:zip|{TAR}))/(.+)", re.IGNORECASE | re.DOTALL)
+FILE, HARD_LINK, LINK = "file", "hard link", "symbolic link"
 BROKEN = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
@@ -32,11 +33,6 @@ def hidden(member: str) -> bool:
     return any((part.startswith(".") and part != ".") or part == "__MACOSX" for part in member.split("/"))
 
 
-def open_file(path: Path) -> IO[bytes]:
-    """Open a file, decompressed according to its suffix."""
-    return cast("IO[bytes]", OPENERS.get(path.suffix.lower(), open)(path, "rb"))
-
-
 class Archive:
     """An open zip or tar file. A compressed tar file is unpacked into `folder`, since its members are read in any order."""
 
@@ -45,11 +41,14 @@ class Archive:
         self._file = zipfile.ZipFile(path) if is_zip(path) else _open_tar(path, folder)
         self.close = self._file.close
 
-    def names(self, hard_links: bool = True) -> list[str]:
-        """Return the members that are files, sorted; in a tar file, further names of a file are hard links."""
+    def kinds(self) -> dict[str, str]:
+        """Return the members by name, each with its kind: FILE, HARD_LINK (one more name of a file in a tar file) or LINK."""
         if isinstance(self._file, zipfile.ZipFile):
-            return sorted(info.filename for info in self._file.infolist() if not info.is_dir())
-        return sorted({info.name for info in self._file if info.isfile() or (hard_links and info.islnk())})
+            files = [info for info in self._file.infolist() if not info.is_dir()]
+            return {info.filename: LINK if stat.S_ISLNK(info.external_attr >> 16) else FILE for info in files}
+        types = {tarfile.LNKTYPE: HARD_LINK, tarfile.SYMTYPE: LINK}
+        found = {info.name: FILE if info.isfile() else types.get(info.type) for info in self._file}
+        return {name: kind for name, kind in found.items() if kind}
 
     def open(self, member: str) -> IO[bytes]:
         """Open a member."""
@@ -59,11 +58,11 @@ class Archive:
 
 
 def _open_tar(path: Path, folder: Path | None) -> tarfile.TarFile:
-    opener = OPENERS.get(COMPRESSED.get(path.suffix.lower(), path.suffix.lower()))
-    if opener is None:
+    suffix = COMPRESSED.get(path.suffix.lower(), path.suffix.lower())
+    if suffix == ".tar":
         return tarfile.open(path, "r:")
     with tempfile.NamedTemporaryFile(dir=folder) as unpacked:
-        with cast("IO[bytes]", opener(path, "rb")) as file:
+        with open_decompressed(path, suffix) as file:
             shutil.copyfileobj(file, unpacked)
         unpacked.flush()
         return tarfile.open(unpacked.name, "r:")  # this keeps the file open after its name is gone

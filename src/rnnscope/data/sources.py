@@ -7,10 +7,11 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
-from rnnscope.data.archives import BROKEN, OPENERS, Archive, Archives, hidden, is_tar, is_zip, open_file
+from rnnscope.data.archives import BROKEN, HARD_LINK, LINK, Archive, Archives, hidden, is_tar, is_zip
 from rnnscope.data.columns import TABLES, column_values
+from rnnscope.data.compression import open_decompressed
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.file_types import not_text
 from rnnscope.data.lines import line_fed, split_lines
@@ -47,11 +48,22 @@ def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[
     if not is_zip(path) and (version == 1 or not is_tar(path)):
         return [Source(path, name)]
     with _reading(path), closing(Archive(path)) as archive:
-        names = archive.names(hard_links=version > 3)
+        kinds = archive.kinds()
+    unread = _unread(path, version)
+    names = sorted(member for member, kind in kinds.items() if kind not in unread)
+    if LINK in unread:
+        changes["symbolic links in archives left out"] += list(kinds.values()).count(LINK)
     if version > 1:
         changes["hidden members of archives left out"] += sum(map(hidden, names))
         names = [member for member in names if not hidden(member)]
     return [Source(path, f"{name}/{member}", member) for member in names]
+
+
+def _unread(path: Path, version: int) -> set[str]:
+    """Return the kinds of members that are not read: older versions read links in zip files, and no hard links."""
+    if version > 4:
+        return {LINK}
+    return set() if is_zip(path) else {LINK} if version == 4 else {LINK, HARD_LINK}
 
 
 def file_digest(path: Path) -> str:
@@ -180,10 +192,8 @@ def _blocks(source: Source, archives: Archives) -> Iterator[bytes]:
 
 def _opened(source: Source, archives: Archives) -> IO[bytes]:
     if source.member is None:
-        return open_file(source.path)
-    file = archives.get(source.path).open(source.member)
-    opener = OPENERS.get(Path(source.member).suffix.lower())
-    return cast("IO[bytes]", opener(file)) if opener else file
+        return open_decompressed(source.path, source.path.suffix)
+    return open_decompressed(archives.get(source.path).open(source.member), Path(source.member).suffix)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from typing import Any
 
 from hydra.core.override_parser.types import IntervalSweep, Override, RangeSweep
 
+from rnnscope.config.schema import TrainConfig, is_whole
 from rnnscope.errors import UserError, check_choice
 
 SAMPLERS = {"tpe": "TPESampler", "random": "RandomSampler"}
@@ -52,8 +53,12 @@ def _distribution(values: Any, word: Override) -> Any:
     if isinstance(values, IntervalSweep):
         if not all(end is not None and math.isfinite(end) for end in (values.start, values.end)):
             raise ValueError("an interval needs two finite ends")
-        whole = isinstance(values.start, int) and isinstance(values.end, int)
-        return (kinds.IntDistribution if whole else kinds.FloatDistribution)(values.start, values.end, log="log" in values.tags)
+        low, high, log = values.start, values.end, "log" in values.tags  # floats, however they were typed
+        if isinstance(low, int) or is_whole(TrainConfig, word.key_or_group):
+            if not low == int(low) <= int(high) == high:
+                raise ValueError(f"{word.key_or_group} takes whole numbers, so the ends must be whole, the lower one first")
+            return kinds.IntDistribution(int(low), int(high), log=log)
+        return kinds.FloatDistribution(low, high, log=log)
     found: list[Any] = list(word.sweep_iterator())
     if isinstance(values, RangeSweep) and not values.transformers and len(found) > 1:
         whole = isinstance(found[0], int)
