@@ -83,7 +83,7 @@ $(VENV)/.docs: $(READY)
 	$(PIP) -c constraints.txt -e '.[docs]'
 	@touch $@
 
-figures: $(READY) ## make the pictures in docs/pictures/ from trainings of their own (six minutes; needs chromium and chromedriver)
+figures: $(READY) ## make the pictures in docs/pictures/ from trainings of their own (a quarter of an hour; needs chromium and chromedriver)
 	$(BIN)/python examples/figures.py
 
 claims: $(READY) ## train the classic experiments and write the table of docs/classics.md (an hour on two cores; continues)

@@ -1,8 +1,8 @@
 """`make figures`: the pictures in docs/pictures/, from trainings of their own.
 
-A sweep of four models learns Tiny Shakespeare, in about five minutes; a second call continues or reuses it.
-Then a browser without a window opens TensorBoard with two of the runs, the page of `rnnscope compare`, and that of
-`rnnscope visualize` on the run that comes with the package.
+A sweep of four models learns Tiny Shakespeare, in about five minutes, and one of five sizes in eight; a second call continues
+or reuses them. Then a browser without a window opens TensorBoard with two of the runs, the page of `rnnscope compare` for both
+sweeps, and that of `rnnscope visualize` on the run that comes with the package.
 """
 
 import io
@@ -39,6 +39,7 @@ SWEEP = [
     "trainer.threads=1",
     "monitor.sample_length=400",
 ]
+SIZES = ["sweep=scaling", "name=scaling", "trainer.max_minutes=1.5"]
 TWO = {"large-256": "hidden_size-256_lr-0.006", "small-128": "hidden_size-128_lr-0.006"}  # shown in TensorBoard, by these names
 PINNED = ["val/loss", "update_size/embedding.weight", "update_size/head.weight"]
 SAMPLE = "samples/temperature_0.5"
@@ -150,6 +151,21 @@ def draw_compare() -> None:
         save(picture(driver, height), "compare.png")
 
 
+def draw_scaling() -> None:
+    """Validation losses of five sizes against the seconds trained, in the page of `rnnscope compare html=`."""
+    with tempfile.TemporaryDirectory() as folder, browser() as driver:
+        page = Path(folder) / "page.html"
+        rnnscope("compare", f"folder={OUTPUTS / 'sweeps' / 'scaling'}", f"html={page}")
+        driver.set_window_size(PAGE_WIDTH, 2000)
+        driver.get(page.as_uri())
+        for value in ("seconds", "nats", "train"):  # the last one hides training losses
+            driver.find_element("css selector", f"input[value={value}]").click()
+        wait_for(driver, "document.querySelectorAll('#loss path.curve').length >= 5", "the curves")
+        top, chart = (driver.find_element("css selector", place).rect for place in ("#curves", "#loss"))
+        whole = picture(driver, 2000)
+        save(whole.crop((0, int(top["y"]) - 6, whole.width, int(chart["y"] + chart["height"]) + 6)), "scaling.png")
+
+
 def draw_inside() -> None:
     """The text of `rnnscope visualize`, colored by a unit."""
     with tempfile.TemporaryDirectory() as folder, browser() as driver:
@@ -170,14 +186,16 @@ def stacked(above: Image.Image, below: Image.Image) -> Image.Image:
 
 
 def save(image: Image.Image, name: str) -> None:
-    """Write a picture with the 256 colors that are enough for a page."""
-    image.quantize(256).save(PICTURES / name, optimize=True)
+    """Write a picture with 256 colors, chosen so that those of all curves are among them."""
+    image.quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=3).save(PICTURES / name, optimize=True)
     print(f"wrote {PICTURES / name}: {image.width} x {image.height}, {(PICTURES / name).stat().st_size:,} bytes")
 
 
 if __name__ == "__main__":
     PICTURES.mkdir(exist_ok=True)
     rnnscope("train", "-m", *SWEEP)
+    rnnscope("train", *SIZES)
     draw_compare()
+    draw_scaling()
     draw_tensorboard()
     draw_inside()
