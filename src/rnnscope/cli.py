@@ -13,7 +13,7 @@ from typing import Any, cast
 from rnnscope.config.overrides import FOLDER, SWEEP, TAKING, as_typed, check_word, overrides_of, verbatim_of
 from rnnscope.cores import OtherWork, core_count
 from rnnscope.errors import UserError
-from rnnscope.interrupts import ended_by_signals, say_so
+from rnnscope.interrupts import ended_by_signals, ignore_signals, say_so
 from rnnscope.text_io import Output, check_argument, check_text, prepare_output
 
 COMMANDS = {
@@ -49,12 +49,18 @@ rnnscope -sc install=bash       print the script for shell completion (bash, zsh
 
 def main(argv: list[str] | None = None) -> int:
     """Run a command line and return its exit status: 0, 1 after an error of the user, 130 after Ctrl-C."""
-    others = OtherWork()
+    others, closed = OtherWork(), sys.stdout is None
     prepare_output()
     if sys.platform == "win32":
         return complain("rnnscope runs on Linux and macOS: on Windows, use it inside WSL (https://aka.ms/wsl)")
+    arguments = sys.argv[1:] if argv is None else argv
     with ended_by_signals():
-        return run_line(sys.argv[1:] if argv is None else argv, others)
+        if closed and only_prints(arguments):
+            return complain("stdout is closed: send the output to a file, or to /dev/null")
+        status = run_line(arguments, others)
+    if argv is None:
+        ignore_signals()
+    return status
 
 
 def answer(arguments: list[str], others: OtherWork) -> int:
@@ -81,6 +87,11 @@ def command_of(arguments: list[str]) -> str:
     return "train_from" if warm else command
 
 
+def only_prints(arguments: list[str]) -> bool:
+    """Whether a command line has no effect but what it prints."""
+    return command_of(arguments).partition("_")[0] not in WORKING
+
+
 def usage() -> str:
     """Return the page that `rnnscope --help` prints."""
     return USAGE.format(commands="\n".join(f"  {name:<11}{what}" for name, what in COMMANDS.items()))
@@ -104,7 +115,7 @@ def run_command(command: str, arguments: list[str], others: OtherWork) -> int:
 
 def run_line(arguments: list[str], others: OtherWork) -> int:
     """Do what a command line asks for, and turn what goes wrong into one line."""
-    output = Output(sys.stdout, needed=command_of(arguments).partition("_")[0] not in WORKING)
+    output = Output(sys.stdout, needed=only_prints(arguments))
     with contextlib.redirect_stdout(cast(Any, output)):
         try:
             status = answer(arguments, others)

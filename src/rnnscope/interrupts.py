@@ -39,12 +39,26 @@ def end(number: int, frame: FrameType | None) -> None:
     Raises:
         KeyboardInterrupt: unless something is being imported.
     """
+    for repeated in SIGNALS:  # a second one would interrupt what handles the first
+        if signal.getsignal(repeated) is end:
+            signal.signal(repeated, exit_at_once)
     while frame is not None:
         if frame.f_code.co_filename == "<frozen importlib._bootstrap>":
-            say_so()
-            os._exit(STATUS)
+            exit_at_once(number, frame)
         frame = frame.f_back
     raise KeyboardInterrupt
+
+
+def exit_at_once(number: int, frame: FrameType | None) -> None:
+    """End the process without unwinding the stack."""
+    say_so()
+    os._exit(STATUS)
+
+
+def ignore_signals() -> None:
+    """Ignore both signals while Python exits: they would interrupt functions that libraries run then, with a traceback."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def say_so() -> int:
@@ -55,4 +69,4 @@ def say_so() -> int:
 
 def ends(handler: Any) -> bool:
     """Whether the handler of a signal only ends the process: one that replaces it need not call it."""
-    return handler in (end, signal.default_int_handler)
+    return handler in (end, exit_at_once, signal.default_int_handler)

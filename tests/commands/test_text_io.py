@@ -49,11 +49,13 @@ def test_a_terminal_gets_what_it_can_show(trained, monkeypatch):
     assert shown == b"?? %\n---\n?? %\n"
 
 
-def test_a_closed_stdout_is_no_defect(trained, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "stdout", None)
-        assert main(["sample", "seed=1", "length=3"]) == 0
-        sys.stdout.close()
+def test_with_a_closed_stdout_only_commands_that_do_more_than_print_work(trained, monkeypatch, capsys):
+    for words, status in ((["sample", "seed=1", "length=3"], 1), (["runs", "mark", f"run={trained}", "note=a"], 0)):
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdout", None)
+            assert main(words) == status
+            sys.stdout.close()
+    assert_says(error_line(capsys.readouterr().err), "stdout is closed", "/dev/null")
 
 
 @pytest.mark.parametrize("words", [["sample", "stop="], ["train", "text="], ["evaluate", "text="], ["compare", "filter="]])

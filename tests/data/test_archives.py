@@ -27,15 +27,16 @@ FILES = {
 }
 
 
-def pack(path: Path, files: dict[str, bytes], prefix: str = "") -> Path:
+def pack(path: Path, files: dict[str, bytes] | list[tuple[str, bytes]], prefix: str = "") -> Path:
+    files = [*files.items()] if isinstance(files, dict) else files
     if path.suffix == ".zip":
         with zipfile.ZipFile(path, "w") as archive:
-            for name, content in files.items():
+            for name, content in files:
                 archive.writestr(prefix + name, content)
         return path
     compression = {".gz": "gz", ".tgz": "gz", ".bz2": "bz2", ".xz": "xz"}.get(path.suffix, "")
     with tarfile.open(path, f"w:{compression}") as archive:  # type: ignore[call-overload]
-        for name, content in files.items():
+        for name, content in files:
             info = tarfile.TarInfo(prefix + name)
             info.size = len(content)
             archive.addfile(info, io.BytesIO(content))
@@ -101,6 +102,48 @@ def test_symbolic_links_are_left_out_and_counted(tmp_path, name, before):
     assert read(path, tmp_path) == "text\n"
     assert "left out 1 symbolic link in archives" in read.report
     assert read(path, tmp_path, reader_version=4) == before
+
+
+@pytest.mark.parametrize("target", ["gone.txt", "b.txt", "folder", "pipe"])
+def test_a_hard_link_to_what_is_no_file_of_the_archive_is_named(tmp_path, target):
+    path = tmp_path / "texts.tar"
+    with tarfile.open(path, "w") as archive:
+        for name, kind in (("folder", tarfile.DIRTYPE), ("pipe", tarfile.FIFOTYPE), ("b.txt", tarfile.LNKTYPE)):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname = kind, target if kind == tarfile.LNKTYPE else ""
+            archive.addfile(info)
+        info = tarfile.TarInfo("a.txt")
+        info.size = 5
+        archive.addfile(info, io.BytesIO(b"text\n"))
+    with user_error(f"{path}/b.txt", "hard link", "dataset.corpus.exclude"):
+        read(path, tmp_path)
+    assert read(path, tmp_path, exclude=["b.txt"]) == "text\n"
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".tar"])
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_of_members_with_the_same_name_the_last_one_counts(tmp_path, suffix):
+    path = pack(tmp_path / f"texts{suffix}", [("a.txt", b"old\n"), ("a.txt", b"new\n"), ("../b.txt", b"outside\n")])
+    assert read(path, tmp_path) == "outside\nnew\n"
+    assert "left out 1 earlier member of the same name" in read.report
+
+
+def test_a_name_that_is_not_utf_8(tmp_path):
+    path = tmp_path / "texts.tar"
+    with tarfile.open(path, "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+        for name in ("b.txt", "\xe9.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 5
+            archive.addfile(info, io.BytesIO(b"text\n"))
+    for shuffle in (False, True):
+        assert read(path, tmp_path, shuffle=shuffle) == "text\ntext\n"
+
+
+def test_a_name_that_is_not_what_the_archive_says_is_named(tmp_path):
+    path = pack(tmp_path / "texts.zip", {"\u65e5.txt": b"text\n"})  # such a name is marked as UTF-8
+    path.write_bytes(path.read_bytes().replace("\u65e5".encode(), b"\xff\xff\xff"))
+    with user_error(path, "damaged"):
+        read(path, tmp_path)
 
 
 @pytest.mark.parametrize("suffix", [".xz", ".lzma", ".bz2", ".gz"])
@@ -184,7 +227,9 @@ def png() -> bytes:
         ("photo.txt", b"\xff\xd8\xff\xe0\0\x10JFIF", ["image", "tesseract"]),
         ("states.npy", b"\x93NUMPY\x01\0v\0{", ["NumPy"]),
         ("thesis.doc", b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", ["Office", "libreoffice"]),
-        ("text", gzip.compress(b"text", mtime=0), ["compressed", ".gz"]),
+        ("text", gzip.compress(b"text", mtime=0), ["compressed", "suffix .gz"]),
+        ("text.Z", b"\x1f\x9d\x90t\xca\xe0\xa1\x53", ["compressed", "unpack it"]),
+        ("text.gz", gzip.compress(gzip.compress(b"text", mtime=0), mtime=0), ["compressed", "(unpack it)"]),
     ],
 )
 def test_files_that_are_not_text_say_what_they_are(tmp_path, name, content, parts, encoding):

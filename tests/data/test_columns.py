@@ -36,6 +36,18 @@ def test_one_column_of_a_csv(tmp_path):
     assert counted(read.changes, "rows", "body") == sum(read.changes.values()) == 2
 
 
+def test_blank_lines_before_the_first_row(tmp_path):
+    path = write(tmp_path / "t.csv", "\n\ntext,tag\nfirst,x\n\nsecond,y\n")
+    assert read(path, column="text") == ["first", "second"]
+    assert read(path, column="2", header=False) == ["tag", "x", "y"]
+
+
+def test_an_escape_that_is_the_delimiter_is_refused(tmp_path):
+    path = write(tmp_path / "table.csv", "text;tag\nfirst;x\n")
+    with user_error(path, "dataset.corpus.escape=';'", "delimiter"):
+        read(path, column="text", escape=";")
+
+
 def test_a_csv_cut_off_inside_quotes_keeps_its_last_row(tmp_path):
     path = tmp_path / "comments.csv"
     path.write_text('body\n"one"\n"two and')
@@ -139,7 +151,9 @@ def test_a_key_of_json_lines(tmp_path):
         read(path, column="body")
     with user_error(write(path, '{"text": "a"}\n{"text": "b"\n'), "JSON", "line 2"):
         read(path, column="text")
-    with user_error(write(path, '[\n{"text": "a"}\n]'), "JSON", "jq"):
+    with user_error(write(path, '{\n"text": "a"\n}'), "JSON", "jq -c . FILE"):
+        read(path, column="text")
+    with user_error(write(path, '[\n{"text": "a"}\n]'), "JSON", "jq -c '.[]' FILE"):
         read(path, column="text")
 
 

@@ -42,14 +42,19 @@ def children_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def interrupt(words: list[str], outputs: Path, when: Callable[[subprocess.Popen], Any], number: int) -> tuple[str, str]:
-    """Send a signal to a command `when` that returns; it must end with 130 soon. Return what it printed."""
+def interrupt(
+    words: list[str], outputs: Path, when: Callable[[subprocess.Popen], Any], number: int, again: int | None = None
+) -> tuple[str, str]:
+    """Send a command one signal or two `when` that returns: it must end with 130 soon. Return what it printed."""
     environment = {**os.environ, "RNNSCOPE_OUTPUTS": str(outputs)}
     pipes: Any = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "env": environment}
     with subprocess.Popen([sys.executable, "-u", "-m", "rnnscope", *words], **pipes) as process:
         when(process)
         used = cpu_seconds(process.pid) + children_seconds()
         process.send_signal(number)
+        if again is not None:
+            time.sleep(0.05)
+            process.send_signal(again)
         said, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert children_seconds() - used < SOON
@@ -97,6 +102,21 @@ def test_after_the_first_step(place: str, number: int, book: Path, tmp_path: Pat
     assert (values["status"], values["reason"]) == ("interrupted", signal.Signals(number).name)
     saved = torch.load(record.parent / "checkpoints/last.ckpt", weights_only=True)
     assert saved["task"]["step"] == values["progress"]["step"] >= int(line.split()[1].rstrip("/"))
+
+
+@pytest.mark.parametrize("numbers", [(signal.SIGTERM, signal.SIGTERM), (signal.SIGHUP, signal.SIGINT)], ids=["TERM", "INT"])
+@pytest.mark.parametrize("seconds", [0.5, None])
+def test_a_second_signal_changes_nothing(numbers: tuple[int, int], seconds: float | None, book: Path, tmp_path: Path) -> None:
+    """Before the first step, and while the end of a run is recorded."""
+    text = tmp_path / "part.txt"
+    text.write_text(book.read_text()[:100_000])
+    numbers = (signal.SIGINT, numbers[1]) if seconds else numbers
+    when = after(seconds) if seconds else saying("step 500/")
+    _, errors = interrupt(["train", f"text={text}", *LONG[:-2], "monitor.lines_every=100"], tmp_path, when, *numbers)
+    assert errors.replace("rnnscope: interrupted\n", "") == ""
+    for record in tmp_path.glob("runs/*/*/run.json"):
+        assert json.loads(record.read_text())["status"] == "interrupted"
+    assert seconds or list(tmp_path.glob("runs/*/*/run.json"))
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

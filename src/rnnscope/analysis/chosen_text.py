@@ -7,6 +7,7 @@ from pathlib import Path
 from rnnscope.analysis.evolution import words_of
 from rnnscope.analysis.novelty import text_of
 from rnnscope.analysis.own_data import own_stream
+from rnnscope.data.file_types import not_text
 from rnnscope.errors import UserError, check_least
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.record import value_at
@@ -57,6 +58,10 @@ def _beginning(path: Path, encoding: str, characters: int) -> str:
     try:
         with path.open("rb") as file:
             block = file.read(4 * characters + 4)
+        if found := not_text(block, path.name):
+            raise UserError(
+                f"text={path}: this is {found[0]}, and visualize reads plain text only: give that, or a passage of it"
+            )
         text = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)().decode(block)
     except OSError as error:
         raise UserError(f"text={path} cannot be read: {error.strerror}") from error

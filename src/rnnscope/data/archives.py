@@ -8,8 +8,9 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
+from contextlib import suppress
 from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from rnnscope.data.compression import open_decompressed
 
@@ -17,7 +18,8 @@ COMPRESSED = {".tgz": ".gz", ".txz": ".xz", ".tbz": ".bz2", ".tbz2": ".bz2"}  # 
 TAR = r"tar|tar\.(?:gz|xz|lzma|bz2)|tgz|txz|tbz2?"
 MEMBER = re.compile(rf"(.*?\.(?:zip|{TAR}))/(.+)", re.IGNORECASE | re.DOTALL)
 FILE, HARD_LINK, LINK = "file", "hard link", "symbolic link"
-BROKEN = (OSError, EOFError, RuntimeError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
+# what Python's readers raise for files that are damaged; ValueError for sizes and names that cannot be
+BROKEN = (OSError, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)
 
 
 def is_zip(path: Path) -> bool:
@@ -30,7 +32,7 @@ def is_tar(path: Path) -> bool:
 
 def hidden(member: str) -> bool:
     """Whether nobody put this member into the archive on purpose: a hidden file, or what macOS adds for each file."""
-    return any((part.startswith(".") and part != ".") or part == "__MACOSX" for part in member.split("/"))
+    return any((part.startswith(".") and part not in (".", "..")) or part == "__MACOSX" for part in member.split("/"))
 
 
 class Archive:
@@ -41,20 +43,27 @@ class Archive:
         self._file = zipfile.ZipFile(path) if is_zip(path) else _open_tar(path, folder)
         self.close = self._file.close
 
-    def kinds(self) -> dict[str, str]:
-        """Return the members by name, each with its kind: FILE, HARD_LINK (one more name of a file in a tar file) or LINK."""
+    def members(self) -> list[tuple[str, str]]:
+        """Return each member's name and kind: FILE, HARD_LINK (one more name of a file in a tar file) or LINK."""
         if isinstance(self._file, zipfile.ZipFile):
             files = [info for info in self._file.infolist() if not info.is_dir()]
-            return {info.filename: LINK if stat.S_ISLNK(info.external_attr >> 16) else FILE for info in files}
+            return [(info.filename, LINK if stat.S_ISLNK(info.external_attr >> 16) else FILE) for info in files]
         types = {tarfile.LNKTYPE: HARD_LINK, tarfile.SYMTYPE: LINK}
-        found = {info.name: FILE if info.isfile() else types.get(info.type) for info in self._file}
-        return {name: kind for name, kind in found.items() if kind}
+        found = [(info.name, FILE if info.isfile() else types.get(info.type, "")) for info in self._file]
+        return [(name, kind) for name, kind in found if kind]
 
     def open(self, member: str) -> IO[bytes]:
-        """Open a member."""
+        """Open a member; the last one, if several have this name.
+
+        Raises:
+            tarfile.TarError: for a hard link to what is no file in the archive.
+        """
         if isinstance(self._file, zipfile.ZipFile):
             return self._file.open(member)
-        return cast("IO[bytes]", self._file.extractfile(member))
+        with suppress(KeyError):
+            if file := self._file.extractfile(member):
+                return file
+        raise tarfile.TarError("it is a hard link to a file that the archive does not have")
 
 
 def _open_tar(path: Path, folder: Path | None) -> tarfile.TarFile:

@@ -50,6 +50,7 @@ def check_delimiter(config: CorpusConfig) -> None:
         value = _typed(getattr(config, key))
         if value is not None and (len(value) != 1 or value in '"\r\n'):
             raise UserError(f"dataset.corpus.{key}={value!r}: give one character, or null to have it detected")
+
     if config.column and not config.header and not config.column.isdecimal():
         raise UserError(f"dataset.corpus.column={config.column}: with header=false, give the number of the column, from 1")
 
@@ -64,9 +65,11 @@ class _Dialect:
     header: bool
 
     def rows(self, lines: "_Lines") -> Iterator[list[str]]:
+        begun = False
         for row in csv.reader(lines, delimiter=self.delimiter, escapechar=self.escape, strict=True):
-            lines.open = False
-            yield row
+            lines.open, begun = False, begun or bool(row)
+            if begun:  # lines before the first row may be blank
+                yield row
 
 
 def _typed(character: str | None) -> str | None:
@@ -103,6 +106,8 @@ def _dialect(sample: str, complete: bool, config: CorpusConfig, where: str, suff
         chosen = next((candidate for candidate in candidates if 0 <= index < len(rows[candidate])), None)
         if chosen is None:
             raise _no_column(config, where, max(rows.values(), key=len))
+    if chosen == _typed(config.escape):
+        raise UserError(f"{where}: dataset.corpus.escape={config.escape!r} is the delimiter: set dataset.corpus.delimiter, too")
     plain = _Dialect(chosen, _typed(config.escape), index, config.header)
     escaped = _Dialect(chosen, "\\", index, config.header)
     lines = sample if complete else sample[: sample.rfind("\n") + 1]
@@ -113,7 +118,8 @@ def _first_row(sample: str, delimiter: str) -> list[str]:
     csv.field_size_limit(sys.maxsize)
     for escape, strict in ((None, True), ("\\", True), (None, False)):  # not strict: a row may be longer than the sample
         with suppress(csv.Error):
-            return next(csv.reader(split_lines([sample]), delimiter=delimiter, escapechar=escape, strict=strict), [])
+            rows = csv.reader(split_lines([sample]), delimiter=delimiter, escapechar=escape, strict=strict)
+            return next(filter(None, rows), [])
     return []
 
 
@@ -129,7 +135,8 @@ def _no_column(config: CorpusConfig, where: str, names: list[str]) -> UserError:
             f"{where}: not JSON lines: the first line ends with a comma; remove it (sed 's/,$//' FILE > FILE.jsonl)"
         )
     if names and names[0].startswith(("[", "{")):
-        return UserError(f"{where}: JSON, but not one object per line: convert it first (jq -c '.[]' FILE > FILE.jsonl)")
+        program = "'.[]'" if names[0].startswith("[") else "."
+        return UserError(f"{where}: JSON, but not one object per line: convert it first (jq -c {program} FILE > FILE.jsonl)")
     found = f"its columns are {', '.join(names[:20])}" if config.header and names else f"it has {plural(len(names), 'column')}"
     return UserError(
         f"{where}: no column {config.column!r}; {found}: set dataset.corpus.column to a name or a number from 1, or, if"

@@ -136,7 +136,7 @@ class Corpus:
     def _ordered(self, sources: list[Source], root: str = "") -> list[Source]:
         if self.config.shuffle:
             moving = root if self.config.reader_version > 2 else ""
-            return sorted(sources, key=lambda source: hashlib.sha256(source.name.removeprefix(moving).encode()).hexdigest())
+            return sorted(sources, key=lambda source: hashlib.sha256(_bytes(source.name.removeprefix(moving))).hexdigest())
         return sorted(sources, key=lambda source: source.name)
 
 
@@ -164,8 +164,13 @@ def content_digest(found: dict[str, list[Source]]) -> str:
         known: dict[Path, str] = {}
         for source in sources:
             known[source.path] = known.get(source.path) or file_digest(source.path)
-            digest.update(f"{known[source.path]} {source.member}\n".encode())
+            digest.update(_bytes(f"{known[source.path]} {source.member}\n"))
     return digest.hexdigest()
+
+
+def _bytes(name: str) -> bytes:
+    """Return the bytes of a file's name, which need not be UTF-8."""
+    return name.encode("utf-8", "surrogateescape")
 
 
 def _archive_and_member(path: str) -> tuple[str, str | None]:

@@ -48,11 +48,13 @@ def members(path: Path, name: str, version: int, changes: Counter[str]) -> list[
     if not is_zip(path) and (version == 1 or not is_tar(path)):
         return [Source(path, name)]
     with _reading(path), closing(Archive(path)) as archive:
-        kinds = archive.kinds()
+        found = archive.members()
     unread = _unread(path, version)
-    names = sorted(member for member, kind in kinds.items() if kind not in unread)
     if LINK in unread:
-        changes["symbolic links in archives left out"] += list(kinds.values()).count(LINK)
+        changes["symbolic links in archives left out"] += sum(kind == LINK for _, kind in found)
+    files = [member for member, kind in found if kind not in unread]
+    names = sorted(set(files))
+    changes["earlier members of the same name left out"] += len(files) - len(names)
     if version > 1:
         changes["hidden members of archives left out"] += sum(map(hidden, names))
         names = [member for member in names if not hidden(member)]
@@ -146,7 +148,7 @@ def _decode(decoder: codecs.IncrementalDecoder, block: bytes, position: int, sou
     try:
         return decoder.decode(block, final=not block)
     except UnicodeError as error:
-        raise _undecodable(error, position, source, encoding) from None
+        raise _undecodable(error, position, source, encoding, final=not block) from None
 
 
 def _checked_nuls(text: str, source: Source, encoding: str) -> int:
@@ -161,12 +163,15 @@ def _checked_nuls(text: str, source: Source, encoding: str) -> int:
     return nuls
 
 
-def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str) -> WrongEncoding:
+def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str, final: bool) -> WrongEncoding:
     remedy = "set dataset.encoding to its encoding, or dataset.encoding_errors=replace"
     if not isinstance(error, UnicodeDecodeError):
         return WrongEncoding(f"{source}: not {encoding} ({error})", remedy)
     offset = position - len(error.object) + error.start
     found = error.object[error.start]
+    if final and codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
+        what = f"{source}: its last character is incomplete ({error.reason} for {encoding} at offset {offset})"
+        return WrongEncoding(what, "it may have been cut off: get it again, or set dataset.encoding_errors=replace")
     hint = _likely(error.object, position == len(error.object))
     what = f"{source}: byte 0x{found:02X} at offset {offset} is not valid {encoding} ({error.reason})"
     return WrongEncoding(what, remedy.replace(",", f" ({hint}),"))
@@ -200,7 +205,7 @@ def _opened(source: Source, archives: Archives) -> IO[bytes]:
 def _reading(what: Path | Source) -> Iterator[None]:
     try:
         yield
-    except (UserError, UnicodeError):
+    except UserError:
         raise
     except BROKEN as error:
         raise UserError(f"{what}: cannot be read ({reason(error)}): {_remedy(error)}") from None
@@ -210,4 +215,6 @@ def _remedy(error: BaseException) -> str:
     """Return what to do about a file that cannot be read."""
     if isinstance(error, RuntimeError):  # an encrypted archive, or an unknown method of compression
         return "unpack the archive yourself, and give the folder"
-    return "check its permissions" if isinstance(error, PermissionError) else "the file may be damaged: get it again"
+    if isinstance(error, PermissionError):
+        return "check its permissions"
+    return "the file may be damaged: get it again, or leave it out with dataset.corpus.exclude"

@@ -2,7 +2,8 @@
 
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -45,6 +46,7 @@ class Budget(Callback):
     def __post_init__(self) -> None:
         self.signal: str | None = None
         self._handlers: dict[int, Any] = {}
+        self._closing = False
 
     def start(self, task: LanguageModelTask) -> None:
         if threading.current_thread() is threading.main_thread():
@@ -53,6 +55,8 @@ class Budget(Callback):
                     self._handlers[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        if self._closing:
+            return
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number).name
@@ -79,8 +83,12 @@ class Budget(Callback):
         if over_steps or over_time or left or task.step == self.pause_at:
             task.ending, task.interrupted = True, not (over_steps or over_time)
 
-    def restore_handlers(self) -> None:
-        """Restore the earlier signal handlers."""
-        for number, handler in self._handlers.items():
-            signal.signal(number, handler)
-        self._handlers = {}
+    @contextmanager
+    def closing(self) -> Generator[None]:
+        """Ignore signals while the end of a run is recorded, then restore the earlier handlers."""
+        self._closing = True
+        try:
+            yield
+        finally:
+            for number, handler in self._handlers.items():
+                signal.signal(number, handler)

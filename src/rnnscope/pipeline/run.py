@@ -7,7 +7,7 @@ from typing import Any
 
 from rnnscope.config.changes import check_on_the_way, parse_changes
 from rnnscope.config.compose import compose_command, process_arguments
-from rnnscope.config.overrides import change
+from rnnscope.config.overrides import change, check_word
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.pipeline.fit import fit_composed
 from rnnscope.pipeline.options import RunOptions
@@ -43,6 +43,8 @@ class Run:
         Raises:
             UserError: if it cannot continue, or a key cannot change.
         """
+        for word in changes:
+            check_word(word)
         parsed = parse_changes([change("resume", word) for word in changes])
         check_on_the_way(parsed, str(self.path))
         resume_run(self.folder, parsed, RunOptions(extensions=self.extensions))

@@ -82,10 +82,10 @@ class Session:
                 raise UserError(advice) from error
             raise
         finally:
-            self.callbacks.budget.restore_handlers()
-            self._close(status)
-            result = self._finish(status, reason)
-            self._tell(result)
+            with self.callbacks.budget.closing():
+                self._close(status)
+                result = self._finish(status, reason)
+                self._tell(result)
         return result
 
     def end(self) -> Result:

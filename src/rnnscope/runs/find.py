@@ -30,13 +30,13 @@ def find_run(run: str, key: str = "run") -> RunFolder:
         return _latest(root, key)
     folder = Path(os.path.expanduser(run))
     for place in (folder, root / "runs" / run, root / "sweeps" / run):  # the name of a reproduction begins with its run's
-        if (place / "config.yaml").is_file():
+        if os.path.isfile(place / "config.yaml"):
             return RunFolder(place)
     if (shipped := example_run(run)) is not None:
         return RunFolder(shipped)
-    if folder.is_dir() and any(folder.iterdir()):
+    if os.path.isdir(folder) and any(folder.iterdir()):
         raise UserError(f"{key}={run}: this folder is not a run (it has no config.yaml)")
-    if folder.suffix == ".ckpt" and folder.is_file():
+    if folder.suffix == ".ckpt" and os.path.isfile(folder):
         raise UserError(f"{key}={run} is a checkpoint, but {key}= takes a run here: {key}={folder.parent.parent}")
     runs = {found: name_of(found, root) for found in iterate_runs(root)}
     matches = next(filter(None, _matches(run, runs)), list[RunFolder]())
@@ -66,7 +66,7 @@ def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:
         UserError: if the run does not exist, or two different checkpoints are named.
     """
     path = Path(os.path.expanduser(run))
-    if path.suffix != ".ckpt" or not path.is_file():
+    if path.suffix != ".ckpt" or not os.path.isfile(path):
         return find_run(run), checkpoint
     if checkpoint not in ("best", path.stem, path.name):
         raise UserError(f"run={run} is a checkpoint, and checkpoint={checkpoint} a different one: leave one of them out")

@@ -51,9 +51,9 @@ def distribution_of(word: Override) -> Any:
 def _distribution(values: Any, word: Override) -> Any:
     kinds = optuna_package().distributions
     if isinstance(values, IntervalSweep):
-        if not all(end is not None and math.isfinite(end) for end in (values.start, values.end)):
-            raise ValueError("an interval needs two finite ends")
         low, high, log = values.start, values.end, "log" in values.tags  # floats, however they were typed
+        if low is None or high is None or not (math.isfinite(low) and math.isfinite(high)):
+            raise ValueError("an interval needs two finite ends")
         if isinstance(low, int) or is_whole(TrainConfig, word.key_or_group):
             if not low == int(low) <= int(high) == high:
                 raise ValueError(f"{word.key_or_group} takes whole numbers, so the ends must be whole, the lower one first")
