@@ -45,6 +45,14 @@ class Fails(pl.Callback):
         if trainer.global_step == 17:
             raise RuntimeError("seventeen")
 
+class Feeds(pl.Callback):
+    def __init__(self): self.values = iter(range(3))
+    def on_train_batch_end(self, *args): next(self.values)
+
+class FeedsBefore(Feeds):
+    def on_train_batch_end(self, *args): pass
+    def on_train_batch_start(self, *args): next(self.values)
+
 class Noise(pl.Callback):
     """Changes weights, which is allowed."""
     def on_train_batch_end(self, trainer, task, *args):
@@ -53,6 +61,22 @@ class Noise(pl.Callback):
 class Strange(pl.Callback):
     def state_dict(self): return {"what": self.__class__}
 '''
+
+
+OPTIMIZER = """
+from dataclasses import dataclass
+import rnnscope, torch
+from rnnscope.training.config import OptimizerConfig
+
+class Own(torch.optim.SGD):
+    def step(self, closure=None): 1 / 0
+
+@dataclass
+class OwnConfig(OptimizerConfig):
+    lr: float = 0.1
+
+rnnscope.register_optimizer("own", Own, OwnConfig)
+"""
 
 
 @pytest.fixture
@@ -130,6 +154,19 @@ def test_a_callback_that_raises_leaves_a_run_that_goes_on(story, folder, monkeyp
     assert "the run was trained with callback_classes=['own_callbacks.Fails']" in (path / "train.log").read_text()
     assert resumed.weights_hash == plain.weights_hash
     assert rows(resumed) == rows(plain)
+
+
+@pytest.mark.parametrize("name", ["Feeds", "FeedsBefore"])
+def test_a_callback_that_raises_stop_iteration_ends_the_run(name, story, folder):
+    """Lightning takes it for the end of the data, and would begin the next epoch for ever."""
+    with user_error("StopIteration", "train.log", "rnnscope resume"):
+        trained(story, f"callback_classes=[own_callbacks.{name}]")
+
+
+def test_an_error_in_a_plug_in_is_one_line(story, folder):
+    (folder / "own_optimizer.py").write_text(OPTIMIZER)
+    with user_error(0, "ZeroDivisionError", "own_optimizer.py", "train.log", "rnnscope resume"):
+        trained(story, "plugins=[own_optimizer]", "optimizer=own")
 
 
 def test_a_class_that_is_no_callback_is_refused_before_training(story, folder):
@@ -231,6 +268,7 @@ def test_names_in_a_run_folder_are_never_imported(story, folder):
     [
         (["plugins=[nowhere]"], ["plugins=[nowhere]", "no module"]),
         (["plugins=[broken]"], ["broken", "ZeroDivisionError"]),
+        (["plugins=[script]"], ["script", "SystemExit"]),
         (["callback_classes=[own_callbacks.Nobody]"], ["own_callbacks", "Nobody"]),
         (["callback_classes=[Count]"], ["module.Class"]),
         (["callbacks=[early_stopping]", "callbacks.early_stopping.mode=sideways"], ["early_stopping", "sideways"]),
@@ -238,6 +276,7 @@ def test_names_in_a_run_folder_are_never_imported(story, folder):
 )
 def test_bad_names(words, parts, story, folder):
     (folder / "broken.py").write_text("1 / 0\n")
+    (folder / "script.py").write_text("raise SystemExit\n")
     with user_error(*parts):
         trained(story, *words)
     assert not list(Path("outputs").glob("runs/*/*"))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from messages import assert_says, line_with
+from messages import assert_says, line_with, user_error
 from torture import SAMPLES, SMALL, Kill, checkpoint_step, only_run, rnnscope, said, torture_case, what_differs, write_text
 
 from rnnscope import load
@@ -283,6 +283,15 @@ def test_what_does_not_fit_the_run_is_refused(broken: Path) -> None:
         assert rnnscope(folder, "resume", word) == 1
         assert_says(last_line(folder), *parts)
     assert len(record_of(broken)["segments"]) == 1
+
+
+def test_a_vocabulary_of_a_different_run_is_refused(broken: Path) -> None:
+    path = broken / "vocabulary.json"
+    values = json.loads(path.read_text())
+    values["tokens"][-2:] = values["tokens"][:-3:-1]
+    path.write_text(json.dumps(values))
+    with user_error(path, "changed", "restore"):
+        resume_run(RunFolder(broken))
 
 
 def test_a_changed_text_is_refused(broken: Path, text: str, tmp_path: Path) -> None:

@@ -56,6 +56,16 @@ def test_a_file_that_lost_rows_is_refused(tmp_path: Path) -> None:
     journal.close()
 
 
+def test_a_file_that_was_saved_with_different_line_ends_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.csv"
+    path.write_bytes(b"step,loss\r\n1,0.5\r\n2,0.25\r\n")
+    journal = CsvJournal(path, ["step", "loss"])
+    with user_error(path, "changed"):
+        journal.truncate(len("step,loss\n1,0.5\n"))
+    journal.close()
+    assert path.read_bytes().count(b"\r\n") == 3
+
+
 def test_a_last_line_cut_short_is_left_out(tmp_path: Path) -> None:
     (tmp_path / "metrics.csv").write_text("step,loss\n1,0.5\n2,0.2", encoding="utf-8")
     assert list(whole_lines(tmp_path / "metrics.csv")) == ["step,loss\n", "1,0.5\n"]

@@ -119,7 +119,7 @@ def import_module(name: str, asked: str) -> Any:
         raise UserError(f"{asked}: {missing(error)} (looked in {os.getcwd()} and on Python's path)") from error
     except UserError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(f"{asked}: importing {name} failed: {type(error).__name__}: {error}") from error
 
 

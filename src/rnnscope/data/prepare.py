@@ -25,7 +25,7 @@ from rnnscope.data.splits import Ranges, check_split, divide, divide_columns
 from rnnscope.data.stream import SplitInfo, encode_split, open_stream
 from rnnscope.data.units import check_kind, units
 from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_counts
-from rnnscope.errors import UserError, unknown_value
+from rnnscope.errors import UserError, check_least, unknown_value
 from rnnscope.format import plain
 
 FORMAT = 1  # of the cache: with a new number, all texts are encoded again
@@ -59,10 +59,9 @@ def check_dataset(config: DatasetConfig) -> None:
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
             raise UserError(f"dataset.{key}={getattr(config, key)} must be at least 1")
-    if config.window_step is not None and (config.window_step < 1 or config.windows != "many_to_one"):
-        raise UserError(
-            f"dataset.window_step={config.window_step} must be at least 1, and is only for dataset.windows=many_to_one"
-        )
+    if config.window_step is not None and config.windows != "many_to_one":
+        raise UserError(f"dataset.window_step={config.window_step} applies to dataset.windows=many_to_one only: leave it out")
+    check_least("dataset.window_step", config.window_step, 1)
     if config.unk_in_text:
         _check_unk_in_text(config)
 

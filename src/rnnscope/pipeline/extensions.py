@@ -19,6 +19,7 @@ from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, shown
 from rnnscope.model.scoring import Score
+from rnnscope.pipeline.lightning import STOP_ITERATION
 from rnnscope.pipeline.loggers import Loggers
 from rnnscope.runs.files import sha256_of
 from rnnscope.runs.folder import RunFolder
@@ -139,16 +140,20 @@ class InLightning(Callback):
     name = "InLightning"
 
     def __init__(self, callbacks: Callback, extensions: Extensions) -> None:
-        self.callbacks, self.extensions = callbacks, extensions
+        self.callbacks, self.extensions, self._in_step = callbacks, extensions, False
 
     def start(self, task: LanguageModelTask) -> None:
         self.callbacks.start(task)
         self._end(task)
 
     def before_step(self, task: LanguageModelTask) -> None:
+        if self._in_step:
+            raise RuntimeError(STOP_ITERATION)
+        self._in_step = True
         self.callbacks.before_step(task)
 
     def after_step(self, task: LanguageModelTask) -> None:
+        self._in_step = False
         self.extensions.heed(task)
         self.callbacks.after_step(task)
         self._end(task)

@@ -19,6 +19,7 @@ from rnnscope.training.distributed.collectives import reaching
 from rnnscope.training.trainer_task import TrainerTask
 
 STRETCH = 128  # windows in one Lightning batch
+STOP_ITERATION = "a callback raised StopIteration, as next() does at the end of an iterator"
 
 
 class Stretches:
@@ -86,6 +87,19 @@ class OwnSignals(pl.Callback):
         if threading.current_thread() is threading.main_thread():
             for number, handler in self._handlers.items():
                 signal.signal(number, handler)
+
+
+class EmptyEpochs(pl.Callback):
+    """Ends a training whose epochs have no steps: Lightning takes a StopIteration in a hook for the end of the data."""
+
+    def __init__(self) -> None:
+        self._step, self._empty = -1, 0
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        self._empty = self._empty + 1 if pl_module.step == self._step else 0
+        self._step = pl_module.step
+        if self._empty > 1:  # one is possible where a run is resumed
+            raise RuntimeError(STOP_ITERATION)
 
 
 def prepare_process() -> None:

@@ -74,6 +74,8 @@ def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, c
         console.say(f"warning: {line}")
     options = replace(options_of(run, record, config, changes, told), from_checkpoint=saved is not None)
     training = assemble(config, console.say, options)
+    if read_vocabulary(run).tokens != training.data.vocabulary.tokens:
+        raise UserError(f"{run.vocabulary} is not the vocabulary of the run's text: it was changed; restore it")
     if saved:
         columns = config.dataset.batch_size // training.hardware.processes.world_size
         check_fit(saved, training.model, columns, str(run.checkpoints / name))

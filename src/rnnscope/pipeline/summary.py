@@ -12,6 +12,8 @@ from rnnscope.format import clock, shell, watching
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.build import Training
+from rnnscope.pipeline.extensions import extensions_entry
+from rnnscope.runs.checkpoints import BEST
 from rnnscope.runs.find import typed_name
 from rnnscope.runs.folder import RunFolder
 from rnnscope.training.config import CosineConfig
@@ -39,13 +41,16 @@ def summary(
         return
     if status == "diverged":
         yield what_to_try(training)
+    if status == "finished" and training.task.average and not training.task.average.begun:
+        yield f"trainer.average={training.config.trainer.average} never began, as validation kept improving: no average"
     name, has_checkpoint = typed_name(run), any(run.checkpoints.glob("*.ckpt"))
     yield f"  run folder   {run.path}"
     yield f"  watch        {watching(outputs_folder())}"
     if has_checkpoint:
-        yield f"  sample       {shell('rnnscope', 'sample', f'run={name}')}"
+        which = [] if (run.checkpoints / BEST).exists() else ["checkpoint=last"]  # before the first validation
+        yield f"  sample       {shell('rnnscope', 'sample', f'run={name}', *which)}"
         split = [] if training.data.splits["val"].tokens else ["split=train"]
-        yield f"  score        {shell('rnnscope', 'evaluate', f'run={name}', *split)}"
+        yield f"  score        {shell('rnnscope', 'evaluate', f'run={name}', *which, *split)}"
     if has_checkpoint and status != "diverged":
         more = to_go_on(training, step, seconds) if status == "finished" else []
         yield f"  continue     {shell('rnnscope', 'resume', f'run={name}', *more, *command_words(training.options.extensions))}"
@@ -119,7 +124,7 @@ def explain(error: BaseException, training: Training, run: RunFolder) -> tuple[s
         advice = f"no space at step {step} ({reason}); {remedy}, then {resume}"
         return reason, advice if error.errno in NO_SPACE else None
     reason = f"{type(error).__name__}: {error}"
-    if training.extensions is None:
+    if not extensions_entry(training.options.extensions):
         return reason, None
     place = traceback.extract_tb(error.__traceback__)[-1]  # most likely in an extension
     return reason, f"at step {step} {reason} ({place.filename}, line {place.lineno}); traceback in {run.log}; {resume}"

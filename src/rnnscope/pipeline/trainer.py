@@ -7,7 +7,7 @@ import pytorch_lightning as pl
 from pytorch_lightning.strategies import Strategy
 
 from rnnscope.pipeline.build import Training
-from rnnscope.pipeline.lightning import OwnSignals, SideBySide, Stretched, Stretches
+from rnnscope.pipeline.lightning import EmptyEpochs, OwnSignals, SideBySide, Stretched, Stretches
 from rnnscope.training.callback import Callback
 
 ONLY_OURS: dict[str, Any] = {  # without callbacks or loggers of Lightning
@@ -33,7 +33,7 @@ def run_trainer(training: Training, callback: Callback) -> None:
         num_nodes=processes.nodes,
         strategy=strategy,
         max_steps=-1,
-        callbacks=[OwnSignals(), *options.pop("callbacks", [])],
+        callbacks=[OwnSignals(), *([EmptyEpochs()] if extensions else []), *options.pop("callbacks", [])],
         plugins=[processes.environment],  # else Lightning would use any Slurm allocation that it runs in
         enable_model_summary=False,
         use_distributed_sampler=False,

@@ -44,13 +44,20 @@ class Journal:
         """Cut off everything after `offset`.
 
         Raises:
-            UserError: if the file is shorter than that: lines that the checkpoint relies on are missing.
+            UserError: if the file is shorter than that, or no line ends there: the checkpoint relies on different lines.
         """
         length = self._file.seek(0, os.SEEK_END)
         if not 0 <= offset <= length:
             raise UserError(f"{self.path} has {length} bytes, but its checkpoint needs {offset}: it was changed; restore it")
+        if not self._ends_a_line(offset):
+            raise UserError(f"{self.path}: no line ends at byte {offset}, where its checkpoint was: it was changed; restore it")
         self._file.truncate(offset)
         self._file.seek(offset)
+
+    def _ends_a_line(self, offset: int) -> bool:
+        with self.path.open("rb") as file:
+            file.seek(max(0, offset - 1))
+            return offset == 0 or file.read(1) == b"\n"
 
     def sync(self) -> None:
         """Sync all lines to disk: a checkpoint is about to rely on them."""

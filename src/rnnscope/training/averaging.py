@@ -35,6 +35,11 @@ class WeightAverage:
         self._losses: list[float] = []  # validation losses until asgd begins
         self._begun = kind == "ema"
 
+    @property
+    def begun(self) -> bool:
+        """Whether steps are averaged."""
+        return self._begun
+
     @torch.no_grad()
     def add(self) -> None:
         """Add the current weights to the average."""
