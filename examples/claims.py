@@ -24,7 +24,16 @@ from rnnscope.runs.segments import differences, flatten
 
 PAGE = Path(__file__).parents[1] / "docs" / "classics.md"
 BEGIN, END = "<!-- claims: written by make claims -->\n", "<!-- end of claims -->\n"
-LONG = ("keras_text_generation", "spynet", "trump_dl4j", "war_and_peace", "paul_graham", "linux", "penn_treebank")
+LONG = (
+    "keras_text_generation",
+    "spynet",
+    "trump_dl4j",
+    "war_and_peace",
+    "paul_graham",
+    "linux",
+    "penn_treebank",
+    "penn_characters",
+)
 SEEDS = {"min_char_rnn": (1, 2, 3)}  # of which the median counts; 1 elsewhere
 HEAD = ["| claim | by whom | here | time | command |", "|---|---|---|---|---|"]
 SIGNS = {"at_most": "at most ", "at_least": "at least ", "near": ""}
