@@ -4,6 +4,7 @@ Only the module of that command is imported, and nothing heavy before it.
 """
 
 import contextlib
+import gc
 import importlib
 import io
 import os
@@ -58,8 +59,9 @@ def main(argv: list[str] | None = None) -> int:
         if closed and only_prints(arguments):
             return complain("stdout is closed: send the output to a file, or to /dev/null")
         status = run_line(arguments, others)
-    if argv is None:
+    if argv is None:  # Python exits next
         ignore_signals()
+        gc.freeze()  # nothing is left to collect in the modules of torch: 0.4 s
     return status
 
 
