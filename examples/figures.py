@@ -138,13 +138,20 @@ def draw_tensorboard() -> None:
     save(stacked(above, below), "tensorboard.png")
 
 
-def draw_compare() -> None:
-    """The whole page of `rnnscope compare html=`."""
+@contextmanager
+def compared(sweep: str) -> Iterator[Any]:
+    """A browser that shows the page of `rnnscope compare html=` for a sweep."""
     with tempfile.TemporaryDirectory() as folder, browser() as driver:
         page = Path(folder) / "page.html"
-        rnnscope("compare", f"folder={OUTPUTS / 'sweeps' / 'width_and_rate'}", f"html={page}")
+        rnnscope("compare", f"folder={OUTPUTS / 'sweeps' / sweep}", f"html={page}")
         driver.set_window_size(PAGE_WIDTH, 1000)
         driver.get(page.as_uri())
+        yield driver
+
+
+def draw_compare() -> None:
+    """The whole page of `rnnscope compare html=`."""
+    with compared("width_and_rate") as driver:
         height = driver.execute_script("return document.documentElement.scrollHeight")
         driver.set_window_size(PAGE_WIDTH, height + 200)
         wait_for(driver, "document.querySelectorAll('#loss path.curve').length >= 8", "the curves")
@@ -153,11 +160,8 @@ def draw_compare() -> None:
 
 def draw_scaling() -> None:
     """Validation losses of five sizes against the seconds trained, in the page of `rnnscope compare html=`."""
-    with tempfile.TemporaryDirectory() as folder, browser() as driver:
-        page = Path(folder) / "page.html"
-        rnnscope("compare", f"folder={OUTPUTS / 'sweeps' / 'scaling'}", f"html={page}")
+    with compared("scaling") as driver:
         driver.set_window_size(PAGE_WIDTH, 2000)
-        driver.get(page.as_uri())
         for value in ("seconds", "nats", "train"):  # the last one hides training losses
             driver.find_element("css selector", f"input[value={value}]").click()
         wait_for(driver, "document.querySelectorAll('#loss path.curve').length >= 5", "the curves")

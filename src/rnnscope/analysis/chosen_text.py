@@ -59,9 +59,7 @@ def _beginning(path: Path, encoding: str, characters: int) -> str:
         with path.open("rb") as file:
             block = file.read(4 * characters + 4)
         if found := not_text(block, path.name):
-            raise UserError(
-                f"text={path}: this is {found[0]}, and visualize reads plain text only: give that, or a passage of it"
-            )
+            raise UserError(f"text={path}: this is {found[0]}, not plain text: give a plain text file, or the text itself")
         text = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)().decode(block)
     except OSError as error:
         raise UserError(f"text={path} cannot be read: {error.strerror}") from error

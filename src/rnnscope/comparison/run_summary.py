@@ -79,7 +79,7 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     """
     if not os.path.lexists(folder.record):
         raise UserError(
-            f"{folder.record} is missing: only runs with it can be compared, which excludes rnnscope's own examples"
+            f"{folder.record} is missing, and comparing needs it: give a different run (rnnscope's examples come without it)"
         )
     check_plain(folder.record, RECORD_LIMIT)
     record = Record.read(folder.record)

@@ -56,14 +56,14 @@ class Archive:
         """Open a member; the last one, if several have this name.
 
         Raises:
-            tarfile.TarError: for a hard link to what is no file in the archive.
+            tarfile.TarError: for a hard link whose file is not in the archive.
         """
         if isinstance(self._file, zipfile.ZipFile):
             return self._file.open(member)
         with suppress(KeyError):
             if file := self._file.extractfile(member):
                 return file
-        raise tarfile.TarError("it is a hard link to a file that the archive does not have")
+        raise tarfile.TarError("it is a hard link whose file is not in the archive")
 
 
 def _open_tar(path: Path, folder: Path | None) -> tarfile.TarFile:

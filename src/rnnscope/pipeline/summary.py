@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from rnnscope.config.extensions import command_words
 from rnnscope.errors import MORE_FILES, NO_FILES, NO_SPACE, lack_of_memory
-from rnnscope.format import clock, shell, watching
+from rnnscope.format import clock, plural, shell, watching
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.budgets import count_steps
 from rnnscope.pipeline.build import Training
@@ -42,7 +42,8 @@ def summary(
     if status == "diverged":
         yield what_to_try(training)
     if status == "finished" and training.task.average and not training.task.average.begun:
-        yield f"trainer.average={training.config.trainer.average} never began, as validation kept improving: no average"
+        interval = plural(training.config.trainer.asgd_interval, "validation")
+        yield f"trainer.average=asgd averaged nothing: no val/loss was above the best from before the last {interval}"
     name, has_checkpoint = typed_name(run), any(run.checkpoints.glob("*.ckpt"))
     yield f"  run folder   {run.path}"
     yield f"  watch        {watching(outputs_folder())}"

@@ -25,6 +25,9 @@ class WeightAverage:
         model: the model whose weights are averaged.
         decay: the decay of `ema`.
         interval: `asgd` begins once a validation loss is worse than the best one from before the last `interval` validations.
+
+    Attributes:
+        begun: whether steps are averaged.
     """
 
     def __init__(self, kind: str, model: LanguageModel, decay: float = 0.999, interval: int = 5) -> None:
@@ -33,17 +36,12 @@ class WeightAverage:
         self._average: dict[str, Tensor] = {}  # empty until the first step that counts
         self._steps = 0  # number of steps averaged
         self._losses: list[float] = []  # validation losses until asgd begins
-        self._begun = kind == "ema"
-
-    @property
-    def begun(self) -> bool:
-        """Whether steps are averaged."""
-        return self._begun
+        self.begun = kind == "ema"
 
     @torch.no_grad()
     def add(self) -> None:
         """Add the current weights to the average."""
-        if not self._begun:
+        if not self.begun:
             return
         if not self._average:
             self._average = {name: value.detach().clone() for name, value in self._trained.items()}
@@ -59,10 +57,10 @@ class WeightAverage:
 
     def observe(self, loss: float) -> None:
         """Note a validation loss, which decides when `asgd` begins."""
-        if self._begun:
+        if self.begun:
             return
         earlier = self._losses[: -self.interval]
-        self._begun = bool(earlier) and loss > min(earlier)
+        self.begun = bool(earlier) and loss > min(earlier)
         self._losses.append(loss)
 
     @contextmanager
@@ -89,7 +87,7 @@ class WeightAverage:
         """Return the state that a checkpoint saves, as plain values and tensors."""
         return {
             "kind": self.kind,
-            "begun": self._begun,
+            "begun": self.begun,
             "steps": self._steps,
             "losses": list(self._losses),
             "weights": dict(self._average),
@@ -99,5 +97,5 @@ class WeightAverage:
         """Restore what `state` returned. An average of a different kind is not restored: this one starts afresh."""
         if state["kind"] != self.kind:
             return
-        self._begun, self._steps, self._losses = state["begun"], state["steps"], list(state["losses"])
+        self.begun, self._steps, self._losses = state["begun"], state["steps"], list(state["losses"])
         self._average = {name: value.to(self._trained[name], copy=True) for name, value in state["weights"].items()}
