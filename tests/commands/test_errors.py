@@ -301,7 +301,7 @@ def test_an_output_that_takes_nothing_is_named_itself(words, trained_run, tmp_pa
         ),
         (["callbacks=model_checkpoint", "callbacks.model_checkpoint.monitor=val_loss"], ["monitor=val_loss", "val/loss"]),
         (["-m", "plugins=[a],[b]"], ["plugins=[a],[b]", "swept"]),
-        (["--cfg", "job", "-p", "modle"], ["-p", "modle"]),
+        (["--cfg", "job", "-p", "modle"], ["-p", "modle", "dataset, model, monitor"]),
     ],
 )
 def test_what_used_to_end_in_a_traceback_or_in_nothing(words, parts, story, outputs, capsys):

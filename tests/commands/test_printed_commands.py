@@ -65,6 +65,21 @@ def test_what_a_finished_run_recommends_does_what_it_says(end: str, place: Path,
     assert max(rate for step, rate in rates.items() if step > before["progress"]["step"] and rate == rate) > 0
 
 
+def test_what_a_run_without_a_validation_recommends(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It has no best checkpoint."""
+    assert main(["train", "text=text.txt", *TINY, f"name={NAME}", "optimizer.lr=1e30"]) == 1
+    found = commands(capsys.readouterr().out)
+    assert not list((place / "out puts").glob("runs/*/*/checkpoints/best.ckpt"))
+    assert main([*found["sample"][1:], "length=5"]) == 0
+    assert main(found["evaluate"][1:]) == 0
+
+
+def test_an_average_that_never_began_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asgd = ["trainer.average=asgd", "trainer.asgd_interval=1000"]
+    assert main(["train", "text=text.txt", *TINY, *asgd]) == 0
+    assert line_with(capsys.readouterr().out, "averaged nothing", "1,000 validations")
+
+
 def test_a_budget_beyond_the_schedule_is_said(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train", "text=text.txt", *TINY, "schedule.warmup_steps=5", f"name={NAME}"]) == 0
     assert "warning" not in capsys.readouterr().out

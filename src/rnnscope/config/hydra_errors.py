@@ -175,7 +175,10 @@ def check_section(command: str, section: str, option: str) -> None:
     """Refuse a section that the config of a command lacks.
 
     Raises:
-        UserError: naming the option.
+        UserError: naming the option, and the sections.
     """
-    if section.split(".")[0] != "hydra" and section not in keys_of(ROOTS[command]):
-        raise UserError(f"{option} takes the name of a section, such as model{section and f', not {section}'}")
+    keys = {*keys_of(ROOTS[command])}
+    if section.split(".")[0] != "hydra" and section not in keys:
+        known = sorted({key.partition(".")[0] for key in keys if "." in key})
+        listed = ", ".join([*known, "hydra"])
+        raise UserError(f"{option} takes a section of the command's config ({listed}){section and f', not {section}'}")
