@@ -176,6 +176,13 @@ def test_completion(typed, offered, monkeypatch, capsys):
     assert capsys.readouterr().out.split() == offered
 
 
+def test_a_key_of_a_deeper_section_is_suggested(capsys):
+    from rnnscope.cli import main
+
+    assert main(["train", "dataset.shuffle=true"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "dataset.shuffle", "'dataset.corpus.shuffle'")
+
+
 @pytest.mark.parametrize("words", [[], ["install"], ["query=tcsh"], ["help"]])
 def test_completion_of_no_shell(words, capsys):
     from rnnscope.cli import main

@@ -37,6 +37,12 @@ def test_nothing_to_compare_with(tmp_path):
     assert warnings(tmp_path, {"train": prose(1)}, level="byte", split=split) == ""
 
 
+@pytest.mark.parametrize(("level", "tokens"), [("char", 40), ("word", 5)])
+def test_a_split_of_a_few_tokens(tmp_path, level, tokens):
+    found = warnings(tmp_path, {"train": prose(1), "val": prose(2), "test": "nothing " * 4 + "compares"}, level=level)
+    line_with(found, "test", tokens, "too few", "dataset.split.test")
+
+
 @pytest.mark.parametrize("level", ["char", "byte", "word"])
 def test_a_text_of_several_copies_of_itself(tmp_path, level):
     found = warnings(tmp_path, {"train": prose(1) * 3}, level=level)

@@ -75,6 +75,16 @@ def test_it_is_reproduced_and_resumed_without_the_weights_it_started_from(child:
     assert_says(said(tmp_path).splitlines()[-1], "init_from", "/nowhere", "weights")
 
 
+def test_a_parent_without_best_weights_is_refused(parent: Path, tmp_path: Path) -> None:
+    bare = Path(shutil.copytree(parent, tmp_path / "bare"))
+    for path in (bare / "model.safetensors", bare / "checkpoints/best.ckpt"):
+        path.unlink()
+    assert rnnscope(tmp_path, "train", f"text={parent.parents[2] / 'new'}", f"init_from={bare}", *WORDS) == 1
+    line = said(tmp_path).splitlines()[-1]
+    assert_says(line, "init_from", bare, "best weights")
+    assert "checkpoint=" not in line  # a key of sample
+
+
 def test_killed_and_resumed_it_is_the_same(child: Path, parent: Path, tmp_path: Path) -> None:
     words = [f"text={parent.parents[2] / 'new'}", f"init_from={parent}", "name=child", *WORDS]
     assert rnnscope(tmp_path, "train", *words, kill=Kill("in a step", 3)) == -9

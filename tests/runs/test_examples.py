@@ -31,5 +31,10 @@ def test_words_are_written_sentence_by_sentence():
     assert all(1 < len(sentence.split()) < 200 for sentence in sentences if sentence)
 
 
+def test_words_outside_the_vocabulary_are_counted():
+    score = rnnscope.load("examples/penn").score("the zyzzyva rose and the quokka fell\n")
+    assert (score.unknown, score.tokens) == (2, 8)  # seven words and the end of the sentence
+
+
 def test_what_is_no_example():
     assert example_run("examples/none") is example_run("../examples/shakespeare") is None

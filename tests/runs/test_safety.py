@@ -18,6 +18,7 @@ import pytest
 import torch
 import yaml
 from messages import assert_says, error_line, user_error
+from safetensors.torch import load_file, save_file
 from torture import SMALL, only_run, rnnscope, said, same, write_text
 
 import rnnscope as rnnscope_package
@@ -399,6 +400,14 @@ def test_a_vocabulary_without_end_is_refused(run: Path) -> None:
         read_vocabulary(RunFolder(run))
 
 
+def test_weights_and_vocabulary_of_different_runs_are_refused(run: Path) -> None:
+    vocabulary = json.loads((run / "vocabulary.json").read_text(encoding="utf-8"))
+    vocabulary["tokens"][3:5] = vocabulary["tokens"][4:2:-1]  # the same size, in the order of another text
+    (run / "vocabulary.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    with user_error(run / "model.safetensors", "vocabulary.json", "restore"):
+        load(str(run))
+
+
 def test_a_record_of_nonsense_is_refused_in_one_line(run: Path, tmp_path: Path) -> None:
     record = json.loads((run / "run.json").read_text(encoding="utf-8"))
     for change in (
@@ -455,6 +464,7 @@ def test_generated_text_cannot_steer_the_terminal_that_it_is_sampled_on(run: Pat
     vocabulary = json.loads((run / "vocabulary.json").read_text(encoding="utf-8"))
     vocabulary["tokens"][3:8] = list("\x1b\x07\x9b\r\x08")
     (run / "vocabulary.json").write_text(json.dumps(vocabulary), encoding="utf-8")
+    save_file(load_file(run / "model.safetensors"), run / "model.safetensors")  # says no longer which vocabulary it belongs to
     words = [sys.executable, "-m", "rnnscope", "sample", f"run={run}", "length=500", "seed=1", "temperature=2"]
     piped = subprocess.run(words, capture_output=True, check=True).stdout
     terminal, end = os.openpty()

@@ -54,7 +54,7 @@ def test_files_that_may_not_be_read(tmp_path, monkeypatch):
         with user_error("samples.jsonl", *denied):
             final_sample(Path("samples.jsonl"))
         with user_error("model.safetensors", *denied):
-            load_weights(torch.nn.Linear(1, 1), Path("model.safetensors"))
+            load_weights(torch.nn.Linear(1, 1), Path("model.safetensors"), "")
         with user_error("run.json", *denied) as error:
             Record.read(Path("run.json"))
     assert "Errno" not in str(error.value)

@@ -111,6 +111,8 @@ def import_module(name: str, asked: str) -> Any:
     Raises:
         UserError: beginning with `asked`, the word that names the module.
     """
+    if not name:
+        raise UserError(f"{asked}: the name of a module is empty: write it, as in plugins=[my_module]")
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
     try:

@@ -125,6 +125,9 @@ def _unknown_setting(key: str) -> str:
 def _near(key: str, known: list[str]) -> str | None:
     """Return the known key that was probably meant: one of the same section, if that section exists."""
     section, _, leaf = key.rpartition(".")
+    deeper = [name for name in known if section and name.startswith(f"{section}.") and name.endswith(f".{leaf}")]
+    if deeper:
+        return deeper[0]
     siblings = [name.rpartition(".")[2] for name in known if section and name.rpartition(".")[0] == section]
     if siblings:
         return next((f"{section}.{name}" for name in get_close_matches(leaf, siblings, n=1, cutoff=0.5)), None)

@@ -105,13 +105,13 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
     manifest = cached(folder, lambda partial: _encode(config, corpus, found, vocabulary, partial), say)
     return_freed_memory()
     splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
+    made = vocabulary or Vocabulary.from_json(manifest["vocabulary"])
     fingerprint = {
         "text": text_digest,
         "settings": settings_digest,
-        "vocabulary": _digest(manifest["vocabulary"]),
+        "vocabulary": made.digest(),
         "streams": {name: info.sha256 for name, info in splits.items()},
     }
-    made = vocabulary or Vocabulary.from_json(manifest["vocabulary"])
     return PreparedText(folder, made, splits, fingerprint, manifest["report"])
 
 
@@ -171,6 +171,8 @@ def _split_lines(
     for name, info in splits.items():
         if info.tokens:
             yield report.split_line(name, info)
+        if name != "train" and 0 < info.tokens < report.FEW_TOKENS:
+            yield report.few_tokens_line(name, info.tokens)
         if info.unknown and vocabulary.level == "char" and name != "train":
             yield from report.unseen_lines(name, _tally(text, ranges[name], config), vocabulary)
 

@@ -12,6 +12,7 @@ from rnnscope.format import plural
 MANY_CHARACTERS = 5000  # Chinese and Japanese texts have up to about this many distinct ones
 MANY_WORDS = 50_000  # of a vocabulary: from here on, the head takes most of the time and memory of a step
 FEW_SPACES = 0.02  # spaces per character; English has 0.18
+FEW_TOKENS = 100  # of val or test: below, the standard error of the loss is more than a tenth of it
 LONG_WORDS = 12  # characters per word; English has 5
 SHOWN = 60  # characters of the example
 CHANGE = re.compile(r"(.+) (left out|kept|stripped|cut|changed|replaced|not followed)( (?:to|by) .+)?")  # noun, verb, how
@@ -72,6 +73,14 @@ def split_line(split: str, info: SplitInfo) -> str:
     """Return the tokens, characters and share of unknown tokens of a split."""
     share = 100 * info.unknown / max(info.tokens, 1)
     return f"{split}: {info.tokens:,} tokens, {info.characters:,} characters, {info.unknown:,} unknown ({share:.3g} %)"
+
+
+def few_tokens_line(split: str, tokens: int) -> str:
+    """Return the warning about a split that is too small to measure a loss on."""
+    return (
+        f"warning: {split} has only {plural(tokens, 'token')}, too few to tell how good a loss is:"
+        f" use a longer text, or a larger share (dataset.split.{split})"
+    )
 
 
 def unseen_lines(split: str, counts: Counter[str], vocabulary: Vocabulary) -> Iterator[str]:

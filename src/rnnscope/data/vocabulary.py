@@ -1,5 +1,7 @@
 """Tokens and their ids: characters, bytes or words."""
 
+import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
@@ -99,6 +101,10 @@ class Vocabulary:
         """Return plain data from which `from_json` makes the same vocabulary."""
         options = {key: getattr(self, key) for key in OPTIONS}
         return {"version": VERSION, "level": self.level, "tokens": self.tokens, **options}
+
+    def digest(self) -> str:
+        """Return a SHA-256 of `to_json()`, by which vocabularies are compared."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def from_json(cls, data: Any) -> Self:

@@ -46,12 +46,16 @@ def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
 
 @dataclass
 class Score:
-    """The loss of a model on some tokens: a sum in nats, and the numbers of tokens and characters."""
+    """The loss of a model on some tokens: a sum in nats, and the numbers of tokens and characters.
+
+    `unknown` of the tokens are outside the vocabulary, where they were counted: nothing tells how well those are predicted.
+    """
 
     nats: float = 0.0
     tokens: int = 0
     correct: int = 0
     characters: int = 0
+    unknown: int = 0
 
     @property
     def loss(self) -> float:

@@ -160,7 +160,7 @@ class CheckpointManager(CheckpointPart):
         if BEST not in names:
             return b""
         with self.training.task.evaluated():
-            return weights_file(self.training.model)
+            return weights_file(self.training.model, self.training.data.vocabulary.digest())
 
     def _derive(self, names: list[str], weights: bytes) -> None:
         """Write what depends on last.ckpt: its other names, and the exported weights."""

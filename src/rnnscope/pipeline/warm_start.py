@@ -9,7 +9,9 @@ from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import recorded_config
 from rnnscope.errors import UserError
 from rnnscope.model.language_model import LanguageModel
+from rnnscope.runs.checkpoints import BEST
 from rnnscope.runs.find import find_run
+from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.load import LoadedRun, load
 from rnnscope.runs.record import Record, parent_entry
 from rnnscope.runs.segments import differences
@@ -56,6 +58,9 @@ def starting_run(config: TrainConfig) -> LoadedRun | None:
     """
     if config.init_from is None:
         return None
+    folder = RunFolder(Path(config.init_from))
+    if folder.config.exists() and not folder.weights.exists() and not (folder.checkpoints / BEST).exists():
+        raise UserError(f"init_from={folder.path} has no best weights, which a run has from its first validation on")
     try:
         found = load(config.init_from)
     except UserError as error:

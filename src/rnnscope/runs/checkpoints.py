@@ -102,7 +102,7 @@ class Checkpoints:
         """Return the name and contents of the newest complete checkpoint, or None if there is none; `say` reports damaged ones.
 
         Raises:
-            UserError: if there are checkpoints but all are damaged.
+            UserError: if there are checkpoints but none can be used.
         """
         found: tuple[str, dict[str, Any]] | None = None
         damaged: list[str] = []
@@ -119,7 +119,7 @@ class Checkpoints:
                 found = path.name, state
         if damaged and found is None:
             again = shell("rnnscope", "reproduce", f"run={self.folder.parent}")
-            raise UserError(f"{self.folder}: every checkpoint is damaged ({', '.join(damaged)}); {again} trains it again")
+            raise UserError(f"{self.folder} has no checkpoint that can be used ({', '.join(damaged)}); {again} trains it again")
         if damaged and found:
             say(f"continuing from {found[0]} instead")
         return found

@@ -5,7 +5,7 @@ Imports neither Lightning nor TensorBoard. Opening a run never executes code fro
 
 import secrets
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -129,6 +129,8 @@ class LoadedRun:
     def score(self, text: str, carried: bool = True, window: int = 256, precision: str = "float32") -> Score:
         """Return how well the model predicts `text`: nats per token, bits per character, perplexity, accuracy.
 
+        A score with many `unknown` tokens does not compare with those of different vocabularies.
+
         START and END are inserted as in training. A run of samples scores each of them from a zero state.
 
         Args:
@@ -150,7 +152,8 @@ class LoadedRun:
             source = zero_state_windows(stream, window, size, given)
         model, device = self.model, self.model.head.weight.device
         precision = resolve_precision(precision, device, model.cell, max(model.sizes), "precision")
-        return evaluate(self.model, source, precision, characters)
+        unknown = 0 if self.vocabulary.unk is None else int(np.count_nonzero(stream == self.vocabulary.unk))
+        return replace(evaluate(model, source, precision, characters), unknown=unknown)
 
     @property
     def _samples(self) -> bool:
@@ -260,7 +263,7 @@ def load(run: str = "latest", checkpoint: str | int = "best") -> LoadedRun:
     config, vocabulary = read_config(folder), read_vocabulary(folder)
     model = build_model(model_config(config, str(folder.config)), len(vocabulary), str(folder.config))
     if checkpoint == "best" and folder.weights.exists():
-        load_weights(model, folder.weights)
+        load_weights(model, folder.weights, vocabulary.digest())
     else:
         fill_from_checkpoint(model, folder, checkpoint)
     model.eval()

@@ -2,9 +2,10 @@
 
 import hashlib
 from pathlib import Path
+from typing import Any, cast
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 
 from rnnscope.errors import UserError, reason
@@ -12,10 +13,15 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_file
 
 
-def weights_file(model: LanguageModel) -> bytes:
-    """Return the contents of a safetensors file of the parameters; a tied matrix is stored once, as the embedding."""
+def weights_file(model: LanguageModel, vocabulary: str) -> bytes:
+    """Return the contents of a safetensors file of the parameters; a tied matrix is stored once, as the embedding.
+
+    Args:
+        vocabulary: the digest of the vocabulary that the model was trained on, for `load_weights`.
+    """
     tensors = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
-    return save(tensors, metadata={"format": "rnnscope"})  # save_file would make a file that only its owner can read
+    # one entry: of several, safetensors writes a random one first; and its save_file makes a file that only its owner can read
+    return save(tensors, metadata={"vocabulary": vocabulary})
 
 
 def save_weights(contents: bytes, path: Path) -> None:
@@ -23,19 +29,29 @@ def save_weights(contents: bytes, path: Path) -> None:
     replace_file(path, lambda temporary: temporary.write_bytes(contents))
 
 
-def load_weights(model: LanguageModel, path: Path) -> None:
+def load_weights(model: LanguageModel, path: Path, vocabulary: str) -> None:
     """Fill the model from a file that `save_weights` wrote.
 
+    Args:
+        vocabulary: the digest of the vocabulary that the model is used with.
+
     Raises:
-        UserError: if the file is missing, damaged, or belongs to a different model.
+        UserError: if the file is missing, damaged, or belongs to a different model or vocabulary.
     """
     try:
         tensors = load(path.read_bytes())  # load_file calls missing what may not be read
+        with cast(Any, safe_open)(path, "pt") as file:  # which has no types
+            metadata: dict[str, str] = file.metadata() or {}
     except FileNotFoundError:
         raise UserError(f"{path} does not exist: the run has no weights yet") from None
     except (SafetensorError, OSError) as error:
         remedy = "use checkpoint=last, or restore it from a copy of the run folder"
         raise UserError(f"{path} cannot be read as weights ({reason(error)}): {remedy}") from error
+    if metadata.get("vocabulary", vocabulary) != vocabulary:  # older versions did not write it
+        raise UserError(
+            f"{path} was trained with a different vocabulary from the one in vocabulary.json, which was replaced or changed:"
+            " restore the two files that belong together"
+        )
     fill_model(model, tensors, path)
 
 

@@ -78,7 +78,8 @@ def make_optimizer(
     try:
         return _class_of(kind)(list(trained.values()), lr=rate, **options, **kernels)
     except (ValueError, TypeError) as error:
-        raise UserError(f"optimizer={name} does not accept its settings: {error}; see conf/optimizer/{name}.yaml") from error
+        where = f"see conf/optimizer/{name}.yaml" if isinstance(kind.torch_class, str) else f"see {kind.config.__name__}"
+        raise UserError(f"optimizer={name} does not accept its settings: {error}; {where}") from error
 
 
 def _class_of(kind: OptimizerKind) -> Any:
