@@ -51,7 +51,9 @@ def load(run: str = "latest", checkpoint: str = "best") -> LoadedRun:
     """
     from rnnscope.runs.load import load as load_run
 
-    return load_run(run, checkpoint)
+    found = load_run(run, checkpoint)
+    found.folder = found.folder.absolute()
+    return found
 
 
 def train(overrides: Sequence[str] = ()) -> Run:
@@ -77,7 +79,7 @@ def find(run: str = "latest") -> Run:
 
 
 def compare(
-    folder: str | Path | None = None, filter: str = "", sort: str = "bits_per_character", group: str | None = None
+    folder: str | Path | None = None, filter: str | None = None, sort: str = "bits_per_character", group: str | None = None
 ) -> Any:
     """Return the table of `rnnscope compare`: a pandas DataFrame where pandas is installed, else a list of dicts.
 
@@ -90,7 +92,7 @@ def compare(
     """
     from rnnscope.comparison.frame import frame
 
-    return frame(folder, filter, sort, group)
+    return frame(folder, filter or "", sort, group)
 
 
 def compose(overrides: Sequence[str] = ()) -> tuple[LanguageModelTask, TextData]:

@@ -32,13 +32,21 @@ class WrongEncoding(UserError):
 
 
 def check_least(key: str, value: float | None, least: int, otherwise: str = "") -> None:
-    """Raise a `UserError` if a value is below `least`; None is allowed, and `otherwise` says what it means."""
+    """Raise a `UserError` unless a value is a whole number of at least `least`, or None; `otherwise` says what None means."""
+    check_whole(key, value)
     if value is not None and value < least:
         raise UserError(f"{key}={value} must be at least {least}{otherwise and f', or {otherwise}'}")
 
 
+def check_whole(key: str, value: Any) -> None:
+    """Raise a `UserError` unless a value is a whole number or None: Python's callers may give anything."""
+    if value is not None and not hasattr(value, "__index__"):
+        raise UserError(f"{key}={value!r} must be a whole number")
+
+
 def check_seed(seed: int) -> None:
     """Raise a `UserError` for a seed that torch does not take, or takes for a different one."""
+    check_whole("seed", seed)
     if not 0 <= seed < 2**63:
         raise UserError(f"seed={seed} must be at least 0 and less than 2^63")
 

@@ -58,6 +58,8 @@ class Output:
 
 def check_text(text: str, key: str) -> None:
     """Raise `UserError` for text, given for `key`, that is not valid: Python turns bytes that are not UTF-8 into surrogates."""
+    if not isinstance(text, str):  # pyright: ignore[reportUnnecessaryIsInstance] Python's callers may give anything
+        raise UserError(f"{key} must be text, not {type(text).__name__}")
     try:
         text.encode()
     except UnicodeEncodeError as error:
@@ -69,6 +71,8 @@ def check_text(text: str, key: str) -> None:
 
 def check_argument(argument: str) -> None:
     """Do as `check_text` for an argument of a command line, `key=value` or an option."""
+    if not isinstance(argument, str):  # pyright: ignore[reportUnnecessaryIsInstance]
+        raise UserError(f"an argument must be text such as 'key=value', not {type(argument).__name__}")
     key, _, value = argument.partition("=")
     check_text(key, "a key")
     check_text(value, key)

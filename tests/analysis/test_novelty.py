@@ -54,3 +54,4 @@ def test_texts_without_a_new_line_are_drawn_again():
     rounds = {0: ["old\nnew\n", "old\n", "--\n"], 1: ["newer\nold"]}
     assert list(novel_texts(lambda round: rounds.get(round, []), 3, {"old"})) == ["new\n", "newer\n"]
     assert list(novel_texts(lambda round: ["old"], 1, {"old"})) == []
+    assert list(novel_texts(lambda round: ["old\r\nnew\u2028old"], 1, {"old"})) == ["new\u2028"]  # whatever ends a line

@@ -303,6 +303,19 @@ def test_the_only_target_of_each_window_is_scored(story, outputs, capsys):
     assert rows["10-gram of the training split"] == pytest.approx(ngram, abs=1e-4)
     (line,) = (line for line in printed.splitlines() if "each window of 12" in line)
     assert f"{nats / math.log(2):.4f}" in line  # bits per character: each token is one
+    score = run.score(story.read_text("utf-8"))
+    assert (score.loss, score.bits_per_character) == pytest.approx((nats, nats / math.log(2)), abs=1e-5)
+    assert main(["evaluate", "text=-", "lines=true"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "lines=true", "dataset.windows=many_to_one")
+
+
+def test_nothing_is_tuned_without_a_val_split(story, outputs, capsys):
+    words = ["dataset.split.val=0", "dataset.split.test=0.1", "trainer.max_steps=2"]
+    assert main(["train", f"text={story}", *TINY, *words]) == 0, capsys.readouterr().err
+    capsys.readouterr()
+    for more in (["split=test", "tuned_temperature=true"], [f"text={story}", "dynamic=true"]):
+        assert main(["evaluate", *more]) == 1
+        assert_says(error_line(capsys.readouterr().err), more[1], "val", "leave it out")
 
 
 def test_words_outside_the_vocabulary_are_spelled(tmp_path, outputs, capsys):
@@ -349,6 +362,30 @@ def test_a_score_is_a_sum_by_hand(trained):
     assert score.tokens == len(text)
     assert score.nats == pytest.approx(nats.item(), rel=1e-5)
     assert score.bits_per_character == pytest.approx(nats.item() / math.log(2) / len(text), rel=1e-5)
+
+
+def test_what_python_may_give_instead_of_text_and_whole_numbers(trained):
+    run, found = rnnscope.load(trained), rnnscope.find(trained)
+    calls = [
+        ("length=2.5", lambda: run.sample(length=2.5)),
+        ("seed=1.5", lambda: run.sample(length=1, seed=1.5)),
+        ("text", lambda: run.score(b"bytes")),
+        ("prompt", lambda: run.sample(prompt=None)),
+        ("an argument", lambda: found.resume(["trainer.max_steps=50"])),
+        ("an argument", lambda: rnnscope.compose([5])),
+    ]
+    for part, call in calls:
+        with user_error(part):
+            call()
+
+
+def test_a_run_is_found_after_the_folder_changed(trained, monkeypatch, tmp_path):
+    monkeypatch.chdir(Path(trained).parent)
+    opened = (rnnscope.load(Path(trained).name), rnnscope.find(Path(trained).name))
+    monkeypatch.chdir(tmp_path)
+    first, second = (run.curve("val/loss") for run in opened)
+    assert first == second
+    assert first[0]
 
 
 def test_lines_of_stdin_are_scored_as_they_come(trained):

@@ -59,6 +59,23 @@ def test_mistakes_in_one_s_own_files(conf: Path, story: Path, outputs: Path, cap
     assert not outputs.exists()
 
 
+def test_files_that_cannot_be_composed(conf: Path, story: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (conf / "experiment/coded.yaml").write_bytes("seed: 1 # é".encode("utf-16"))
+    for name, text in {
+        "loop": "# @package _global_\ndefaults: [/experiment: loop]\n",
+        "scalar": "# @package _global_\nmonitor: ${trainer}\ntrainer: ${model}\n",
+        "elsewhere": "seed: 4\n",
+        "bare": "",
+    }.items():
+        (conf / f"experiment/{name}.yaml").write_text(text, encoding="utf-8")
+    for name in ("coded", "loop", "scalar"):
+        assert main(["train", f"--config-dir={conf}", f"experiment={name}", f"text={story}"]) == 1
+        error_line(capsys.readouterr().err)
+    for name in ("elsewhere", "bare"):
+        assert main(["train", f"--config-dir={conf}", f"experiment={name}", f"text={story}"]) == 1
+        assert_says(error_line(capsys.readouterr().err), "experiment", "# @package _global_")
+
+
 @pytest.mark.parametrize("command", ["train", "evaluate", "compare"])
 def test_a_folder_that_was_deleted_is_named(
     command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

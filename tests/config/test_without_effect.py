@@ -27,6 +27,19 @@ def test_it_is_said(word, story):
 
 
 @pytest.mark.parametrize(
+    ("words", "reason"),
+    [
+        (["model.forget_bias=2.0", "model.bias=false"], "model.bias=false"),
+        (["model.init_scale=0.2", "model.init=fan_in"], "model.init=fan_in"),
+    ],
+)
+def test_another_key_takes_its_effect_away(words, reason, story):
+    composition = compose_command([f"text={story}", *words])
+    (line,) = lines_without_effect(composition.config, composition.keys)
+    line_with(line, words[0].partition("=")[0], reason)
+
+
+@pytest.mark.parametrize(
     "words",
     [
         ["dataset=wikitext_2", "dataset.minimum_count=3"],

@@ -93,8 +93,8 @@ def test_a_frozen_vocabulary(tmp_path):
 def test_a_text_too_short_says_what_would_fit(tmp_path):
     fits = ("dataset.batch_size=8", "dataset.sequence_length=37")
     with user_error("train", 297, "dataset.batch_size", 32, "dataset.sequence_length", 64, "2,048", *fits):
-        data(tmp_path, "some words and some more of them\n" * 10).prepare()
-    data(tmp_path, "some words and some more of them\n" * 10, batch_size=8, sequence_length=37).prepare()
+        data(tmp_path, "some words and some more of them\n" * 10).prepare().train_windows()
+    data(tmp_path, "some words and some more of them\n" * 10, batch_size=8, sequence_length=37).prepare().train_windows()
 
 
 @pytest.mark.parametrize(("tokens", "batch", "length"), [(1, 5, 9), (7, 8, 1), (100, 200, 3), (63, 8, 8), (5, 1, 9)])

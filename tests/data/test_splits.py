@@ -134,3 +134,8 @@ def test_columns_that_cannot_be(tmp_path):
         columns(tmp_path, "a" * 40, train=0.9, val=0.1, test=0.0, columns=30)
     with user_error("dataset.split.columns=2", "fractions"):
         columns(tmp_path, "a" * 40, train=30, val=10, test=None, columns=2)
+
+
+def test_a_share_that_is_not_a_number():
+    with user_error("dataset.split", "test: nan"):
+        check_split({"train": 0.9, "val": 0.1, "test": float("nan")})

@@ -60,6 +60,9 @@ class Noise(pl.Callback):
 
 class Strange(pl.Callback):
     def state_dict(self): return {"what": self.__class__}
+
+class Stateless(pl.Callback):
+    def state_dict(self): raise KeyError("what")
 '''
 
 
@@ -246,6 +249,12 @@ def test_a_state_that_no_checkpoint_can_hold(story, folder):
     result = trained(story, "callback_classes=[own_callbacks.Strange]")
     assert_says(line_with("resuming starts it anew", result.run.log.read_text()), "Strange")
     assert "Strange" not in torch.load(result.run.checkpoints / "last.ckpt", weights_only=True)["lightning"]["callbacks"]
+
+
+def test_a_state_that_cannot_be_had_is_refused_before_training(story, folder, outputs):
+    with user_error("Stateless", "state_dict", "KeyError", "what"):
+        trained(story, "callback_classes=[own_callbacks.Stateless]")
+    assert not list(outputs.glob("runs/*/*"))
 
 
 def test_names_in_a_run_folder_are_never_imported(story, folder):

@@ -7,7 +7,7 @@ import pytest
 from messages import user_error
 
 from rnnscope.errors import UserError
-from rnnscope.runs.journal import CsvJournal, JsonJournal, read_rows, whole_lines
+from rnnscope.runs.journal import CsvJournal, JsonJournal, read_curve, read_rows, whole_lines
 
 
 def test_numbers_read_back_to_the_bit(tmp_path: Path) -> None:
@@ -90,3 +90,11 @@ def test_a_file_without_a_header_is_refused(tmp_path: Path, contents: bytes) -> 
     with pytest.raises(UserError, match=r"metrics\.csv .* step.* restore"):
         CsvJournal(tmp_path / "metrics.csv", ["step", "a"])
     assert (tmp_path / "metrics.csv").read_bytes() == contents
+
+
+def test_a_curve_of_what_is_not_a_number_or_no_longer_there(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("step,loss\n1,0.5\n2,1,5\n".replace("1,5", "1.5.2"), encoding="utf-8")
+    with user_error(tmp_path / "metrics.csv", "loss", 2, "1.5.2", "number"):
+        read_curve(tmp_path / "metrics.csv", "loss")
+    with user_error(tmp_path / "gone", "exist"):
+        read_curve(tmp_path / "gone" / "metrics.csv", "loss")

@@ -8,6 +8,9 @@ import pytest
 from messages import line_with
 from sweep_tools import JOBS, NAMES, contents, folder_of, record, records, said, start, statuses, sweep, weights
 
+from rnnscope.sweeps.job_folder import JobFolder
+from rnnscope.sweeps.live_status import closing_lines
+
 LONG = ["trainer.max_steps=120", "trainer.val_every=40", "trainer.checkpoint_every=10"]  # long enough to be killed in
 
 
@@ -86,3 +89,24 @@ def test_a_killed_search_goes_on_as_if_it_had_not_been(story, tmp_path, monkeypa
     assert weights(folder) == weights(whole / "sweeps/s")
     assert {name: contents(folder / name) for name in done} == done
     assert len(weights(folder)) == 3
+
+
+def test_a_sweep_whose_folder_is_moved_ends(story, tmp_path, unbroken):
+    outputs = tmp_path / "outputs"
+    folder = outputs / "sweeps/s"
+    process = start(outputs, story, *JOBS, *LONG, "name=s")
+    wait_for(lambda: list(folder.glob("*/checkpoints/best.ckpt")), process)
+    folder.rename(folder.with_name("t"))
+    assert process.wait(60) == 1
+    line_with(said(outputs), "rnnscope: error", folder, "moved", "same command")
+    assert "Traceback" not in said(outputs)
+    assert not folder.exists()
+    folder.with_name("t").rename(folder)
+    assert start(outputs, story, *JOBS, *LONG, "name=s").wait(180) == 0
+    assert weights(folder) == unbroken
+
+
+def test_a_sweep_that_is_stopped_before_its_first_run(tmp_path):
+    job = JobFolder(tmp_path, "seed-1")
+    lines = closing_lines(tmp_path, {job.name: job.state()}, 80)
+    line_with("\n".join(lines), "seed-1", "waiting")

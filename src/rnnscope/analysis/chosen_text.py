@@ -4,12 +4,15 @@ import codecs
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from rnnscope.analysis.evolution import words_of
 from rnnscope.analysis.novelty import text_of
 from rnnscope.analysis.own_data import own_stream
+from rnnscope.analysis.reading import spelled_out
 from rnnscope.data.file_types import not_text
 from rnnscope.errors import UserError, check_least
-from rnnscope.runs.load import LoadedRun
+from rnnscope.runs.load import LoadedRun, Tokens
 from rnnscope.runs.record import value_at
 
 WORDS_FROM = 5_000_000  # tokens of the training text
@@ -17,9 +20,10 @@ WORDS_FROM = 5_000_000  # tokens of the training text
 
 @dataclass(frozen=True)
 class ChosenText:
-    """The beginning of a text, its source, and whether it was longer."""
+    """The beginning of a text, or its ids, the length in characters, the source, and whether the text was longer."""
 
-    text: str
+    text: Tokens
+    characters: int
     source: str
     cut: bool
 
@@ -43,7 +47,7 @@ def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None,
         text, source = typed, "the text given"
     if not text.strip():
         raise UserError(f"text={typed}: the text is empty" if text != typed or typed else "text= is empty")
-    return ChosenText(text[:characters], source, len(text) > characters)
+    return ChosenText(text[:characters], min(len(text), characters), source, len(text) > characters)
 
 
 def _is_file(path: Path) -> bool:
@@ -60,18 +64,23 @@ def _beginning(path: Path, encoding: str, characters: int) -> str:
             block = file.read(4 * characters + 4)
         if found := not_text(block, path.name):
             raise UserError(f"text={path}: this is {found[0]}, not plain text: give a plain text file, or the text itself")
-        text = codecs.getincrementaldecoder("utf-8-sig" if encoding == "utf-8" else encoding)().decode(block)
+        text = codecs.getincrementaldecoder(encoding)().decode(block)
     except OSError as error:
         raise UserError(f"text={path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"text={path}: byte {error.start} is not {encoding} ({error.reason}): save it as {encoding}") from None
-    return text.replace("\r\n", "\n")[:characters]
+    return text[:characters]
 
 
 def _own(run: LoadedRun, split: str, data: str | None, characters: int) -> ChosenText:
+    """Return the beginning of a split as it was encoded: its text alone does not tell what UNK, START and END were."""
     stream = own_stream(run, split, data)
-    text = text_of(run.vocabulary, stream[1 : characters + 1])
-    return ChosenText(text[:characters], f"the {split} split", len(stream) > characters + 1 or len(text) > characters)
+    begin = np.asarray(stream[: characters + 1])
+    text, ends = spelled_out(run.vocabulary, begin[1:])
+    tokens = max(int((ends < characters).sum()), 1)
+    return ChosenText(
+        begin[: tokens + 1], min(int(ends[tokens - 1]) + 1, len(text)), f"the {split} split", len(stream) > tokens + 1
+    )
 
 
 def training_words(run: LoadedRun, data: str | None) -> set[str] | None:

@@ -13,7 +13,7 @@ from rnnscope.analysis.extra_scores import ExtraScore, Scoring, check_extra, ext
 from rnnscope.analysis.generated import Training, ngram_samples, real_texts, samples
 from rnnscope.analysis.generated import report as lines_on
 from rnnscope.analysis.ngram import LONGEST, NGram
-from rnnscope.analysis.own_data import any_text, check_split, config_of, own_data, own_stream
+from rnnscope.analysis.own_data import any_text, config_of, own_data, own_stream
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.config.places import text_name
 from rnnscope.config.schema import EvaluateConfig, TrainConfig
@@ -99,8 +99,9 @@ def _to_tune_on(loaded: LoadedRun, recorded: TrainConfig, data: TextData, config
     """Return the data of the run's own val split, None where nothing is tuned on it."""
     if not tunes(config):
         return None
-    own = data if config.text is None else own_data(loaded, recorded, "val")
-    check_split(loaded, own, "val")
+    own = data if config.text is None else own_data(loaded, recorded, "train")
+    if not own.splits["val"].tokens:
+        raise UserError(f"{tunes(config)[0]}=true is tuned on the val split, which this run's data lack: leave it out")
     return own
 
 
@@ -172,6 +173,10 @@ def score_lines(config: EvaluateConfig) -> Iterator[str]:
     if idle := [*tunes(config), *(["with"] if config.others else [])]:
         raise UserError(f"{idle[0]}= does not apply to lines=true, which scores each line by itself; leave it out")
     loaded = load(config.run, config.checkpoint)
+    if value_at(loaded.config, "dataset.windows") == "many_to_one":
+        raise UserError(
+            "lines=true does not apply to a run with dataset.windows=many_to_one, which needs a window before a token"
+        )
     recorded = value_at(loaded.config, "trainer.precision") or "auto"
     precision = recorded if config.precision == "auto" else config.precision
     for line in stdin_lines("text"):

@@ -12,7 +12,7 @@ from rnnscope.format import one_line, plural
 from rnnscope.runs.find import typed_name
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import read_curve
-from rnnscope.runs.load import LoadedRun, load
+from rnnscope.runs.load import LoadedRun, Tokens, load
 from rnnscope.runs.samples import Sample, middle, read_samples
 from rnnscope.web_page import chart_line, escaped, script_json, web_page
 
@@ -48,7 +48,7 @@ def nearest(samples: list[Sample], steps: Iterable[int]) -> list[Sample]:
     return sorted({sample.step: sample for sample in [*chosen, *samples[-1:]]}.values(), key=lambda sample: sample.step)
 
 
-def evolution_page(run: LoadedRun, steps: list[int], text: str, known: set[str] | None) -> str:
+def evolution_page(run: LoadedRun, steps: list[int], text: Tokens, known: set[str] | None) -> str:
     """Return the page.
 
     Args:
@@ -120,7 +120,7 @@ def _word_chart(samples: list[Sample], known: set[str] | None) -> list[dict[str,
     return [chart] if line["xs"] else []
 
 
-def detector_chart(run: LoadedRun, text: str) -> list[dict[str, Any]]:
+def detector_chart(run: LoadedRun, text: Tokens) -> list[dict[str, Any]]:
     """Return the scores of the best unit of each detector at the kept checkpoints; step 0 is an untrained twin.
 
     Only the detectors that gained most are shown. Without kept checkpoints, the list is empty.

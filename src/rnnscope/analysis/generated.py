@@ -62,7 +62,11 @@ class Findings:
         best = max(range(len(texts)), key=lambda index: passages[index].length)
         longest = passages[best]
         copied = training.vocabulary.decode(texts[best][longest.at : longest.at + longest.length])
-        where = f"{plural(longest.length, 'token')} of {training.place(longest.source)}: {copied[:SHOWN]!r}"
+        where = (
+            f"{plural(longest.length, 'token')} of {training.place(longest.source)}: {copied[:SHOWN]!r}"
+            if copied
+            else "nothing"
+        )
         return cls(shares | measure(written), longest.length, where)
 
 

@@ -84,7 +84,7 @@ def novel_texts(draw: Callable[[int], Iterable[str]], count: int, known: set[str
         draw: returns the texts of one round; it is called at most `ROUNDS` times.
     """
     texts = (text for round in range(ROUNDS) for text in draw(round))
-    kept = ("".join(line for line in text.splitlines(keepends=True) if line.rstrip("\n") not in known) for text in texts)
+    kept = ("".join(line for line in text.splitlines(keepends=True) if line.splitlines()[0] not in known) for text in texts)
     yield from islice((text for text in kept if says_something(text)), count)
 
 

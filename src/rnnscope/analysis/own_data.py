@@ -15,6 +15,7 @@ from rnnscope.config.validate import from_plain
 from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
 from rnnscope.data.corpus import SPLITS
 from rnnscope.data.module import TextData
+from rnnscope.data.prepare import check_dataset
 from rnnscope.errors import UserError, WrongEncoding, check_choice
 from rnnscope.paths import cache_folder
 from rnnscope.runs.load import LoadedRun
@@ -55,6 +56,7 @@ def own_data(loaded: LoadedRun, recorded: TrainConfig, split: str) -> TextData:
     check_choice("split", split, SPLITS)
     record = Record.read(loaded.folder.record) if loaded.folder.record.exists() else None
     fingerprint = record.get("data.fingerprint", dict, {}) if record else {}
+    check_dataset(recorded.dataset)  # not an error about the text
     with finding(recorded.dataset.corpus, fingerprint):
         data = _prepare(loaded, recorded)
     known = {key: value for key, value in fingerprint.items() if key != "settings"}  # the vocabulary is given instead
@@ -74,9 +76,8 @@ def any_text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
     corpus = CorpusConfig(path=path, lines=recorded.dataset.corpus.lines, reader_version=READER_VERSION)
     whole = SplitConfig(1.0, 0.0, 0.0)
-    short = {"sequence_length": 1} if recorded.dataset.windows == "stream" else {}  # so that any text is long enough
     try:
-        return _prepare(loaded, recorded, corpus=corpus, split=whole, batch_size=1, **short)
+        return _prepare(loaded, recorded, corpus=corpus, split=whole)
     except WrongEncoding as error:  # this command has no key to set the encoding
         encoding = recorded.dataset.encoding
         raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None

@@ -10,7 +10,7 @@ from rnnscope.analysis.detectors import detect
 from rnnscope.analysis.unit_ranking import Ranking, rank_units
 from rnnscope.data.vocabulary import Vocabulary
 from rnnscope.errors import UserError
-from rnnscope.runs.load import LoadedRun
+from rnnscope.runs.load import LoadedRun, Tokens
 from rnnscope.runs.snapshot import build_model, model_config
 
 TWIN_SEED = 1
@@ -22,11 +22,11 @@ class Reading:
 
     Args:
         run: its model may be on a GPU.
-        text: as given; it is cleaned like the training text before it is read.
+        text: as given, which is cleaned like the training text before it is read; or ids, START first.
     """
 
     run: LoadedRun
-    text: str
+    text: Tokens
 
     @cached_property
     def ids(self) -> np.ndarray:

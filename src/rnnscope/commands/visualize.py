@@ -61,13 +61,13 @@ def evolution(config: VisualizeConfig) -> str:
     return evolution_page(loaded, config.steps, text, training_words(loaded, config.data))
 
 
-def chosen_text(config: VisualizeConfig, loaded: Any) -> str:
+def chosen_text(config: VisualizeConfig, loaded: Any) -> Any:
     """Return the text to examine, and say which it is."""
     from rnnscope.analysis.chosen_text import choose_text
     from rnnscope.format import plural
 
     chosen = choose_text(loaded, config.text, config.split, config.data, config.characters)
-    size = len(chosen.text)
+    size = chosen.characters
     counted = f"the first {size:,} characters" if chosen.cut else plural(size, "character")
     say(f"reading {counted} of {chosen.source}")
     return chosen.text

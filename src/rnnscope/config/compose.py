@@ -18,6 +18,7 @@ from rnnscope.config import schema
 from rnnscope.config.extensions import import_plugins, plugins_in
 from rnnscope.config.overrides import (
     EXTENSIONS,
+    FOLDER,
     as_typed,
     check_word,
     is_sweep,
@@ -25,7 +26,7 @@ from rnnscope.config.overrides import (
     refuse_settings_of_sweeps,
     replacing,
 )
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, reason
 from rnnscope.paths import conf_folder
 from rnnscope.text_io import check_argument
 
@@ -103,11 +104,29 @@ def hydra_main(line: CommandLine, run: Callable[[Any], Any], job: Callable[[Dict
         except Exception as error:
             failures.append(error)
 
-    with process_arguments([line.typed[0], *overrides]):
+    with process_arguments([line.typed[0], *overrides]), own_files(overrides):
         hydra.main(config_path=str(conf_folder()), config_name=line.command)(job or task)()
     if failures:
         raise failures[0]
     return max(results, default=0)
+
+
+@contextmanager
+def own_files(overrides: list[str]) -> Generator[None]:
+    """Turn errors that Hydra and OmegaConf do not expect, in files under `--config-dir`, into one of the user.
+
+    Raises:
+        UserError: for a file that is not text, one that names itself, or an interpolation that is not a section.
+    """
+    try:
+        yield
+    except (UnicodeDecodeError, RecursionError, AttributeError) as error:
+        folder = next((word for word in overrides if word.partition("=")[0] in FOLDER), None)
+        if folder is None:
+            raise
+        raise UserError(
+            f"{folder}: a config file there cannot be composed ({type(error).__name__}: {reason(error)})"
+        ) from error
 
 
 def check_choices(overrides: list[str]) -> None:
@@ -157,9 +176,9 @@ def compose_command(words: Iterable[str]) -> Composition:
 
     words = list(words)
     for word in words:
+        check_argument(word)
         if is_sweep([word]) or word.startswith("from="):
             raise UserError(f"{word} works on the command line only: rnnscope train {word}")
-        check_argument(word)
         check_word(word)
     refuse_settings_of_sweeps(words)
     overrides = prepared(overrides_of("train", words))

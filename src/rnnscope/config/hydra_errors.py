@@ -100,6 +100,8 @@ def unknown_key(key: str, command: str) -> str:
     """Return the message for a key that a command does not have, with the one that was probably meant."""
     if key.startswith(("hydra.sweeper.", "hydra.launcher.")):
         return _unknown_setting(key)
+    if key in ("experiment", "sweep"):
+        return f"the file that {key}= names must begin with the line: # @package _global_"
     known = sorted({*keys_of(ROOTS[command]), *verbatim_of(command.partition("_")[0])})
     if key in known:
         group, _, leaf = key.partition(".")

@@ -48,6 +48,8 @@ def one_file(config: TrainConfig) -> str | None:
 
 
 def no_gate(config: TrainConfig) -> str | None:
+    if not config.model.bias:
+        return "model.bias=false"
     cell = CELLS.get(config.model.cell)
     return f"model.cell={cell.name} has no forget gate" if cell and cell.forget_gate is None else None
 
@@ -69,7 +71,7 @@ def no_such_key(key: str) -> Reason:
 
 
 def whole_init(config: TrainConfig) -> str | None:
-    return f"model.init={config.model.init}" if config.model.init in ("torch", "xavier") else None
+    return f"model.init={config.model.init}" if config.model.init not in ("uniform", "normal") else None
 
 
 REASONS: dict[str, Reason] = {

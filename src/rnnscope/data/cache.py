@@ -32,10 +32,9 @@ def cached(folder: Path, fill: Callable[[Path], dict[str, Any]], say: Callable[[
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        raise UserError(
-            f"{folder.parent}: the encoded text cannot be written ({error.strerror}): "
-            "free some space, allow writing there, or set RNNSCOPE_OUTPUTS to a different folder"
-        ) from None
+        first = "" if error.errno == errno.ENOTDIR else "free some space, allow writing there, or "
+        remedy = f"{first}set RNNSCOPE_OUTPUTS to a different folder"
+        raise UserError(f"{folder.parent}: the encoded text cannot be written ({error.strerror}): {remedy}") from None
 
 
 def cached_file(path: Path, content: bytes) -> Path:

@@ -8,6 +8,7 @@ import torch
 
 from rnnscope.data.batches import IGNORE, Window, Windows
 from rnnscope.errors import UserError
+from rnnscope.format import plural
 
 
 class ManyToOneWindows(Windows):
@@ -32,8 +33,8 @@ class ManyToOneWindows(Windows):
         self.tokens_per_epoch = len(target_ids(stream, sequence_length, step))
         if not self.tokens_per_epoch:
             raise UserError(
-                f"a split of {max(len(stream) - 1, 0):,} tokens is too short for a window of"
-                f" dataset.sequence_length={sequence_length} and its target: give more text, or reduce sequence_length"
+                f"a split of {plural(max(len(stream) - 1, 0), 'token')} is too short for a window of"
+                f" dataset.sequence_length={sequence_length} and its target: give more text, or train with a smaller one"
             )
         self.windows_per_epoch = -(-self.tokens_per_epoch // batch_size)
         self._order_of = -1  # the epoch of `_order`

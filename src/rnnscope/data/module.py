@@ -60,8 +60,6 @@ class TextData(pl.LightningDataModule):
         if self._text is None:
             keep_piped(self.config.corpus, self.cache_dir, self.say)
             text = prepare(self.config, self.cache_dir, self._frozen, self.say)
-            if self.config.windows == "stream":
-                check_length(text.splits["train"].tokens, self.config.batch_size, self.config.sequence_length)
             if self.config.windows == "many_to_one":
                 for split in [name for name, info in text.splits.items() if info.tokens]:
                     self._many_to_one(text.stream(split), 1, None)  # raises UserError for a split without a target
@@ -122,7 +120,13 @@ class TextData(pl.LightningDataModule):
         return None if self.config.start_end is None else self.vocabulary.start
 
     def train_windows(self, rank: int = 0, world_size: int = 1, endless: bool = True) -> Windows:
-        """Return the windows of training: the share of one process. Unless `endless`, each iteration yields one epoch."""
+        """Return the windows of training: the share of one process. Unless `endless`, each iteration yields one epoch.
+
+        Raises:
+            UserError: for a stream that does not fill one window.
+        """
+        if self.config.windows == "stream":
+            check_length(self.splits["train"].tokens, self.config.batch_size, self.config.sequence_length)
         share = {"endless": endless, "rank": rank, "world_size": world_size}
         return self._windows("train", self.stream("train"), self.config.batch_size, self.seed, **share)
 

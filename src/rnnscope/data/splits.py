@@ -24,7 +24,7 @@ def check_split(split: Mapping[str, float | None]) -> bool:
     numbers = [value for value in given.values() if value is not None]
     shown = ", ".join(f"{name}: {value}" for name, value in given.items())
     in_bytes = any(value > 1 for value in numbers)
-    if any(value < 0 for value in numbers) or (in_bytes and any(0 < value <= 1 for value in numbers)):
+    if any(not value >= 0 for value in numbers) or (in_bytes and any(0 < value <= 1 for value in numbers)):
         raise UserError(f"dataset.split={{{shown}}}: give fractions from 0 to 1, or numbers of bytes and null for the rest")
     rests = len(given) - len(numbers)
     if rests > 1 or (in_bytes and rests != 1) or (not in_bytes and _wrong_sum(sum(numbers), rests)):

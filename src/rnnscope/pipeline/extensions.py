@@ -17,7 +17,7 @@ from rnnscope.config.extensions import import_module, make_callbacks, module_fil
 from rnnscope.config.overrides import EXTENSIONS
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.data.module import TextData
-from rnnscope.errors import UserError, shown
+from rnnscope.errors import UserError, reason, shown
 from rnnscope.model.scoring import Score
 from rnnscope.pipeline.lightning import STOP_ITERATION
 from rnnscope.pipeline.loggers import Loggers
@@ -53,10 +53,10 @@ class Extensions:
         self._saved: dict[str, Any] = {}
 
     def check(self, device: torch.device) -> None:
-        """Check that the packages that the callbacks need are installed, and that the values they watch are logged.
+        """Check that callbacks have the packages they need, watch values that are logged, and can be saved.
 
         Raises:
-            UserError: naming the package, or the values that are.
+            UserError: naming the package, the values that are logged, or the callback.
         """
         others = [one for one in self.callbacks if not type(one).__module__.startswith("pytorch_lightning.")]
         for callback in self.callbacks:
@@ -68,6 +68,12 @@ class Extensions:
             if watched not in (None, *LOGGED) and not others:  # a callback of the user may log more
                 logged = ", ".join(LOGGED)
                 raise UserError(f"{type(callback).__name__}: monitor={watched} is not logged; choose from: {logged}")
+            try:
+                callback.state_dict()
+            except Exception as error:
+                raise UserError(
+                    f"{type(callback).__name__}: its state_dict fails ({type(error).__name__}: {reason(error)})"
+                ) from error
 
     def open(self, run: RunFolder, record: Record, config: dict[str, Any], first_step: int, say: Callable[[str], None]) -> None:
         """Create the loggers of a run; only rank 0 calls this, the other processes log nothing."""

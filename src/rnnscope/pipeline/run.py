@@ -19,6 +19,7 @@ from rnnscope.runs.journal import read_curve
 from rnnscope.runs.load import LoadedRun, load
 from rnnscope.runs.record import Record
 from rnnscope.runs.verdict import Verdict
+from rnnscope.text_io import check_argument
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Run:
             UserError: if it cannot continue, or a key cannot change.
         """
         for word in changes:
+            check_argument(word)
             check_word(word)
         parsed = parse_changes([change("resume", word) for word in changes])
         check_on_the_way(parsed, str(self.path))
@@ -79,7 +81,7 @@ def train(overrides: Sequence[str]) -> Run:
     """
     composition = compose_command(overrides)
     with process_arguments(["rnnscope", "train", *overrides]):
-        return Run(fit_composed(composition).run, composition.extensions)
+        return Run(fit_composed(composition).run.absolute(), composition.extensions)
 
 
 def find(run: str) -> Run:
@@ -88,4 +90,4 @@ def find(run: str) -> Run:
     Raises:
         UserError: if it names no run, or more than one.
     """
-    return Run(find_run(run))
+    return Run(find_run(str(run)).absolute())

@@ -73,8 +73,10 @@ class Session:
             run_trainer(self.training, callback or self.callbacks)
             self.checkpoints.wait()
             status, reason = self._status(), self.training.extensions and self.training.extensions.reason
-        except (KeyboardInterrupt, SystemExit):  # a second Ctrl-C, from which Lightning makes an exit
+        except (KeyboardInterrupt, SystemExit) as end:  # a second Ctrl-C, from which Lightning makes an exit
             status = "interrupted"
+            if self.callbacks.budget.signal is None:
+                reason = f"a callback raised {type(end).__name__}"
         except BaseException as error:
             self.console.note("".join(traceback.format_exception(error)))
             reason, advice = explain(error, self.training, self.run)

@@ -53,9 +53,9 @@ def find_run(run: str, key: str = "run") -> RunFolder:
 
 def typed_name(run: RunFolder) -> str:
     """Return what `run=` takes for this run: the short name of one under outputs/runs or in the package, else its path."""
-    for root in (outputs_folder() / "runs", PACKAGE):
-        if run.path.is_relative_to(root):
-            return str(run.path.relative_to(root))
+    for root in ((outputs_folder() / "runs").absolute(), PACKAGE):
+        if (path := run.path.absolute()).is_relative_to(root):
+            return str(path.relative_to(root))
     return str(run.path)
 
 

@@ -43,6 +43,10 @@ class RunFolder:
     reproductions = _Named("reproductions")
     hydra = _Named(".hydra")
 
+    def absolute(self) -> "RunFolder":
+        """Return the folder by its absolute path, by which it is also found after `os.chdir`."""
+        return RunFolder(self.path.absolute())
+
 
 def refuse_links(run: RunFolder) -> None:
     """Raise a `UserError` if a run folder contains links: training in it would change files elsewhere."""

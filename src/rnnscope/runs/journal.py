@@ -189,12 +189,21 @@ def _step(head: list[str], cells: list[str]) -> int | None:
     return step if step < LARGEST_STEP else None
 
 
+def _number(path: Path, row: Row, tag: str) -> float:
+    try:
+        return float(row[tag])
+    except ValueError:
+        raise UserError(f"{path}: {tag} at step {row['step']} is {row[tag][:40]!r}, not a number: {DAMAGED}") from None
+
+
 def read_curve(path: Path, tag: str) -> tuple[list[int], list[float]]:
     """Return the steps and values of a column of a metrics.csv.
 
     Raises:
-        UserError: if it has no such column, naming those it has.
+        UserError: if it has no such column, naming those it has, or a value is not a number.
     """
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent} does not exist any more: it was moved or deleted")
     steps: list[int] = []
     values: list[float] = []
     for row in read_rows(path) if path.exists() else ():
@@ -202,5 +211,5 @@ def read_curve(path: Path, tag: str) -> tuple[list[int], list[float]]:
             raise UserError(f"{path} has no column {tag}; it has {', '.join(row)}")
         if row[tag]:
             steps.append(int(row["step"]))
-            values.append(float(row[tag]))
+            values.append(_number(path, row, tag))
     return steps, values

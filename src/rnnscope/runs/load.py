@@ -15,11 +15,12 @@ from torch import Tensor
 
 from rnnscope.data.batches import Windows
 from rnnscope.data.cleaning import clean
+from rnnscope.data.many_to_one import ManyToOneWindows, target_ids
 from rnnscope.data.sample_windows import SampleWindows
 from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
-from rnnscope.errors import UserError, check_least, check_seed
+from rnnscope.errors import UserError, check_least, check_seed, check_whole
 from rnnscope.model.drawing import check_temperature
 from rnnscope.model.language_model import LanguageModel, State
 from rnnscope.model.precision import resolve_precision
@@ -36,6 +37,7 @@ from rnnscope.runs.snapshot import build_model, model_config, read_config, read_
 from rnnscope.runs.weights import fill_model, load_weights
 from rnnscope.text_io import check_text
 
+Tokens = str | np.ndarray  # to look at: a text, or the ids of one, such as a split of a run's data; START comes first
 BLOCK = 1024  # tokens whose states are in memory at a time
 TOGETHER = 1 << 26  # logits of all texts generated at once: drawing takes 2 GB
 
@@ -101,6 +103,8 @@ class LoadedRun:
         """
         check_least("length", length, 0)
         check_least("count", count, 1)
+        check_whole("minimum_length", minimum_length)
+        check_whole("top_k", top_k)
         if count > (most := max(1, TOGETHER // len(self.vocabulary))):
             raise UserError(f"count={count} must be at most {most}, with {len(self.vocabulary)} tokens in the vocabulary")
         if minimum_length > length:
@@ -131,7 +135,8 @@ class LoadedRun:
 
         A score with many `unknown` tokens does not compare with those of different vocabularies.
 
-        START and END are inserted as in training. A run of samples scores each of them from a zero state.
+        START and END are inserted as in training. A run of samples scores each of them from a zero state, and a run of windows
+        with one target each scores the tokens that are targets in such windows of the text.
 
         Args:
             carried: carry the state through the whole text; False scores independent windows from a zero state.
@@ -142,17 +147,22 @@ class LoadedRun:
         """
         check_least("window", window, 1)
         stream, characters = self._stream(text, "score")
-        start, size = self.vocabulary.start, len(self.vocabulary)
+        start, size, scored = self.vocabulary.start, len(self.vocabulary), stream[1:]
         given = None if self._dataset.get("start_end") is None else start
         if self._samples:
             source: Windows = SampleWindows(stream, ROWS, longest(size, ROWS), start, seed=None)
+        elif self._dataset.get("windows") == "many_to_one":
+            length = self._dataset["sequence_length"]
+            step = self._dataset.get("window_step") or length + 1
+            source, scored = ManyToOneWindows(stream, ROWS, length, step), target_ids(stream, length, step)
+            characters = round(characters * len(scored) / (len(stream) - 1))
         elif carried:
             source = carried_windows(stream, size, given)
         else:
             source = zero_state_windows(stream, window, size, given)
         model, device = self.model, self.model.head.weight.device
         precision = resolve_precision(precision, device, model.cell, max(model.sizes), "precision")
-        unknown = 0 if self.vocabulary.unk is None else int(np.count_nonzero(stream == self.vocabulary.unk))
+        unknown = 0 if self.vocabulary.unk is None else int(np.count_nonzero(scored == self.vocabulary.unk))
         return replace(evaluate(model, source, precision, characters), unknown=unknown)
 
     @property
@@ -172,20 +182,30 @@ class LoadedRun:
         text = clean(text, self._dataset)
         return encode_text(self.vocabulary, text, kind), len(text)
 
-    def ids(self, text: str) -> np.ndarray:
+    def ids(self, text: Tokens) -> np.ndarray:
         """Return the tokens for which `states` and `probabilities` have a row: (time,).
 
-        They are those of the text, cleaned as the training text was, with START and END between its parts as in training. The
-        first START is read but has no row; a final END is left out.
+        They are those of the text, cleaned as the training text was, with START and END between its parts as in training, or
+        the ids given instead of a text. The first START is read but has no row; a final END is left out.
 
         Raises:
-            UserError: for an empty text.
+            UserError: for an empty text, and for ids that the vocabulary lacks.
         """
         return self._looked_at(text)[1:]
 
-    def _looked_at(self, text: str) -> np.ndarray:
+    def _looked_at(self, text: Tokens) -> np.ndarray:
         """Return START, then `ids(text)`."""
-        stream, _ = self._stream(text, "look at")
+        if isinstance(text, np.ndarray):
+            stream, size = text, len(self.vocabulary)
+            if (
+                stream.ndim != 1
+                or stream.dtype.kind not in "iu"
+                or not len(stream)
+                or not 0 <= stream.min() <= stream.max() < size
+            ):
+                raise UserError(f"the ids must be whole numbers from 0 to {size - 1}, (time,), START first")
+        else:
+            stream, _ = self._stream(text, "look at")
         return stream[:-1] if self._dataset.get("start_end") and stream[-1] == self.vocabulary.end else stream
 
     def step(self, state: State | None, id: int) -> tuple[np.ndarray, State]:
@@ -199,7 +219,7 @@ class LoadedRun:
             logits, after = self.model.read(torch.full((1, 1), id, device=self.model.head.weight.device), state)
         return _to_numpy(logits[0, 0].softmax(-1)), after
 
-    def probabilities(self, text: str) -> np.ndarray:
+    def probabilities(self, text: Tokens) -> np.ndarray:
         """Return the probabilities of the next token after each of `ids(text)`: (time, V) float32, rows that sum to 1."""
         found: list[np.ndarray] = []
         state = None
@@ -209,7 +229,7 @@ class LoadedRun:
             found.append(_to_numpy(logits[first:, 0].softmax(-1)))
         return np.concatenate(found)
 
-    def states(self, text: str) -> dict[str, np.ndarray]:
+    def states(self, text: Tokens) -> dict[str, np.ndarray]:
         """Return the states and gates of all units at each of `ids(text)`: (time, layer, unit) float32 by name.
 
         `hidden` is the output of a layer, `cell` its memory, if the cell has one; then each gate, as `model.cell` names it.
@@ -222,7 +242,7 @@ class LoadedRun:
         blocks = list(self.state_blocks(text))
         return {name: np.concatenate([block[name] for block in blocks]) for name in blocks[0]}
 
-    def state_blocks(self, text: str, block: int = BLOCK) -> Iterator[dict[str, np.ndarray]]:
+    def state_blocks(self, text: Tokens, block: int = BLOCK) -> Iterator[dict[str, np.ndarray]]:
         """Yield `states(text)` in blocks of at most `block` tokens."""
         state = None
         for tokens, fresh, first in self._blocks(text, block):
@@ -232,7 +252,7 @@ class LoadedRun:
             if first < len(tokens):
                 yield {name: _to_numpy(values[first:, :, 0]) for name, values in found.stacked().items()}
 
-    def _blocks(self, text: str, block: int) -> Iterator[tuple[Tensor, bool, int]]:
+    def _blocks(self, text: Tokens, block: int) -> Iterator[tuple[Tensor, bool, int]]:
         """Yield the tokens of a text in blocks, (time, 1) each, of at most `block`.
 
         With each comes whether it starts from a zero state, and how many of its first tokens have no row: 1 in the first

@@ -35,10 +35,12 @@ def job(cfg: DictConfig) -> dict[str, Any]:
 
 def do(folder: JobFolder, work: Callable[[JobFolder, Stop], None]) -> dict[str, Any]:
     """Do `work` in a job's folder unless it is done, and return the job's status; failures are recorded, not raised."""
-    with Stop(folder.sweep) as stop, held(folder.lock, stopped=stop.asked) as mine:
-        if mine and not stop.asked() and not folder.state().ended:
-            with folder.being_done():
-                attempt(folder, work, stop)
+    with Stop(folder.sweep) as stop:
+        if not stop.asked():  # else the lock would make a folder that was moved anew
+            with held(folder.lock, stopped=stop.asked) as mine:
+                if mine and not stop.asked() and not folder.state().ended:
+                    with folder.being_done():
+                        attempt(folder, work, stop)
     return {"job": folder.name, "status": folder.state(alive=False).status}
 
 

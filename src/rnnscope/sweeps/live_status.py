@@ -142,7 +142,8 @@ def closing_lines(folder: Path, states: dict[str, JobState], width: int, seeds: 
     Args:
         seeds: also show the groups of runs that differ in the seed alone, and write their means for TensorBoard.
     """
-    runs = sort_runs(list(_summaries(folder, states)), BEST) if states else []
+    found = list(_summaries(folder, states))
+    runs = sort_runs(found, BEST) if found else []
     lines = tables(runs, None, width)
     if seeds and runs:
         groups, keys = make_groups(runs, "seed")

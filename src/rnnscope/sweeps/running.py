@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any, Self
@@ -64,7 +64,9 @@ class Stop:
         """Return what asked this process to stop, or None; cheap enough to call after every step."""
         if self.signal is None and time.monotonic() - self._looked >= EVERY:
             self._looked = time.monotonic()
-            if self.mark.exists():
+            if not self.mark.parent.is_dir():
+                self.signal = "the sweep's folder was moved or deleted"
+            elif self.mark.exists():
                 self.signal = self.mark.read_text(encoding="utf-8").strip() or "the sweep was stopped"
         return self.signal
 
@@ -120,7 +122,7 @@ class RunningSweep:
         )
 
     def _changed(self, job: JobFolder, state: JobState) -> None:
-        with self._writing:
+        with self._writing, suppress(OSError):  # sweep.yaml shows it for reading only; `finish` writes it again
             if self.manifest.show(job.name, state):
                 self.manifest.write()
 
@@ -154,6 +156,15 @@ class RunningSweep:
             self._launcher.run(self.folder, todo, self.at_once(total), self.stop.asked)
         except KeyboardInterrupt:  # a second Ctrl-C: the table is still printed
             self.stop.signal = self.stop.signal or "SIGINT"
+        except UserError:
+            self._check_folder()
+            raise
+
+    def _check_folder(self) -> None:
+        if not service_folder(self.folder).is_dir():
+            raise UserError(
+                f"{self.folder} was moved or deleted meanwhile; move it back, and the same command continues the sweep"
+            )
 
     def _say_plan(self, jobs: Sequence[PlannedJob], total: int) -> None:
         names = self.manifest.jobs if self.manifest.kind == "optuna" else {job.name for job in jobs}
@@ -179,13 +190,19 @@ class RunningSweep:
 
         Raises:
             KeyboardInterrupt: if the sweep was asked to stop.
-            UserError: if a job of this session has not finished; if none could start, the sweep's folder is removed.
+            UserError: if its folder is gone, or a job of this session has not finished; if none could start, the sweep's
+                folder is removed.
         """
         self._live_status.close()
+        self._check_folder()
         states = {name: self.job(name).state(alive=False) for name in self.manifest.jobs}
         for name, state in states.items():
             self.manifest.show(name, state)
         self.manifest.write()
+        if self.manifest.kind == "optuna" and not self.stop.asked():
+            for name in [name for name, state in states.items() if state.status == "waiting" and name not in self._wanted]:
+                self._live_status.say(f"{name}  its folder was removed: its result counts, and it is not trained again")
+                del states[name]
         if self._made and states and all(state.status == "failed" and state.record is None for state in states.values()):
             raise UserError(f"no job could start: {next(iter(states.values())).reason}")
         for line in closing_lines(self.folder, states, output_width(), "seed" in self.manifest.swept):

@@ -40,9 +40,12 @@ class GridSweeper(Sweeper):
         """
         plan = read_plan(self.params, self.jobs, arguments, self.loader)
         composer = Composer(self.loader, self.master, plan)
-        jobs = list({job.name: job for job in map(composer.job, plan.grid())}.values())
-        with self.running(plan, jobs[0]) as running:
-            running.run(jobs, len(jobs))
+        jobs: dict[str, PlannedJob] = {}
+        for words in plan.grid():
+            job = composer.job(words)
+            jobs.setdefault(job.name, job)
+        with self.running(plan, next(iter(jobs.values()))) as running:
+            running.run([*jobs.values()], len(jobs))
             running.finish()
 
     def running(self, plan: Plan, job: PlannedJob) -> RunningSweep:
