@@ -13,6 +13,7 @@ from messages import assert_says, error_line, line_with
 
 import rnnscope
 from rnnscope.analysis.compressors import xz_nats
+from rnnscope.analysis.generated import samples
 from rnnscope.analysis.ngram import NGram
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.cli import main
@@ -56,6 +57,15 @@ def test_evaluate_says_what_the_samples_are_like(trained, capsys):
     shares = [float(share) for share in re.findall(r"([\d.]+) %", line_with(out, "known words"))]
     assert shares[0] < min(shares[1:])  # of an untrained network; of an n-gram, and of real text that is cut within words
     line_with(out, "copied by real text", "line")
+
+
+@pytest.mark.parametrize("name", ["examples/shakespeare", "examples/penn"])
+def test_the_tokens_of_samples_are_those_drawn(name):
+    run = rnnscope.load(name)
+    texts = ["".join(pieces) for pieces in zip(*run.stream(length=60, temperature=1.0, count=3, seed=1), strict=True)]
+    found = samples(run, 3, 60, 1.0)
+    assert [run.vocabulary.decode(ids).split() for ids in found] == [text.split() for text in texts]
+    assert 0 < max(map(len, found)) <= 60
 
 
 def test_another_text_is_scored_where_the_training_text_is_gone(tmp_path, monkeypatch, capsys):

@@ -72,8 +72,7 @@ class Findings:
 
 def samples(run: LoadedRun, count: int, length: int, temperature: float) -> list[np.ndarray]:
     """Return the ids of texts that a run generates."""
-    rows = run.stream(length=length, temperature=temperature, count=count, seed=SEED)
-    return [run.vocabulary.encode("".join(pieces)) for pieces in zip(*rows, strict=True)]
+    return run.generator.ids(run.model, length, [temperature] * count, SEED)
 
 
 def ngram_samples(model: NGram, run: LoadedRun, count: int, length: int) -> list[np.ndarray]:

@@ -97,6 +97,12 @@ class TextGenerator:
             rows, [_Text(self._decoder(prompt, ids), clean(stop or "", self.dataset), written) for _ in temperatures]
         )
 
+    def ids(self, model: LanguageModel, length: int, temperatures: list[float], seed: int) -> list[np.ndarray]:
+        """Return the ids of the texts that `stream` generates without a prompt; encoding those texts may give others."""
+        rows = self._checked(generate(model, self.begin(""), length, temperatures, self._options(), seed))
+        columns = zip(*rows, strict=True)
+        return [np.array([id for id in column if id not in (None, self.end)], np.int64) for column in columns]
+
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
         """Return texts to judge training by, without the prompt: about `length` tokens for each of `temperatures`.
 

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from rnnscope.comparison.curves import finite
@@ -42,7 +43,7 @@ class LiveStatus:
 
     def close(self) -> None:
         """Check the jobs one last time and stop; a second call does nothing."""
-        if self._thread.is_alive():
+        if not self._over.is_set():
             self._over.set()
             self._thread.join()
             self.look()
@@ -58,8 +59,9 @@ class LiveStatus:
             print(line, flush=True)
 
     def _keep_looking(self) -> None:
-        while not self._over.wait(EVERY):
-            self.look()
+        with suppress(Exception):  # such as a full disk; `close` looks again, where an error is reported
+            while not self._over.wait(EVERY):
+                self.look()
 
     def look(self) -> None:
         """Check every job that has not ended, and print what is new."""
