@@ -60,3 +60,8 @@ def test_effects_are_means_where_a_detector_is_on_and_off(model):
     assert found.overall == pytest.approx(changes.mean(0))
     assert found.on[0] == pytest.approx(changes[on[:-1] == 1].mean(0), abs=1e-6)
     assert found.off[0] == pytest.approx(changes[on[:-1] == 0].mean(0), abs=1e-6)
+    scored = IDS[1:] != 3
+    found = clamping_effects(model, IDS, states, np.arange(12), {"tag": on}, given=3)
+    assert found.tokens == scored.sum() < 89
+    assert found.overall == pytest.approx(changes[scored].mean(0))
+    assert found.on[0] == pytest.approx(changes[scored & (on[:-1] == 1)].mean(0), abs=1e-6)

@@ -50,3 +50,10 @@ def test_a_file_keeps_the_line_ends_that_training_kept(run: LoadedRun, tmp_path:
     chosen = choose_text(run, str(tmp_path / "some.txt"), "val", None, 1000)
     assert chosen.text == LINES[:100]
     assert not chosen.cut
+
+
+def test_a_file_in_another_encoding_is_refused(run: LoadedRun, tmp_path: Path) -> None:
+    (tmp_path / "utf8.txt").write_text("some words", encoding="utf-8")
+    run.config["dataset"]["encoding"] = "utf-16"
+    with user_error(tmp_path / "utf8.txt", "utf-16", "save it as"):
+        choose_text(run, str(tmp_path / "utf8.txt"), "val", None, 100)

@@ -4,6 +4,7 @@ import json
 import lzma
 import math
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -13,10 +14,12 @@ from messages import assert_says, error_line, line_with
 
 import rnnscope
 from rnnscope.analysis.compressors import xz_nats
-from rnnscope.analysis.generated import samples
+from rnnscope.analysis.generated import Training, samples
 from rnnscope.analysis.ngram import NGram
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.cli import main
+from rnnscope.data.config import DatasetConfig
+from rnnscope.data.vocabulary import BYTES, Vocabulary, token_counts
 
 
 @pytest.fixture
@@ -89,3 +92,22 @@ def test_what_means_nothing_is_refused(trained, word, capsys):
     assert_says(
         error_line(capsys.readouterr().err), word.replace("[", "").replace("]", ""), "least" if "temp" not in word else 0
     )
+
+
+def test_the_line_of_a_copied_passage(tmp_path):
+    """At level byte, START is a line feed too; as words, a line end may be a part of a token."""
+    text = "one\n\n  two\nthree four\n"
+    for vocabulary in (
+        Vocabulary("byte", BYTES),
+        Vocabulary.build(token_counts_of(text), DatasetConfig(name="x", level="word")),
+    ):
+        stream = np.insert(vocabulary.encode(text), 0, vocabulary.start)
+        training = Training(vocabulary, SuffixArray(stream), set(), set())
+        four = next(at for at in range(len(stream)) if vocabulary.decode(stream[at:]).strip() == "four")
+        assert training.place(four) == "line 4"
+
+
+def token_counts_of(text: str) -> Counter:
+    counts = token_counts("word")
+    counts.add([text])
+    return counts.counts()

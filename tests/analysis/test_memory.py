@@ -43,6 +43,12 @@ def test_the_horizon_of_copying_is_its_lag(lag):
         assert losses[above] == pytest.approx(found.truncated[128])
 
 
+def test_the_token_that_is_given_is_no_target():
+    ids = np.where(np.arange(500) % 2, 2, np.random.default_rng(3).integers(2, size=500))
+    losses = [found.truncated[128] for given in (None, 2) if (found := loss_by_context(copying(2), ids, given))]
+    assert losses[1] == pytest.approx(losses[0] * 2, rel=0.3)  # half of the targets were 2, which it knows
+
+
 def test_a_text_too_short_for_contexts():
     assert loss_by_context(copying(5), np.zeros(40, dtype=np.int64)) is None
 

@@ -68,7 +68,26 @@ def test_contexts_end_where_a_sample_does(text):
     model = NGram(SuffixArray(text), V, 6)
     before, after = np.array([0, 2, 1, 3, 0, 0]), np.array([1, 3, 0, 0])
     cut = np.array(list(model.probabilities(before, cut=1)))[:, -3:]
-    assert cut == pytest.approx(np.array(list(model.probabilities(after))))
+    assert cut == pytest.approx(np.array(list(model.probabilities(after, cut=1))))
+
+
+def test_how_often_a_sample_begins_so_counts_although_nothing_precedes_it(monkeypatch):
+    """The second of three letters by hand: the strings START a and START b begin 3 and 1 of 4 samples."""
+    monkeypatch.setattr(ngram, "discounts", lambda counts: np.array([0, 0.5, 0.5, 0.5]))
+    start, end, a, b = range(V)
+    samples = [[start, a, b, end], [start, a, a, end], [start, a, b, end], [start, b, a, end]]
+    model = NGram(SuffixArray(np.concatenate(samples)), V, 3)
+    (*_, found) = model.probabilities(np.array([start, a]), cut=start)
+    pairs = set(pairwise(["front", *np.concatenate(samples).tolist()]))  # the text's own beginning is an id in front too
+    before = {letter: len({first for first, second in pairs if second == letter}) for letter in range(V)}
+    alone = (before[a] - 0.5 + 0.5 * V / V) / sum(before.values())
+    assert found == pytest.approx([(3 - 0.5 + 2 * 0.5 * alone) / 4])
+
+
+def test_an_id_larger_than_any_in_the_text_was_never_seen(text):
+    model = NGram(SuffixArray(text), 300, 2)
+    (found, _) = model.probabilities(np.array([0, 256, 299]))
+    assert found[0] == found[1] < 1e-3
 
 
 def test_discounts_are_those_of_chen_and_goodman():

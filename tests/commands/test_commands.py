@@ -332,6 +332,22 @@ def test_words_outside_the_vocabulary_are_spelled(tmp_path, outputs, capsys):
     assert rows["state carried over all of it, UNK spelled"] == pytest.approx(carried + nats / (7 * 100 + 4), abs=1e-4)
 
 
+def test_lines_that_were_documents_are_scored_as_such(tmp_path, monkeypatch, capsys):
+    """Without empty ones and line ends, in `evaluate` as in `score`."""
+    monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
+    (tmp_path / "names.txt").write_text("emma\nolivia\nava\n" * 60, encoding="utf-8")
+    (tmp_path / "some.txt").write_text(text := "emma\n\n \nava\n", encoding="utf-8")
+    words = ["dataset.corpus.lines=true", "dataset.corpus.separator=|", "trainer.max_steps=5"]
+    for number, kind in enumerate((["dataset.start_end=document", "dataset.windows=samples"], []), 1):
+        assert main(["train", f"text={tmp_path / 'names.txt'}", *TINY, *words, *kind, f"name=n{number}"]) == 0
+        capsys.readouterr()
+        assert main(["evaluate", f"run=n{number}", "precision=float32", f"text={tmp_path / 'some.txt'}", "json=true"]) == 0
+        (found, *_) = json.loads(capsys.readouterr().out)["scores"].values()
+        score = rnnscope.load(f"n{number}").score(text)
+        assert (found["tokens"], found["characters"]) == (score.tokens, score.characters) == ((9, 7) if kind else (8, 8))
+        assert found["loss"] == pytest.approx(score.loss, rel=1e-5)
+
+
 def test_lines_of_a_stream_are_scored_between_start_and_end(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("RNNSCOPE_OUTPUTS", str(tmp_path / "outputs"))
     text = tmp_path / "lines.txt"

@@ -72,6 +72,9 @@ def test_a_line_for_each_group(seeds, capsys):
     line_with(lines, "70 ways", "p = 0.057", "chance alone may")
     (first, *_) = csv.DictReader(io.StringIO(said(capsys, "group=seed", "format=csv", "sort=-mean")))
     assert first["model.cell"] == "gru"
+    lines = said(capsys, "group=seed", "sort=-mean")
+    assert line_with(lines, "lstm", "2.1500", "0.1291", 4).startswith("*")  # whatever the order
+    line_with(lines, "lstm", "0.2875 bits per character below", "gru")
 
 
 def test_what_diverged_does_not_count_and_near_groups_are_marked(seeds, trained_run, capsys):

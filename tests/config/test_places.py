@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from messages import user_error
 
+from rnnscope.config.compose import compose_train
 from rnnscope.config.places import moved_to, text_name
 from rnnscope.data.config import CorpusConfig, DatasetConfig
 
@@ -49,3 +50,10 @@ def test_files_that_lay_beside_a_text_are_looked_for_beside_it(tmp_path):
 def test_packages_do_not_move(tmp_path: Path):
     with user_error(f"data={tmp_path}", "numpy"):
         moved_to(CorpusConfig(packages=["numpy"]), str(tmp_path))
+
+
+def test_a_path_replaces_a_text_that_is_in_no_file(story):
+    corpus = compose_train(["dataset=hello", f"dataset.corpus.path={story}"]).dataset.corpus
+    assert (corpus.path, corpus.inline) == (str(story), None)
+    with user_error("copy_lag"):  # its windows are as long as the lag
+        compose_train(["dataset=copy_at_lag", f"dataset.corpus.path={story}"])

@@ -251,3 +251,13 @@ def test_text_that_begins_like_such_a_file(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("%PDF-1.4 is how a PDF begins.\n" * 9)
     assert read(path, tmp_path) == path.read_text()
+
+
+def test_a_member_is_named_exactly(tmp_path):
+    with zipfile.ZipFile(tmp_path / "t.zip", "w") as file:
+        for name in ("a.txt", "sub/a.txt", "chapter [1].txt", "chapter 1.txt"):
+            file.writestr(name, f"the text of {name}")
+    for member in ("a.txt", "sub/a.txt", "chapter [1].txt"):
+        config = CorpusConfig(path=f"{tmp_path / 't.zip'}/{member}", reader_version=READER_VERSION)
+        found = Corpus(config, tmp_path, print).find()
+        assert [source.name for source in found["train"]] == [f"t.zip/{member}"]

@@ -129,6 +129,24 @@ def test_windows_cut_the_splits_where_the_columns_were(tmp_path):
         assert [chr(row[0]) for row in targets] == [text[start + first] for start in starts]
 
 
+@pytest.mark.parametrize(
+    ("split", "expected"),
+    [
+        ({"train": 0.8, "val": None, "test": 0.0}, ("abcdefghABCDEFGH01234567", "ijIJ89", "")),
+        ({"train": None, "val": 0.2, "test": None}, None),
+        ({"train": 0.8, "val": 0.0, "test": 0.2}, ("abcdefghABCDEFGH01234567", "", "ijIJ89")),
+        ({"train": 1.0, "val": 0.0, "test": 0.0}, ("abcdefghijABCDEFGHIJ0123456789", "", "")),
+    ],
+)
+def test_columns_with_a_rest_and_without_a_split(tmp_path, split, expected):
+    if expected is None:
+        with user_error("dataset.split", "one must be null"):
+            columns(tmp_path, "abcdefghijABCDEFGHIJ0123456789", **split, columns=3)
+    else:
+        found = columns(tmp_path, "abcdefghijABCDEFGHIJ0123456789", **split, columns=3)
+        assert tuple(found[name] for name in ("train", "val", "test")) == expected
+
+
 def test_columns_that_cannot_be(tmp_path):
     with user_error("dataset.split.columns=30", "fewer columns"):
         columns(tmp_path, "a" * 40, train=0.9, val=0.1, test=0.0, columns=30)

@@ -127,6 +127,14 @@ def test_a_diverged_run_shows_nan_and_keeps_its_last_finite_weights(text):
     assert math.isfinite(losses[saved["task"]["step"]])
 
 
+def test_a_kept_checkpoint_is_never_of_a_diverged_run(text):
+    words = ["monitor.scalars_every=100", "trainer.val_every=100", "trainer.checkpoint_every=100", "trainer.keep_every=3"]
+    result = train(*text, *EXPLODE, *words)
+    assert (result.status, result.step) == ("diverged", 3)
+    assert torch.load(result.run.checkpoints / "last.ckpt", weights_only=True)["task"]["step"] == 0
+    assert not list(result.run.checkpoints.glob("step_*.ckpt"))
+
+
 def test_the_parameters_that_are_lost_are_counted():
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
     model[0].bias.data[1] = -123.0

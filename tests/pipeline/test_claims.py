@@ -84,6 +84,18 @@ def test_a_claim_that_nobody_could_judge_is_refused_before_the_first_step(story,
     assert not list(outputs.glob("runs/*/*"))
 
 
+def test_a_run_that_diverged_before_any_checkpoint_has_no_speed(story, outputs):
+    expect = "expect=[{metric: seconds_per_step, value: 9, direction: at_most, source: me}]"
+    words = ["optimizer=sgd", "optimizer.lr=1e38", "trainer.clip_norm=null", "monitor.scalars_every=1"]
+    run = train([*TINY, f"text={story}", *words, expect])
+    assert (run.record["status"], run.record["claims"][0]["verdict"]) == ("diverged", "not judged")
+
+
+def test_nothing_is_judged_of_a_config_that_was_changed(hello, outputs, capsys):
+    assert main(["train", f"from={hello.folder.config}", "optimizer.lr=0.3", "trainer.max_steps=2", "name=x"]) == 0
+    assert_says(line_with(capsys.readouterr().out, "claim not judged"), "optimizer.lr")
+
+
 def test_the_loss_of_a_window_as_min_char_rnn_smooths_it(outputs, tmp_path):
     """Against its own rule, step by step."""
     words = ["experiment=hello", "trainer.threads=1", "trainer.max_steps=20", "monitor.sample_length=0"]

@@ -14,8 +14,10 @@ from torture import what_differs
 from rnnscope.config.compose import compose_command
 from rnnscope.pipeline import callbacks
 from rnnscope.pipeline.options import RunOptions
+from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs import generation
+from rnnscope.runs.record import Record
 
 pytestmark = pytest.mark.usefixtures("outputs")
 
@@ -56,12 +58,12 @@ def whole(story: Path, tmp_path_factory: pytest.TempPathFactory) -> Any:
 PLACES: dict[str, tuple[Any, str]] = {"Validation": (callbacks, "val_windows"), "Samples": (generation, "generate")}
 
 
-def broken_off(story: Path, look: str, at: int) -> Any:
+def broken_off(story: Path, look: str, at: int, *more: str) -> Any:
     """Train until a signal comes in the `at`-th look."""
     module, name = PLACES[look]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, raising(getattr(module, name), at))
-        result = train(*words(story))
+        result = train(*words(story), *more)
     assert (result.status, result.step) == ("interrupted", 10 * at)
     return result
 
@@ -83,3 +85,26 @@ def test_it_goes_on_in_the_loop_of_lightning(story, whole):
     options = RunOptions(extensions=compose_command(["callbacks=[timer]"]).extensions)
     assert resume_run(run, options=options).status == "finished"
     assert run.metrics.read_bytes() == whole.run.metrics.read_bytes()
+
+
+@pytest.mark.parametrize("look", PLACES)
+def test_it_is_reproduced_as_far_as_it_was_recorded(look, story):
+    run = broken_off(story, look, 2).run
+    _, verdict = reproduce(run)
+    assert verdict.kind == "bit-identical", verdict.lines
+
+
+def test_a_run_whose_patience_is_exhausted_does_not_go_on(story):
+    """The signal came after the validation that exhausted it."""
+    more = ("trainer.patience=1", "optimizer.lr=1e-30", "trainer.max_steps=60")
+    whole = train(*words(story), *more)
+    at = whole.step // 10
+    assert 1 < at < 6
+    module, name = PLACES["Samples"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, raising(getattr(module, name), at))
+        run = train(*words(story), *more).run
+    resumed = resume_run(run)
+    assert (resumed.status, resumed.step) == ("finished", whole.step)
+    assert Record.read(run.record).values["stopped_early"]
+    assert what_differs(whole.run.path, run.path) == []

@@ -1,5 +1,6 @@
 """Sweeps as processes: killed and started again, started twice, and with several jobs at once."""
 
+import errno
 import signal
 import time
 from pathlib import Path
@@ -9,7 +10,7 @@ from messages import line_with
 from sweep_tools import JOBS, NAMES, contents, folder_of, record, records, said, start, statuses, sweep, weights
 
 from rnnscope.sweeps.job_folder import JobFolder
-from rnnscope.sweeps.live_status import closing_lines
+from rnnscope.sweeps.live_status import LiveStatus, closing_lines
 
 LONG = ["trainer.max_steps=120", "trainer.val_every=40", "trainer.checkpoint_every=10"]  # long enough to be killed in
 
@@ -110,3 +111,11 @@ def test_a_sweep_that_is_stopped_before_its_first_run(tmp_path):
     job = JobFolder(tmp_path, "seed-1")
     lines = closing_lines(tmp_path, {job.name: job.state()}, 80)
     line_with("\n".join(lines), "seed-1", "waiting")
+
+
+def test_a_sweep_outlives_its_terminal(monkeypatch):
+    def gone(*words: str, flush: bool) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr("builtins.print", gone)
+    LiveStatus(lambda job, state: None, seconds=0).say("a line that nobody reads")

@@ -16,6 +16,7 @@ from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.load import load
 from rnnscope.training.averaging import WeightAverage
+from rnnscope.training.optimizer_step import OptimizerStep
 from rnnscope.training.trainer_task import TrainerTask
 
 
@@ -133,3 +134,15 @@ def test_a_run_with_an_average_is_reproduced_to_the_bit(words, outputs):
     run = train(*words, "trainer.average=asgd", "trainer.asgd_interval=1", "optimizer.lr=2", "trainer.val_every=2").run
     assert torch.load(run.checkpoints / "last.ckpt", weights_only=True)["task"]["average"]["steps"] > 0
     assert reproduce(run)[1].kind == "bit-identical"
+
+
+def test_an_average_that_is_given_up_stays_in_the_best_weights(story, outputs, monkeypatch):
+    run = train("dataset=text_files", f"dataset.corpus.path={story}", "trainer.average=ema", "trainer.ema_decay=0.5").run
+    best = load_file(run.weights)
+    assert torch.load(run.checkpoints / "best.ckpt", weights_only=True)["task"]["step"] == 30, "the newest is the best"
+    run.weights.unlink()
+    monkeypatch.setattr(OptimizerStep, "loss", lambda *arguments: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        resume_run(run, {"trainer.average": "none", "trainer.max_steps": 60})
+    written = load_file(run.weights)  # before the first step
+    assert all(torch.equal(value, best[name]) for name, value in written.items())

@@ -153,6 +153,22 @@ def test_moments_survive_a_change_of_rate():
         np.testing.assert_allclose(value, expected, rtol=1e-4, atol=1e-6, err_msg=name)
 
 
+@pytest.mark.parametrize("name", ["rmsprop", "sgd"])
+def test_momentum_may_begin_on_the_way(name):
+    """From zero, as at the first step."""
+    before = make_task(optimizer=name, lr=0.01)
+    for window in windows():
+        before.take_step(window)
+    model = LanguageModel.from_config(ModelConfig("lstm", 6, 2), V)
+    after = TrainerTask(OptimizerStep(model, make_optimizer(model, name, 0.01, momentum=0.9)), Constant(0.01))
+    model.load_state_dict(before.model.state_dict())
+    after.restore(before.capture())
+    after.take_step(next(iter(windows())))
+    buffers = [state["momentum_buffer"] for state in after.plain_step.optimizer.state.values()]
+    assert len(buffers) == len(list(after.model.parameters()))
+    assert all(buffer.isfinite().all() for buffer in buffers)
+
+
 def test_a_parameter_and_a_buffer_of_a_task_are_registered():
     task = make_task()
     task.scale = torch.nn.Parameter(torch.ones(2))

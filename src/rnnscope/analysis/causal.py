@@ -40,18 +40,25 @@ class Effects:
 
 
 def clamping_effects(
-    model: LanguageModel, ids: np.ndarray, states: dict[str, np.ndarray], units: np.ndarray, detectors: dict[str, np.ndarray]
+    model: LanguageModel,
+    ids: np.ndarray,
+    states: dict[str, np.ndarray],
+    units: np.ndarray,
+    detectors: dict[str, np.ndarray],
+    given: int | None = None,
 ) -> Effects:
     """Return the cost of clamping each of `units` on the tokens `ids` (time,), limited to `UNITS` and `TOKENS`.
 
     Args:
         states: of the model at the same tokens, (time, layer, unit) by name.
         detectors: (time,) by name. A detector that is on at a token counts for the loss on the next one.
+        given: the id that is never a target.
     """
     units, ids = units[:UNITS], ids[:TOKENS]
-    changes = clamped_losses(model, ids, states, units)
+    (scored,) = np.nonzero(ids[1:] != given)
+    changes = clamped_losses(model, ids, states, units)[scored]
     time = len(changes)
-    found = {name: values[:time] == 1 for name, values in detectors.items() if name not in GRADED}
+    found = {name: values[scored] == 1 for name, values in detectors.items() if name not in GRADED}
     found = {name: on for name, on in found.items() if LEAST <= on.sum() <= time - LEAST}
     on = np.array(list(found.values()), dtype=np.float32).reshape(-1, time)
     return Effects(

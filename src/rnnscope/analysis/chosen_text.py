@@ -11,7 +11,7 @@ from rnnscope.analysis.novelty import text_of
 from rnnscope.analysis.own_data import own_stream
 from rnnscope.analysis.reading import spelled_out
 from rnnscope.data.file_types import not_text
-from rnnscope.errors import UserError, check_least
+from rnnscope.errors import UserError, check_least, reason
 from rnnscope.runs.load import LoadedRun, Tokens
 from rnnscope.runs.record import value_at
 
@@ -67,8 +67,9 @@ def _beginning(path: Path, encoding: str, characters: int) -> str:
         text = codecs.getincrementaldecoder(encoding)().decode(block)
     except OSError as error:
         raise UserError(f"text={path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"text={path}: byte {error.start} is not {encoding} ({error.reason}): save it as {encoding}") from None
+    except UnicodeError as error:
+        where = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "it is"
+        raise UserError(f"text={path}: {where} not {encoding} ({reason(error)}): save it as {encoding}") from None
     return text[:characters]
 
 

@@ -35,10 +35,11 @@ class Training:
 
     def place(self, position: int) -> str:
         """Return the line of a position, or its token if lines have no token."""
-        line_end = self.vocabulary.encode("\n")
-        if len(line_end) != 1 or line_end[0] == self.vocabulary.unk:
+        line_ends = np.array([token.count("\n") for token in self.vocabulary.tokens])
+        if not line_ends.any():
             return f"token {position:,}"
-        return f"line {np.count_nonzero(self.strings.ids[:position] == line_end[0] + 1) + 1:,}"
+        before = self.strings.ids[1:position].astype(np.int64) - 1  # without the first, which is START
+        return f"line {line_ends[before].sum() + 1:,}"
 
 
 @dataclass(frozen=True)

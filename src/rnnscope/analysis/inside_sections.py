@@ -18,7 +18,8 @@ Section = dict[str, Any]
 def causal_section(reading: Reading) -> Section:
     """Return the section on clamping: for each detector, its own unit and the most needed one where it is on."""
     ranking = reading.ranking
-    effects = clamping_effects(reading.run.model, reading.ids, reading.states, ranking.order(), reading.detectors)
+    run, units = reading.run, ranking.order()
+    effects = clamping_effects(run.model, reading.ids, reading.states, units, reading.detectors, run.given)
     of = f"the {len(effects.units)} best-ranked units" if len(effects.units) < ranking.chosen.shape[1] else "all units"
     note = (
         f"Each of {of} was held at its mean in turn while the model read {effects.tokens:,} tokens: the change of the loss, in"
@@ -43,7 +44,7 @@ def _causal_row(effects: Effects, place: int, name: str, unit: int) -> Section |
 def memory_section(reading: Reading) -> Section:
     """Return the section on memory: a sentence, and the charts that the text and the cell allow."""
     model = reading.run.model
-    found = loss_by_context(model, reading.ids)
+    found = loss_by_context(model, reading.ids, reading.run.given)
     keep = kept_share(reading)
     charts = [] if found is None else [_context_chart(found)]
     charts += [] if keep is None else [_time_constant_chart(time_constants(keep))]

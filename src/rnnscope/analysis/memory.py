@@ -52,15 +52,20 @@ class ContextLoss:
         return max(self.truncated)
 
 
-def loss_by_context(model: LanguageModel, ids: np.ndarray) -> ContextLoss | None:
-    """Return the losses on tokens of a text (time,) by the length of the context; None if the text is too short."""
+def loss_by_context(model: LanguageModel, ids: np.ndarray, given: int | None = None) -> ContextLoss | None:
+    """Return the losses on tokens of a text (time,) by the length of the context; None if the text is too short.
+
+    Args:
+        given: the id that is never a target.
+    """
     longest = 1 << max((len(ids) - FAR) // 2, 1).bit_length() - 1
     lengths = [1 << power for power in range(min(longest, LONGEST).bit_length())]
     if lengths[-1] < 4:
         return None
     draw = np.random.default_rng(1)
     count = _affordable(model, lengths)
-    at = np.sort(draw.permutation(np.arange(lengths[-1] + FAR, len(ids)))[:count])  # of the tokens to predict
+    places = np.arange(lengths[-1] + FAR, len(ids))
+    at = np.sort(draw.permutation(places[ids[places] != given])[:count])  # of the tokens to predict
     loss = _loss_at(model, ids, at)
     elsewhere = _before(ids, draw.integers(FAR, len(ids), size=len(at)), FAR)
 

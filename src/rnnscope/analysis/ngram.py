@@ -3,7 +3,8 @@
     p(w | context) = (c(context w) - D(c(context w)) + m(context) p(w | shorter context)) / c(context)
 
 For the longest context, c is the count in the training text; for shorter ones, it is the number of different preceding
-ids. D is 0 for c = 0 and has one value each for c = 1, 2 and more, estimated for each order from the numbers of strings that
+ids. If each sample is a text of its own, strings that begin with START are counted as they are, since nothing precedes it.
+D is 0 for c = 0 and has one value each for c = 1, 2 and more, estimated for each order from the numbers of strings that
 occur 1 to 4 times; m(context) is the sum of what D takes away. A context that never occurred is skipped, and below the
 empty context the distribution is uniform.
 """
@@ -68,10 +69,16 @@ class NGram:
         self._shared_before = self._shared[places[np.maximum(strings.order, 1) - 1]]
         self._shared_before[places[0]] = 0  # the beginning of the text counts as a preceding id
 
-    def level(self, length: int, longest: bool) -> Level:
-        """Return the counts of strings of `length`, either as the `longest` of a model or as shorter ones."""
+    def level(self, length: int, longest: bool, cut: int | None = None) -> Level:
+        """Return the counts of strings of `length`, either as the `longest` of a model or as shorter ones.
+
+        Args:
+            cut: as for `probabilities`.
+        """
         strings, n = self.strings, len(self.strings)
         counted = np.ones(n, bool) if longest else self._shared_before <= length
+        if cut is not None and length > 1:
+            counted |= strings.ids[strings.order] == cut + 1
         counts = np.zeros(n + 1, np.int64)
         np.cumsum(counted, out=counts[1:])
         begins = np.flatnonzero(self._shared < length)  # the first place of each string
@@ -98,7 +105,7 @@ class NGram:
             longest = lower.copy()
             longest[length - 1 :] = self.level(length, True).mix(context, string, lower[length - 1 :])
             yield longest[1:]
-            lower[length - 1 :] = self.level(length, False).mix(context, string, lower[length - 1 :])
+            lower[length - 1 :] = self.level(length, False, cut).mix(context, string, lower[length - 1 :])
             if cut is not None and length > 1:
                 string.high[last == cut] = string.low[last == cut]
 

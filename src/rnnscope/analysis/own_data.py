@@ -74,7 +74,9 @@ def check_split(loaded: LoadedRun, data: TextData, split: str) -> None:
 
 def any_text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    corpus = CorpusConfig(path=path, lines=recorded.dataset.corpus.lines, reader_version=READER_VERSION)
+    own = recorded.dataset.corpus
+    lines = own.lines and not own.column
+    corpus = CorpusConfig(path=path, lines=lines, separator=own.separator, reader_version=READER_VERSION)
     whole = SplitConfig(1.0, 0.0, 0.0)
     try:
         return _prepare(loaded, recorded, corpus=corpus, split=whole)

@@ -28,7 +28,7 @@ class SuffixArray:
 
     def narrow(self, low: np.ndarray, high: np.ndarray, depth: int, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the ranges of strings of `depth` ids, each extended by one of `ids`; all (strings,)."""
-        wanted = ids.astype(self.ids.dtype) + 1
+        wanted = ids.astype(np.int64) + 1  # ids may be larger than any in the stream
         return self._bound(low, high, depth, wanted, np.less), self._bound(low, high, depth, wanted, np.less_equal)
 
     def narrow_one(self, low: int, high: int, depth: int, id: int) -> tuple[int, int]:

@@ -52,7 +52,7 @@ def compare_many(config: CompareConfig) -> None:
 
 def compare_groups(runs: list[Summary], kind: str, config: CompareConfig, total: int) -> None:
     """Print or write a line for each group of runs that differ in one key only."""
-    from rnnscope.comparison.groups import difference_lines, group_columns, group_tables, make_groups
+    from rnnscope.comparison.groups import all_difference_lines, group_columns, group_tables, make_groups
 
     assert config.group is not None
     groups, keys = make_groups(runs, config.group)
@@ -63,7 +63,7 @@ def compare_groups(runs: list[Summary], kind: str, config: CompareConfig, total:
         refuse_without_effect(config, ["columns"], "to the table of group=, but to format=csv, markdown or json")
     columns = chosen_columns(config.columns, lines) or group_columns(keys)
     if config.html is not None:
-        members, notes = {group.label: group.runs for group in groups}, difference_lines(groups)
+        members, notes = {group.label: group.runs for group in groups}, all_difference_lines(groups)
         write_page(config.html, lines, columns, config.sort, members, notes)
     if config.html is None or config.output is not None:
         head = [group_headline(len(groups), runs, config, total)]

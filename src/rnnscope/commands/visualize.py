@@ -81,6 +81,9 @@ def sections(config: VisualizeConfig, reading: Any) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if is_small(reading.run.model):
         found["net"] = drawing(reading.run.model, reading.run.vocabulary, reading.ids)
+    if reading.run.samples and (config.memory or config.causal):
+        say("memory and causal are left out: this run reads each sample from a zero state, so nothing is remembered for long")
+        return found
     if config.memory:
         say("measuring how far the model remembers (memory=false leaves this out)")
         found["memory"] = memory_section(reading)

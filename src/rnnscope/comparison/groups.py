@@ -171,7 +171,7 @@ def difference_lines(groups: list[Group]) -> list[str]:
     """Return lines on the difference between two groups and its significance; none for more or fewer groups."""
     if len(groups) != 2:
         return []
-    better, worse = groups
+    better, worse = sorted(groups, key=lambda group: group.mean)
     if min(len(better.values), len(worse.values)) < 2:
         return ["comparing the two groups needs at least two finished runs in each"]
     gaps = resampled_means(worse.values, 1) - resampled_means(better.values, 0)
@@ -184,7 +184,7 @@ def difference_lines(groups: list[Group]) -> list[str]:
     test = f"permutation test: {100 * chance:.1f} % of {deals:,} ways to deal these results to two such groups differ as much"
     if chance < SURE:
         meaning = "chance alone rarely makes such a difference"
-    elif 2 / deals >= SURE:
+    elif (2 if len(better.values) == len(worse.values) else 1) / deals >= SURE:  # the least p possible
         meaning = "too few runs to tell, however far apart they are; train at least 4 in each group"
     else:
         meaning = "chance alone may make such a difference"
@@ -203,13 +203,21 @@ def group_tables(groups: list[Group], keys: list[str]) -> list[str]:
     return lines
 
 
+def all_difference_lines(groups: list[Group]) -> list[str]:
+    """Return `difference_lines` of the groups of each validation text."""
+    texts = by_text(group.runs[0] for group in groups)
+    parts = [[group for group in groups if group.runs[0] in firsts] for firsts in texts.values()]
+    return [line for same in parts for line in difference_lines(same)]
+
+
 def group_table(groups: list[Group], keys: list[str]) -> list[str]:
     """Return a table as lines: `*` marks the lowest mean, `~` means whose interval overlaps that of the lowest."""
     rows = [[*(key.removesuffix(".name") for key in keys or ["group"]), *HEADS]]
     for group in groups:
         values = [setting(group.runs[0].config.get(key)) for key in keys] or [group.label]
         rows.append([*map(one_line, values), *_cells(group)])
-    marks = ["*" if group is groups[0] and group.values else "~" if group.overlaps(groups[0]) else "" for group in groups]
+    best = min(groups, key=lambda group: group.mean)
+    marks = ["*" if group is best and group.values else "~" if group.overlaps(best) else "" for group in groups]
     lines = table_lines(rows, left=range(len(keys) or 1))
     return [f"{mark:<{GAP}}{line}" for mark, line in zip(["", *marks], lines, strict=True)]
 

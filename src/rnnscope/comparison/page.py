@@ -84,20 +84,22 @@ def page(
 def make_entries(runs: list[Summary], groups: dict[str, list[Summary]]) -> list[Entry]:
     """Return an entry for each run; the first fourteen have their own colors."""
     best = winners(runs)
-    first = next((run for run in runs if run.name in best), None)
+    lowest = {run.text: run for run in runs if run.name in best}
     names = [("", "", run.name[:CELL]) if groups else run.name[-CELL:].rpartition("/") for run in runs]
     several = len({folders for folders, _, _ in names}) > 1
     entries = []
     for index, (run, (folders, _, last)) in enumerate(zip(runs, names, strict=True)):
         look = f"k{index % COLORS}{' dashed' if index >= COLORS else ''}" if index < 2 * COLORS else "rest"
         label = one_line(last), one_line(folders) if several else ""
-        entries.append(Entry(run, *label, look, run.name in best, groups.get(run.name, []), _overlap(run, first)))
+        entries.append(
+            Entry(run, *label, look, run.name in best, groups.get(run.name, []), _overlap(run, lowest.get(run.text)))
+        )
     return entries
 
 
 def _overlap(run: Summary, best: Summary | None) -> bool:
     """Whether the 95 % intervals of two groups' means overlap; False for runs."""
-    if best is None or run is best or run.text != best.text:
+    if best is None or run is best:
         return False
     bounds = [value for found in (run, best) for fact in ("low", "high") if (value := found.number(fact)) is not None]
     return len(bounds) == 4 and bounds[0] <= bounds[3] and bounds[2] <= bounds[1]

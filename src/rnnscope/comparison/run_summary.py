@@ -154,6 +154,7 @@ def _tame(value: Any) -> Value:
 def _validated_on(record: Record, config: dict[str, Value]) -> tuple[str, ...]:
     """Return what must be equal for two validation losses to be comparable: the text's hash, and its size in words."""
     first, level = config.get("trainer.val_tokens"), config.get("dataset.level")
+    first = None if config.get("dataset.windows") == "samples" else first  # which are always validated on all of them
     sizes = ("characters", "unknown", "tokens")
     characters, unknown, tokens = (_number(record, f"data.splits.val.{key}") or 0 for key in sizes)
     parts = [f"{characters:,} characters", f"first {first} {level} tokens" if first else ""]

@@ -12,10 +12,10 @@ from rnnscope.paths import absolute_path
 from rnnscope.runs.segments import with_value
 
 PLACES = {"path": "url", "val_path": "val_url", "test_path": "test_url"}  # of dataset.corpus; with a URL, a path is a name
+NOT_FROM_FILES: dict[str, Any] = {"packages": [], "copy_lag": None, "inline": None}  # keys for texts that are in no file
 ONE_TEXT: dict[str, Any] = {  # what another path clears in dataset.corpus: all other keys that say what the text is
-    "packages": [],
-    "copy_lag": None,
-    **dict.fromkeys(("inline", "available_at", "val_path", "test_path", "url", "sha256", "md5")),
+    **NOT_FROM_FILES,
+    **dict.fromkeys(("available_at", "val_path", "test_path", "url", "sha256", "md5")),
     **dict.fromkeys(("val_url", "val_sha256", "test_url", "test_sha256")),
 }
 HASHES = {"url": ("sha256", "md5"), "val_url": ("val_sha256",), "test_url": ("test_sha256",)}
@@ -41,11 +41,11 @@ def with_absolute_places(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def replaced_by(keys: set[str]) -> dict[str, Any]:
-    """Return the keys of dataset.corpus that paths among the dotted `keys` clear: their URL with its hash, and packages."""
+    """Return the keys of dataset.corpus that paths among the dotted `keys` clear: URLs with their hashes, texts in no file."""
     found: dict[str, Any] = {}
     for path, url in PLACES.items():
         if f"dataset.corpus.{path}" in keys and f"dataset.corpus.{url}" not in keys:
-            found |= dict.fromkeys((url, *HASHES[url])) | ({"packages": []} if path == "path" else {})
+            found |= dict.fromkeys((url, *HASHES[url])) | (NOT_FROM_FILES if path == "path" else {})
     return {key: value for key, value in found.items() if f"dataset.corpus.{key}" not in keys}
 
 

@@ -167,10 +167,13 @@ def check_config(config: TrainConfig) -> None:
             raise UserError(f"trainer.{key}={getattr(trainer, key)} must not be negative; 0 adds nothing to the loss")
     check_choice("trainer.average", trainer.average, AVERAGES)
     check_least("trainer.asgd_interval", trainer.asgd_interval, 1)
+    if config.dataset.windows == "many_to_one":
+        needed = config.dataset.sequence_length + 1
+        check_least("trainer.val_tokens", trainer.val_tokens, needed, "null for all; a window and its target")
     if not 0 <= trainer.state_reset <= 1:
         raise UserError(f"trainer.state_reset={trainer.state_reset} must lie in [0, 1]: it is a share of columns")
-    if not getattr(config.optimizer, "eps", 1) > 0:
-        raise UserError("optimizer.eps=0 must be above 0: the update of a parameter without a gradient would be 0/0")
+    if not (eps := getattr(config.optimizer, "eps", 1)) > 0:
+        raise UserError(f"optimizer.eps={eps} must be above 0: the update of a parameter without a gradient would be 0/0")
     if (horizon := getattr(config.schedule, "horizon", None)) is not None and horizon < 1:
         raise UserError(f"schedule.horizon={horizon} must be at least 1, or null for the end of the budget")
     for group, key in (("optimizer", "momentum"), ("optimizer", "alpha"), ("trainer", "ema_decay")):

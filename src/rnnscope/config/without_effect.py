@@ -47,6 +47,10 @@ def one_file(config: TrainConfig) -> str | None:
     return "dataset.corpus.path is one file, which is always read" if plain else None
 
 
+def samples(config: TrainConfig) -> str | None:
+    return "dataset.windows=samples" if config.dataset.windows == "samples" else None
+
+
 def no_gate(config: TrainConfig) -> str | None:
     if not config.model.bias:
         return "model.bias=false"
@@ -81,6 +85,7 @@ REASONS: dict[str, Reason] = {
     **{f"dataset.corpus.{key}": one_file for key in ("include", "exclude")},
     **{f"dataset.split.{key}": shares for key in ("train", "val", "test")},
     "dataset.corpus.path": lambda config: "dataset.corpus.packages is set" if config.dataset.corpus.packages else None,
+    "dataset.corpus.lines": lambda config: "dataset.corpus.column is set" if config.dataset.corpus.column else None,
     "dataset.corpus.separator": lambda config: "dataset.start_end is set" if config.dataset.start_end else None,
     "dataset.words": not_words,
     **{f"dataset.{key}": bytes_alone for key in ("vocabulary_size", "minimum_count", "unk")},
@@ -91,6 +96,7 @@ REASONS: dict[str, Reason] = {
     **{f"model.{key}": no_such_key(key) for key in ("rounds", "rank")},
     "model.init_scale": whole_init,
     "optimizer.lr": lambda config: "schedule=step_map has its own rates" if config.schedule.name == "step_map" else None,
+    "trainer.val_tokens": samples,
     "trainer.ema_decay": other_average("ema"),
     "trainer.asgd_interval": other_average("asgd"),
     **{f"monitor.{key}": silent for key in ("sample_prompt", "sample_temperatures", "samples_every")},

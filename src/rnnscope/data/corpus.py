@@ -64,7 +64,10 @@ class Corpus:
         if root.is_file():
             found = self._members(root, root.name)
             itself = [source for source in found if source.member is None]  # a file that is named is always taken
-            return itself or self._selected(found, [f"*/{member}"] if member else include, f"{key}={root}")
+            if member and not itself:  # the member of that name, or those that match it as a pattern
+                found = [source for source in found if source.name == f"{root.name}/{member}"] or found
+                include = [f"*/{glob.escape(member) if len(found) == 1 else member}"]
+            return itself or self._selected(found, include, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(path)
         if not files and not root.is_dir():
             absent = "no file matches" if glob.has_magic(path) else "no such file or folder"

@@ -73,16 +73,18 @@ def divide_columns(text: CleanText, split: SplitConfig, path: Path) -> tuple[Cle
     if check_split(vars(split)):
         raise UserError(f"{shown}: give train, val and test as fractions")
     short, longer = divmod(text.characters, columns)
-    ends = [round(sum(getattr(split, name) or 0.0 for name in SPLITS[:count]), 9) for count in (1, 2)]
-    inner = [int(end * short) for end in ends if end < 1]  # cuts of every column; in some, the last part is one longer
-    if min(np.diff([0, *inner, short])) < 1:
+    given = [getattr(split, name) for name in SPLITS]
+    shares = [1 - sum(filter(None, given)) if share is None else share for share in given]
+    ends = [round(sum(shares[:count]), 9) for count in (1, 2)]
+    sizes = np.diff([0, *(int(end * short) for end in ends), short])  # in some columns, the last one is one longer
+    if any(size < 1 for size, share in zip(sizes, shares, strict=True) if share > 1e-9):
         raise UserError(f"{shown}: with {short} characters per column, a split would be empty: use fewer columns")
     starts = [at * short + min(at, longer) for at in range(columns + 1)]
-    cuts = [[start, *(start + cut for cut in inner), end] for start, end in pairwise(starts)]
+    cuts = [[start, *(start + int(at * short) if at < 1 else end for at in ends), end] for start, end in pairwise(starts)]
     places = [[text.byte_of_character(cut) for cut in column] for column in cuts]
-    spans = [[(column[part], column[part + 1]) for column in places] for part in range(len(inner) + 1)]
-    found, sizes = rearranged(text, chain(*spans), path), [sum(end - start for start, end in part) for part in spans]
-    edges = [*accumulate(sizes, initial=0), *[found.ends[-1]] * (len(SPLITS) - len(sizes))]
+    spans = [[(column[part], column[part + 1]) for column in places] for part in range(len(SPLITS))]
+    found = rearranged(text, (span for span in chain(*spans) if span[0] < span[1]), path)
+    edges = accumulate((sum(end - start for start, end in part) for part in spans), initial=0)
     return found, dict(zip(SPLITS, ((int(start), int(end)) for start, end in pairwise(edges)), strict=True))
 
 

@@ -87,6 +87,8 @@ class Budget(Callback):
     def closing(self) -> Generator[None]:
         """Ignore signals while the end of a run is recorded, then restore the earlier handlers."""
         self._closing = True
+        for number in self._handlers:  # Lightning has put back those from before the training
+            signal.signal(number, self._on_signal)
         try:
             yield
         finally:

@@ -59,6 +59,6 @@ class TrainingCurves(Callback):
         sums.clear()
 
     def _curves(self, counts: dict[str, int], learning_rate: float, totals: list[float]) -> dict[str, float]:
-        means = {tag: total / count for (tag, count), total in zip(counts.items(), totals, strict=True)}
+        means = {tag: total / max(count, 1) for (tag, count), total in zip(counts.items(), totals, strict=True)}
         bits = means["train/loss"] / math.log(2) * self.tokens_per_character
         return {**means, "train/bits_per_character": bits, "learning_rate": learning_rate}

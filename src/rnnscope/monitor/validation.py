@@ -44,6 +44,7 @@ class Validation(Callback):
         self.best, self.best_step, self.bad_looks = math.inf, 0, 0
         self.stopped_early = False
         self.reason: str | None = None
+        self._restored: str | None = None  # the reason in the checkpoint that the run continues from
 
     def after_step(self, task: LanguageModelTask) -> None:
         if not due(task, self.every):
@@ -61,6 +62,16 @@ class Validation(Callback):
         task.observe(score.loss)
         if self.report is not None and not task.ending:
             self.reason = self.report(task.step, score.loss)
+        self._stop_early(task)
+
+    def start(self, task: LanguageModelTask) -> None:
+        self.stopped_early, self._restored, self.reason = False, self.reason, None  # a finished run may be continued
+
+    def again(self, task: LanguageModelTask) -> None:
+        self.reason = self._restored
+        self._stop_early(task)
+
+    def _stop_early(self, task: LanguageModelTask) -> None:
         if self.reason or (self.patience is not None and self.bad_looks >= self.patience):
             self.stopped_early = task.ending = True
             task.interrupted = False  # even if a signal came in this step, the run is finished
@@ -81,8 +92,11 @@ class Validation(Callback):
         self.recorder.values |= {"best/loss": self.best, "best/bits_per_character": bits}
 
     def state(self) -> dict[str, Any]:
-        return {"best": self.best, "best_step": self.best_step, "bad_looks": self.bad_looks}
+        ended = {"stopped_early": True, "reason": self.reason} if self.stopped_early else {}
+        return {"best": self.best, "best_step": self.best_step, "bad_looks": self.bad_looks, **ended}
 
     def restore(self, state: SavedState) -> None:
         self.best, self.best_step = state.number("best"), state.count("best_step")
         self.bad_looks = state.count("bad_looks")
+        self.stopped_early = state.has("stopped_early")
+        self.reason = state.text("reason") if self.stopped_early else None

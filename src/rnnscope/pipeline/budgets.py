@@ -11,7 +11,7 @@ def count_steps(trainer: TrainerConfig, windows_per_epoch: int) -> int | None:
     """Return the optimizer steps that the budgets in steps and epochs allow, or None if only the clock limits them."""
     limits = [trainer.max_steps] if trainer.max_steps is not None else []
     if trainer.max_epochs is not None:
-        limits.append(math.ceil(trainer.max_epochs * windows_per_epoch))
+        limits.append(math.ceil(round(trainer.max_epochs * windows_per_epoch, 9)))
     return min(limits) if limits else None
 
 

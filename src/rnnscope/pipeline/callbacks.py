@@ -56,7 +56,7 @@ class TrainingCallbacks(CallbackList):
         collectives = training.task.collectives
         self.points = synchronization_points(training) if collectives else None
         callbacks: list[Callback] = [
-            Divergence(recorder, scalars, [trainer.val_every, trainer.checkpoint_every]),
+            Divergence(recorder, scalars, [*filter(None, (trainer.val_every, trainer.checkpoint_every, trainer.keep_every))]),
             TrainingCurves(recorder, scalars, training.tokens_per_character("train")),
             UpdateSizes(recorder, monitor.updates_every, monitor.histograms_every),
             Activations(writers.board, monitor.activations_every),
@@ -76,7 +76,7 @@ class TrainingCallbacks(CallbackList):
         self.training, self.console = training, console
 
     def after_step(self, task: LanguageModelTask) -> None:
-        if task.step == 1 and task.collectives is None and self.training.config.init_from is None:
+        if task.step == 1 and task.sums.tokens and task.collectives is None and self.training.config.init_from is None:
             line = first_loss_line(task.sums.nats / task.sums.tokens, task.model.vocabulary_size)
             if line:
                 self.console.say(line)

@@ -10,7 +10,7 @@ from rnnscope.format import shell
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.callbacks import TrainingCallbacks
 from rnnscope.pipeline.writers import Writers
-from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints
+from rnnscope.runs.checkpoints import BEST, LAST, Checkpoints, evaluated_weights
 from rnnscope.runs.files import remove_temporaries
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.journal import whole_lines
@@ -128,8 +128,9 @@ class CheckpointManager(CheckpointPart):
 
     def settle(self) -> None:
         """Write what depends on the restored checkpoint: a kill may have prevented that."""
-        names = self.saved["names"] if self.saved else []
-        self._derive(names, self._weights(names))
+        if self.saved:  # its own weights: the average that training keeps may be of a different kind by now
+            saved = evaluated_weights(self.saved)
+            self._derive(self.saved["names"], self._weights(self.saved["names"], saved))
 
     def save(self, is_best: bool, kept: int | None) -> None:
         """Capture a checkpoint now, to be written under all its names while training continues."""
@@ -155,12 +156,18 @@ class CheckpointManager(CheckpointPart):
         self._derive(names, weights)
         self.record.update(progress=progress)
 
-    def _weights(self, names: list[str]) -> bytes:
-        """Return the contents of the weights file of the best checkpoint; empty for any other checkpoint."""
+    def _weights(self, names: list[str], saved: dict[str, Any] | None = None) -> bytes:
+        """Return the contents of the weights file of the best checkpoint; empty for any other checkpoint.
+
+        Args:
+            saved: the weights of the checkpoint; None for those that training has now.
+        """
         if BEST not in names:
             return b""
         with self.training.task.evaluated():
-            return weights_file(self.training.model, self.training.data.vocabulary.digest())
+            now = dict(self.training.model.named_parameters())
+            parameters = now if saved is None else {name: saved[name] for name in now}
+            return weights_file(parameters, self.training.data.vocabulary.digest())
 
     def _derive(self, names: list[str], weights: bytes) -> None:
         """Write what depends on last.ckpt: its other names, and the exported weights."""

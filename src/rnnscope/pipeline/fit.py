@@ -32,7 +32,7 @@ from rnnscope.runs.folder import RunFolder, check_run_name, create_run_folder, m
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.moving import remove_empty
 from rnnscope.runs.record import Record, now, parent_entry
-from rnnscope.runs.segments import differences, flatten
+from rnnscope.runs.segments import differences, flatten, segments_of
 from rnnscope.runs.snapshot import read_config_file, write_config, write_vocabulary
 
 MANY_PASSES = 20  # over a text: most runs reach their lowest val/loss well before this
@@ -77,7 +77,8 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
         say_without_effect(new, changes)
         text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
         recorded, entry = Recorded(fingerprint={"text": text} if text else {}), parent_entry(record, changed=changed)
-        keys = (*record.get("overridden", list, []), *changed)
+        earlier = [key for segment in segments_of(record) for key in segment.get("changed", {})]
+        keys = (*record.get("overridden", list, []), *earlier, *changed)
         options = RunOptions(recorded, parent=entry, extensions=extensions, overridden=keys, rendezvous=rendezvous)
         return fit(new, new.name, options=options)
 
@@ -97,7 +98,8 @@ def fit_file(path: Path, changes: dict[str, Any], data: str | None, extensions: 
     with together(config.trainer) as rendezvous:
         say_without_effect(config, changes)
         config, parent = adopt(config, changes) if "init_from" in changes else (config, None)
-        return fit(config, config.name, options=RunOptions(parent=parent, extensions=extensions, rendezvous=rendezvous))
+        options = RunOptions(parent=parent, extensions=extensions, overridden=(*changes,), rendezvous=rendezvous)
+        return fit(config, config.name, options=options)
 
 
 def say_without_effect(config: TrainConfig, keys: Iterable[str]) -> None:

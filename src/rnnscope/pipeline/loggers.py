@@ -18,6 +18,7 @@ from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.record import Record
+from rnnscope.training.trainer_task import LOGGED
 
 ENDS = {"finished": "FINISHED", "interrupted": "KILLED"}  # MLflow's status by that of a run; else FAILED
 
@@ -164,9 +165,6 @@ def step_of(line: str) -> float:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
         return float("inf")
-
-
-LOGGED = ("train/loss", "learning_rate", "gradient_norm/all", "val/loss", "val/accuracy")  # the task logs them itself
 
 
 class BoardAndLoggers(TensorBoardWriter):

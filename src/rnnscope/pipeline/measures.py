@@ -67,8 +67,11 @@ def test_loss(run: RunFolder, training: Training) -> float:
 
 def seconds_per_step(run: RunFolder, training: Training) -> float:
     """Return the seconds per training step, including recording and validation."""
-    progress = Record.read(run.record).values["progress"]
-    return progress["seconds"] / progress["step"]
+    record = Record.read(run.record)
+    step, seconds = record.get("progress.step", int, 0), record.get("progress.seconds", float)
+    if not step or seconds is None:
+        raise UserError("no step was timed before a checkpoint")
+    return seconds / step
 
 
 MEASURES: dict[str, Callable[[RunFolder, Training], float]] = {

@@ -67,7 +67,7 @@ def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, c
     reached = record.get("progress.step", int, 0)  # more than `saved` has if the newest checkpoint is lost
     ended = saved is not None and saved["ended"] and saved["task"]["step"] >= reached and before == config
     if saved and ended and record.values.get("status") == "finished":
-        longer = f"trainer.max_steps=...{' schedule.horizon=...' if config.schedule.name == 'cosine' else ''}"
+        longer = to_train_longer(config, bool(record.values.get("stopped_early")))
         console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer, set {longer}")
         return finished_result(run, record)
     for line in extension_changes(record, told.extensions):
@@ -86,6 +86,15 @@ def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, c
     session = Session(run, record, training, console, saved)
     begin_segment(run, record, training, name, saved, differences(asdict(before), asdict(config)), console)
     return session.train()
+
+
+def to_train_longer(config: TrainConfig, stopped_early: bool) -> str:
+    """Return the keys that a finished run needs to train longer."""
+    if stopped_early and config.trainer.patience is not None:
+        return "trainer.patience=..."
+    budgets = [key for key in ("max_steps", "max_epochs", "max_minutes") if getattr(config.trainer, key) is not None]
+    horizon = ["schedule.horizon=..."] if config.schedule.name == "cosine" else []
+    return " ".join([*(f"trainer.{key}=..." for key in budgets), *horizon])
 
 
 def train_or_resume(composition: Composition, job: Job) -> None:

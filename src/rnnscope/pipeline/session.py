@@ -75,8 +75,8 @@ class Session:
             status, reason = self._status(), self.training.extensions and self.training.extensions.reason
         except (KeyboardInterrupt, SystemExit) as end:  # a second Ctrl-C, from which Lightning makes an exit
             status = "interrupted"
-            if self.callbacks.budget.signal is None:
-                reason = f"a callback raised {type(end).__name__}"
+            if isinstance(end, SystemExit) and self.callbacks.budget.signal is None:
+                reason = "a callback raised SystemExit"
         except BaseException as error:
             self.console.note("".join(traceback.format_exception(error)))
             reason, advice = explain(error, self.training, self.run)

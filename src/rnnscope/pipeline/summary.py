@@ -16,7 +16,7 @@ from rnnscope.pipeline.extensions import extensions_entry
 from rnnscope.runs.checkpoints import BEST
 from rnnscope.runs.find import typed_name
 from rnnscope.runs.folder import RunFolder
-from rnnscope.training.config import CosineConfig
+from rnnscope.training.config import CosineConfig, StepMapConfig
 from rnnscope.training.distributed.collectives import ProcessLost
 
 MANY_UNKNOWN = 0.01  # share of unknown words above which bits per character would be misleading
@@ -99,8 +99,9 @@ def _best(training: Training, best: float | None, step: int) -> str:
 def what_to_try(training: Training) -> str:
     """Return a line on what may keep the run from diverging."""
     config = training.config
-    tries = [f"a lower optimizer.lr (now {config.optimizer.lr:g})"]
-    if config.trainer.clip_norm is None:
+    rates = isinstance(config.schedule, StepMapConfig)
+    tries = ["lower schedule.rates" if rates else f"a lower optimizer.lr (now {config.optimizer.lr:g})"]
+    if config.trainer.clip_norm is None and config.trainer.clip_value is None:
         tries.append("trainer.clip_norm=1")
     if training.hardware.precision == "bf16":
         tries.append("trainer.precision=float32")

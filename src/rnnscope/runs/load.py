@@ -3,6 +3,7 @@
 Imports neither Lightning nor TensorBoard. Opening a run never executes code from it.
 """
 
+import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -148,8 +149,7 @@ class LoadedRun:
         check_least("window", window, 1)
         stream, characters = self._stream(text, "score")
         start, size, scored = self.vocabulary.start, len(self.vocabulary), stream[1:]
-        given = None if self._dataset.get("start_end") is None else start
-        if self._samples:
+        if self.samples:
             source: Windows = SampleWindows(stream, ROWS, longest(size, ROWS), start, seed=None)
         elif self._dataset.get("windows") == "many_to_one":
             length = self._dataset["sequence_length"]
@@ -157,16 +157,21 @@ class LoadedRun:
             source, scored = ManyToOneWindows(stream, ROWS, length, step), target_ids(stream, length, step)
             characters = round(characters * len(scored) / (len(stream) - 1))
         elif carried:
-            source = carried_windows(stream, size, given)
+            source = carried_windows(stream, size, self.given)
         else:
-            source = zero_state_windows(stream, window, size, given)
+            source = zero_state_windows(stream, window, size, self.given)
         model, device = self.model, self.model.head.weight.device
         precision = resolve_precision(precision, device, model.cell, max(model.sizes), "precision")
         unknown = 0 if self.vocabulary.unk is None else int(np.count_nonzero(scored == self.vocabulary.unk))
         return replace(evaluate(model, source, precision, characters), unknown=unknown)
 
     @property
-    def _samples(self) -> bool:
+    def given(self) -> int | None:
+        """The id that is an input but never a target: START, if there is one inside the text; else None."""
+        return None if self._dataset.get("start_end") is None else self.vocabulary.start
+
+    @property
+    def samples(self) -> bool:
         """Whether the run was trained on samples: independent texts, each from a zero state."""
         return self._dataset.get("windows") == "samples"
 
@@ -174,13 +179,17 @@ class LoadedRun:
         """Return the ids of a text, beginning with START, and the number of characters of the cleaned text."""
         check_text(text, "text")
         kind = self._dataset.get("start_end")
-        if kind == "document" and value_at(self.config, "dataset.corpus.lines"):
-            kind = "line"  # each line was a document
         check_kind(kind, self.vocabulary.level, self._dataset.get("windows") or "stream")
         if self.is_blank(text):
             raise UserError(f"the text to {purpose} is empty")
         text = clean(text, self._dataset)
-        return encode_text(self.vocabulary, text, kind), len(text)
+        characters, corpus = len(text), self._dataset.get("corpus")
+        if value_at(corpus, "lines") and not value_at(corpus, "column") and kind in (None, "document"):
+            documents = [line for line in re.split(r"\r\n?|\n", text) if line and not line.isspace()]  # each line was one
+            separator = str(value_at(corpus, "separator") or "") if kind is None else ""
+            characters = len(separator.join(documents))
+            kind, text = (None, separator.join(documents)) if kind is None else ("line", "\n".join(documents))
+        return encode_text(self.vocabulary, text, kind), characters
 
     def ids(self, text: Tokens) -> np.ndarray:
         """Return the tokens for which `states` and `probabilities` have a row: (time,).
@@ -197,13 +206,9 @@ class LoadedRun:
         """Return START, then `ids(text)`."""
         if isinstance(text, np.ndarray):
             stream, size = text, len(self.vocabulary)
-            if (
-                stream.ndim != 1
-                or stream.dtype.kind not in "iu"
-                or not len(stream)
-                or not 0 <= stream.min() <= stream.max() < size
-            ):
-                raise UserError(f"the ids must be whole numbers from 0 to {size - 1}, (time,), START first")
+            whole = stream.ndim == 1 and stream.dtype.kind in "iu" and len(stream) > 1
+            if not whole or stream[0] != self.vocabulary.start or not 0 <= stream.min() <= stream.max() < size:
+                raise UserError(f"the ids must be START and at least one more, whole numbers from 0 to {size - 1}: (time,)")
         else:
             stream, _ = self._stream(text, "look at")
         return stream[:-1] if self._dataset.get("start_end") and stream[-1] == self.vocabulary.end else stream
@@ -260,7 +265,7 @@ class LoadedRun:
         """
         check_least("block", block, 1)
         stream = self._looked_at(text)
-        starts = np.flatnonzero(stream == self.vocabulary.start) if self._samples else [0]
+        starts = np.flatnonzero(stream == self.vocabulary.start) if self.samples else [0]
         for begin, end in pairwise([*starts, len(stream)]):
             for at in range(begin, end, block):
                 ids = torch.as_tensor(stream[at : min(at + block, end)].astype(np.int64))

@@ -49,13 +49,22 @@ def compare(parent: RunFolder, child: RunFolder, until: int | None) -> Compariso
     Raises:
         UserError: if a file is missing or not what rnnscope writes.
     """
-    found = Comparison()
-    _compare_rows(found, rows_of(parent, until), rows_of(child, until))
-    _compare_samples(found, read_samples(parent.samples, until), read_samples(child.samples, until))
+    found, cut = Comparison(), broken_off(parent)
+    _compare_rows(found, rows_of(parent, until), rows_of(child, until), cut)
+    _compare_samples(found, read_samples(parent.samples, until), read_samples(child.samples, until), cut)
     found.differences.sort(key=lambda difference: difference.step)
     if until is None:
         found.same_weights = _same_weights(Record.read(parent.record), Record.read(child.record))
     return found
+
+
+def broken_off(run: RunFolder) -> int | None:
+    """Return the step after which a run was stopped, perhaps before its validation or samples; None if it ended by itself."""
+    record = Record.read(run.record)
+    if record.values.get("status") == "interrupted":
+        return record.get("progress.step", int)
+    unfinished = record.values.get("status") in ("running", "failed")
+    return max((int(row["step"]) for row in read_rows(run.metrics)), default=None) if unfinished else None
 
 
 def _same_weights(parent: Record, child: Record) -> bool | None:
@@ -82,9 +91,11 @@ def rows_of(run: RunFolder, until: int | None) -> Iterator[Row]:
     return rows if until is None else takewhile(lambda row: int(row["step"]) <= until, rows)
 
 
-def _compare_rows(found: Comparison, recorded: Iterator[Row], now: Iterator[Row]) -> None:
+def _compare_rows(found: Comparison, recorded: Iterator[Row], now: Iterator[Row], cut: int | None) -> None:
     best = None
     for old, new in by_step(recorded, now):
+        if old is None and new and int(new["step"]) == cut:
+            continue
         found.rows += 1
         if old is None or new is None:
             step, there = int((old or new or {})["step"]), ["there" if row else "none" for row in (old, new)]
@@ -113,9 +124,11 @@ def _compare_headers(found: Comparison, old: Row, new: Row) -> None:
             found.left_out.append(f"  not compared: {', '.join(lone)}: only the {run} run has this column of metrics.csv")
 
 
-def _compare_samples(found: Comparison, recorded: Iterator[Sample], now: Iterator[Sample]) -> None:
+def _compare_samples(found: Comparison, recorded: Iterator[Sample], now: Iterator[Sample], cut: int | None) -> None:
     left_out = False
     for old, new in zip_longest(recorded, now):
+        if old is None and new and new.step == cut:
+            continue
         if old and new and old.several != new.several:
             left_out = True
             continue

@@ -1,6 +1,7 @@
 """model.safetensors, which opens without running any code, and the hash by which weights are compared."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,13 +14,14 @@ from rnnscope.model.language_model import LanguageModel
 from rnnscope.runs.files import replace_file
 
 
-def weights_file(model: LanguageModel, vocabulary: str) -> bytes:
-    """Return the contents of a safetensors file of the parameters; a tied matrix is stored once, as the embedding.
+def weights_file(parameters: Mapping[str, torch.Tensor], vocabulary: str) -> bytes:
+    """Return the contents of a safetensors file of a model's parameters.
 
     Args:
+        parameters: by name; a tied matrix is there once, as the embedding.
         vocabulary: the digest of the vocabulary that the model was trained on, for `load_weights`.
     """
-    tensors = {name: value.detach().cpu().contiguous() for name, value in model.named_parameters()}
+    tensors = {name: value.detach().cpu().contiguous() for name, value in parameters.items()}
     # one entry: of several, safetensors writes a random one first; and its save_file makes a file that only its owner can read
     return save(tensors, metadata={"vocabulary": vocabulary})
 

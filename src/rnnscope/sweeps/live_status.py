@@ -33,7 +33,7 @@ class LiveStatus:
         self._changed, self._seconds = changed, seconds
         self._jobs: dict[JobFolder, JobState] = {}
         self._said: dict[JobFolder, tuple[float, str]] = {}  # when a job's last line was printed, and the line
-        self._lock = threading.RLock()
+        self.lock = threading.RLock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep_looking, daemon=True)
 
@@ -50,12 +50,12 @@ class LiveStatus:
 
     def follow(self, jobs: Iterable[JobFolder]) -> None:
         """Watch these jobs as well, from their current status on."""
-        with self._lock:
+        with self.lock:
             self._jobs |= {job: job.state(alive=False) for job in jobs}
 
     def say(self, line: str) -> None:
-        """Print a line."""
-        with self._lock:
+        """Print a line, unless the output is gone: a sweep outlives its terminal."""
+        with self.lock, suppress(OSError):
             print(line, flush=True)
 
     def _keep_looking(self) -> None:
@@ -65,7 +65,7 @@ class LiveStatus:
 
     def look(self) -> None:
         """Check every job that has not ended, and print what is new."""
-        with self._lock:
+        with self.lock:
             for job, before in self._jobs.items():
                 if before.ended:
                     continue

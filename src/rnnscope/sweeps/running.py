@@ -85,7 +85,6 @@ class RunningSweep:
         self.stop = Stop(self.folder, self._on_signal)
         self._launcher, self._retry_failed = launcher, retry_failed
         self._live_status = LiveStatus(self._changed, seconds)
-        self._writing = threading.Lock()  # of the manifest, which the thread of `LiveStatus` updates as well
         self._open, self._wanted, self._made = ExitStack(), dict[str, None](), False
 
     def job(self, name: str) -> JobFolder:
@@ -122,7 +121,7 @@ class RunningSweep:
         )
 
     def _changed(self, job: JobFolder, state: JobState) -> None:
-        with self._writing, suppress(OSError):  # sweep.yaml shows it for reading only; `finish` writes it again
+        with self._live_status.lock, suppress(OSError):  # sweep.yaml shows it for reading only; `finish` writes it again
             if self.manifest.show(job.name, state):
                 self.manifest.write()
 
@@ -144,7 +143,7 @@ class RunningSweep:
         if not self._wanted:
             self._say_plan(jobs, total)
         todo = [job for job in jobs if self._is_to_do(self.job(job.name))]
-        with self._writing:
+        with self._live_status.lock:
             for job in jobs:
                 self._wanted[job.name] = None
                 self.manifest.jobs.setdefault(job.name, {"overrides": job.words})

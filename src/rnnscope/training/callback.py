@@ -28,6 +28,9 @@ class Callback:
     def start(self, task: LanguageModelTask) -> None:
         """Called once, before the first step of this process."""
 
+    def again(self, task: LanguageModelTask) -> None:
+        """Called after `start` if a signal came after `after_step` of the last step, while later callbacks were called."""
+
     def before_step(self, task: LanguageModelTask) -> None:
         """Called before each step, when `task.step` steps are done."""
 
@@ -71,7 +74,10 @@ class CallbackList(Callback):
         names = [callback.name for callback in self.callbacks]
         if self.owed in names:
             self.ends.after_step(task)
-            self._look(task, self.callbacks[names.index(self.owed) :])
+            done = names.index(self.owed)
+            for callback in self.callbacks[:done]:
+                callback.again(task)
+            self._look(task, self.callbacks[done:])
 
     def before_step(self, task: LanguageModelTask) -> None:
         step = task.step + 1

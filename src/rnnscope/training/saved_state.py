@@ -40,6 +40,13 @@ class SavedState:
             raise self._refused(key, value, "a whole number of at least 0")
         return value
 
+    def text(self, key: str) -> str | None:
+        """Return the text at `key`, or None."""
+        value = self._at(key)
+        if value is not None and type(value) is not str:
+            raise self._refused(key, value, "a text")
+        return value
+
     def numbers(self, key: str) -> dict[str, float]:
         """Return the names and numbers at `key`; NaN is allowed, since a curve may contain it."""
         values = self._at(key)

@@ -96,7 +96,8 @@ class LanguageModelTask(pl.LightningModule):
     def _share_of(self, count: int) -> Tensor:
         """Return 1 / count as a scalar on the device; nearly all windows have the same count."""
         if count != self._count:
-            self._count, self._share = count, torch.full((), 1 / count, device=self.device)
+            # a window may have no target, if its only token is START
+            self._count, self._share = count, torch.full((), 1 / max(count, 1), device=self.device)
         return self._share
 
     def _pass(self, window: Window, outcome: Outcome) -> None:
@@ -165,6 +166,10 @@ class LanguageModelTask(pl.LightningModule):
         optimizer.load_state_dict(saved["optimizer"])
         for group in optimizer.param_groups:
             group.update(options)  # those of the config, which may have changed since the checkpoint
+        if options.get("momentum"):
+            for parameter, state in optimizer.state.items():
+                if "square_avg" in state:  # RMSprop without momentum until now: SGD makes the buffer itself
+                    state.setdefault("momentum_buffer", torch.zeros_like(parameter))
         self._restore_progress(saved)
 
     def _restore_progress(self, saved: dict[str, Any]) -> None:
