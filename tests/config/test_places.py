@@ -55,5 +55,5 @@ def test_packages_do_not_move(tmp_path: Path):
 def test_a_path_replaces_a_text_that_is_in_no_file(story):
     corpus = compose_train(["dataset=hello", f"dataset.corpus.path={story}"]).dataset.corpus
     assert (corpus.path, corpus.inline) == (str(story), None)
-    with user_error("copy_lag"):  # its windows are as long as the lag
+    with user_error("dataset.sequence_length", "corpus.copy_lag"):  # its windows are as long as the lag
         compose_train(["dataset=copy_at_lag", f"dataset.corpus.path={story}"])

@@ -61,6 +61,9 @@ def one_line(error: BaseException, command: str) -> str:
         return f"{ambiguous[1]}: several values make a sweep, which needs -m; a text with a comma needs quotes inside quotes"
     if missing := re.search(r"Missing mandatory value: (\S+)|Structured config .*MISSING.*?'(\S+)'", text):
         return f"{missing[1] or missing[2]} has no value; set it with {missing[1] or missing[2]}=..."
+    if taken := re.search(r"While dereferencing interpolation '\$\{\.*([\w.]+)\}'", text):
+        key = _full_key(text) or "a key"
+        return f"{key} takes its value from {taken[1]}, which does not fit: set {key}=..."
     if choice := re.search(r"Could not (?:find|load) '([^']+)/([^'/]+)'", text):
         return _unknown_choice(choice[1], choice[2], text)
     if typed := re.match(r"Error merging override (.*)", text, re.DOTALL):
