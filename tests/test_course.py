@@ -3,11 +3,13 @@
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from course import LESSONS, PAGE, page_data, runs
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from rnnscope.cli import main
+from rnnscope.runs.load import load
 
 FEW = ["trainer=cpu", "trainer.threads=1", "trainer.max_steps=4", "trainer.val_every=2", "trainer.checkpoint_every=4"]
 FEW += ["monitor.scalars_every=2", "monitor.updates_every=2", "monitor.histograms_every=4", "monitor.activations_every=4"]
@@ -63,6 +65,9 @@ def test_hello(take, tmp_path):
     net = page_data(tmp_path / "hello.html")["net"]
     assert net["tokens"] == [*"hell"]
     assert len(net["sides"][0]["hidden"][0]) == 3
+    (run,) = runs(tmp_path).values()
+    read = load(str(run)).states("hello")["hidden"][:4, 0]  # as the rest of the page does
+    np.testing.assert_allclose(net["sides"][0]["hidden"], read, atol=1e-3)
 
 
 def test_learning_by_heart(take, tmp_path):

@@ -22,15 +22,16 @@ def is_small(model: LanguageModel) -> bool:
 
 
 def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> dict[str, Any]:
-    """Return plain data from which inside.js draws a small model at the first tokens of `ids` (time,).
+    """Return plain data from which inside.js draws a small model at the first tokens of `ids` (time,), read after START.
 
     The scores are those of the tokens that occur there; the update is one step of gradient descent on them.
     """
     ids = ids[: STEPS + 1]
+    begun = torch.from_numpy(np.insert(ids, 0, vocabulary.start))
     shown = sorted(set(ids.tolist()))
     updated = copy.deepcopy(model)
     with torch.enable_grad():
-        _losses(updated, ids).mean().backward()
+        _losses(updated, begun).mean().backward()
     with torch.no_grad():
         for parameter in updated.parameters():
             if parameter.grad is not None:
@@ -43,23 +44,22 @@ def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> di
         "shown": [vocabulary.tokens[id] for id in shown],
         "targets": [shown.index(id) for id in ids[1:].tolist()],
         "inputs": [[int(id == other) for other in shown] for id in ids[:-1].tolist()],
-        "sides": [_side("before", model, ids, shown), _side("after one update", updated, ids, shown)],
+        "sides": [_side("before", model, begun, shown), _side("after one update", updated, begun, shown)],
     }
 
 
-def _side(title: str, model: LanguageModel, ids: np.ndarray, shown: list[int]) -> dict[str, Any]:
-    tokens = torch.from_numpy(ids[:-1, None])
+def _side(title: str, model: LanguageModel, begun: torch.Tensor, shown: list[int]) -> dict[str, Any]:
+    """Return what a model holds and scores at each token after START but the last."""
     with torch.no_grad():
-        found = trace(model, tokens)
-        scores = model.head(found.output)[:, 0, shown]
-        hidden = torch.cat([torch.stack([at["hidden"][0] for at in layer]) for layer in found.layers], 1)
-        losses = _losses(model, ids)
+        found = trace(model, begun[:-1, None])
+        scores = model.head(found.output)[1:, 0, shown]
+        hidden = torch.cat([torch.stack([at["hidden"][0] for at in layer[1:]]) for layer in found.layers], 1)
+        losses = _losses(model, begun)
     values = {"scores": scores, "hidden": hidden, "losses": losses}
     return {"title": title, **{name: np.round(value.numpy(), 3).tolist() for name, value in values.items()}}
 
 
-def _losses(model: LanguageModel, ids: np.ndarray) -> torch.Tensor:
-    """Return the nats that each token but the first costs, (time - 1,)."""
-    tokens = torch.from_numpy(ids)
-    logits, _ = model.read(tokens[:-1, None])
-    return F.cross_entropy(logits[:, 0], tokens[1:], reduction="none")
+def _losses(model: LanguageModel, begun: torch.Tensor) -> torch.Tensor:
+    """Return the nats that each token but the first after START costs."""
+    logits, _ = model.read(begun[:-1, None])
+    return F.cross_entropy(logits[1:, 0], begun[2:], reduction="none")
