@@ -162,7 +162,7 @@ def test_checkpoints_by_name(trained, checkpoint, capsys):
     assert_says(error_line(capsys.readouterr().err), "checkpoint", 21, 20, "best", "last")
 
 
-def test_a_checkpoint_by_its_path(trained, capsys):
+def test_a_checkpoint_by_its_path(trained, capsys, monkeypatch):
     path = f"{trained}/checkpoints/step_20.ckpt"
     wanted = rnnscope.load(trained, "20").model.head.weight
     for words in ((path,), (trained, "step_20.ckpt"), (path, "step_20")):
@@ -170,6 +170,8 @@ def test_a_checkpoint_by_its_path(trained, capsys):
     assert not torch.equal(rnnscope.load(trained).model.head.weight, wanted)
     assert main(["evaluate", f"run={path}"]) == 0
     line_with(capsys.readouterr().out, f"{trained},", "checkpoint", "step_20")
+    monkeypatch.chdir(f"{trained}/checkpoints")
+    assert torch.equal(rnnscope.load("step_20.ckpt").model.head.weight, wanted)
 
 
 def test_a_checkpoint_is_refused_where_a_run_is_wanted(trained, capsys):

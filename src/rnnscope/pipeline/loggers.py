@@ -93,7 +93,7 @@ class Loggers:
 def places_of(run: RunFolder, record: Record, first_step: int) -> dict[str, dict[str, Any]]:
     """Return where each class of logger writes, and the id under which a resumed run continues."""
     session = {"save_dir": str(run.path), "version": f"from_step_{first_step}"}  # a resumed run would overwrite the first
-    mlflow, name = outputs_folder() / "mlflow.db", f"{run.path.parent.name}/{run.path.name}"
+    mlflow, name = outputs_folder() / "mlflow.db", "/".join(run.path.absolute().parts[-2:])
     return {
         "CSVLogger": {**session, "name": "csv_logger"},
         "TensorBoardLogger": {**session, "name": "tensorboard_logger"},

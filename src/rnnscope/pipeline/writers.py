@@ -80,7 +80,7 @@ def open_writers(run: RunFolder, training: Training, first_step: int, say: Calla
     for journal in (metrics, timings):
         if journal.left_out:
             listed = ", ".join(journal.left_out)
-            say(f"{journal.path} has no columns for metrics that this version of rnnscope added: {listed}")
+            say(f"{journal.path} has no columns for metrics that were added after the run began: {listed}")
     return Writers(metrics, timings, JsonJournal(run.samples), board)
 
 

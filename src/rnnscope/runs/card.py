@@ -27,7 +27,7 @@ def card(run: LoadedRun) -> str:
         UserError: if its record or samples are not what rnnscope writes.
     """
     record = Record.read(run.folder.record)
-    name, dataset = run.folder.path.parent.name, str(value_at(run.config, "dataset.name"))
+    name, dataset = run.folder.path.absolute().parent.name, str(value_at(run.config, "dataset.name"))
     metrics = _metrics(record, run.vocabulary.level == "word")
     front = {
         "library_name": "rnnscope",

@@ -70,7 +70,7 @@ def find_checkpoint(run: str, checkpoint: str) -> tuple[RunFolder, str]:
         return find_run(run), checkpoint
     if checkpoint not in ("best", path.stem, path.name):
         raise UserError(f"run={run} is a checkpoint, and checkpoint={checkpoint} a different one: leave one of them out")
-    return find_run(str(path.parent.parent)), path.stem
+    return find_run(str(path.absolute().parent.parent)), path.stem
 
 
 def _matches(run: str, runs: dict[RunFolder, str]) -> Iterator[list[RunFolder]]:
