@@ -40,7 +40,7 @@ def test_nothing_to_compare_with(tmp_path):
 @pytest.mark.parametrize(("level", "tokens"), [("char", 40), ("word", 5)])
 def test_a_split_of_a_few_tokens(tmp_path, level, tokens):
     found = warnings(tmp_path, {"train": prose(1), "val": prose(2), "test": "nothing " * 4 + "compares"}, level=level)
-    line_with(found, "test", tokens, "too few", "dataset.split.test")
+    line_with(found, "test", tokens, "too few", "give it more text")
 
 
 @pytest.mark.parametrize("level", ["char", "byte", "word"])

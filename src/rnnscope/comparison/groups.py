@@ -191,23 +191,26 @@ def difference_lines(groups: list[Group]) -> list[str]:
     return [line, f"{test} (p = {chance:.2g}): {meaning}"]
 
 
-def group_tables(groups: list[Group], keys: list[str]) -> list[str]:
-    """Return a table of groups for each validation text, with the difference if there are two groups."""
+def groups_by_text(groups: list[Group]) -> dict[str, list[Group]]:
+    """Return the groups of each validation text, by its name."""
     texts = by_text(group.runs[0] for group in groups)
-    lines: list[str] = []
-    for name, firsts in texts.items():
-        same = [group for group in groups if group.runs[0] in firsts]
-        heading = ["", f"validation text: {one_line(name)} ({plural(len(same), 'group')})"] if len(texts) > 1 else []
-        difference = difference_lines(same)
-        lines += [*heading, "", *group_table(same, keys), *(["", *difference] if difference else [])]
-    return lines
+    return {name: [group for group in groups if group.runs[0] in firsts] for name, firsts in texts.items()}
 
 
 def all_difference_lines(groups: list[Group]) -> list[str]:
     """Return `difference_lines` of the groups of each validation text."""
-    texts = by_text(group.runs[0] for group in groups)
-    parts = [[group for group in groups if group.runs[0] in firsts] for firsts in texts.values()]
-    return [line for same in parts for line in difference_lines(same)]
+    return [line for same in groups_by_text(groups).values() for line in difference_lines(same)]
+
+
+def group_tables(groups: list[Group], keys: list[str]) -> list[str]:
+    """Return a table of groups for each validation text, with the difference if there are two groups."""
+    texts = groups_by_text(groups)
+    lines: list[str] = []
+    for name, same in texts.items():
+        heading = ["", f"validation text: {one_line(name)} ({plural(len(same), 'group')})"] if len(texts) > 1 else []
+        difference = difference_lines(same)
+        lines += [*heading, "", *group_table(same, keys), *(["", *difference] if difference else [])]
+    return lines
 
 
 def group_table(groups: list[Group], keys: list[str]) -> list[str]:

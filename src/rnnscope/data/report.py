@@ -77,10 +77,7 @@ def split_line(split: str, info: SplitInfo) -> str:
 
 def few_tokens_line(split: str, tokens: int) -> str:
     """Return the warning about a split that is too small to measure a loss on."""
-    return (
-        f"warning: {split} has only {plural(tokens, 'token')}, too few to tell how good a loss is:"
-        f" use a longer text, or a larger share (dataset.split.{split})"
-    )
+    return f"warning: {split} has only {plural(tokens, 'token')}, too few to tell how good a loss is: give it more text"
 
 
 def unseen_lines(split: str, counts: Counter[str], vocabulary: Vocabulary) -> Iterator[str]:

@@ -129,8 +129,8 @@ class CheckpointManager(CheckpointPart):
     def settle(self) -> None:
         """Write what depends on the restored checkpoint: a kill may have prevented that."""
         if self.saved:  # its own weights: the average that training keeps may be of a different kind by now
-            saved = evaluated_weights(self.saved)
-            self._derive(self.saved["names"], self._weights(self.saved["names"], saved))
+            names = self.saved["names"]
+            self._derive(names, self._weights_file(evaluated_weights(self.saved)) if BEST in names else b"")
 
     def save(self, is_best: bool, kept: int | None) -> None:
         """Capture a checkpoint now, to be written under all its names while training continues."""
@@ -156,18 +156,16 @@ class CheckpointManager(CheckpointPart):
         self._derive(names, weights)
         self.record.update(progress=progress)
 
-    def _weights(self, names: list[str], saved: dict[str, Any] | None = None) -> bytes:
-        """Return the contents of the weights file of the best checkpoint; empty for any other checkpoint.
-
-        Args:
-            saved: the weights of the checkpoint; None for those that training has now.
-        """
+    def _weights(self, names: list[str]) -> bytes:
+        """Return the contents of the weights file of the best checkpoint; empty for any other checkpoint."""
         if BEST not in names:
             return b""
         with self.training.task.evaluated():
-            now = dict(self.training.model.named_parameters())
-            parameters = now if saved is None else {name: saved[name] for name in now}
-            return weights_file(parameters, self.training.data.vocabulary.digest())
+            return self._weights_file(self.training.model.state_dict())
+
+    def _weights_file(self, state: dict[str, Any]) -> bytes:
+        parameters = {name: state[name] for name, _ in self.training.model.named_parameters()}
+        return weights_file(parameters, self.training.data.fingerprint["vocabulary"])
 
     def _derive(self, names: list[str], weights: bytes) -> None:
         """Write what depends on last.ckpt: its other names, and the exported weights."""

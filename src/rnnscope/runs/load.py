@@ -14,10 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnscope.data.batches import Windows
 from rnnscope.data.cleaning import clean
-from rnnscope.data.many_to_one import ManyToOneWindows, target_ids
-from rnnscope.data.sample_windows import SampleWindows
 from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
@@ -33,14 +30,13 @@ from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.generation import TextGenerator
 from rnnscope.runs.journal import read_curve
 from rnnscope.runs.record import Record, value_at
-from rnnscope.runs.scored_windows import ROWS, carried_windows, longest, zero_state_windows
+from rnnscope.runs.scored_windows import longest, text_windows
 from rnnscope.runs.snapshot import build_model, model_config, read_config, read_vocabulary
 from rnnscope.runs.weights import fill_model, load_weights
 from rnnscope.text_io import check_text
 
 Tokens = str | np.ndarray  # to look at: a text, or the ids of one, such as a split of a run's data; START comes first
 BLOCK = 1024  # tokens whose states are in memory at a time
-TOGETHER = 1 << 26  # logits of all texts generated at once: drawing takes 2 GB
 
 
 @dataclass(repr=False)
@@ -106,8 +102,6 @@ class LoadedRun:
         check_least("count", count, 1)
         check_whole("minimum_length", minimum_length)
         check_whole("top_k", top_k)
-        if count > (most := max(1, TOGETHER // len(self.vocabulary))):
-            raise UserError(f"count={count} must be at most {most}, with {len(self.vocabulary)} tokens in the vocabulary")
         if minimum_length > length:
             raise UserError(f"minimum_length={minimum_length} must be at most length={length}")
         check_temperature(temperature)
@@ -148,21 +142,12 @@ class LoadedRun:
         """
         check_least("window", window, 1)
         stream, characters = self._stream(text, "score")
-        start, size, scored = self.vocabulary.start, len(self.vocabulary), stream[1:]
-        if self.samples:
-            source: Windows = SampleWindows(stream, ROWS, longest(size, ROWS), start, seed=None)
-        elif self._dataset.get("windows") == "many_to_one":
-            length = self._dataset["sequence_length"]
-            step = self._dataset.get("window_step") or length + 1
-            source, scored = ManyToOneWindows(stream, ROWS, length, step), target_ids(stream, length, step)
-            characters = round(characters * len(scored) / (len(stream) - 1))
-        elif carried:
-            source = carried_windows(stream, size, self.given)
-        else:
-            source = zero_state_windows(stream, window, size, self.given)
+        vocabulary = self.vocabulary
+        source, scored = text_windows(self._dataset, stream, vocabulary.start, len(vocabulary), carried, window)
+        characters = round(characters * len(scored) / (len(stream) - 1))
         model, device = self.model, self.model.head.weight.device
         precision = resolve_precision(precision, device, model.cell, max(model.sizes), "precision")
-        unknown = 0 if self.vocabulary.unk is None else int(np.count_nonzero(scored == self.vocabulary.unk))
+        unknown = 0 if vocabulary.unk is None else int(np.count_nonzero(scored == vocabulary.unk))
         return replace(evaluate(model, source, precision, characters), unknown=unknown)
 
     @property
@@ -186,9 +171,9 @@ class LoadedRun:
         characters, corpus = len(text), self._dataset.get("corpus")
         if value_at(corpus, "lines") and not value_at(corpus, "column") and kind in (None, "document"):
             documents = [line for line in re.split(r"\r\n?|\n", text) if line and not line.isspace()]  # each line was one
-            separator = str(value_at(corpus, "separator") or "") if kind is None else ""
-            characters = len(separator.join(documents))
-            kind, text = (None, separator.join(documents)) if kind is None else ("line", "\n".join(documents))
+            between = "\n" if kind or (separator := value_at(corpus, "separator")) is None else str(separator)
+            characters = sum(map(len, documents)) + (len(between) * (len(documents) - 1) if kind is None else 0)
+            kind, text = kind and "line", between.join(documents)
         return encode_text(self.vocabulary, text, kind), characters
 
     def ids(self, text: Tokens) -> np.ndarray:
