@@ -1,11 +1,14 @@
 """Values, durations and tables as text for people; and untrusted text without control sequences for terminals."""
 
+import json
+import math
 import shlex
 import shutil
 import sys
 import unicodedata
 from collections.abc import Container, Sequence
 from pathlib import Path
+from typing import Any
 
 GAP = 2  # spaces between the columns of a table
 PIPE_WIDTH = 120  # columns of a table in a pipe or a log
@@ -45,6 +48,26 @@ def plain(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(plain(item) for item in value)}]"
     return str(value)
+
+
+def json_text(values: Any, **options: Any) -> str:
+    """Return `values` as JSON for any reader: NaN and infinity, for which JSON has no sign, become null.
+
+    Args:
+        options: those of `json.dumps`.
+    """
+    try:
+        return json.dumps(values, allow_nan=False, **options)
+    except ValueError:
+        return json.dumps(_finite(values), allow_nan=False, **options)
+
+
+def _finite(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {key: _finite(value) for key, value in values.items()}
+    if isinstance(values, list | tuple):
+        return [_finite(value) for value in values]
+    return None if isinstance(values, float) and not math.isfinite(values) else values
 
 
 def output_width() -> int:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from conftest import TINY
 from messages import assert_says, error_line, line_with
 
 from rnnscope.cli import main
+from rnnscope.pipeline.notify import notify
+from rnnscope.runs.record import Record
 
 SHORT = [*TINY, "trainer.max_steps=4", "trainer.val_every=2", "monitor.sample_length=0"]
 
@@ -54,6 +57,16 @@ def test_divergence_and_failure_are_heard_of(story, outputs, tmp_path, monkeypat
     diverged, failed = log.read_text().splitlines()
     assert diverged.startswith("diverged: ")
     assert_says(failed, "failed", "RuntimeError", "it broke")
+
+
+def test_a_slow_command_is_stopped_with_its_children(tmp_path, monkeypatch):
+    monkeypatch.setattr("rnnscope.pipeline.notify.PATIENCE", 0.3)
+    record = Record.create(tmp_path / "run.json", name="it")
+    said = notify(f"(sleep 1; touch '{tmp_path}/late') | cat", record)
+    assert said is not None
+    assert_says(said, "notify=", "0.3 seconds", "stopped")
+    time.sleep(1.2)
+    assert not (tmp_path / "late").exists()
 
 
 def test_a_folder_of_configs_cannot_name_one(story, outputs, tmp_path, capsys):

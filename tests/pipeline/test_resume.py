@@ -50,7 +50,7 @@ def last_line(folder: Path) -> str:
 
 
 def record_of(run: Path) -> dict:
-    return json.loads((run / "run.json").read_text(encoding="utf-8"))
+    return json.loads((run / "run.json").read_text(encoding="utf-8"), parse_constant=pytest.fail)  # which NaN would call
 
 
 @pytest.mark.parametrize(

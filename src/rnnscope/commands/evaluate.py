@@ -1,11 +1,10 @@
 """`rnnscope evaluate`: score a run's model on its data or on any text."""
 
-import json
-import math
 from typing import TYPE_CHECKING, Any
 
 from rnnscope.config.schema import EvaluateConfig, refuse_without_effect
 from rnnscope.errors import UserError
+from rnnscope.format import json_text
 
 if TYPE_CHECKING:
     from rnnscope.analysis.evaluate import Report
@@ -33,7 +32,7 @@ def run(config: EvaluateConfig) -> None:
         return
     loaded, report = evaluate_run(config)
     if config.json:
-        print(json.dumps({"run": str(loaded.folder.path), "checkpoint": loaded.checkpoint, **values_of(report)}, indent=1))
+        print(json_text({"run": str(loaded.folder.path), "checkpoint": loaded.checkpoint, **values_of(report)}, indent=1))
         return
     score = next(iter(report.scores.values()))
     print(f"run      {printable(str(loaded.folder.path))}, checkpoint {loaded.checkpoint}")
@@ -47,20 +46,16 @@ def run(config: EvaluateConfig) -> None:
 def values_of(report: "Report") -> dict[str, Any]:
     """Return a report as `json=true` prints it: nats per token, bits per character; null if unknown."""
 
-    def known(value: float) -> float | None:
-        return value if math.isfinite(value) else None
-
     def values(score: "Score") -> dict[str, Any]:
         return {
             "tokens": score.tokens,
             "characters": score.characters,
-            "loss": known(score.loss),
-            "bits_per_character": known(score.bits_per_character),
-            "accuracy": known(score.accuracy),
+            "loss": score.loss,
+            "bits_per_character": score.bits_per_character,
+            "accuracy": score.accuracy,
         }
 
     scores = {name: values(score) for name, score in report.scores.items()}
-    baselines = {name: known(nats) for name, nats in {"unigram": report.unigram, **report.baselines}.items()}
     spelling = {} if report.spelling is None else {"spelling": report.spelling}
     generated = {"generated": report.generated} if report.generated else {}
     extra = {one.name: {**values(one.score), **one.settings} for one in report.extra}
@@ -68,7 +63,8 @@ def values_of(report: "Report") -> dict[str, Any]:
         "source": report.source,
         "unknown": report.unknown,
         "scores": scores,
-        **baselines,
+        "unigram": report.unigram,
+        **report.baselines,
         **spelling,
         **generated,
         **({"extra_scores": extra} if extra else {}),

@@ -1,6 +1,5 @@
 """`rnnscope reproduce`: train a run, or all jobs of a sweep, again from the folder alone, and compare."""
 
-import json
 import sys
 from contextlib import nullcontext, redirect_stdout
 from dataclasses import replace
@@ -8,6 +7,7 @@ from dataclasses import replace
 from rnnscope.config.compose import CommandLine, hydra_main
 from rnnscope.config.schema import ReproduceConfig
 from rnnscope.errors import UserError
+from rnnscope.format import json_text
 
 
 def run(config: ReproduceConfig) -> int:
@@ -24,7 +24,7 @@ def run(config: ReproduceConfig) -> int:
                 console.say(line)
     if config.json:
         found = {"recorded": str(parent.path), "trained_now": str(child.path), "verdict": verdict.kind}
-        print(json.dumps({**found, "status": verdict.status, "lines": verdict.lines}, indent=1))
+        print(json_text({**found, "status": verdict.status, "lines": verdict.lines}, indent=1))
     return verdict.status
 
 

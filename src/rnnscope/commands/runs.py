@@ -1,6 +1,5 @@
 """`rnnscope runs`: list, mark and rename runs, move them to the trash and back, and empty the trash."""
 
-import json
 import os
 import re
 import sys
@@ -15,7 +14,7 @@ from rnnscope.comparison.run_summary import Summary, summarize
 from rnnscope.comparison.select import filter_runs
 from rnnscope.config.schema import RunsConfig, refuse_without_effect
 from rnnscope.errors import UserError, check_choice
-from rnnscope.format import plural, printable
+from rnnscope.format import json_text, plural, printable
 from rnnscope.runs.find import find_run
 from rnnscope.runs.folder import RunFolder, check_run_name
 from rnnscope.runs.marks import Marks, parse_tags, read_marks, write_marks
@@ -56,7 +55,7 @@ def show(config: RunsConfig) -> int:
     """Print the list of runs, and a line on the trash."""
     runs = filter_runs(runs_under(config.folder, reproductions=True), config.filter or "")
     if config.json:
-        print(json.dumps([values_of(run) for run in runs], indent=1))
+        print(json_text([values_of(run) for run in runs], indent=1))
         return 0
     print(printable("\n".join(lines_of(runs))))
     trashed_runs = in_trash() if config.folder is None else []

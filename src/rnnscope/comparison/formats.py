@@ -1,13 +1,12 @@
 """Output formats of `rnnscope compare` for other programs: CSV, Markdown and JSON, with full precision."""
 
-import json
 import re
 from pathlib import Path
 
 from rnnscope.comparison.run_summary import Summary
 from rnnscope.comparison.table import is_numeric
 from rnnscope.errors import check_choice
-from rnnscope.format import one_line, plain
+from rnnscope.format import json_text, one_line, plain
 from rnnscope.runs.journal import csv_line
 
 BY_SUFFIX = {".csv": "csv", ".md": "markdown", ".json": "json"}
@@ -58,7 +57,7 @@ def _escaped(text: str) -> str:
 def json_lines(runs: list[Summary], columns: list[str]) -> list[str]:
     """Return a JSON list with an object for each run; missing values are null."""
     rows = [{column: run.value(column) for column in columns} for run in runs]
-    return json.dumps(rows, indent=1).split("\n")  # ASCII only, so that it cannot control a terminal
+    return json_text(rows, indent=1).split("\n")  # ASCII only, so that it cannot control a terminal
 
 
 LINES = {"csv": csv_lines, "markdown": markdown_lines, "json": json_lines}

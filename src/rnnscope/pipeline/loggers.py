@@ -13,6 +13,7 @@ from pytorch_lightning.loggers import Logger, MLFlowLogger, TensorBoardLogger, W
 from pytorch_lightning.loggers.logger import DummyLogger
 
 from rnnscope.config.extensions import check_package, make
+from rnnscope.format import json_text
 from rnnscope.monitor.tensorboard import TensorBoardWriter
 from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
@@ -150,7 +151,7 @@ class RunLogger(Logger):
         return ""
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        self._file.write(json.dumps({"step": step, **metrics}) + "\n")
+        self._file.write(json_text({"step": step, **metrics}) + "\n")
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Do nothing: config.yaml has them."""

@@ -1,6 +1,7 @@
 """`notify="command"`: a shell command that is run when training has ended. Only the command line can set it."""
 
 import os
+import signal
 import subprocess
 
 from rnnscope.runs.record import Record
@@ -26,10 +27,17 @@ def notify(command: str, record: Record) -> str | None:
     facts = {name: record.get(key, object) for name, key in FACTS.items()}
     texts = {name: "" if value is None else str(value).replace("\0", " ") for name, value in facts.items()}
     environment = {**os.environ, **texts, "RNNSCOPE_RUN": str(record.path.parent.resolve())}
-    try:
-        done = subprocess.run(command, shell=True, env=environment, stdin=subprocess.DEVNULL, timeout=PATIENCE, check=False)
-    except subprocess.TimeoutExpired:
-        return f"notify={command} took more than {PATIENCE} seconds and was stopped"
+    null = subprocess.DEVNULL
+    try:  # in a process group of its own, so that the commands of a pipeline can be stopped with their shell
+        process = subprocess.Popen(command, shell=True, env=environment, stdin=null, start_new_session=True)
     except OSError as error:
         return f"notify={command} could not be run: {error.strerror}"
-    return f"notify={command} ended with exit status {done.returncode}" if done.returncode else None
+    try:
+        status = process.wait(PATIENCE)
+    except BaseException as error:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        if isinstance(error, subprocess.TimeoutExpired):
+            return f"notify={command} took more than {PATIENCE} seconds and was stopped"
+        raise
+    return f"notify={command} ended with exit status {status}" if status else None

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import json
 import os
 from collections.abc import Iterator
 from itertools import islice
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rnnscope.errors import DAMAGED, UserError, reason
+from rnnscope.format import json_text
 from rnnscope.runs.safe_files import check_plain, last_lines
 
 FILE_LIMIT = 10_000_000_000  # bytes
@@ -96,7 +96,7 @@ class JsonJournal(Journal):
     """One JSON object per line."""
 
     def append(self, values: dict[str, Any]) -> None:
-        self.write_line(json.dumps(values, ensure_ascii=False))
+        self.write_line(json_text(values, ensure_ascii=False))
 
 
 def csv_line(cells: list[str]) -> str:

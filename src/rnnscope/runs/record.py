@@ -7,6 +7,7 @@ from secrets import token_hex
 from typing import Any
 
 from rnnscope.errors import DAMAGED, UserError, unreadable
+from rnnscope.format import json_text
 from rnnscope.runs.files import replace_text
 from rnnscope.runs.folder import RunFolder
 from rnnscope.runs.lock import is_locked
@@ -68,7 +69,7 @@ class Record:
         """Change `values` and write the file anew, atomically."""
         assert values.get("status", "running") in STATUSES
         self.values.update(values)
-        replace_text(self.path, json.dumps(self.values, indent=1, ensure_ascii=False) + "\n")
+        replace_text(self.path, json_text(self.values, indent=1, ensure_ascii=False) + "\n")
 
 
 def status_of(record: Record, alive: bool = False) -> str:

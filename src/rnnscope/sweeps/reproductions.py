@@ -3,7 +3,6 @@
 The new runs are in outputs/sweeps/<sweep>/reproductions/<time>/<job>/. The same command continues what was stopped there.
 """
 
-import json
 import os
 import sys
 from contextlib import nullcontext, redirect_stdout
@@ -21,7 +20,7 @@ from rnnscope.config.compose import typed
 from rnnscope.config.extensions import import_plugins
 from rnnscope.config.overrides import quote
 from rnnscope.errors import UserError
-from rnnscope.format import plural, printable, table_lines
+from rnnscope.format import json_text, plural, printable, table_lines
 from rnnscope.paths import outputs_folder
 from rnnscope.pipeline.reproduce import machine_lines
 from rnnscope.runs.folder import RunFolder
@@ -89,7 +88,7 @@ class ReproductionSweeper(Sweeper):
             first = next(iter(trained.values()))
             stopped = self._train(folder, [planned(name, run, arguments) for name, run in trained.items()], first)
         rows = [row(run, ReproducedJob(folder, name)) for name, run in parents.items()]
-        print(json.dumps(rows, indent=1) if self._config.json else printable("\n".join(report(rows, folder))))
+        print(json_text(rows, indent=1) if self._config.json else printable("\n".join(report(rows, folder))))
         if stopped:
             print(f"stopped ({stopped}); the same command continues", file=sys.stderr)
             raise KeyboardInterrupt
