@@ -23,12 +23,20 @@ def unreadable(path: object, error: BaseException) -> UserError:
     return UserError(f"{path} cannot be read ({reason(error)}): {'check its permissions' if denied else DAMAGED}")
 
 
-class WrongEncoding(UserError):
-    """A text is not valid in its encoding; `found` is the message without the remedy."""
+class WrongText(UserError):
+    """A text is not what its keys say; `found` is the message without the remedy."""
 
     def __init__(self, found: str, remedy: str) -> None:
         super().__init__(f"{found}: {remedy}")
         self.found = found
+
+
+class WrongEncoding(WrongText):
+    """A text is not valid in its encoding."""
+
+
+class WrongColumn(WrongText):
+    """A table lacks the column."""
 
 
 def check_least(key: str, value: float | None, least: int, otherwise: str = "") -> None:

@@ -1,5 +1,6 @@
 """Where rnnscope keeps its files, and what a typed path refers to."""
 
+import glob
 import os
 from pathlib import Path
 
@@ -22,17 +23,27 @@ def data_folder() -> Path | None:
     return Path(os.path.expanduser(folder)) if folder else None
 
 
+def names_something(path: Path) -> bool:
+    """Whether something is at a path: a file, a folder, a match if it is a glob, or an archive with this member."""
+    matches = glob.iglob(str(path), recursive=True)
+    return os.path.lexists(path) or next(matches, None) is not None or any(parent.is_file() for parent in path.parents)
+
+
+def under_data_folder(path: str) -> Path | None:
+    """Return a path below RNNSCOPE_DATA, or None if nothing is there."""
+    folder = data_folder()
+    return folder / path if folder and names_something(folder / path) else None
+
+
 def absolute_path(typed: str) -> str:
     """Return the typed path of a text as it is recorded: it means the same from any folder.
 
     A name that exists only under RNNSCOPE_DATA stays as it is, and so do `-` and an empty path.
     """
-    path = os.path.expanduser(typed)
-    if os.path.lexists(path):
-        return str(Path(path).absolute())
-    data = data_folder()
-    named = path in ("", "-") or (data is not None and (data / path).exists())
-    return typed if named else str(Path(path).absolute())
+    if typed in ("", "-"):
+        return typed
+    path = Path(typed).expanduser()
+    return typed if not names_something(path) and under_data_folder(typed) else str(path.absolute())
 
 
 def example_run(name: str) -> Path | None:

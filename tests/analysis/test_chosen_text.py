@@ -52,6 +52,18 @@ def test_a_file_keeps_the_line_ends_that_training_kept(run: LoadedRun, tmp_path:
     assert not chosen.cut
 
 
+def test_bytes_that_are_not_valid_are_read_as_in_training(run: LoadedRun, tmp_path: Path, outputs: Path) -> None:
+    content = b"word1 \xff and word2\r\n" * 20
+    (tmp_path / "bytes.txt").write_bytes(content)
+    run.config["dataset"]["encoding_errors"] = "replace"
+    chosen = choose_text(run, str(tmp_path / "bytes.txt"), "val", None, 30)
+    assert chosen.text == content.decode(errors="replace")[:30]
+    words = ["dataset.level=byte", "dataset.newline=keep", "trainer.max_steps=2"]
+    raw = load(str(train("dataset=text_files", f"dataset.corpus.path={tmp_path / 'bytes.txt'}", *words).run.path))
+    chosen = choose_text(raw, str(tmp_path / "bytes.txt"), "val", None, 30)
+    assert bytes(Reading(raw, chosen.text).ids.tolist()) == content[:30]
+
+
 def test_a_file_in_another_encoding_is_refused(run: LoadedRun, tmp_path: Path) -> None:
     (tmp_path / "utf8.txt").write_text("some words", encoding="utf-8")
     run.config["dataset"]["encoding"] = "utf-16"

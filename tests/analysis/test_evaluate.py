@@ -102,9 +102,44 @@ def test_the_line_of_a_copied_passage(tmp_path):
         Vocabulary.build(token_counts_of(text), DatasetConfig(name="x", level="word")),
     ):
         stream = np.insert(vocabulary.encode(text), 0, vocabulary.start)
-        training = Training(vocabulary, SuffixArray(stream), set(), set())
+        training = Training(vocabulary, SuffixArray(stream), set(), set(), None)
         four = next(at for at in range(len(stream)) if vocabulary.decode(stream[at:]).strip() == "four")
         assert training.place(four) == "line 4"
+
+
+def test_the_line_of_a_copied_passage_between_start_and_end():
+    vocabulary = Vocabulary.build(Counter("abcd"), DatasetConfig(name="x"))
+    units = [[vocabulary.start, *vocabulary.encode(unit).tolist(), vocabulary.end] for unit in ("ab", "", "c", "d")]
+    stream = np.concatenate(units)
+    d = int(np.flatnonzero(stream == vocabulary.encode("d")[0])[0])
+    strings = SuffixArray(stream)
+    places = {kind: Training(vocabulary, strings, set(), set(), kind).place(d) for kind in ("line", "paragraph", "sentence")}
+    assert places == {"line": "line 4", "paragraph": f"token {d:,}", "sentence": f"token {d:,}"}
+
+
+def test_a_table_is_scored_by_the_column_that_was_read(tmp_path, outputs, capsys):
+    rows = [f"{number},she said: no {number}\n" for number in range(200)]
+    (tmp_path / "train.csv").write_text("id,body\n" + "".join(rows))
+    (tmp_path / "test.csv").write_text("body;id\n" + "".join(f"she said;{number}\n" for number in range(30)))
+    (tmp_path / "other.csv").write_text("id,title\n1,she\n")
+    words = [*TINY, "trainer.max_steps=2", "trainer.val_every=2", "monitor.sample_length=0"]
+    assert main(["train", f"text={tmp_path / 'train.csv'}", "dataset.corpus.column=body", "name=csv", *words]) == 0
+    capsys.readouterr()
+    assert main(["evaluate", "run=csv", f"text={tmp_path / 'test.csv'}", "ngram=null"]) == 0
+    said = capsys.readouterr()
+    assert_says(line_with(said.out, "scored"), f"{30 * 9 - 1} tokens")
+    assert_says(line_with(said.err, "CSV"), "delimiter ';'", "column 'body'")
+    assert main(["evaluate", "run=csv", f"text={tmp_path / 'other.csv'}", "ngram=null"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "other.csv", "body", "title", "give a table")
+
+
+def test_windows_that_a_run_does_not_have_are_refused(tmp_path, outputs, capsys):
+    (tmp_path / "names.txt").write_text("emma\nolivia\nava\n" * 200)
+    samples = ["dataset.windows=samples", "dataset.start_end=line", "dataset.corpus.lines=true"]
+    words = [*TINY, *samples, "trainer.max_steps=2", "trainer.val_every=2", "monitor.sample_length=0"]
+    assert main(["train", f"text={tmp_path / 'names.txt'}", "name=names", *words]) == 0
+    assert main(["evaluate", "run=names", "window=64", "ngram=null"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "window=64", "dataset.windows=samples")
 
 
 def token_counts_of(text: str) -> Counter:

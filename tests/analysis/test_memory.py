@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch import nn
 
-from rnnscope.analysis.memory import gradient_by_lag, horizon, loss_by_context, refine, time_constants
+from rnnscope.analysis.memory import COLUMNS, LAGS, gradient_by_lag, horizon, loss_by_context, refine, time_constants
 from rnnscope.model.config import ModelConfig
 from rnnscope.model.language_model import LanguageModel
-from rnnscope.model.tracing import trace
+from rnnscope.model.tracing import gradient_through_time, trace
 
 V = 3
 
@@ -82,3 +82,15 @@ def test_gradients_fade_as_the_recurrence_does():
     norms = gradient_by_lag(model, np.arange(60) % V)
     assert len(norms) == 59
     assert norms[1:20] / norms[:19] == pytest.approx(0.5, rel=1e-4)
+
+
+def test_the_gradient_is_that_of_one_stretch_whatever_their_number():
+    torch.manual_seed(1)
+    model, ids = (
+        LanguageModel(ModelConfig(cell="gru", num_layers=2, hidden_size=5), V),
+        np.random.default_rng(1).integers(V, size=500),
+    )
+    starts = np.linspace(0, 500 - 1 - LAGS, COLUMNS).astype(int)
+    windows = [torch.from_numpy(ids[start : start + LAGS + 1, None]) for start in starts]
+    alone = [gradient_through_time(model, window[:-1], window[1:]).numpy() for window in windows]
+    assert gradient_by_lag(model, ids) == pytest.approx(np.sqrt(np.mean(np.square(alone), axis=0)), rel=1e-4)

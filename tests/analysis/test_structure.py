@@ -71,6 +71,7 @@ def test_functions_of_c_are_whole():
 
 def test_tuplets_and_fractions():
     assert bar_length("(3ABc d3/2 e/ f// g2") == 2 + 1.5 + 0.5 + 0.25 + 2
+    assert [bar_length(f"({n}{'a' * n}") for n in (2, 3, 4, 6, 8)] == [3, 2, 3, 2, 3]  # the table of the ABC standard
 
 
 def test_undefined_names_are_those_of_pyflakes():

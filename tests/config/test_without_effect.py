@@ -33,6 +33,7 @@ def test_it_is_said(word, story):
         (["model.init_scale=0.2", "model.init=fan_in"], "model.init=fan_in"),
         (["trainer.val_tokens=9", "dataset.windows=samples", "dataset.start_end=line"], "dataset.windows=samples"),
         (["dataset.corpus.lines=true", "dataset.corpus.column=x"], "dataset.corpus.column is set"),
+        (["dataset.minimum_count=3", "init_from=latest"], "init_from is set"),
     ],
 )
 def test_another_key_takes_its_effect_away(words, reason, story):

@@ -247,6 +247,14 @@ def test_an_office_document(tmp_path):
         read(path, tmp_path)
 
 
+@pytest.mark.parametrize("inner", ["in.tar", "in.tar.gz"])
+def test_an_archive_inside_an_archive_is_not_text(tmp_path, inner):
+    packed = pack(tmp_path / inner, {"a.txt": b"some text\n" * 90}).read_bytes()
+    path = pack(tmp_path / "outer.zip", {inner: packed})
+    with user_error(f"outer.zip/{inner}", "tar archive", "unpack"):
+        read(path, tmp_path)
+
+
 def test_text_that_begins_like_such_a_file(tmp_path):
     path = tmp_path / "text.txt"
     path.write_text("%PDF-1.4 is how a PDF begins.\n" * 9)

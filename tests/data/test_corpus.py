@@ -11,6 +11,7 @@ from messages import counted, user_error
 
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.corpus import Corpus, content_digest, package_path
+from rnnscope.paths import absolute_path
 
 
 def corpus(*path, **keys) -> Corpus:
@@ -19,6 +20,13 @@ def corpus(*path, **keys) -> Corpus:
 
 def names(corpus: Corpus) -> list[str]:
     return [source.name for source in corpus.find()["train"]]
+
+
+def tree_of(folder: Path, files: dict[str, str]) -> Path:
+    folder.mkdir(exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_text(content)
+    return folder
 
 
 @pytest.fixture
@@ -128,7 +136,30 @@ def test_the_digest_is_of_contents_not_of_names_or_dates(tree, tmp_path_factory)
 def test_data_folder_of_the_environment(tmp_path, monkeypatch):
     (tmp_path / "book.txt").write_text("text")
     monkeypatch.setenv("RNNSCOPE_DATA", str(tmp_path))
-    assert corpus("book.txt").find()["train"][0].path == tmp_path / "book.txt"
+    with zipfile.ZipFile(tmp_path / "books.zip", "w") as archive:
+        archive.writestr("one.txt", "text")
+    (found,) = corpus("book.txt").find()["train"]
+    assert found.path == tmp_path / "book.txt"
+    monkeypatch.chdir(tree_of(tmp_path / "here", {}))
+    for typed, expected in (("bo*.txt", "book.txt"), ("books.zip/*.txt", "books.zip/one.txt")):
+        assert absolute_path(typed) == typed
+        assert [str(source) for source in corpus(typed).find()["train"]] == [str(tmp_path / expected)]
+    tree_of(Path.cwd(), {"boat.txt": "here comes before"})
+    assert absolute_path("bo*.txt") == str(tmp_path / "here/bo*.txt")
+    assert [str(source) for source in corpus("bo*.txt").find()["train"]] == ["boat.txt"]
+
+
+@pytest.mark.parametrize("suffix", ["one.zip", "*.zip"])
+@pytest.mark.parametrize("members", [["a.txt"], ["a.txt", "b.md", "in/c.txt"]])
+def test_a_pattern_chooses_members_of_one_archive_or_of_several(tmp_path, suffix, members):
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        for name in members:
+            archive.writestr(name, "text")
+    chosen = [name for name in members if name.endswith(".txt")]
+    found = corpus(f"{tmp_path}/{suffix}/*.txt").find()["train"]
+    assert [source.member for source in found] == chosen
+    with user_error("*.py"):
+        corpus(f"{tmp_path}/{suffix}/*.py").find()
 
 
 def test_dangling_links_and_links_to_folders_are_left_out_and_counted(tree):

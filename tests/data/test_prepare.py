@@ -1,3 +1,5 @@
+import gzip
+import lzma
 import os
 
 import numpy as np
@@ -88,6 +90,37 @@ def test_the_cache_is_found_by_content_and_settings(tmp_path, monkeypatch):
     assert other.folder != first.folder
     assert other.fingerprint["text"] == first.fingerprint["text"]
     assert other.fingerprint["streams"] == first.fingerprint["streams"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".xz"])
+def test_the_same_bytes_unpacked_are_a_different_text(tmp_path, suffix):
+    packed = {".gz": gzip, ".xz": lzma}[suffix].compress(b"some words\n" * 50)
+    read = []
+    for name in (f"text{suffix}", "text.bin", f"again{suffix}"):
+        (tmp_path / name).write_bytes(packed)
+        keys = {"corpus": {"path": str(tmp_path / name)}, "level": "byte", "newline": "keep", "strip_bom": False}
+        read.append(prepare(dataset_config(keys), tmp_path / "cache", None, print))
+    assert [text.splits["train"].tokens + text.splits["val"].tokens for text in read] == [550, len(packed), 550]
+
+
+def test_what_cannot_be_shuffled_is_said(tmp_path):
+    sorted_lines = "".join(f"{letter * 30}\n" * 40 for letter in "abcdefghij")
+    report = prepared(tmp_path, sorted_lines, corpus={"shuffle": True}).report
+    assert_says(
+        line_with("\n".join(report), "no effect"), "dataset.corpus.shuffle", "one document", "dataset.corpus.lines=true"
+    )
+    line_with("\n".join(report), "different kind of text")
+    lines = prepared(tmp_path, sorted_lines, corpus={"shuffle": True, "lines": True}).report
+    assert not any("shuffle" in line or "different kind" in line for line in lines)
+
+
+def test_unk_in_the_text_is_not_a_rare_word(tmp_path):
+    text = "the <unk> cat\n<unk> the the cat cat once\n" * 9 + "rare\n"
+    keys = {"level": "word", "words": "space", "unk_in_text": True, "start_end": "line", "minimum_count": 2}
+    (line,) = (
+        line for line in prepared(tmp_path, text, **keys, split={"train": 1.0, "val": 0.0}).report if "rare word" in line
+    )
+    assert_says(line, "1 rare word", "'rare' 1")
 
 
 def test_a_warm_start_reads_the_text_only_to_hash_it(tmp_path, monkeypatch):

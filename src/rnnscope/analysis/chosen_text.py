@@ -3,6 +3,7 @@
 import codecs
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -10,7 +11,11 @@ from rnnscope.analysis.evolution import words_of
 from rnnscope.analysis.novelty import text_of
 from rnnscope.analysis.own_data import own_stream
 from rnnscope.analysis.reading import spelled_out
+from rnnscope.data.cleaning import clean
+from rnnscope.data.config import DatasetConfig
 from rnnscope.data.file_types import not_text
+from rnnscope.data.sources import errors_of
+from rnnscope.data.stream import encode_text
 from rnnscope.errors import UserError, check_least, reason
 from rnnscope.runs.load import LoadedRun, Tokens
 from rnnscope.runs.record import value_at
@@ -39,15 +44,20 @@ def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None,
         return _own(run, split, data, characters)
     path = Path(typed).expanduser()
     if _is_file(path):
-        encoding = str(value_at(run.config, "dataset.encoding") or "utf-8")
-        text, source = _beginning(path, encoding, characters + 1), str(path)
+        text, source = _beginning(path, DatasetConfig(**_reading(run)), characters + 1), str(path)
     elif path.suffix in (".txt", ".py", ".c", ".md") and not any(mark.isspace() for mark in typed):
         raise UserError(f"text={typed} does not exist: give a file, or the text itself")
     else:
         text, source = typed, "the text given"
     if not text.strip():
         raise UserError(f"text={typed}: the text is empty" if text != typed or typed else "text= is empty")
-    return ChosenText(text[:characters], min(len(text), characters), source, len(text) > characters)
+    shown = text[:characters]
+    if not shown.isascii() and any(
+        "\ud800" <= mark <= "\udfff" for mark in shown
+    ):  # bytes that are not UTF-8: no text can hold them
+        encoded = encode_text(run.vocabulary, clean(shown, value_at(run.config, "dataset")), None)
+        return ChosenText(encoded, len(shown), source, len(text) > characters)
+    return ChosenText(shown, len(shown), source, len(text) > characters)
 
 
 def _is_file(path: Path) -> bool:
@@ -57,19 +67,26 @@ def _is_file(path: Path) -> bool:
         return False
 
 
-def _beginning(path: Path, encoding: str, characters: int) -> str:
+def _reading(run: LoadedRun) -> dict[str, Any]:
+    """Return the keys of a run's dataset that say how bytes become characters; an older one may lack some."""
+    known = {key: value_at(run.config, f"dataset.{key}") for key in ("encoding", "encoding_errors", "level")}
+    return {key: value for key, value in known.items() if value is not None}
+
+
+def _beginning(path: Path, config: DatasetConfig, characters: int) -> str:
     """Return the first characters of a file without reading the rest."""
     try:
         with path.open("rb") as file:
             block = file.read(4 * characters + 4)
-        if found := not_text(block, path.name):
+        if config.level != "byte" and (found := not_text(block, path.name)):
             raise UserError(f"text={path}: this is {found[0]}, not plain text: give a plain text file, or the text itself")
-        text = codecs.getincrementaldecoder(encoding)().decode(block)
+        text = codecs.getincrementaldecoder(config.encoding)(errors_of(config)).decode(block)
     except OSError as error:
         raise UserError(f"text={path} cannot be read: {error.strerror}") from error
     except UnicodeError as error:
         where = f"byte {error.start} is" if isinstance(error, UnicodeDecodeError) else "it is"
-        raise UserError(f"text={path}: {where} not {encoding} ({reason(error)}): save it as {encoding}") from None
+        what = f"{where} not {config.encoding} ({reason(error)})"
+        raise UserError(f"text={path}: {what}: save it as {config.encoding}") from None
     return text[:characters]
 
 

@@ -16,7 +16,7 @@ from rnnscope.analysis.ngram import LONGEST, NGram
 from rnnscope.analysis.own_data import any_text, config_of, own_data, own_stream
 from rnnscope.analysis.suffix_array import SuffixArray
 from rnnscope.config.places import text_name
-from rnnscope.config.schema import EvaluateConfig, TrainConfig
+from rnnscope.config.schema import EvaluateConfig, TrainConfig, refuse_without_effect
 from rnnscope.data.module import TextData
 from rnnscope.data.vocabulary import SPECIALS, UNK
 from rnnscope.errors import UserError, check_least
@@ -63,7 +63,9 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     check_samples(config)
     loaded = load(config.run, config.checkpoint)
     recorded = config_of(loaded, config.data)
-    check_extra(config, recorded.dataset.windows)
+    if (windows := recorded.dataset.windows) != "stream":
+        refuse_without_effect(config, ["window"], f"to a run with dataset.windows={windows}")
+    check_extra(config, windows)
     others = load_others(loaded, config)
     data, split, source = _scored(loaded, recorded, config)
     targets, info = data.targets(split), data.splits[split]
@@ -150,7 +152,8 @@ def _compare_with_training(
         columns = {f"samples at {heat:g}": samples(loaded, *size, heat) for heat in config.temperatures}
         columns |= {} if ngram is None else {f"{ngram.order}-gram": ngram_samples(ngram, loaded, *size)}
         columns["real text"] = real_texts(stream, data.given, loaded.vocabulary, *size)
-        report.generated = list(lines_on(columns, Training.of(loaded.vocabulary, training, strings)))
+        text = Training.of(loaded.vocabulary, training, strings, data.config.start_end)
+        report.generated = list(lines_on(columns, text))
 
 
 def _scored_ids(data: TextData, stream: np.ndarray) -> slice | np.ndarray:

@@ -20,23 +20,26 @@ SHOWN = 60  # characters of a copied passage that are printed
 
 @dataclass(frozen=True)
 class Training:
-    """The training text: its strings, lines and words."""
+    """The training text: its strings, lines and words; `start_end` is what START and END are around."""
 
     vocabulary: Vocabulary
     strings: SuffixArray
     lines: set[str]
     words: set[str]
+    start_end: str | None
 
     @classmethod
-    def of(cls, vocabulary: Vocabulary, stream: np.ndarray, strings: SuffixArray) -> "Training":
+    def of(cls, vocabulary: Vocabulary, stream: np.ndarray, strings: SuffixArray, start_end: str | None) -> "Training":
         """Return the training text of a stream; `strings` must be sorted by all ids that follow."""
         text = text_of(vocabulary, stream)
-        return cls(vocabulary, strings, set(text.splitlines()), set(words_of(text)))
+        return cls(vocabulary, strings, set(text.splitlines()), set(words_of(text)), start_end)
 
     def place(self, position: int) -> str:
-        """Return the line of a position, or its token if lines have no token."""
+        """Return the line of a position; its token where the tokens do not tell how many lines are before it."""
         line_ends = np.array([token.count("\n") for token in self.vocabulary.tokens])
-        if not line_ends.any():
+        if self.start_end == "line":
+            line_ends[self.vocabulary.end] = 1
+        if self.start_end in ("paragraph", "sentence") or not line_ends.any():
             return f"token {position:,}"
         before = self.strings.ids[1:position].astype(np.int64) - 1  # without the first, which is START
         return f"line {line_ends[before].sum() + 1:,}"

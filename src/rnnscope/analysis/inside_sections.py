@@ -86,10 +86,11 @@ def _context_chart(found: ContextLoss) -> Section:
 
 
 def _time_constant_chart(constants: np.ndarray) -> Section:
-    at = np.linspace(0, constants.shape[1] - 1, min(CURVE, constants.shape[1])).astype(int)
-    shares = (100 * (at + 1) / constants.shape[1]).tolist()
+    layers = [np.sort(row[~np.isnan(row)]) for row in constants]  # without the padding of smaller layers
+    places = [np.linspace(0, len(row) - 1, min(CURVE, len(row))).astype(int) for row in layers]
     lines = [
-        chart_line(f"layer {layer}", f"k{layer % 7}", shares, np.sort(row)[at].tolist()) for layer, row in enumerate(constants)
+        chart_line(f"layer {layer}", f"k{layer % 7}", (100 * (at + 1) / len(row)).tolist(), row[at].tolist())
+        for layer, (row, at) in enumerate(zip(layers, places, strict=True))
     ]
     return {
         "title": "Time constants of the units",

@@ -142,8 +142,12 @@ def time_constants(keep: np.ndarray) -> np.ndarray:
 
 
 def gradient_by_lag(model: LanguageModel, ids: np.ndarray) -> np.ndarray:
-    """Return |dL/dh|, (lags,), by how many tokens h is before the token of the loss, averaged over stretches of a text."""
+    """Return |dL/dh|, (lags,), by how many tokens h is before the token of the loss L, in nats.
+
+    It is the root mean square over `COLUMNS` stretches of the text, fewer if the text is short.
+    """
     time = min(LAGS, len(ids) - 1)
     starts = np.linspace(0, len(ids) - 1 - time, min(COLUMNS, len(ids) - time)).astype(int)
     windows = torch.from_numpy(ids[starts + np.arange(time + 1)[:, None]]).to(model.head.weight.device)
-    return gradient_through_time(model, windows[:-1], windows[1:]).cpu().numpy()
+    norms = gradient_through_time(model, windows[:-1], windows[1:])  # of the mean loss: a stretch has 1/n of its own gradient
+    return norms.cpu().numpy() * len(starts) ** 0.5

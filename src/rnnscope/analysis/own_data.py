@@ -3,6 +3,7 @@
 import sys
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,12 @@ from rnnscope.config.changes import with_changes
 from rnnscope.config.places import moved_to
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import from_plain
+from rnnscope.data.columns import TABLES
 from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
 from rnnscope.data.corpus import SPLITS
 from rnnscope.data.module import TextData
 from rnnscope.data.prepare import check_dataset
-from rnnscope.errors import UserError, WrongEncoding, check_choice
+from rnnscope.errors import UserError, WrongColumn, WrongEncoding, check_choice
 from rnnscope.paths import cache_folder
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
@@ -73,16 +75,25 @@ def check_split(loaded: LoadedRun, data: TextData, split: str) -> None:
 
 
 def any_text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
-    """Read any text as the run's dataset reads its own: encoding, cleaning, START and END."""
-    own = recorded.dataset.corpus
-    lines = own.lines and not own.column
-    corpus = CorpusConfig(path=path, lines=lines, separator=own.separator, reader_version=READER_VERSION)
+    """Read any text as the run's dataset reads its own: encoding, cleaning, START and END; of a table, the same column.
+
+    What was changed or left out is printed.
+    """
+    own, suffixes = recorded.dataset.corpus, set(Path(path.lower()).suffixes)
+    same = ("column", "delimiter", "header", "escape") if own.column and suffixes & set(TABLES) else ()
+    keys = {"lines": own.lines and not own.column, **{key: getattr(own, key) for key in ("separator", *same)}}
+    corpus = CorpusConfig(path=path, reader_version=READER_VERSION, **keys)
     whole = SplitConfig(1.0, 0.0, 0.0)
     try:
-        return _prepare(loaded, recorded, corpus=corpus, split=whole)
+        data = _prepare(loaded, recorded, corpus=corpus, split=whole)
     except WrongEncoding as error:  # this command has no key to set the encoding
         encoding = recorded.dataset.encoding
         raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None
+    except WrongColumn as error:  # nor one for the column
+        raise WrongColumn(error.found, f"this run reads column {own.column!r}; give a table that has it, or its text") from None
+    for line in data.text.changes:
+        print(line, file=sys.stderr)
+    return data
 
 
 def _prepare(loaded: LoadedRun, recorded: TrainConfig, **keys: Any) -> TextData:

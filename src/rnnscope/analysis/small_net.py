@@ -24,9 +24,12 @@ def is_small(model: LanguageModel) -> bool:
 def drawing(model: LanguageModel, vocabulary: Vocabulary, ids: np.ndarray) -> dict[str, Any]:
     """Return plain data from which inside.js draws a small model at the first tokens of `ids` (time,), read after START.
 
+    They end before the next START, if there is one: a new sample begins with a zero state.
+
     The scores are those of the tokens that occur there; the update is one step of gradient descent on them.
     """
-    ids = ids[: STEPS + 1]
+    again = np.flatnonzero(ids[2:] == vocabulary.start) + 2
+    ids = ids[: min([STEPS + 1, *again.tolist()])]
     begun = torch.from_numpy(np.insert(ids, 0, vocabulary.start))
     shown = sorted(set(ids.tolist()))
     updated = copy.deepcopy(model)

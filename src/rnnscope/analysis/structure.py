@@ -205,12 +205,15 @@ def abc(text: str) -> Share:
 
 
 def bar_length(bar: str) -> Fraction:
-    """Return the length of a bar in units; n notes after "(n" are played in the time of 2, or of 3 where n is 2 or 4."""
+    """Return the length of a bar in units; n notes after "(n" are played in the time of 2, or of 3 where n is 2, 4 or 8.
+
+    The ABC standard 2.1, section 4.13; where the time depends on the meter (5, 7 and 9), that of a simple one.
+    """
     length, left, scale = Fraction(0), 0, Fraction(1)
     for tuplet, over, slashes, under in ABC_NOTE.findall(bar):
         if tuplet:
             left = int(tuplet)
-            scale = Fraction(3 if left in (2, 4) else 2, max(left, 1))
+            scale = Fraction(3 if left in (2, 4, 8) else 2, max(left, 1))
             continue
         divisor = int(under) if under else 2 ** len(slashes)
         length += Fraction(int(over or 1), max(divisor, 1)) * (scale if left > 0 else 1)

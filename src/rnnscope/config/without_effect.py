@@ -37,6 +37,10 @@ def not_words(config: TrainConfig) -> str | None:
     return None if config.dataset.level == "word" else f"dataset.level={config.dataset.level}"
 
 
+def given_vocabulary(config: TrainConfig) -> str | None:
+    return "init_from is set, whose vocabulary is kept" if config.init_from else bytes_alone(config)
+
+
 def bytes_alone(config: TrainConfig) -> str | None:
     return "dataset.level=byte" if config.dataset.level == "byte" else None
 
@@ -88,7 +92,7 @@ REASONS: dict[str, Reason] = {
     "dataset.corpus.lines": lambda config: "dataset.corpus.column is set" if config.dataset.corpus.column else None,
     "dataset.corpus.separator": lambda config: "dataset.start_end is set" if config.dataset.start_end else None,
     "dataset.words": not_words,
-    **{f"dataset.{key}": bytes_alone for key in ("vocabulary_size", "minimum_count", "unk")},
+    **{f"dataset.{key}": given_vocabulary for key in ("vocabulary_size", "minimum_count", "unk")},
     "model.embedding_size": lambda config: "model.input=one_hot" if config.model.input == "one_hot" else None,
     "model.residual": lambda config: "model.num_layers=1" if config.model.num_layers == 1 else None,
     "model.locked_dropout": nothing_dropped,

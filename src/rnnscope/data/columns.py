@@ -13,7 +13,7 @@ from typing import Any, Self
 
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.lines import line_fed, split_lines
-from rnnscope.errors import UserError
+from rnnscope.errors import UserError, WrongColumn
 from rnnscope.format import plural
 
 SAMPLE = 1 << 16  # characters from which the dialect is detected
@@ -138,9 +138,9 @@ def _no_column(config: CorpusConfig, where: str, names: list[str]) -> UserError:
         program = "'.[]'" if names[0].startswith("[") else "."
         return UserError(f"{where}: JSON, but not one object per line: convert it first (jq -c {program} FILE > FILE.jsonl)")
     found = f"its columns are {', '.join(names[:20])}" if config.header and names else f"it has {plural(len(names), 'column')}"
-    return UserError(
-        f"{where}: no column {config.column!r}; {found}: set dataset.corpus.column to a name or a number from 1, or, if"
-        " these are not the columns, dataset.corpus.delimiter"
+    return WrongColumn(
+        f"{where}: no column {config.column!r}; {found}",
+        "set dataset.corpus.column to a name or a number from 1, or, if these are not the columns, dataset.corpus.delimiter",
     )
 
 
@@ -224,8 +224,8 @@ def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counte
         else:
             changes[f"rows without a text in column {column!r} left out"] += 1
     if column not in names:
-        raise UserError(
-            f"{where}: no column {column!r}; its keys are {', '.join(names)}: set dataset.corpus.column to one of them"
+        raise WrongColumn(
+            f"{where}: no column {column!r}; its keys are {', '.join(names)}", "set dataset.corpus.column to one of them"
         )
 
 

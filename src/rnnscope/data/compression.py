@@ -56,6 +56,7 @@ class Streams(io.RawIOBase):
 
 
 DECOMPRESSORS = {".xz": lzma.LZMADecompressor, ".lzma": lzma.LZMADecompressor, ".bz2": bz2.BZ2Decompressor}
+SUFFIXES = (".gz", *DECOMPRESSORS)  # of files that are decompressed
 
 
 def open_decompressed(source: Path | IO[bytes], suffix: str) -> IO[bytes]:

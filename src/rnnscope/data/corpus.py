@@ -14,6 +14,7 @@ from pathlib import Path
 
 from rnnscope.data.archives import MEMBER
 from rnnscope.data.cache import cached_file
+from rnnscope.data.compression import SUFFIXES
 from rnnscope.data.config import CorpusConfig
 from rnnscope.data.copy_task import copy_task_file
 from rnnscope.data.download import Remote, local_file
@@ -65,10 +66,10 @@ class Corpus:
             found = self._members(root, root.name)
             itself = [source for source in found if source.member is None]  # a file that is named is always taken
             if member and not itself:  # the member of that name, or those that match it as a pattern
-                found = [source for source in found if source.name == f"{root.name}/{member}"] or found
-                include = [f"*/{glob.escape(member) if len(found) == 1 else member}"]
+                exact = [source for source in found if source.name == f"{root.name}/{member}"]
+                found, include = exact or found, [f"*/{glob.escape(member) if exact else member}"]
             return itself or self._selected(found, include, f"{key}={root}")
-        files = self._walk(root) if root.is_dir() else _globbed(path)
+        files = self._walk(root) if root.is_dir() else _globbed(str(root))
         if not files and not root.is_dir():
             absent = "no file matches" if glob.has_magic(path) else "no such file or folder"
             missing = "a broken link" if root.is_symlink() else "neither a file nor a folder" if root.exists() else absent
@@ -77,7 +78,7 @@ class Corpus:
             remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""
             raise UserError(f"{key}={path}: {missing}: {remedy}give an existing file, folder or glob")
         found = [source for file, name in files for source in self._members(file, name)]
-        return self._selected(found, include, f"{key}={root}", fixed_part(path))
+        return self._selected(found, [f"*/{member}"] if member else include, f"{key}={root}", fixed_part(str(root)))
 
     def _inline(self) -> list[Source]:
         """Return the text in the config itself, as a file in the cache that is named after its hash."""
@@ -169,6 +170,12 @@ def content_digest(found: dict[str, list[Source]]) -> str:
             known[source.path] = known.get(source.path) or file_digest(source.path)
             digest.update(_bytes(f"{known[source.path]} {source.member}\n"))
     return digest.hexdigest()
+
+
+def packed(found: dict[str, list[Source]]) -> list[str]:
+    """Return the suffix by which each file is decompressed, if any is: with another one, the same bytes are another text."""
+    suffixes = [source.path.suffix.lower() for sources in found.values() for source in sources if source.member is None]
+    return [suffix if suffix in SUFFIXES else "" for suffix in suffixes] if set(suffixes) & set(SUFFIXES) else []
 
 
 def _bytes(name: str) -> bytes:

@@ -2,14 +2,13 @@
 
 import hashlib
 import logging
-import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from rnnscope.errors import UserError
-from rnnscope.paths import data_folder
+from rnnscope.paths import names_something, under_data_folder
 
 
 @dataclass(frozen=True)
@@ -38,16 +37,15 @@ class Remote:
 def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[[str], None]) -> Path:
     """Return where `path` is on this machine.
 
-    Without a `remote`, that is `path` itself if it exists, else the same name under RNNSCOPE_DATA. With one, `path` is only
+    Without a `remote`, that is `path` itself if it exists, else the same path under RNNSCOPE_DATA. With one, `path` is only
     a file name: a file with the right hash under RNNSCOPE_DATA or in the cache, else a download.
     """
     if remote is not None and (Path(path).is_absolute() or ".." in Path(path).parts):
         raise UserError(f"{path}: the download of {remote.url} is kept in the cache: give a file name without a folder")
-    folder = data_folder()
-    provided = folder / path if folder and (folder / path).exists() else None
+    provided = under_data_folder(path)
     if remote is None:
         place = Path(path).expanduser()
-        return provided if provided and not os.path.lexists(place) else place
+        return provided if provided and not names_something(place) else place
     if provided and remote.matches(provided):
         return provided
     if provided:

@@ -25,6 +25,8 @@ def not_text(first: bytes, name: str) -> tuple[str, str] | None:
         return None
     if first.startswith(b"PK\x03\x04") and name.lower().endswith(OFFICE):
         return "an office document or e-book", "pandoc FILE -t plain -o FILE.txt"
+    if first[257:262] == b"ustar":
+        return "a tar archive", "unpack it"
     suffix = next((suffix for magic, suffix in SUFFIXES.items() if first.startswith(magic)), None)
     if suffix and not name.lower().endswith(suffix):
         return PACKED, f"unpack it, or give it the suffix {suffix}"

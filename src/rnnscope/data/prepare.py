@@ -18,7 +18,7 @@ from rnnscope.data.clean_text import CleanText, shuffled, write_text
 from rnnscope.data.cleaning import Cleaner
 from rnnscope.data.columns import check_delimiter
 from rnnscope.data.config import READER_VERSION, DatasetConfig
-from rnnscope.data.corpus import SPLITS, Corpus, content_digest
+from rnnscope.data.corpus import SPLITS, Corpus, content_digest, packed
 from rnnscope.data.sources import ENCODING_ERRORS, Source, text_decoder
 from rnnscope.data.split_warnings import split_warnings
 from rnnscope.data.splits import Ranges, check_split, divide, divide_columns
@@ -84,6 +84,7 @@ class PreparedText:
     splits: dict[str, SplitInfo]
     fingerprint: dict[str, Any]
     report: list[str]
+    changes: list[str]  # the lines of the report on what was changed or left out
 
     def stream(self, split: str) -> np.ndarray:
         """Return the ids of a split with START in front, as a read-only memory map: (ids,)."""
@@ -101,7 +102,7 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
     found = corpus.find()
     text_digest = content_digest(found)
     settings_digest = _settings_digest(config, vocabulary)
-    folder = cache_dir / "streams" / _digest([text_digest, settings_digest])[:32]
+    folder = cache_dir / "streams" / _digest([text_digest, settings_digest, *packed(found)])[:32]
     manifest = cached(folder, lambda partial: _encode(config, corpus, found, vocabulary, partial), say)
     return_freed_memory()
     splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
@@ -112,7 +113,8 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
         "vocabulary": made.digest(),
         "streams": {name: info.sha256 for name, info in splits.items()},
     }
-    return PreparedText(folder, made, splits, fingerprint, manifest["report"])
+    changes = manifest.get("changes", [])  # which an older cache lacks
+    return PreparedText(folder, made, splits, fingerprint, manifest["report"], changes)
 
 
 def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> str:
@@ -150,19 +152,22 @@ def _encode(
     if _signatures(found) != before:
         raise UserError("the text changed while it was read: start again once it no longer changes")
     ends_in_val = len(text.ends) == 1 and not splits["test"].ids
+    changes = report.change_lines(corpus.changes + cleaner.changes, cleaner.removed)
+    shuffle = config.corpus.shuffle and corpus.divided
     lines = [
         *report.text_lines(text, characters, counts, config.level, config.words),
-        *report.change_lines(corpus.changes + cleaner.changes, cleaner.removed),
+        *changes,
         *report.idle_lines(pattern for pattern in config.remove if pattern not in cleaner.matched),
         *report.vocabulary_lines(vocabulary, counts, config.vocabulary_size, config.minimum_count),
         *_split_lines(text, ranges, splits, config, vocabulary),
         *report.gutenberg_line(cleaner.gutenberg, splits["val"].characters if ends_in_val else 0),
-        *split_warnings(text, ranges, mixed=config.corpus.shuffle and corpus.divided),
+        *(report.unshuffled_line() if shuffle and len(text.ends) == 1 else ()),
+        *split_warnings(text, ranges, mixed=shuffle and len(text.ends) > 1),
         report.example_line(next(text.blocks(0, int(text.ends[0]))), vocabulary),
     ]
     text.path.unlink()
     infos = {name: asdict(info) for name, info in splits.items()}
-    return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines}
+    return {"splits": infos, "vocabulary": vocabulary.to_json(), "report": lines, "changes": changes}
 
 
 def _split_lines(

@@ -88,7 +88,8 @@ def unseen_lines(split: str, counts: Counter[str], vocabulary: Vocabulary) -> It
 
 def _missing(counts: Counter[str], vocabulary: Vocabulary) -> list[tuple[str, int]]:
     """Return the tokens that a vocabulary lacks, the most frequent first, each with its count."""
-    known = set(vocabulary.tokens[SPECIALS:])
+    unk = vocabulary.tokens[UNK]
+    known = {*vocabulary.tokens[SPECIALS:], *((unk, f" {unk}") if vocabulary.unk_in_text else ())}
     return [(token, count) for token, count in counts.most_common() if token not in known]
 
 
@@ -145,6 +146,11 @@ def gutenberg_line(found: Counter[str], val: int) -> Iterator[str]:
             f"warning: {plural(documents, 'document')} with Project Gutenberg's header and license, {found['before']:,}"
             f" characters before the text and {found['after']:,} after it{share}: set dataset.strip_gutenberg=true"
         )
+
+
+def unshuffled_line() -> Iterator[str]:
+    """Yield the warning about a text that cannot be shuffled."""
+    yield "warning: dataset.corpus.shuffle has no effect: the text is one document (set dataset.corpus.lines=true?)"
 
 
 def idle_lines(patterns: Iterable[str]) -> Iterator[str]:

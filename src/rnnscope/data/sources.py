@@ -95,9 +95,7 @@ def documents(source: Source, config: DatasetConfig, changes: Counter[str], arch
 def decoded(source: Source, config: DatasetConfig, changes: Counter[str], archives: Archives) -> Iterator[str]:
     """Yield the text of a source in blocks of at most about `BLOCK` characters; NUL characters are counted in `changes`."""
     encoding, byte = config.encoding, config.level == "byte"
-    raw = byte and codecs.lookup(encoding).name == "utf-8"  # bytes that are not UTF-8 come through unchanged
-    errors = "surrogateescape" if raw and config.encoding_errors == "strict" else config.encoding_errors
-    decoder = text_decoder(encoding, _counted(errors, changes))
+    decoder = text_decoder(encoding, _counted(errors_of(config), changes))
     position = 0
     for block in _blocks(source, archives):
         if not position and not byte:
@@ -108,6 +106,12 @@ def decoded(source: Source, config: DatasetConfig, changes: Counter[str], archiv
             changes["NUL characters kept"] += text.count("\0") if byte else _checked_nuls(text, source, encoding)
         yield text
     yield _decode(decoder, b"", position, source, encoding)
+
+
+def errors_of(config: DatasetConfig) -> str:
+    """Return how Python is to treat bytes that are not valid: as bytes, those that are not UTF-8 come through unchanged."""
+    raw = config.level == "byte" and codecs.lookup(config.encoding).name == "utf-8"
+    return "surrogateescape" if raw and config.encoding_errors == "strict" else config.encoding_errors
 
 
 def _check_type(first: bytes, source: Source) -> None:
