@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from messages import counted, user_error
 
 from rnnscope.data.cleaning import Cleaner, clean, cut_blocks, fold
-from rnnscope.data.config import DatasetConfig
+from rnnscope.data.config import CorpusConfig, DatasetConfig
 from rnnscope.data.prepare import prepare
 
 MIXED = st.text(st.sampled_from("ab  \n\n\rÅéſİΣς\u0301\ufeff.") | st.characters(), max_size=200)
@@ -79,6 +79,11 @@ def test_remove_cuts_and_counts():
 def test_gutenberg_header_and_footer():
     text = "Title\n*** START OF THIS PROJECT GUTENBERG EBOOK X ***\nthe book\n*** END OF THIS PROJECT\nlicense\n"
     assert cleaned(text, strip_gutenberg=True)[0] == "the book\n"
+    long = text.replace("EBOOK X ***", "EBOOK OF A LONG\nTITLE; OR, X ***")
+    assert cleaned(long, strip_gutenberg=True, corpus=CorpusConfig(reader_version=6))[0] == "the book\n"
+    assert cleaned(long, strip_gutenberg=True)[0] == "TITLE; OR, X ***\nthe book\n"  # as older versions read it
+    stars = text.replace("X ***\n", "X ***\nTitle ***\n")
+    assert cleaned(stars, strip_gutenberg=True, corpus=CorpusConfig(reader_version=6))[0] == "Title ***\nthe book\n"
     other, cleaner = cleaned("just a book\n", strip_gutenberg=True)
     assert other == "just a book\n"
     assert counted(cleaner.changes, "files", "Gutenberg's") == 1

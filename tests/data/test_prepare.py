@@ -103,6 +103,25 @@ def test_the_same_bytes_unpacked_are_a_different_text(tmp_path, suffix):
     assert [text.splits["train"].tokens + text.splits["val"].tokens for text in read] == [550, len(packed), 550]
 
 
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_a_separator_is_cleaned_as_the_documents_are(tmp_path, shuffle):
+    keys = {"newline": "crlf", "split": {"train": 1.0, "val": 0.0}}
+    for version, between, lower in ((6, "\r\n+\r\n", False), (5, "\n+\n", False), (6, "\r\nand\r\n", True)):
+        separator = "\nAND\r\n" if lower else "\n+\n"
+        corpus = {"lines": True, "separator": separator, "shuffle": shuffle, "reader_version": version}
+        (whole, *_) = texts(prepared(tmp_path, "one\ntwo\nthree\n", corpus=corpus, lower_case=lower, **keys))
+        assert sorted(whole.split(between)) == ["one", "three", "two"]
+
+
+def test_what_would_have_no_effect_is_refused_in_new_runs(tmp_path):
+    text, book = "one\ntwo\n" * 99, {"lines": True, "reader_version": 6}
+    with user_error("dataset.strip_gutenberg", "dataset.corpus.lines"):
+        prepared(tmp_path, text, corpus=book, strip_gutenberg=True)
+    with user_error("dataset.newline", "dataset.start_end=line"):
+        prepared(tmp_path, text, corpus={"reader_version": 6}, newline="crlf", start_end="line")
+    prepared(tmp_path, text, corpus={"lines": True}, strip_gutenberg=True, newline="crlf", start_end="line")
+
+
 def test_what_cannot_be_shuffled_is_said(tmp_path):
     sorted_lines = "".join(f"{letter * 30}\n" * 40 for letter in "abcdefghij")
     report = prepared(tmp_path, sorted_lines, corpus={"shuffle": True}).report

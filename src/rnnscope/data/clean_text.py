@@ -18,7 +18,7 @@ from typing import BinaryIO
 import numpy as np
 
 from rnnscope.data.archives import Archives
-from rnnscope.data.cleaning import Cleaner, cut_blocks
+from rnnscope.data.cleaning import Cleaner, cut_blocks, separator_of
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.corpus import Corpus
 from rnnscope.data.hashing_writer import HashingWriter
@@ -120,7 +120,7 @@ def write_text(
     Documents that are empty after cleaning are left out and counted; from reader_version 2 on, so are lines and rows of
     white space. Raises `UserError` if nothing is left.
     """
-    writer = _DocumentWriter(config.corpus.separator if config.start_end is None else "")
+    writer = _DocumentWriter(separator_of(config))
     drop = config.corpus.reader_version > 1 and (config.corpus.lines or config.corpus.column is not None)
     labeled = {}
     with HashingWriter(path, hashed=False) as file, closing(Archives(path.parent)) as archives:

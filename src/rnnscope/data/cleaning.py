@@ -13,7 +13,8 @@ from rnnscope.errors import UserError, unknown_value
 
 BLOCK = 1 << 20  # characters handled at a time
 BOM = "\ufeff"
-HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)
+HEADER = re.compile(r"^\*\*\* ?START OF.*(?:(?<!\*)\n[^\n*]+\*\*\*[ \t]*$)?\n?", re.MULTILINE)  # a long title takes two lines
+ONE_LINE_HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)  # of older reader versions
 FOOTER = re.compile(r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF)", re.MULTILINE | re.IGNORECASE)
 LONGEST_MARK = 200  # characters of a line that ends a header or begins a footer
 NEWLINES = ("universal", "keep", "crlf")
@@ -78,6 +79,7 @@ class Cleaner:
         if config.normalise is not None and config.normalise not in NORMAL_FORMS:
             raise UserError(unknown_value("dataset.normalise", config.normalise, ("null", *NORMAL_FORMS)))
         self._config, self._patterns = config, [_compile(pattern) for pattern in config.remove]
+        self._header = HEADER if config.corpus.reader_version > 5 else ONE_LINE_HEADER
         self.changes, self.removed, self.matched = Counter[str](), Counter[str](), set[str]()
         self.gutenberg = Counter[str]()
 
@@ -137,7 +139,7 @@ class Cleaner:
             if ended:
                 self.changes["characters of Gutenberg's header and footer stripped"] += len(block)
                 continue
-            header = HEADER.search(block) if first else None
+            header = self._header.search(block) if first else None
             begin = header.end() if header else 0
             footer = FOOTER.search(block, begin)
             end = footer.start() if footer else len(block)
@@ -153,7 +155,7 @@ class Cleaner:
         for block in blocks:
             seen, start = tail + block, length - len(tail)  # the line that marks the end may lie in two blocks
             if footer is None and ("Project Gutenberg" in seen or "PROJECT GUTENBERG" in seen):
-                header = HEADER.search(seen) if start < BLOCK and not before else None
+                header = self._header.search(seen) if start < BLOCK and not before else None
                 before = start + header.end() if header else before
                 if end := FOOTER.search(seen, header.end() if header else 0):
                     footer = start + end.start()
@@ -190,6 +192,20 @@ def clean(text: str, keys: Mapping[str, Any]) -> str:
         return "".join(cleaner.clean([text]))
     except TypeError as error:
         raise UserError(f"dataset.{', dataset.'.join(IN_MEMORY)}: a value of the wrong type ({error}): correct it") from None
+
+
+def clean_separator(separator: str, version: Any, keys: Mapping[str, Any]) -> str:
+    """Return a separator of documents with the line ends and the case of their text.
+
+    `version`: dataset.corpus.reader_version; up to 5, it stays as it is. `keys`: see `clean`.
+    """
+    return clean(separator, {**keys, "remove": []}) if isinstance(version, int) and version > 5 else separator
+
+
+def separator_of(config: DatasetConfig) -> str:
+    """Return what is written between the documents of a text: nothing if START and END are there."""
+    corpus = config.corpus
+    return "" if config.start_end is not None else clean_separator(corpus.separator, corpus.reader_version, vars(config))
 
 
 def _compile(pattern: str) -> re.Pattern[str]:

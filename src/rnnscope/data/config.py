@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-READER_VERSION = 5  # of a new run; if a run has none recorded, it is 1
+READER_VERSION = 6  # of a new run; if a run has none recorded, it is 1
 
 
 @dataclass

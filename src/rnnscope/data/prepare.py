@@ -15,7 +15,7 @@ from rnnscope.allocator import keep_blocks_of_text, return_freed_memory
 from rnnscope.data import report
 from rnnscope.data.cache import cached
 from rnnscope.data.clean_text import CleanText, shuffled, write_text
-from rnnscope.data.cleaning import Cleaner
+from rnnscope.data.cleaning import Cleaner, separator_of
 from rnnscope.data.columns import check_delimiter
 from rnnscope.data.config import READER_VERSION, DatasetConfig
 from rnnscope.data.corpus import SPLITS, Corpus, content_digest, packed
@@ -55,6 +55,8 @@ def check_dataset(config: DatasetConfig) -> None:
     check_delimiter(config.corpus)
     if not 1 <= (version := config.corpus.reader_version) <= READER_VERSION:
         raise UserError(f"dataset.corpus.reader_version={version} must be {READER_VERSION}, or that of an older run, from 1")
+    if version > 5:
+        _check_cleaning(config)
     Cleaner(config)
     for key in ("minimum_count", "batch_size", "sequence_length", "val_batch_size"):
         if getattr(config, key) < 1:
@@ -64,6 +66,20 @@ def check_dataset(config: DatasetConfig) -> None:
     check_least("dataset.window_step", config.window_step, 1)
     if config.unk_in_text:
         _check_unk_in_text(config)
+
+
+def _check_cleaning(config: DatasetConfig) -> None:
+    """Refuse what older reader versions accepted and did not do."""
+    if config.strip_gutenberg and (config.corpus.lines or config.corpus.column):
+        key = "column" if config.corpus.column else "lines"
+        raise UserError(
+            f"dataset.strip_gutenberg=true needs whole files, and dataset.corpus.{key} makes a document of each line or row:"
+            " set one of them only"
+        )
+    if config.newline == "crlf" and config.start_end in ("line", "paragraph"):
+        raise UserError(
+            f"dataset.newline=crlf: with dataset.start_end={config.start_end}, END stands for line ends: leave it out"
+        )
 
 
 def _check_unk_in_text(config: DatasetConfig) -> None:
@@ -138,7 +154,7 @@ def _encode(
     before = _signatures(found)
     text = write_text(config, corpus, found, cleaner, folder / "text")
     if config.corpus.shuffle and len(text.ends) > text.files:
-        text = shuffled(text, config.corpus.separator if kind is None else "", folder / "shuffled")
+        text = shuffled(text, separator_of(config), folder / "shuffled")
         return_freed_memory()  # three numbers per document, of which there may be millions
     if config.split.columns is not None:
         text, ranges = divide_columns(text, config.split, folder / "columns")

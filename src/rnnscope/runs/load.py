@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from rnnscope.data.cleaning import clean
+from rnnscope.data.cleaning import clean, clean_separator
 from rnnscope.data.stream import encode_text
 from rnnscope.data.units import check_kind
 from rnnscope.data.vocabulary import Vocabulary
@@ -171,7 +171,8 @@ class LoadedRun:
         characters, corpus = len(text), self._dataset.get("corpus")
         if value_at(corpus, "lines") and not value_at(corpus, "column") and kind in (None, "document"):
             documents = [line for line in re.split(r"\r\n?|\n", text) if line and not line.isspace()]  # each line was one
-            between = "\n" if kind or (separator := value_at(corpus, "separator")) is None else str(separator)
+            separator, version = value_at(corpus, "separator"), value_at(corpus, "reader_version")
+            between = "\n" if kind or separator is None else clean_separator(str(separator), version or 1, self._dataset)
             characters = sum(map(len, documents)) + (len(between) * (len(documents) - 1) if kind is None else 0)
             kind, text = kind and "line", between.join(documents)
         return encode_text(self.vocabulary, text, kind), characters
