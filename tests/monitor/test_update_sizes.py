@@ -7,7 +7,7 @@ import pytest
 import torch
 from conftest import train
 
-from rnnscope.monitor.update_sizes import sums_of_squares, update_sizes
+from rnnscope.monitor.update_sizes import log_ratio, sums_of_squares, update_sizes
 from rnnscope.runs.journal import read_rows
 
 PREFIX = "update_size/"
@@ -91,3 +91,10 @@ def test_what_is_no_number_is_said():
     found = sizes_of({"w": one}, {"w": torch.tensor([math.nan, 1.0])})
     assert math.isnan(found[PREFIX + "w"])
     assert math.isnan(found[PREFIX + "all"])
+
+
+def test_a_sum_of_squares_beyond_float32_has_no_ratio():
+    assert log_ratio(4.0, 400.0) == pytest.approx(-1)
+    for update, parameter in ((1.0, math.inf), (math.inf, 1.0), (math.inf, math.inf)):
+        assert math.isnan(log_ratio(update, parameter))
+    assert log_ratio(0.0, 1.0) is None

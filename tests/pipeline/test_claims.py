@@ -7,14 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from conftest import TINY
 from messages import assert_says, line_with
 from recorded_names import NAMES, changes, listed, names_of
 
 from rnnscope.cli import main
 from rnnscope.config.compose import compose_train
+from rnnscope.pipeline.claims import changed_on_the_way
 from rnnscope.pipeline.run import Run, train
 from rnnscope.runs.load import load
+from rnnscope.runs.record import Record
 
 SMALL = ["experiment=hello", "trainer.threads=1", "monitor.sample_length=0", "monitor.updates_every=1000"]
 
@@ -62,6 +65,27 @@ def test_nothing_is_judged_where_a_key_was_set(outputs, capsys):
     assert_says(line_with(capsys.readouterr().out, "claim not judged"), "optimizer.lr, trainer.max_steps")
     assert main(["train", f"from={run.path}", "seed=2"]) == 0
     assert_says(line_with(capsys.readouterr().out, "claim not judged"), "optimizer.lr, trainer.max_steps")
+
+
+def test_neither_a_command_nor_the_new_place_of_a_text_keeps_a_claim_from_being_judged(story, outputs, tmp_path, capsys):
+    sizes = {"model": {"hidden_size": 16, "embedding_size": 8}, "dataset": {"corpus": {"path": str(story)}}}
+    steps = {"trainer": {"max_steps": 2, "val_every": 2, "threads": 1}, "monitor": {"sample_length": 0}}
+    claim = {"metric": "val/loss", "value": 99, "direction": "at_most", "source": "me"}
+    (tmp_path / "conf/experiment").mkdir(parents=True)
+    mine = yaml.safe_dump({"defaults": [{"override /dataset": "text_files"}], **sizes, **steps, "expect": [claim]})
+    (tmp_path / "conf/experiment/mine.yaml").write_text(f"# @package _global_\n{mine}")
+    (tmp_path / "moved.txt").write_bytes(story.read_bytes())
+    data, first = f"data={tmp_path / 'moved.txt'}", ["train", f"--config-dir={tmp_path / 'conf'}", "experiment=mine", "name=it"]
+    for words, held in (
+        ([*first, "notify=true"], True),
+        (["train", "from=it", data, "seed=2", "name=again"], True),
+        (["train", "from=again", f"text={story}"], False),
+    ):
+        assert main(words) == 0
+        line_with(capsys.readouterr().out, "claim held" if held else "claim not judged")
+    moved = {"dataset.corpus.path": ["a", "b"], "dataset.corpus.url": ["c", None], "trainer.patience": [None, 3]}
+    resumed = Record(tmp_path, {"segments": [{"from_step": 0}, {"from_step": 1, "changed": moved}]})
+    assert changed_on_the_way(resumed) == ["trainer.patience"]
 
 
 def test_claims_of_a_command_line(story, outputs, capsys):

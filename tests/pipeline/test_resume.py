@@ -257,6 +257,61 @@ def test_a_larger_budget_goes_on_with_the_recorded_schedule(tmp_path: Path, text
     assert last["lr"] == pytest.approx(group["lr"], rel=0.01)
 
 
+def test_a_run_that_is_killed_soon_after_it_got_a_larger_budget_goes_on(tmp_path: Path, text: str) -> None:
+    longer, ends = ["trainer.max_steps=70", "trainer.checkpoint_every=30"], []
+    for name, kill in (("whole", None), ("killed", Kill("in a step, all written", 4))):
+        (folder := tmp_path / name).mkdir()
+        assert rnnscope(folder, "train", text, *WORDS) == 0, said(folder)
+        run = only_run(folder)
+        assert rnnscope(folder, "resume", *longer, kill=kill) == (-signal.SIGKILL if kill else 0), said(folder)
+        if kill:
+            assert (checkpoint_step(run), record_of(run)["status"]) == (50, "running")
+            assert rnnscope(folder, "resume") == 0, said(folder)
+            assert rnnscope(folder, "reproduce", f"run={run}") == 0, said(folder)
+        ends.append(run)
+    assert record_of(ends[1])["progress"]["step"] == 70
+    assert what_differs(*ends) == []
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_a_run_goes_on_in_a_different_precision(tmp_path: Path, text: str, cell: str) -> None:
+    words = [text, *WORDS, f"model={cell}", "trainer.max_steps=20", "trainer.precision=bf16"]
+    assert rnnscope(tmp_path, "train", *words) == 0, said(tmp_path)
+    for steps, precision in ((30, "float32"), (40, "bf16")):
+        words = [f"trainer.max_steps={steps}", f"trainer.precision={precision}"]
+        assert rnnscope(tmp_path, "resume", *words) == 0, said(tmp_path)
+        record = record_of(only_run(tmp_path))
+        assert (record["requested"]["precision"], record["resolved"]["precision"]) == (precision, precision)
+
+
+def test_changes_without_effect_are_said(tmp_path: Path, text: str) -> None:
+    rates = ["schedule=step_map", "schedule.rates={0: 0.01, 5: 0.001}", "trainer.max_steps=10"]
+    assert rnnscope(tmp_path, "train", text, *WORDS, *rates) == 0, said(tmp_path)
+    words = ["trainer.max_steps=20", "schedule.rates.12=0.002", "optimizer.lr=3", "trainer.ema_decay=0.5"]
+    assert rnnscope(tmp_path, "resume", *words, "trainer.val_tokens=50") == 0, said(tmp_path)
+    for key in ("optimizer.lr", "trainer.ema_decay"):
+        line_with(said(tmp_path), "warning", key, "no effect")
+    line_with(said(tmp_path), "warning", "trainer.val_tokens", "best/loss")
+    assert rnnscope(tmp_path, "resume", "trainer.max_steps=30") == 0
+    assert "config.yaml has no" not in said(tmp_path)
+    wild = ["trainer.max_steps=40", "schedule.rates.30=1e38", "trainer.clip_norm=null", "monitor.scalars_every=1"]
+    assert rnnscope(tmp_path, "resume", *wild) == 1, said(tmp_path)
+    assert rnnscope(tmp_path, "resume") == 1
+    assert_says(last_line(tmp_path), "diverged", "schedule.rates.30")
+
+
+def test_the_best_checkpoint_of_a_lost_step_is_lost_too(tmp_path: Path, text: str) -> None:
+    assert rnnscope(tmp_path, "train", text, *WORDS, "optimizer.lr=0.05") == 0, said(tmp_path)
+    run = only_run(tmp_path)
+    assert record_of(run)["best"]["step"] == 50
+    (run / "checkpoints/last.ckpt").unlink()
+    assert rnnscope(tmp_path, "resume", "trainer.max_steps=45", "optimizer.lr=50") == 0, said(tmp_path)
+    line_with(said(tmp_path), "best.ckpt", "step 50", "step 40")
+    assert torch.load(run / "checkpoints/best.ckpt", weights_only=True)["task"]["step"] == 40
+    kept = torch.load(run / "checkpoints/previous.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(weights, kept[name]) for name, weights in load(str(run)).model.named_parameters())
+
+
 def test_a_diverged_run_goes_on_with_a_change_only(tmp_path: Path, text: str) -> None:
     wild = ["optimizer=sgd", "optimizer.lr=1e38", "schedule=constant", "trainer.clip_norm=null"]
     assert rnnscope(tmp_path, "train", text, *WORDS, *wild) == 1, said(tmp_path)

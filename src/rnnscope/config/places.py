@@ -54,6 +54,11 @@ def is_place(key: str) -> bool:
     return key.startswith("dataset.corpus.") and key.rpartition(".")[2] in PLACES
 
 
+def says_where(key: str) -> bool:
+    """Whether a dotted key is the path or the URL of a text."""
+    return key.startswith("dataset.corpus.") and key.rpartition(".")[2] in (*PLACES, *PLACES.values())
+
+
 def comparable(key: str, value: Any) -> Any:
     """Return a recorded value as it would be recorded today: older versions kept the path of a text as it was typed."""
     return absolute_path(value) if is_place(key) and isinstance(value, str) else value

@@ -58,8 +58,8 @@ def sums_of_squares(parameters: dict[str, Tensor], updates: dict[str, Tensor]) -
 def update_sizes(names: list[str], sums: list[float]) -> dict[str, float]:
     """Return `update_size/<parameter>` and `update_size/all` for what `sums_of_squares` found."""
     squares, sizes = sums[: len(names)], sums[len(names) :]
-    found = {f"update_size/{n}": _log_ratio(square, size) for n, square, size in zip(names, squares, sizes, strict=True)}
-    found["update_size/all"] = _log_ratio(sum(squares), sum(sizes))
+    found = {f"update_size/{n}": log_ratio(square, size) for n, square, size in zip(names, squares, sizes, strict=True)}
+    found["update_size/all"] = log_ratio(sum(squares), sum(sizes))
     return {tag: value for tag, value in found.items() if value is not None}
 
 
@@ -69,8 +69,9 @@ def sum_of_squares(values: Tensor) -> Tensor:
     return torch.dot(flat, flat).double()
 
 
-def _log_ratio(update: float, parameter: float) -> float | None:
+def log_ratio(update: float, parameter: float) -> float | None:
     """Return log10 of the ratio of two RMS values from their sums of squares (the count cancels); None if it is not defined."""
     if not parameter or not update:
         return None
-    return 0.5 * math.log10(update / parameter) if math.isfinite(update / parameter) else math.nan
+    ratio = update / parameter  # 0 or infinite if one of the sums exceeds float32
+    return 0.5 * math.log10(ratio) if 0 < ratio < math.inf else math.nan

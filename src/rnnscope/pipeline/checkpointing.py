@@ -204,10 +204,10 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
         name, saved = found
         checkpoints.adopt(name)
         check_whole(saved, str(run.checkpoints / name))
-        if name != LAST and not checkpoints.is_whole(BEST):
-            # the exported weights may be of later steps, which are lost
-            step = saved["task"]["step"]
-            say(f"best.ckpt is lost as well: the checkpoint of step {step} takes its place until a better one is found")
+        step, best = saved["task"]["step"], checkpoints.step(BEST)
+        if name != LAST and (best is None or best > step):  # the exported weights may be of later steps, which are lost
+            lost = "is lost as well" if best is None else f"is of step {best}, which is lost"
+            say(f"best.ckpt {lost}: the checkpoint of step {step} takes its place until a better one is found")
             saved["names"] = [*saved["names"], BEST]  # the weights are exported when training begins
         return found
     if record.get("progress.step", int, 0) > 0 or has_rows(run):

@@ -1,5 +1,6 @@
 """The claims in a config: checked before the first step, judged after the last."""
 
+from rnnscope.config.places import says_where
 from rnnscope.errors import UserError
 from rnnscope.pipeline.build import Training
 from rnnscope.pipeline.measures import MEASURES
@@ -27,10 +28,14 @@ def judge_run(run: RunFolder, record: Record, training: Training, status: str) -
     """Return the verdict on each claim; none for a run that repeats a different one."""
     if training.options.stop is not None:
         return []
-    changed = [key for segment in segments_of(record) for key in segment.get("changed", {})]
-    keys = deciding([*record.get("overridden", list, []), *changed])
+    keys = deciding([*record.get("overridden", list, []), *changed_on_the_way(record)])
     why = ENDED.get(status) or (f"changed from the experiment: {', '.join(keys)}" if keys else None)
     return [judge(expectation, run, training, why) for expectation in training.config.expect]
+
+
+def changed_on_the_way(record: Record) -> list[str]:
+    """Return the keys that later segments changed, except for where the same text is."""
+    return [key for segment in segments_of(record) for key in segment.get("changed", {}) if not says_where(key)]
 
 
 def judge(expectation: Expectation, run: RunFolder, training: Training, why: str | None) -> Claim:

@@ -16,7 +16,7 @@ from rnnscope.config.without_effect import lines_without_effect
 from rnnscope.format import plural, printable
 from rnnscope.pipeline.budgets import schedule_line
 from rnnscope.pipeline.build import Training, assemble
-from rnnscope.pipeline.claims import check_expectations
+from rnnscope.pipeline.claims import changed_on_the_way, check_expectations
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extensions_entry
 from rnnscope.pipeline.lightning import prepare_process
@@ -32,7 +32,7 @@ from rnnscope.runs.folder import RunFolder, check_run_name, create_run_folder, m
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.moving import remove_empty
 from rnnscope.runs.record import Record, now, parent_entry
-from rnnscope.runs.segments import differences, flatten, segments_of
+from rnnscope.runs.segments import differences, flatten
 from rnnscope.runs.snapshot import read_config_file, write_config, write_vocabulary
 
 MANY_PASSES = 20  # over a text: most runs reach their lowest val/loss well before this
@@ -65,7 +65,8 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
     """
     record = Record.read(parent.record)
     old = recorded_config(parent, record)
-    new = with_changes(old, moved_to(old.dataset.corpus, data) | complete(changes))
+    moved = moved_to(old.dataset.corpus, data)
+    new = with_changes(old, moved | complete(changes))
     new = from_plain(with_absolute_places(asdict(new)))  # runs of older versions may have relative paths
     with together(new.trainer) as rendezvous:
         if "init_from" in changes:
@@ -77,8 +78,8 @@ def fit_changed(parent: RunFolder, changes: dict[str, Any], data: str | None, ex
         say_without_effect(new, changes)
         text = None if any(map(is_text, changes)) else record.get("data.fingerprint.text", str)
         recorded, entry = Recorded(fingerprint={"text": text} if text else {}), parent_entry(record, changed=changed)
-        earlier = [key for segment in segments_of(record) for key in segment.get("changed", {})]
-        keys = (*record.get("overridden", list, []), *earlier, *changed)
+        deciding_now = [key for key in changed if key not in moved or key in changes]
+        keys = (*record.get("overridden", list, []), *changed_on_the_way(record), *deciding_now)
         options = RunOptions(recorded, parent=entry, extensions=extensions, overridden=keys, rendezvous=rendezvous)
         return fit(new, new.name, options=options)
 
@@ -187,9 +188,14 @@ def describe(training: Training, console: Console) -> None:
             )
 
 
+def requested(config: TrainConfig) -> dict[str, Any]:
+    """Return the entry of a record on what the config asks of the hardware."""
+    return {key: getattr(config.trainer, key) for key in ("accelerator", "precision", "threads")}
+
+
 def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) -> Record:
     """Write everything that is known about a run before its first step."""
-    config, trainer = asdict(training.config), training.config.trainer
+    config = asdict(training.config)
     write_config(run, config)
     write_vocabulary(run, training.data.vocabulary)
     run.hydra.mkdir()
@@ -207,7 +213,7 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
         name=run.path.parent.name,
         seed=training.config.seed,
         resolved=training.resolved,
-        requested={"accelerator": trainer.accelerator, "precision": trainer.precision, "threads": trainer.threads},
+        requested=requested(training.config),
         parameters=training.model.parameter_count(),
         data={"fingerprint": training.data.fingerprint, "splits": splits},
         parent=training.options.parent,

@@ -7,6 +7,7 @@ from rnnscope.config.changes import with_changes
 from rnnscope.config.compose import Composition
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import filled_in, recorded_config
+from rnnscope.config.without_effect import lines_without_effect
 from rnnscope.errors import UserError
 from rnnscope.format import shell
 from rnnscope.monitor.throughput import saved_seconds
@@ -15,7 +16,7 @@ from rnnscope.pipeline.build import Training, assemble
 from rnnscope.pipeline.checkpointing import find_start
 from rnnscope.pipeline.console import Console
 from rnnscope.pipeline.extensions import extension_changes, extensions_entry
-from rnnscope.pipeline.fit import fit_composed
+from rnnscope.pipeline.fit import fit_composed, requested
 from rnnscope.pipeline.hardware import DECIDING
 from rnnscope.pipeline.lightning import prepare_process
 from rnnscope.pipeline.options import Job, Recorded, RunOptions
@@ -29,6 +30,7 @@ from rnnscope.runs.record import Record, now
 from rnnscope.runs.segments import differences, flatten, segments_of
 from rnnscope.runs.snapshot import read_config, read_vocabulary, write_config
 from rnnscope.runs.validate_checkpoint import check_fit
+from rnnscope.training.config import StepMapConfig
 
 
 def resume_run(run: RunFolder, changes: dict[str, Any] | None = None, options: RunOptions | None = None) -> Result:
@@ -63,13 +65,15 @@ def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, c
     config = with_changes(before, changes)
     name, saved = find_start(run, record, console.say)
     if before == config:
-        refuse_repetition(run, record, saved)
-    reached = record.get("progress.step", int, 0)  # more than `saved` has if the newest checkpoint is lost
-    ended = saved is not None and saved["ended"] and saved["task"]["step"] >= reached and before == config
+        refuse_repetition(run, record, config, saved)
+    ended = saved is not None and before == config and is_the_end(record, saved)
     if saved and ended and record.values.get("status") == "finished":
         longer = to_train_longer(config, bool(record.values.get("stopped_early")))
-        console.say(f"{run.path} finished at step {saved['task']['step']}; to train longer, set {longer}")
+        why = f" ({reason})" if (reason := record.get("reason", str)) else ""
+        console.say(f"{run.path} finished at step {saved['task']['step']}{why}; to train longer, set {longer}")
         return finished_result(run, record)
+    for line in lines_without_effect(config, changes):
+        console.say(line)
     for line in extension_changes(record, told.extensions):
         console.say(f"warning: {line}")
     options = replace(options_of(run, record, config, changes, told), from_checkpoint=saved is not None)
@@ -86,6 +90,13 @@ def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, c
     session = Session(run, record, training, console, saved)
     begin_segment(run, record, training, name, saved, differences(asdict(before), asdict(config)), console)
     return session.train()
+
+
+def is_the_end(record: Record, saved: dict[str, Any]) -> bool:
+    """Whether a run ended with this checkpoint: it is the newest, and no session with a larger budget went on from it."""
+    step, segments = saved["task"]["step"], segments_of(record)
+    went_on = segments and segments[-1].get("after_end") and segments[-1]["from_step"] == step
+    return saved["ended"] and not went_on and step >= record.get("progress.step", int, 0)
 
 
 def to_train_longer(config: TrainConfig, stopped_early: bool) -> str:
@@ -131,7 +142,7 @@ def recorded_of(record: Record, resolved: dict[str, Any]) -> Recorded:
     return Recorded(resolved, horizon, fingerprint, record.get("initial_sha256", str))
 
 
-def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | None) -> None:
+def refuse_repetition(run: RunFolder, record: Record, config: TrainConfig, saved: dict[str, Any] | None) -> None:
     """Refuse to continue a diverged run without changes.
 
     Raises:
@@ -139,9 +150,10 @@ def refuse_repetition(run: RunFolder, record: Record, saved: dict[str, Any] | No
     """
     if record.values.get("status") == "diverged":
         step = saved["task"]["step"] if saved else 0
+        rate = f"schedule.rates.{step}=..." if isinstance(config.schedule, StepMapConfig) else "optimizer.lr=..."
         raise UserError(
             f"{run.path} diverged ({record.values.get('reason')}) and would do so again; to continue from step {step},"
-            f" change something, as in: {shell('rnnscope', 'resume', f'run={run.path}', 'optimizer.lr=...')}"
+            f" change something, as in: {shell('rnnscope', 'resume', f'run={run.path}', rate)}"
         )
 
 
@@ -182,17 +194,24 @@ def begin_segment(
         status="running",
         segments=[*earlier, segment],
         resolved=training.resolved,
+        requested=requested(training.config),
         config=flatten(config),
         progress={**record.get("progress", dict, {}), "step": step, "total": training.total_steps},
         weights_sha256=None,
         ended=None,
         reason=None,
+        stopped_early=False,
+        **({"claims": []} if training.config.expect else {}),
     )
     if changed or flatten(read_config(run)).keys() != flatten(config).keys():  # or an older rnnscope's
         write_config(run, config)
     line = schedule_line(training.config, training.horizon, training.total_steps, step)
     if line and training.options.stop is None:
         console.say(line)
+    if "trainer.val_tokens" in changed and step:
+        console.say(
+            "warning: with trainer.val_tokens, val/loss is measured on different tokens than before: best/loss compares both"
+        )
     console.say(f"continuing {run.path} from step {step} ({name})")
     for what in (*(f"{key}: {old} -> {new}" for key, (old, new) in changed.items()), *other):
         console.say(f"  changed since: {what}")

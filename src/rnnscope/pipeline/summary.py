@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rnnscope.config.extensions import command_words
+from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.errors import MORE_FILES, NO_FILES, NO_SPACE, lack_of_memory
 from rnnscope.format import clock, plural, shell, watching
 from rnnscope.paths import outputs_folder
@@ -53,8 +54,10 @@ def summary(
         split = [] if training.data.splits["val"].tokens else ["split=train"]
         yield f"  score        {shell('rnnscope', 'evaluate', f'run={name}', *which, *split)}"
     if has_checkpoint and status != "diverged":
-        more = to_go_on(training, step, seconds) if status == "finished" else []
-        yield f"  continue     {shell('rnnscope', 'resume', f'run={name}', *more, *command_words(training.options.extensions))}"
+        more, extensions = to_go_on(training, step, seconds) if status == "finished" else [], training.options.extensions
+        if why:  # the callback that ended this training would end the next one at once
+            extensions = replace(extensions, callbacks=ExtensionsConfig().callbacks, callback_classes=[])
+        yield f"  continue     {shell('rnnscope', 'resume', f'run={name}', *more, *command_words(extensions))}"
 
 
 def to_go_on(training: Training, steps: int, seconds: float) -> list[str]:

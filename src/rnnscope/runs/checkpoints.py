@@ -124,12 +124,11 @@ class Checkpoints:
             say(f"continuing from {found[0]} instead")
         return found
 
-    def is_whole(self, name: str) -> bool:
-        """Whether the checkpoint `name` exists and can be read."""
+    def step(self, name: str) -> int | None:
+        """Return the step of the checkpoint `name`; None if it does not exist or cannot be read."""
         with suppress(UserError, FileNotFoundError):
-            self.read(self.folder / name)
-            return True
-        return False
+            return step_of(self.read(self.folder / name))
+        return None
 
     def _newest_first(self) -> Iterator[Path]:
         """Yield last.ckpt, then previous.ckpt and best.ckpt, then the kept ones, newest first."""

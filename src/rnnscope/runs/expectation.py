@@ -15,7 +15,7 @@ SIGNS = {"at_most": "<=", "at_least": ">=", "near": "="}  # by direction
 VERDICTS = HELD, NOT_HELD, NOT_JUDGED = "held", "not held", "not judged"
 HARDWARE = ("accelerator", "precision", "threads", "deterministic", "cuda_graph", "strategy", "devices")
 SAVING = ("checkpoint_every", "checkpoint_minutes", "keep_every")
-OTHERS = ("experiment", "seed", "name", "trainer", "callbacks", "logger", "callback_classes", "plugins")
+OTHERS = ("experiment", "seed", "name", "trainer", "callbacks", "logger", "callback_classes", "plugins", "notify")
 FREE = {*OTHERS, *(f"trainer.{key}" for key in (*HARDWARE, *SAVING))}  # keys that no claim depends on
 
 

@@ -49,8 +49,14 @@ def config_in_force(config: dict[str, Any], record: Record) -> dict[str, Any]:
     """Return `config` with all recorded changes: a kill may have come after run.json was written, before config.yaml."""
     for segment in segments_of(record):
         for key, (_, new) in segment.get("changed", {}).items():
-            config = with_value(config, key, new)
+            config = with_value(config, key, _from_json(new))
     return config
+
+
+def _from_json(value: Any) -> Any:
+    """Return a value with whole numbers as the keys of a map, for which JSON has text."""
+    numbered = is_mapping(value) and all(isinstance(key, str) and key.isdecimal() for key in value)
+    return {int(key): inner for key, inner in value.items()} if numbered else value
 
 
 def trained_segments(config: dict[str, Any], record: Record, stop: int, looked: bool) -> list[Segment]:
@@ -62,7 +68,7 @@ def trained_segments(config: dict[str, Any], record: Record, stop: int, looked: 
         start = entry["from_step"]
         found.append(Segment(config, {**resolved, **entry.get("resolved", {})}, start, stop, looked))
         for key, (old, _) in entry.get("changed", {}).items():
-            config = with_value(config, key, old)
+            config = with_value(config, key, _from_json(old))
         stop, looked = start, bool(entry.get("after_end", False))
     return _joined([segment for segment in reversed(found) if segment.stop > segment.start])
 

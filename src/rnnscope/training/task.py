@@ -175,7 +175,8 @@ class LanguageModelTask(pl.LightningModule):
     def _restore_progress(self, saved: dict[str, Any]) -> None:
         self.step, self.epoch, self.tokens_seen = saved["step"], saved["epoch"], saved["tokens_seen"]
         self.position = saved["position"]
-        self.carried = copied(saved["carried"], next(self.model.parameters()).device)
+        wide = None if self.precision == "bf16" else torch.float32  # fused kernels take no state of a different precision
+        self.carried = copied(saved["carried"], next(self.model.parameters()).device, wide)
         if saved["schedule"]:
             self.schedule.load_state_dict(saved["schedule"])  # type: ignore[union-attr]
         self.sums.restore(saved["tally"])
@@ -184,8 +185,8 @@ class LanguageModelTask(pl.LightningModule):
             self.average.restore(saved["average"])
 
 
-def copied(values: Any, device: torch.device) -> Any:
-    """Copy every tensor of nested lists and tuples to `device`."""
+def copied(values: Any, device: torch.device, dtype: torch.dtype | None = None) -> Any:
+    """Copy every tensor of nested lists and tuples to `device`, and to `dtype` unless it is None."""
     if isinstance(values, (list, tuple)):
-        return type(values)(copied(value, device) for value in values)
-    return values.to(device, copy=True) if isinstance(values, Tensor) else values
+        return type(values)(copied(value, device, dtype) for value in values)
+    return values.to(device, dtype, copy=True) if isinstance(values, Tensor) else values
