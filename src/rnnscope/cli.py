@@ -8,6 +8,7 @@ import gc
 import importlib
 import io
 import os
+import shlex
 import sys
 from typing import Any, cast
 
@@ -219,7 +220,7 @@ def complete(arguments: list[str]) -> int:
     what, _, shell = arguments[0].partition("=") if arguments else ("", "", "")
     if what not in ("install", "uninstall", "query") or shell not in ("bash", "zsh", "fish"):
         return complain("-sc takes install=, uninstall= or query=, followed by bash, zsh or fish, as in -sc install=bash")
-    program, *words = os.environ.get("COMP_LINE", "").split(" ")
+    program, *words = split_line(os.environ.get("COMP_LINE", ""))
     if what != "query":
         print(ask_hydra("train", arguments), end="")
     elif len(words) < 2:
@@ -227,6 +228,17 @@ def complete(arguments: list[str]) -> int:
     elif words[0] in COMMANDS:
         print(" ".join(complete_word(program, words[0], words[1:], arguments)))
     return 0
+
+
+def split_line(line: str) -> list[str]:
+    """Return the words of an unfinished command line as the shell reads them; the last one is empty after a space."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=False)
+    lexer.whitespace_split, lexer.commenters, words = True, "", []
+    try:
+        words += lexer
+    except ValueError:  # an open quote: what follows it is the last word
+        words.append(line.rpartition(" ")[2])
+    return [*words, ""] if not line or line.endswith(" ") else words
 
 
 def complete_word(program: str, command: str, words: list[str], arguments: list[str]) -> list[str]:
@@ -237,7 +249,8 @@ def complete_word(program: str, command: str, words: list[str], arguments: list[
     before = [word for word in words[:-1] if word.partition("=")[0] not in verbatim and word not in ACTIONS]
     os.environ["COMP_LINE"] = " ".join([program, *before, words[-1]])
     found = ask_hydra("train" if command == "resume" else command, arguments)
-    return offers(command, words[-1], found.split(), verbatim)
+    actions = [word for word in ACTIONS if command == "runs" and len(words) == 1 and word.startswith(words[-1])]
+    return [*actions, *offers(command, words[-1], found.split(), verbatim)]
 
 
 def ask_hydra(command: str, arguments: list[str]) -> str:
@@ -245,7 +258,7 @@ def ask_hydra(command: str, arguments: list[str]) -> str:
     printed = io.StringIO()
     with contextlib.redirect_stdout(printed):
         start(command, ["--shell-completion", *arguments], arguments)
-    return printed.getvalue()
+    return "" if printed.getvalue().startswith("Error") else printed.getvalue()  # a line that Hydra cannot read
 
 
 def closest(word: str, right: list[str]) -> str:

@@ -15,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import TINY
 from messages import assert_says, error_line
 
 from rnnscope.cli import main
+from rnnscope.comparison.collection import read_runs
+from rnnscope.comparison.select import by_text
 
 ESCAPES = "\x1b]0;owned\x07\x1b[31m\x9b2J"
 
@@ -484,3 +487,22 @@ def test_few_files_of_a_run_are_opened(sweep):
     folders = [sweep / "sweeps" / "rates" / name for name in "abcd"]
     opened = [f"{folder}/{file}" for folder in folders for file in ("metrics.csv 2", "run.json 1")]
     assert sorted(done.stderr.splitlines()) == opened
+
+
+def test_losses_compare_on_the_same_text_only_and_wherever_it_is(tmp_path, outputs, said):
+    text = "".join(f"{number}: one text, and a little MORE of it.\n" for number in range(60))
+    for name, content in (("a.txt", text), ("b.txt", text[:1400] + "something else\n" * 9), ("val.txt", text[:500])):
+        (tmp_path / name).write_text(content)
+    words = [*TINY, "trainer.max_steps=2", "trainer.val_every=2", "monitor.sample_length=0", "trainer.precision=float32"]
+    for name, *keys in (
+        ("plain",),
+        ("few", "trainer.val_tokens=100000"),
+        ("lower", "dataset.lower_case=true"),
+        ("early", "dataset.split.train=0.8", "dataset.split.test=0.1"),
+        ("own", f"dataset.corpus.val_path={tmp_path / 'val.txt'}"),
+        ("other", f"text={tmp_path / 'b.txt'}", f"dataset.corpus.val_path={tmp_path / 'val.txt'}"),
+    ):
+        chosen = keys if any(key.startswith("text=") for key in keys) else [f"text={tmp_path / 'a.txt'}", *keys]
+        assert main(["train", *chosen, f"name={name}", *words]) == 0
+    texts = [sorted(run.folder.path.parent.name for run in same) for same in by_text(read_runs(outputs / "runs").runs).values()]
+    assert sorted(texts) == [["early"], ["few", "plain"], ["lower"], ["other", "own"]]

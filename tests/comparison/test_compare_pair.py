@@ -1,6 +1,7 @@
 """`rnnscope compare run=A with=B`: what went in otherwise, and where the numbers part."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -148,3 +149,16 @@ def test_hostile_records(pair, capsys, outputs):
     record.write_text(json.dumps(json.loads(record.read_text()) | {"schema": ESCAPES}))
     assert main(["compare", "run=pair/a", "with=pair/b"]) == 1
     assert capsys.readouterr().err.rstrip("\n").isprintable()
+
+
+def test_losses_on_different_texts_are_not_subtracted(pair):
+    def lower(folder: Path) -> None:
+        record = json.loads((folder / "run.json").read_text())
+        record["data"]["splits"]["val"]["text_sha256"] = "0" * 64
+        (folder / "run.json").write_text(json.dumps(record))
+
+    found = "\n".join(line for lines in pair(lower, **{"last__best/loss": 1.0}).values() for line in lines)
+    assert "texts are different: their losses do not compare" in found
+    losses = [line for line in found.splitlines() if "3.9" in line or "val/loss" in line or "1.0000" in line]
+    assert losses
+    assert not [line for line in losses if re.search(r"[-+]\d.*%", line)]

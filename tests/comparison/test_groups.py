@@ -5,14 +5,20 @@ import io
 import itertools
 import json
 import statistics
+from pathlib import Path
 
 import pytest
 from messages import assert_says, error_line, line_with
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from test_compare import put_run, with_result
 
 from rnnscope.cli import main
+from rnnscope.comparison.collection import read_runs
 from rnnscope.comparison.curves import mean_curves
-from rnnscope.comparison.groups import interval, permutation_test
+from rnnscope.comparison.groups import group_of, interval, make_groups, permutation_test
+from rnnscope.comparison.run_summary import Summary
+from rnnscope.runs.folder import RunFolder
+from rnnscope.sweeps.means import write_means
 
 LSTM, GRU = [2.0, 2.1, 2.2, 2.3], [2.25, 2.4, 2.5, 2.6]
 
@@ -75,6 +81,52 @@ def test_a_line_for_each_group(seeds, capsys):
     lines = said(capsys, "group=seed", "sort=-mean")
     assert line_with(lines, "lstm", "2.1500", "0.1291", 4).startswith("*")  # whatever the order
     line_with(lines, "lstm", "0.2875 bits per character below", "gru")
+
+
+def test_the_launchers_threads_make_no_group_and_the_separator_of_documents_does(trained_run, outputs, capsys):
+    for seed, (threads, separator, bits) in enumerate([(1, ";", 2.0), (None, ";", 2.2), (1, ",", 3.0), (None, ",", 3.2)]):
+        keys = {
+            "trainer.threads": threads,
+            "dataset.corpus.separator": separator,
+            "seed": seed % 2,
+            "monitor.lines_every": seed,
+        }
+        moved = {"dataset.corpus.path": f"/somewhere/{seed}.txt"}
+        put_run(trained_run.path, outputs / "sweeps" / "s" / str(seed), **with_result(bits, **keys, **moved))
+    rows = json.loads(said(capsys, "group=seed", "json=true"))
+    assert [(row["dataset.corpus.separator"], row["mean"], row["runs"]) for row in rows] == [
+        (";", pytest.approx(2.1), 2),
+        (",", pytest.approx(3.1), 2),
+    ]
+
+
+def test_the_best_of_those_shown_and_columns_of_groups(seeds, capsys):
+    head, *_ = said(capsys, "group=seed", "sort=-mean", "limit=1").splitlines()
+    assert_says(head, "1 of 2 groups", "lowest of those shown")
+    assert_says(said(capsys, "sort=-bits_per_character", "limit=2").splitlines()[0], "2 of 8 runs", "best of those shown")
+    assert main(["compare", "group=seed", "format=csv", "columns=mean,val/loss"]) == 1
+    assert_says(error_line(capsys.readouterr().err), "columns=mean,val/loss", "val/loss", "standard_deviation")
+
+
+def test_an_interval_does_not_depend_on_the_order_of_runs():
+    summaries = [Summary(RunFolder(Path(str(bits))), {"status": "finished", "bits_per_character": bits}, {}) for bits in LSTM]
+    found = [group_of(list(order), [], "") for order in itertools.permutations(summaries)]
+    assert len({(group.low, group.high) for group in found}) == 1
+
+
+def test_the_mean_curve_is_of_the_runs_that_count(seeds, trained_run):
+    changes = with_result(9.0, **{"model.cell": "gru", "model.forget_bias": 0.0, "seed": 5}) | {"status": "diverged"}
+    short = put_run(trained_run.path, seeds / "sweeps" / "s" / "gru-5", **changes)
+    lines = (short / "metrics.csv").read_text().splitlines(keepends=True)
+    (short / "metrics.csv").write_text("".join(lines[:2]))
+    groups, _ = make_groups(read_runs(seeds / "sweeps").runs, "seed")
+    assert [(len(group.runs), len(group.counting)) for group in groups] == [(4, 4), (5, 4)]
+    write_means(seeds / "sweeps" / "s", groups, ["model.cell"])
+    last = {}
+    for name in ("lstm", "gru"):
+        (events,) = (seeds / "sweeps/s/means" / f"cell-{name}").iterdir()
+        last[name] = max(event.step for event in EventFileLoader(str(events)).Load())
+    assert last["gru"] == last["lstm"] > 0
 
 
 def test_what_diverged_does_not_count_and_near_groups_are_marked(seeds, trained_run, capsys):

@@ -165,6 +165,10 @@ def test_help_offers_every_choice_and_no_schema(capsys):
         ("rnnscope resume ", ["data=", "monitor.", "notify=", "optimizer.", "run=", "schedule.", "text=", "trainer."]),
         ("rnnscope resume optimizer.l", ["optimizer.lr="]),
         ("rnnscope runs mark ta", ["tags="]),
+        ("rnnscope runs tr", ["trash"]),
+        ("rnnscope sample prompt='def main(' to", ["top_k=", "top_p="]),
+        ('rnnscope compare filter="a b" so', ["sort="]),
+        ("rnnscope sample prompt='def ma", []),
         ("rnnscope nosuch x", []),
     ],
 )

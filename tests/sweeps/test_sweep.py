@@ -178,6 +178,39 @@ def test_other_fixed_settings_are_another_sweep(story, outputs, capsys):
     assert contents(outputs / "sweeps") == before
 
 
+def test_changed_steps_of_a_map_and_added_callbacks_are_another_sweep(story, outputs, capsys):
+    rates = ["name=r", "schedule=step_map", "seed=1,2"]
+    assert sweep(story, *rates, "schedule.rates={0: 0.1}") == 0
+    for words, parts in (
+        (["schedule.rates={0: 0.1, 3: 0.9}"], ["schedule.rates"]),
+        (["schedule.rates={0: 0.1}", "callbacks=[timer]"], ["callbacks.timer.interval", "not set"]),
+    ):
+        capsys.readouterr()
+        assert sweep(story, *rates[:2], "seed=1,2,3", *words) == 1
+        assert_says(error(capsys), "the sweep r exists with different settings", *parts)
+    assert sweep(story, *rates[:2], "seed=1,2,3", "schedule.rates={0: 0.1}", "notify=true") == 0
+    assert "notify" not in manifest(outputs / "sweeps/r")["fixed"]
+    assert len(statuses(outputs / "sweeps/r")) == 3
+
+
+def test_what_follows_from_a_swept_key_is_not_fixed(outputs, capsys):
+    words = ["train", "-m", "dataset=copy_at_lag", "dataset.corpus.copies=300", *TINY[:-1], "name=lag", "trainer.max_steps=2"]
+    words = [word for word in words if not word.startswith("dataset.sequence_length")]
+    for lags in ("5,10", "3,5,10"):
+        assert main([*words, f"dataset.corpus.copy_lag={lags}"]) == 0, capsys.readouterr().err
+    assert sorted(statuses(outputs / "sweeps/lag")) == ["copy_lag-10", "copy_lag-3", "copy_lag-5"]
+
+
+def test_a_job_that_sets_nothing_is_what_the_others_are_compared_with(story, outputs):
+    assert sweep(story, "name=e", "hydra.sweeper.jobs=[[],['model.dropout=0.2']]", "model.num_layers=2") == 0
+    assert sorted(statuses(outputs / "sweeps/e")) == ["base", "dropout-0.2"]
+
+
+def test_a_sweep_over_experiments_is_not_named_after_one_of_them(story, outputs):
+    assert sweep(story, "experiment=tiny_shakespeare_quick,names", "dataset=text_files", "trainer.max_steps=2") == 0
+    assert folder_of(outputs).name == "experiment"
+
+
 def test_a_folder_that_is_another_job_is_refused(story, outputs, capsys):
     assert sweep(story, "model=lstm,gru", "name=x") == 0
     path = folder_of(outputs) / "model-gru" / "run.json"
@@ -228,6 +261,20 @@ def test_a_sweep_from_a_run_takes_the_run_of_its_beginning(story, outputs, tiny_
     assert {values["parent"]["weights_sha256"] for values in found.values()} == {tiny_run.weights_hash}
     assert sweep(story, parent, *words) == 0
     assert manifest(folder_of(outputs))["fixed"]["init_from"] == str(tiny_run.run.path.resolve())
+
+
+def test_the_newest_run_is_that_of_the_first_start(story, outputs):
+    assert main(["train", f"text={story}", *TINY, "name=base"]) == 0
+    (base,) = (outputs / "runs/base").iterdir()
+    for seeds in ("1,2", "1,2,3"):
+        assert sweep(story, "name=warm", "init_from=latest", f"seed={seeds}") == 0
+    search = ["hydra/sweeper=optuna", "optimizer.lr=choice(0.1,0.2)", "hydra.sweeper.at_once=1"]
+    for trials in (2, 3):
+        assert sweep(story, "name=find", "init_from=base", *search, f"hydra.sweeper.n_trials={trials}") == 0
+    jobs = [*records(outputs / "sweeps/warm").values(), *records(outputs / "sweeps/find").values()]
+    assert {job["config"]["init_from"] for job in jobs} == {str(base)}
+    assert sweep(story, "name=z", "init_from=latest", *search, "hydra.sweeper.n_trials=2") == 0
+    assert len({job["config"]["init_from"] for job in records(outputs / "sweeps/z").values()}) == 1
 
 
 def test_paths_with_the_marks_of_interpolation_are_taken_as_they_are(story, tiny_run, tmp_path, monkeypatch):

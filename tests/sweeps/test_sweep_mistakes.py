@@ -21,6 +21,12 @@ SEARCH = ["hydra/sweeper=optuna", "seed=1,2"]
         (["optimizer.lr=rnage(1,5)"], ["optimizer.lr", "rnage(1,5)", "function", "rnage", *READ]),
         (["optimizer.lr=1,", "2"], ["2", "option", "key=value", "key='some words'"]),
         (["seed=range(3,1)"], ["seed", "range(3,1)", "value"]),
+        (["seed=range(1,3,0)"], ["seed=range(1,3,0)", "zero"]),
+        (
+            ["seed=1,2", "hydra.sweeper.params={optimizer.lr: 1}"],
+            ["hydra.sweeper.params", "conf/sweep", "optimizer.lr=1e-3,3e-3"],
+        ),
+        (["seed=1,2", "init_from=nothere"], ["init_from=nothere"]),
         (["optimizer.lr=interval(0,1)"], ["optimizer.lr", "interval(0,1)", "hydra/sweeper=optuna"]),
         (["seed=1"], ["-m", "optimizer.lr=1e-3,3e-3", "sweep=learning_rates"]),
         (["hydra/sweeper=optuna", "hydra.sweeper.seeds=2"], ["search", "optimizer.lr=interval(1e-4,1e-2)"]),

@@ -34,6 +34,10 @@ def test_the_table_and_the_mean_of_each_group(story, outputs, capsys):
 def test_a_search_goes_by_the_mean_of_its_seeds(story, outputs, capsys):
     search = ("name=o", "hydra/sweeper=optuna", "hydra.sweeper.seeds=2", "optimizer.lr=tag(log,interval(1e-4,1e-1))")
     assert sweep(story, *search, "hydra.sweeper.n_trials=2", *SHORT) == 0
+    line_with(capsys.readouterr().out, "sweep o", "4 jobs")
+    more = [word.replace("seeds=2", "seeds=3") for word in search]
+    assert sweep(story, *more, "hydra.sweeper.n_trials=3", *SHORT) == 1
+    assert_says(error_line(capsys.readouterr().err), "the search o", "seed=1,2", "seed=1,2,3")
     jobs = records(outputs / "sweeps/o").values()
     assert sorted(job["config"]["seed"] for job in jobs) == [1, 1, 2, 2]
     study = optuna.load_study(

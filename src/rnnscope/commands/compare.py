@@ -2,6 +2,7 @@
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rnnscope.comparison import formats
 from rnnscope.comparison.collection import Found, read_runs
@@ -17,6 +18,9 @@ from rnnscope.format import output_width, plural, printable
 from rnnscope.paths import outputs_folder
 from rnnscope.runs.files import replace_text
 
+if TYPE_CHECKING:
+    from rnnscope.comparison.groups import Group
+
 
 def run(config: CompareConfig) -> None:
     """Compare two runs if `run=` or `with=` is given, else those under a folder."""
@@ -31,7 +35,7 @@ def compare_many(config: CompareConfig) -> None:
     kind = format_for("json" if config.json else config.format, config.output)
     if config.json:
         refuse_without_effect(config, ["format"], "to json=true")
-    if config.html is not None and config.html == config.output:
+    if config.html is not None and config.output is not None and Path(config.html).resolve() == Path(config.output).resolve():
         raise UserError(f"html= and output= both name {config.html}: give two files")
     if config.html is not None and config.output is None:
         refuse_without_effect(config, ("format", "json"), "to html= without output=")
@@ -58,24 +62,27 @@ def compare_groups(runs: list[Summary], kind: str, config: CompareConfig, total:
     groups, keys = make_groups(runs, config.group)
     by_label = {group.label: group for group in groups}
     lines = sort_runs([group.summary() for group in groups], config.sort)[: config.limit]
-    groups = [by_label[line.name] for line in lines]
+    found, groups = len(groups), [by_label[line.name] for line in lines]
     if kind not in formats.LINES and config.html is None:
         refuse_without_effect(config, ["columns"], "to the table of group=, but to format=csv, markdown or json")
     columns = chosen_columns(config.columns, lines) or group_columns(keys)
+    if single := [column for column in columns if "/" in column]:
+        raise UserError(f"columns={config.columns}: {single[0]} is of one run; a group has {', '.join(group_columns(keys))}")
     if config.html is not None:
-        members, notes = {group.label: group.runs for group in groups}, all_difference_lines(groups)
+        members, notes = {group.label: group.counting for group in groups}, all_difference_lines(groups)
         write_page(config.html, lines, columns, config.sort, members, notes)
     if config.html is None or config.output is not None:
-        head = [group_headline(len(groups), runs, config, total)]
+        head = [group_headline(groups, found, runs, config, total)]
         said = formats.LINES[kind](lines, columns) if kind in formats.LINES else [*head, *group_tables(groups, keys)]
         deliver(said, config.output, plural(len(groups), "group"))
 
 
-def group_headline(count: int, runs: list[Summary], config: CompareConfig, total: int) -> str:
-    """Return a line on what is grouped and what the marks mean."""
+def group_headline(groups: list["Group"], found: int, runs: list[Summary], config: CompareConfig, total: int) -> str:
+    """Return a line on what is grouped and what the marks mean; `found` is the number of groups before `limit`."""
     counted = plural(total, "run") if len(runs) == total else f"{len(runs)} of {total} runs"
-    what = f"{plural(count, 'group')} of {counted} under {config.folder or outputs_folder()}"
-    return f"{what} that differ only in {config.group}, by mean; * lowest, ~ 95 % interval overlaps that of the lowest"
+    shown = plural(found, "group") if len(groups) == found else f"{len(groups)} of {plural(found, 'group')}"
+    what = f"{shown} of {counted} under {config.folder or outputs_folder()} that differ only in {config.group}, by mean"
+    return f"{what}; * lowest{' of those shown' if config.limit else ''}, ~ 95 % interval overlaps that of the lowest"
 
 
 def runs_under(typed: str | None, reproductions: bool = False) -> list[Summary]:
@@ -119,7 +126,7 @@ def headline(runs: list[Summary], config: CompareConfig, total: int) -> str:
     shared = shared_folder(runs)
     where = f"{counted} under {config.folder or outputs_folder()}{f', in {shared}' if shared else ''}, by {config.sort}"
     best = "the best on each validation text" if len(by_text(runs)) > 1 else "the best"
-    return f"{where}; * {best}" if winners(runs) else where
+    return f"{where}; * {best}{' of those shown' if config.limit else ''}" if winners(runs) else where
 
 
 def deliver(lines: list[str], output: str | None, what: str) -> None:

@@ -43,6 +43,7 @@ def new_folder(config: ExportConfig, run: Path) -> Path:
     """
     from rnnscope.paths import outputs_folder
 
+    run = run.absolute()
     usual = outputs_folder() / "exports" / run.parent.name / f"{run.name}-{config.format}"
     folder = usual if config.output is None else Path(os.path.expanduser(config.output))
     try:

@@ -11,14 +11,16 @@ from itertools import combinations
 import numpy as np
 
 from rnnscope.comparison.run_summary import Summary, Value
-from rnnscope.comparison.select import BEST, UNIMPORTANT, by_text, differing_keys, find_column, is_decided
+from rnnscope.comparison.select import BEST, by_text, differing_keys, find_column, is_decided
 from rnnscope.comparison.table import setting
+from rnnscope.config.places import says_where
 from rnnscope.errors import UserError
 from rnnscope.format import GAP, one_line, plural, table_lines
 
 RESAMPLES = 10_000  # of the bootstrap, and of the permutation test if there are too many permutations
 MOST_PERMUTATIONS = 20_000
 SURE = 0.05  # significance level
+NEVER = ("name", "expect", "trainer.threads")  # keys that make no group: the launcher of a sweep sets the threads of its jobs
 KINDS = ("name", "cell")  # last parts of keys that decide which other keys their section has
 HEADS = ("mean", "deviation", "95 % interval", "runs", "best", "worst")  # of a table; and in a file:
 COLUMNS = ("mean", "standard_deviation", "low", "high", "runs", "best", "worst")
@@ -38,6 +40,11 @@ class Group:
     values: list[float]
     low: float
     high: float
+
+    @property
+    def counting(self) -> list[Summary]:
+        """The runs that have a result; if none has, all of them."""
+        return [run for run in self.runs if number_of(run) is not None] or self.runs
 
     @property
     def mean(self) -> float:
@@ -89,16 +96,22 @@ def make_groups(runs: list[Summary], typed: str) -> tuple[list[Group], list[str]
     key = find_column(typed, runs, f"group={typed}")
     if not any(key in run.config for run in runs):
         raise UserError(f"group={typed}: {key} is not a key of the config; group by one, as in group=seed")
-    ignored = {key, "name", "expect", *followers(key, runs)}
+    ignored = {key, *NEVER, *followers(key, runs), *filter(says_which_file, {name for run in runs for name in run.config})}
     alike: dict[object, list[Summary]] = {}
     for run in runs:
-        config = [(name, repr(run.config[name])) for name in sorted(run.config) if not name.startswith(UNIMPORTANT)]
+        config = [(name, repr(run.config[name])) for name in sorted(run.config)]
         alike.setdefault((run.text, *(pair for pair in config if pair[0] not in ignored)), []).append(run)
     keys = group_keys(list(alike.values()), runs, ignored)
     texts = {run.text: name if len(by_text(runs)) > 1 else "" for name, same in by_text(runs).items() for run in same}
     groups = [group_of(same, keys, texts[same[0].text]) for same in alike.values()]
     groups.sort(key=lambda group: (group.mean, group.label))
     return [replace(group, label=f"{group.label} ({number})") if number else group for number, group in _numbered(groups)], keys
+
+
+def says_which_file(key: str) -> bool:
+    """Whether a key says where the files of a text are, or how a run is watched: nothing that a result depends on."""
+    hashes = key.startswith("dataset.corpus.") and key.endswith(("sha256", "md5", "available_at", "reader_version"))
+    return key.startswith("monitor.") or says_where(key) or hashes
 
 
 def _numbered(groups: list[Group]) -> Iterator[tuple[int, Group]]:
@@ -118,9 +131,7 @@ def followers(key: str, runs: list[Summary]) -> set[str]:
 
 def group_keys(groups: list[list[Summary]], runs: list[Summary], ignored: set[str]) -> list[str]:
     """Return the keys in which groups differ and that do not follow from an earlier one."""
-    keys = [
-        key for key in differing_keys([same[0] for same in groups]) if key not in ignored and not key.startswith(UNIMPORTANT)
-    ]
+    keys = [key for key in differing_keys([same[0] for same in groups]) if key not in ignored]
     return [key for index, key in enumerate(keys) if not is_decided(key, keys[:index], runs)]
 
 
@@ -128,7 +139,7 @@ def group_of(runs: list[Summary], keys: list[str], text: str) -> Group:
     """Return the group of `runs`, labeled by its values of `keys`, and by `text` if there are several texts."""
     words = [f"{key}={setting(runs[0].config.get(key))}" for key in keys]
     label = ", ".join([*words, *([text] if text else [])]) or "all runs"
-    values = [value for run in runs if (value := number_of(run)) is not None]
+    values = sorted(value for run in runs if (value := number_of(run)) is not None)  # the interval depends on their order
     low, high = interval(values) if values else (math.inf, math.inf)
     return Group(one_line(label), runs, values, low, high)
 

@@ -128,12 +128,14 @@ def _data(old: Record, new: Record) -> list[str]:
 def results(first: Summary, second: Summary) -> list[str]:
     """Return a table of results: both values, their difference, and that in percent."""
     rows = [["", "A", "B", "B - A", ""], *(_result(key, label, first, second) for key, label in RESULTS.items())]
-    return table_lines(rows)
+    different = [] if first.text == second.text else ["the validation texts are different: their losses do not compare"]
+    return [*table_lines(rows), *different]
 
 
 def _result(key: str, label: str, first: Summary, second: Summary) -> list[str]:
     old, new = first.number(key), second.number(key)
-    gap = None if old is None or new is None else new - old
+    compares = first.text == second.text or not ("loss" in key or "bits" in key)
+    gap = None if old is None or new is None or not compares else new - old
     percent = f"{100 * gap / old:+.1f} %" if gap and old and key != "best_step" else ""
     sign = "+" if gap and gap > 0 else "-" if gap else ""
     return [label, _shown(key, old), _shown(key, new), "" if gap is None else f"{sign}{_shown(key, abs(gap))}", percent]

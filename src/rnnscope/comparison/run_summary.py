@@ -152,14 +152,19 @@ def _tame(value: Any) -> Value:
 
 
 def _validated_on(record: Record, config: dict[str, Value]) -> tuple[str, ...]:
-    """Return what must be equal for two validation losses to be comparable: the text's hash, and its size in words."""
-    first, level = config.get("trainer.val_tokens"), config.get("dataset.level")
-    first = None if config.get("dataset.windows") == "samples" else first  # which are always validated on all of them
+    """Return what must be equal for two validation losses to be comparable: the text's hash, and its size in words.
+
+    Runs of older versions have no hash of the val text alone, but one of all files.
+    """
     sizes = ("characters", "unknown", "tokens")
     characters, unknown, tokens = (_number(record, f"data.splits.val.{key}") or 0 for key in sizes)
+    first, level = config.get("trainer.val_tokens"), config.get("dataset.level")
+    all_of_it = config.get("dataset.windows") == "samples" or (isinstance(first, int) and first >= tokens)
+    first = None if all_of_it else first  # samples are always all validated
     parts = [f"{characters:,} characters", f"first {first} {level} tokens" if first else ""]
     parts.append(f"{unknown:,} of {tokens:,} tokens unknown" if unknown > MOST_UNKNOWN * tokens else "")
-    return (_text(record, "data.fingerprint.text") or "", *filter(None, parts))
+    text = _text(record, "data.splits.val.text_sha256") or _text(record, "data.fingerprint.text")
+    return (text or "", *filter(None, parts))
 
 
 def _newest(folder: RunFolder, facts: dict[str, Value], config: dict[str, Value]) -> tuple[dict[str, Value], str | None]:

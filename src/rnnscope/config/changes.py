@@ -69,7 +69,7 @@ def check_on_the_way(changes: dict[str, Any], run: str) -> None:
             raise UserError(unknown_key(key, "train"))
         group, _, name = key.partition(".")
         if not is_place(key) and (group not in ON_THE_WAY or name in ("", "name")):
-            again = shell("rnnscope", "train", f"from={run}", f"{key}=...")
+            again = shell("rnnscope", "train", f"from={run}", f"{key.removesuffix('.name')}=...")
             raise UserError(f"{key} cannot change in the middle of a run; start a new one with {again}")
 
 

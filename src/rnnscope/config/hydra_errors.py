@@ -119,6 +119,8 @@ def unknown_key(key: str, command: str) -> str:
 def _unknown_setting(key: str) -> str:
     """Return the message for an unknown setting of the sweeper or launcher, which may belong to another one."""
     _, part, name = key.split(".", 2)
+    if part == "sweeper" and name.startswith(("params", "jobs")):
+        return f"{key} is for files in conf/sweep: on a command line, give a key its values, as in optimizer.lr=1e-3,3e-3"
     kinds = schema.SWEEPERS if part == "sweeper" else {}
     owners = [f"hydra/sweeper={choice}" for choice, kind in kinds.items() if name in kind.__dataclass_fields__]
     known = sorted({field for kind in kinds.values() for field in kind.__dataclass_fields__})

@@ -11,6 +11,7 @@ from rnnscope.errors import UserError
 OPTIONS = ("-h", "--help", "--hydra-help", "--version", "--cfg", "-c", "--resolve", "--package", "-p", "--info", "-i")
 HELP = {"-h", "--help"}
 SHOWING = ("--cfg", "-c", "--info", "-i")  # options that print something instead of running the command
+ALONE = (*SWEEP, "-h", "--help", "--hydra-help", "--version", "--resolve")  # options without a value
 CONFIGS = ("job", "hydra", "all")
 INFOS = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 CHOICES = {"--cfg": CONFIGS, "-c": CONFIGS, "--info": INFOS, "-i": INFOS}  # values of Hydra's options
@@ -50,6 +51,8 @@ def check_options(command: str, arguments: list[str]) -> None:
         option, equals, value = argument.partition("=")
         value = value if equals else after
         choices = CHOICES.get(option, ())
+        if equals and option in ALONE:
+            raise UserError(f"{argument}: {option} takes no value: write {option} alone")
         alone = option in ("--info", "-i") and (not value or value.startswith("-"))
         if choices and value not in choices and not alone:
             raise UserError(f"{option} takes one of {', '.join(choices)}{f', not {value}' if value else ''}")

@@ -67,6 +67,13 @@ class CleanText:
         """Return the number of characters between two byte positions."""
         return self._characters_before(end) - self._characters_before(start)
 
+    def sha256(self, start: int, end: int) -> str:
+        """Return the SHA-256 of the text between two byte positions, as UTF-8."""
+        digest = hashlib.sha256()
+        for block in self.blocks(start, end):
+            digest.update(block.encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
     def _characters_before(self, position: int) -> int:
         byte, character = self.marks[:, np.searchsorted(self.marks[0], position, side="right") - 1].tolist()
         return character + sum(map(len, self.blocks(byte, position)))

@@ -5,7 +5,7 @@ import importlib.metadata
 import json
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,8 @@ from rnnscope.data.vocabulary import LARGEST, Vocabulary, check_size, token_coun
 from rnnscope.errors import UserError, check_least, unknown_value
 from rnnscope.format import plain
 
-FORMAT = 1  # of the cache: with a new number, all texts are encoded again
+FORMAT = 1  # of the ids: with a new number, all texts are encoded again, and no older run finds its own
+CACHED = 2  # version of the manifest in the cache: with a new number, all texts are encoded again, to the same ids
 # keys that the ids do not depend on
 NOT_IN_IDS = ("name", "windows", "window_step", "batch_size", "sequence_length", "val_batch_size")
 CORPUS_IN_IDS = ("column", "lines", "separator", "shuffle")  # keys of the corpus that they depend on
@@ -118,7 +119,7 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
     found = corpus.find()
     text_digest = content_digest(found)
     settings_digest = _settings_digest(config, vocabulary)
-    folder = cache_dir / "streams" / _digest([text_digest, settings_digest, *packed(found)])[:32]
+    folder = cache_dir / "streams" / _digest([text_digest, settings_digest, CACHED, *packed(found)])[:32]
     manifest = cached(folder, lambda partial: _encode(config, corpus, found, vocabulary, partial), say)
     return_freed_memory()
     splits = {name: SplitInfo(**info) for name, info in manifest["splits"].items()}
@@ -129,8 +130,7 @@ def prepare(config: DatasetConfig, cache_dir: Path, vocabulary: Vocabulary | Non
         "vocabulary": made.digest(),
         "streams": {name: info.sha256 for name, info in splits.items()},
     }
-    changes = manifest.get("changes", [])  # which an older cache lacks
-    return PreparedText(folder, made, splits, fingerprint, manifest["report"], changes)
+    return PreparedText(folder, made, splits, fingerprint, manifest["report"], manifest["changes"])
 
 
 def _settings_digest(config: DatasetConfig, vocabulary: Vocabulary | None) -> str:
@@ -165,6 +165,7 @@ def _encode(
     characters = None if each is None else len(each)
     vocabulary = frozen or _build(counts or Counter(), config)
     splits = {name: encode_split(text, *ranges[name], kind, vocabulary, folder / f"{name}.ids") for name in SPLITS}
+    splits |= {name: replace(splits[name], text_sha256=text.sha256(*ranges[name])) for name in SPLITS if name != "train"}
     if _signatures(found) != before:
         raise UserError("the text changed while it was read: start again once it no longer changes")
     ends_in_val = len(text.ends) == 1 and not splits["test"].ids

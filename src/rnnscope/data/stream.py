@@ -21,7 +21,8 @@ class SplitInfo:
     """The size of a split.
 
     `tokens`: its targets; START is an input but never predicted. `ids`: the length of its file. `units`: the number of START
-    in it (1 if only the whole split begins with one).
+    in it (1 if only the whole split begins with one). `sha256`: of its file; `text_sha256`: of its cleaned text, of val and
+    test only, since losses compare on the same text.
     """
 
     tokens: int
@@ -30,6 +31,7 @@ class SplitInfo:
     ids: int
     units: int
     sha256: str
+    text_sha256: str | None = None
 
 
 def encode_text(vocabulary: Vocabulary, text: str, start_end: str | None = None) -> np.ndarray:

@@ -32,7 +32,7 @@ from rnnscope.runs.folder import RunFolder, check_run_name, create_run_folder, m
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.moving import remove_empty
 from rnnscope.runs.record import Record, now, parent_entry
-from rnnscope.runs.segments import differences, flatten
+from rnnscope.runs.segments import as_recorded, differences
 from rnnscope.runs.snapshot import read_config_file, write_config, write_vocabulary
 
 MANY_PASSES = 20  # over a text: most runs reach their lowest val/loss well before this
@@ -220,7 +220,7 @@ def write_snapshot(run: RunFolder, training: Training, command: dict[str, str]) 
         initial_sha256=training.initial,
         segments=[{"from_step": 0, "started": now(), "resolved": training.hardware.as_record(), **named}],
         progress={"step": 0, "total": training.total_steps},
-        config=flatten(config),
+        config=as_recorded(config),
         **expected,
         **environment(),
     )

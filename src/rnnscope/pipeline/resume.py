@@ -27,7 +27,7 @@ from rnnscope.runs.environment import environment, environment_differences, git_
 from rnnscope.runs.folder import RunFolder, refuse_links
 from rnnscope.runs.lock import RunLock
 from rnnscope.runs.record import Record, now
-from rnnscope.runs.segments import differences, flatten, segments_of
+from rnnscope.runs.segments import as_recorded, differences, flatten, segments_of
 from rnnscope.runs.snapshot import read_config, read_vocabulary, write_config
 from rnnscope.runs.validate_checkpoint import check_fit
 from rnnscope.training.config import StepMapConfig
@@ -195,7 +195,7 @@ def begin_segment(
         segments=[*earlier, segment],
         resolved=training.resolved,
         requested=requested(training.config),
-        config=flatten(config),
+        config=as_recorded(config),
         progress={**record.get("progress", dict, {}), "step": step, "total": training.total_steps},
         weights_sha256=None,
         ended=None,

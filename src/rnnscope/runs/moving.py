@@ -4,6 +4,7 @@ Each move is one rename, so that a kill never leaves a run in two places or half
 """
 
 import os
+import re
 import shutil
 from contextlib import suppress
 from datetime import datetime
@@ -30,7 +31,8 @@ def check_movable(run: RunFolder) -> None:
     Raises:
         UserError: if it is in use, belongs to a sweep, or is not in outputs/runs.
     """
-    if (run.path.parent / "sweep.yaml").exists():
+    aside = re.search(r"\.(failed|diverged)-\d+$", run.path.name)  # a job that a sweep has repeated
+    if (run.path.parent / "sweep.yaml").exists() and not aside:
         sweep = run.path.parent.name
         raise UserError(f"{run.path} is a job of the sweep {sweep} and cannot be moved: the sweep would train it again")
     if not run.path.resolve().is_relative_to((outputs_folder() / "runs").resolve()):

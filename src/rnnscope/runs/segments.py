@@ -4,6 +4,7 @@ run.json lists `segments`, each with `from_step`; `after_end`, whether the run h
 then validated and sampled); `changed` (key: [old, new]); and `resolved` (device, precision, threads).
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -55,7 +56,7 @@ def config_in_force(config: dict[str, Any], record: Record) -> dict[str, Any]:
 
 def _from_json(value: Any) -> Any:
     """Return a value with whole numbers as the keys of a map, for which JSON has text."""
-    numbered = is_mapping(value) and all(isinstance(key, str) and key.isdecimal() for key in value)
+    numbered = is_mapping(value) and value and all(isinstance(key, str) and key.isdecimal() for key in value)
     return {int(key): inner for key, inner in value.items()} if numbered else value
 
 
@@ -104,7 +105,7 @@ def with_value(config: dict[str, Any], key: str, value: Any) -> dict[str, Any]:
 
 def differences(old: dict[str, Any], new: dict[str, Any]) -> dict[str, list[Any]]:
     """Return `key: [old, new]` for each dotted key that differs between two nested configs; a missing key counts as None."""
-    before, after = flatten(old), flatten(new)
+    before, after = as_recorded(old), as_recorded(new)
     keys = [*before, *(key for key in after if key not in before)]
     return {key: [before.get(key), after.get(key)] for key in keys if before.get(key) != after.get(key)}
 
@@ -113,8 +114,14 @@ def flatten(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return a config with dotted keys; a mapping whose keys are numbers stays a value."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
+        value = _from_json(value)
         if is_mapping(value) and value and all(isinstance(inner, str) for inner in value):
             flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat
+
+
+def as_recorded(config: dict[str, Any]) -> dict[str, Any]:
+    """Return a config with dotted keys as run.json has it: JSON has no infinity, which becomes text."""
+    return {key: str(value) if value in (math.inf, -math.inf) else value for key, value in flatten(config).items()}

@@ -1,6 +1,6 @@
 """sweep.yaml: the fixed settings of a sweep, what it varies, and its jobs; for readers, and to continue the sweep."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,14 @@ from rnnscope.runs.folder import check_run_name
 from rnnscope.runs.record import now
 from rnnscope.sweeps.job_folder import JobState
 from rnnscope.sweeps.names import sweep_name
-from rnnscope.sweeps.plan import Plan, PlannedJob
+from rnnscope.sweeps.plan import BY_JOB, Plan, PlannedJob
 
 HEAD = """\
 # A sweep of rnnscope: each job is a run folder next to this file. Started again under this name, it skips finished jobs,
 # resumes interrupted ones, and adds new ones. The statuses here are for reading; each run.json is what counts.
 """
 KEYS = ("name", "kind", "started", "swept", "jobs", "fixed")
-BY_JOB = "by job"
+OPEN = ("callbacks.", "logger.")  # sections that have the keys of what was chosen, and no others
 REMEDY = "give the new sweep a different name (name=...)"
 
 
@@ -33,7 +33,7 @@ class Manifest:
     Args:
         folder: the sweep's.
         kind: `grid` or `optuna`.
-        swept: the values of each varied key, as typed; BY_JOB if a list of jobs sets it.
+        swept: the values of each varied key, as typed; `by job` if a list of jobs sets it.
         fixed: all other keys of the config with their values.
         jobs: by name, the overrides of each job, its status and best loss.
     """
@@ -47,20 +47,23 @@ class Manifest:
     started: str = field(default_factory=now)
 
     @classmethod
-    def of(cls, plan: Plan, job: PlannedJob, kind: str) -> "Manifest":
-        """Return the manifest of a new sweep, of which `job` is any one.
+    def of(cls, plan: Plan, jobs: Sequence[PlannedJob], kind: str) -> "Manifest":
+        """Return the manifest of a new sweep, of which `jobs` are some.
 
         The name is the one that was typed, else that of the ready sweep, of the experiment, or of the swept keys.
 
         Raises:
             UserError: for a name that no folder can have.
         """
-        chosen = (job.config["name"], job.choices.get("sweep"), job.choices.get("experiment"))
+        job = jobs[0]
+        chosen = (job.config["name"], *(job.choices.get(key) for key in ("sweep", "experiment") if key not in plan.keys))
         name = str(next((name for name in chosen if name is not None), sweep_name(plan.keys)))
         check_run_name(name)
         typed = {word.key_or_group for word in plan.fixed}
-        fixed = {key: value for key, value in job.config.items() if key in typed or not _is_under(key, plan.keys)}
-        swept = {key: plan.typed.get(key, BY_JOB) for key in plan.keys}
+        # a key may follow from a swept one: it is neither fixed nor swept
+        alike = {key for key in job.config if all(other.config.get(key) == job.config[key] for other in jobs)}
+        fixed = {k: v for k, v in job.config.items() if k in typed or (k in alike and not _is_under(k, plan.keys))}
+        swept = {key: plan.typed.get(key) or plan.values_by_job(key, kind) for key in plan.keys}
         return cls(outputs_folder() / "sweeps" / name, name, kind, swept, fixed)
 
     @classmethod
@@ -103,7 +106,7 @@ class Manifest:
         """
         if old.kind != self.kind:
             raise UserError(f"the sweep {self.name} exists with hydra/sweeper={old.kind}, not {self.kind}; {REMEDY}")
-        if self.kind == "optuna" and old.swept != self.swept:
+        if self.kind == "optuna" and {**old.swept, **_unrecorded(old.swept, self.swept)} != self.swept:
             before, here = (", ".join(f"{key}={value}" for key, value in found.swept.items()) for found in (old, self))
             raise UserError(f"the search {self.name} exists over {before}, not over {here}; {REMEDY}")
         keys = [key for key in (old.fixed | self.fixed) if key != "name"]  # there are several ways to the same name
@@ -119,7 +122,12 @@ class Manifest:
         """Return the value of a key for messages; None if the rnnscope that wrote the manifest did not know the key."""
         if key in self.fixed:
             return str(comparable(key, self.fixed[key]))
-        return "swept" if _is_under(key, self.swept) else None
+        return "swept" if _is_under(key, self.swept) else "not set" if key.startswith(OPEN) else None
+
+
+def _unrecorded(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
+    """Return the new values of keys for which an older rnnscope recorded none."""
+    return {key: new[key] for key, value in old.items() if value == BY_JOB and key in new}
 
 
 def _is_under(key: str, keys: Iterable[str]) -> bool:

@@ -28,6 +28,6 @@ def write_means(folder: Path, groups: list[Group], keys: list[str]) -> None:
         place = folder / MEANS / name
         board = TensorBoardWriter(place if not place.exists() else folder / MEANS / hashed(name, {"group": group.label}))
         with contextlib.suppress(UserError):  # a damaged metrics.csv, which the table of runs has reported
-            for step, spreads in mean_rows([run.folder.metrics for run in group.runs]):
+            for step, spreads in mean_rows([run.folder.metrics for run in group.counting]):
                 board.scalars(step, {tag: mean for tag, (mean, _) in spreads.items() if tag not in UNCHARTED})
         board.close()

@@ -36,7 +36,7 @@ def job_name(values: dict[str, Any], keys: Iterable[str]) -> str:
         readable = clean == text and not any(f"_{label}-" in f"_{clean}" for label in short.values())
         exact = exact and readable and _is_exact(values[key])
         parts.append(f"{_clean(short[key])}-{clean}")
-    name = "_".join(parts)
+    name = "_".join(parts) or "base"  # a job that sets nothing: what the others are compared with
     return name if exact and len(name) <= LENGTH else hashed(name, values)
 
 

@@ -17,11 +17,12 @@ from rnnscope.config.schema import GROUPS
 from rnnscope.errors import UserError
 from rnnscope.runs.find import find_run
 from rnnscope.runs.record import value_at
-from rnnscope.runs.segments import flatten
+from rnnscope.runs.segments import as_recorded
 from rnnscope.sweeps.job_folder import JobState
 from rnnscope.sweeps.names import job_name
 
 CLAIM = "expect"
+BY_JOB = "by job"  # for the values of a key that a list of jobs sets
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Plan:
     def typed(self) -> dict[str, str]:
         """The values of each swept override, as typed."""
         return {word.key_or_group: _text(word).partition("=")[2] for word in self.swept.values()}
+
+    def values_by_job(self, key: str, kind: str) -> str:
+        """Return the values that the jobs give a key, which decide a search; BY_JOB for a grid, which may get more of them."""
+        values = [_text(word).partition("=")[2] for word in itertools.chain(*self.jobs) if word.key_or_group == key]
+        return ",".join(values) if kind == "optuna" else BY_JOB
 
     def grid(self) -> Iterator[list[str]]:
         """Yield the overrides in which each job differs: every combination of the values, for each of `jobs`.
@@ -114,7 +120,10 @@ def _text(word: Override) -> str:
 def _values(word: Override) -> list[str]:
     if not word.is_discrete_sweep():
         raise UserError(f"{_text(word)}: an interval needs a search: add hydra/sweeper=optuna")
-    values = [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
+    try:
+        values = [f"{word.get_key_element()}={value}" for value in word.sweep_string_iterator()]
+    except ValueError as error:  # a range with a step of zero
+        raise UserError(f"{_text(word)}: {error}") from None
     if not values:
         raise UserError(f"{_text(word)} has no value: give at least one")
     return values
@@ -143,7 +152,7 @@ class PlannedJob:
         Raises:
             UserError: if it was, naming the key and both values.
         """
-        recorded = {key: comparable(key, value) for key, value in json_like(state.get("config") or {}).items()}
+        recorded = {key: comparable(key, value) for key, value in as_recorded(state.get("config") or {}).items()}
         for key, value in self.config.items():
             free = key == "name" or (key == "trainer.threads" and value is None)  # the launcher sets the threads
             adopted = key.startswith("model.") and self.config["init_from"] is not None  # the model of another run
@@ -163,6 +172,7 @@ class Composer:
 
     def __init__(self, loader: ConfigLoader, config: DictConfig, plan: Plan) -> None:
         self._loader, self._config, self._plan = loader, config, plan
+        self.starts: dict[str, str] = {}  # the folders of the runs that `init_from` names
 
     def job(self, words: list[str]) -> PlannedJob:
         """Return the job with the overrides `words` in addition to the fixed ones.
@@ -177,18 +187,25 @@ class Composer:
                 )
         typed = [*map(_text, self._plan.fixed), *words]
         config, choices = self._compose(typed)
-        if config["init_from"] is not None:  # `latest` would mean a different run for each job
-            typed.append(f"init_from={quote(str(find_run(config['init_from']).path.resolve()))}")
+        if config["init_from"] is not None:
+            typed.append(f"init_from={quote(self._start(config['init_from']))}")
             config, choices = self._compose(typed)
         if config["trainer"]["strategy"] == "ddp":
             raise UserError("trainer=ddp trains one run in several processes and cannot be swept; start such runs one by one")
         keys = {word.partition("=")[0].lstrip("+") for word in words} - {CLAIM}
         values = {key: choices[key] if key in choices else value_at(config, key) for key in keys}
-        return PlannedJob(job_name(values, self._plan.keys), words, typed, flatten(with_absolute_places(config)), choices)
+        config = as_recorded(with_absolute_places(config))
+        return PlannedJob(job_name(values, self._plan.keys), words, typed, config, choices)
+
+    def _start(self, typed: str) -> str:
+        """Return the folder of the run that jobs start from: `latest` is the same one for all, though they are runs, too."""
+        if typed not in self.starts:
+            self.starts[typed] = str(find_run(typed, "init_from").path.resolve())
+        return self.starts[typed]
 
     def _compose(self, typed: list[str]) -> tuple[dict[str, Any], dict[str, Any]]:
         composed = self._loader.load_sweep_config(self._config, typed)  # type: ignore[attr-defined]
-        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"])
+        own = OmegaConf.masked_copy(composed, [str(key) for key in composed if key not in ("hydra", "notify")])
         return json_like(OmegaConf.to_container(own, resolve=True, throw_on_missing=True)), dict(composed.hydra.runtime.choices)
 
 

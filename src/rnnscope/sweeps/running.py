@@ -168,7 +168,8 @@ class RunningSweep:
     def _say_plan(self, jobs: Sequence[PlannedJob], total: int) -> None:
         names = self.manifest.jobs if self.manifest.kind == "optuna" else {job.name for job in jobs}
         before = sum(self.job(name).state().status == "finished" for name in names)
-        words = [f"sweep {self.manifest.name}: {total} {'trials' if self.manifest.kind == 'optuna' else 'jobs'}"]
+        what = "trials" if self.manifest.kind == "optuna" and "seed" not in self.manifest.swept else "jobs"
+        words = [f"sweep {self.manifest.name}: {total} {what}"]
         words += [f"{before} finished before"] if before else []
         words += [f"{self.at_once(total)} at once"] if self.at_once(total) > 1 else []
         vary = f"{', '.join(self.manifest.swept)} {'vary' if len(self.manifest.swept) > 1 else 'varies'}"

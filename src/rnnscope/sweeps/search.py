@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.plugins import Plugins
 
 from rnnscope.errors import UserError, check_least
-from rnnscope.sweeps.plan import Composer, Plan, PlannedJob, read_plan
+from rnnscope.sweeps.plan import Plan, PlannedJob, read_plan
 from rnnscope.sweeps.running import RunningSweep
 from rnnscope.sweeps.space import PRUNERS, SAMPLERS, choice, examples_of, optuna_package
 from rnnscope.sweeps.study import Study
@@ -55,10 +55,10 @@ class SearchSweeper(GridSweeper):
         plan = read_plan(self.params, seeds, arguments, self.loader)
         if not plan.swept:
             raise UserError("a search needs a key with several values, as in optimizer.lr=interval(1e-4,1e-2)")
-        composer = Composer(self.loader, self.master, plan)
         ends = seeds or [[]]
-        first, *_ = [composer.job([*words, *ends[0]]) for words in example_words(plan)]  # fails early if one does not compose
-        with self.running(plan, first) as running:
+        examples = [[*words, *ends[0]] for words in example_words(plan)]
+        composer = self.composer(plan, examples[0])
+        with self.running(plan, [*map(composer.job, examples)]) as running:  # fails early if one does not compose
             study = Study(running.folder, plan.swept, self.sampler, self.seed)
             if self.retry_failed:
                 study.do_again()

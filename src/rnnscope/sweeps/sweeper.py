@@ -1,5 +1,6 @@
 """The sweeper of `rnnscope train -m`: every combination of the given values, or a list of jobs."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from hydra.plugins.sweeper import Sweeper
@@ -39,15 +40,27 @@ class GridSweeper(Sweeper):
             UserError: for values that cannot be swept, and if a job has not finished.
         """
         plan = read_plan(self.params, self.jobs, arguments, self.loader)
-        composer = Composer(self.loader, self.master, plan)
+        words = list(plan.grid())
+        composer = self.composer(plan, words[0])
         jobs: dict[str, PlannedJob] = {}
-        for words in plan.grid():
-            job = composer.job(words)
+        for job in map(composer.job, words):
             jobs.setdefault(job.name, job)
-        with self.running(plan, next(iter(jobs.values()))) as running:
+        with self.running(plan, [*jobs.values()]) as running:
             running.run([*jobs.values()], len(jobs))
             running.finish()
 
-    def running(self, plan: Plan, job: PlannedJob) -> RunningSweep:
-        """Return a session of a planned sweep, of which `job` is any one."""
-        return RunningSweep(self.job_launcher, Manifest.of(plan, job, self.kind), self.seconds, self.retry_failed)
+    def composer(self, plan: Plan, words: list[str]) -> Composer:
+        """Return the composer of a plan's jobs; those of a continued sweep start from the run that the first ones did.
+
+        Args:
+            words: the overrides in which any one job differs.
+        """
+        composer = Composer(self.loader, self.master, plan)
+        old = Manifest.read(Manifest.of(plan, [composer.job(words)], self.kind).folder)
+        if old and composer.starts and isinstance(start := old.fixed.get("init_from"), str):
+            composer.starts |= {typed: start for typed in composer.starts if typed == "latest"}
+        return composer
+
+    def running(self, plan: Plan, jobs: Sequence[PlannedJob]) -> RunningSweep:
+        """Return a session of a planned sweep, of which `jobs` are some."""
+        return RunningSweep(self.job_launcher, Manifest.of(plan, jobs, self.kind), self.seconds, self.retry_failed)
