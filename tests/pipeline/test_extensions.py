@@ -220,6 +220,18 @@ def test_a_resumed_run_logs_each_step_once(story, folder):
     assert list(path.glob("csv_logger/from_step_31/metrics.csv"))
 
 
+def test_a_callback_that_is_given_on_resuming_counts_all_steps(story, folder):
+    rates, keys = {}, ["callbacks=[learning_rate_monitor]", "monitor.scalars_every=2"]
+    extensions = compose_command([*TINY, *keys]).extensions
+    for name, words in (("first", keys), ("later", keys[1:])):
+        first = trained(story, *words, "trainer.max_steps=10")
+        run = resume_run(first.run, {"trainer.max_steps": 20}, options=RunOptions(extensions=extensions)).run
+        logged = [json.loads(line) for line in (run.path / "logged.jsonl").read_text().splitlines()]
+        found = [(row["step"], rate) for row in logged for key, rate in row.items() if key.startswith("lr-")]
+        rates[name] = [pair for pair in found if pair[0] >= 10]
+    assert rates["later"] == rates["first"] != []
+
+
 def test_what_a_run_records_of_code(story, folder, capsys):
     result = trained(story, "callback_classes=[own_callbacks.Noise]", "callbacks=[timer]")
     recorded = Record.read(result.run.record).values["segments"][0]["extensions"]

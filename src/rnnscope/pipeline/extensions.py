@@ -107,6 +107,8 @@ class Extensions:
             for one in self.callbacks:
                 if one.state_key in self._saved["callbacks"]:
                     one.load_state_dict(self._saved["callbacks"][one.state_key])
+        elif task.step:  # so far, the run was trained without extensions
+            trainer.fit_loop.load_state_dict(after_steps(trainer.fit_loop.state_dict(), task.step))
         trainer.fit(task, datamodule=data)
         if not task.ending:  # stopped before the first step
             self.reason = STOPPED
@@ -169,6 +171,15 @@ class InLightning(Callback):
             trainer = self.extensions.trainer
             trainer.should_stop = False
             trainer.fit_loop.epoch_loop.max_steps = trainer.global_step
+
+
+def after_steps(state: dict[str, Any], steps: int) -> dict[str, Any]:
+    """Return the state of Lightning's loop as if it had taken these steps: callbacks log what they measure by its count."""
+    state["epoch_loop.state_dict"]["_batches_that_stepped"] = steps
+    optimizer = state["epoch_loop.automatic_optimization.optim_progress"]["optimizer"]["step"]
+    for counts in (state["epoch_loop.batch_progress"]["total"], optimizer["total"]):
+        counts |= dict.fromkeys(counts, steps)
+    return state
 
 
 def is_plain(value: Any) -> bool:
