@@ -40,10 +40,10 @@ def absolute_path(typed: str) -> str:
 
     A name that exists only under RNNSCOPE_DATA stays as it is, and so do `-` and an empty path.
     """
-    if typed in ("", "-"):
-        return typed
     path = Path(typed).expanduser()
-    return typed if not names_something(path) and under_data_folder(typed) else str(path.absolute())
+    if typed and names_something(path):
+        return str(path.absolute())
+    return typed if typed in ("", "-") or under_data_folder(typed) else str(path.absolute())
 
 
 def example_run(name: str) -> Path | None:

@@ -22,6 +22,7 @@ from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs.record import Record
+from rnnscope.training.optimizers import OPTIMIZERS
 
 pytestmark = [pytest.mark.usefixtures("outputs"), pytest.mark.filterwarnings("ignore:.*GPU.*")]
 MODULE = '''
@@ -168,8 +169,11 @@ def test_a_callback_that_raises_stop_iteration_ends_the_run(name, story, folder)
 
 def test_an_error_in_a_plug_in_is_one_line(story, folder):
     (folder / "own_optimizer.py").write_text(OPTIMIZER)
-    with user_error(0, "ZeroDivisionError", "own_optimizer.py", "train.log", "rnnscope resume"):
-        trained(story, "plugins=[own_optimizer]", "optimizer=own")
+    try:
+        with user_error(0, "ZeroDivisionError", "own_optimizer.py", "train.log", "rnnscope resume"):
+            trained(story, "plugins=[own_optimizer]", "optimizer=own")
+    finally:
+        OPTIMIZERS.pop("own", None)  # later tests in this process look at all that are registered
 
 
 def test_a_class_that_is_no_callback_is_refused_before_training(story, folder):
