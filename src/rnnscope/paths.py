@@ -2,8 +2,11 @@
 
 import glob
 import os
+import re
 from pathlib import Path
 
+TAR = r"tar|tar\.(?:gz|xz|lzma|bz2)|tgz|txz|tbz2?"  # suffixes of tar files
+MEMBER = re.compile(rf"(.*?\.(?:zip|{TAR}))/(.+)", re.IGNORECASE | re.DOTALL)  # an archive, and a member of it or a pattern
 PACKAGE = Path(__file__).resolve().parent
 
 
@@ -25,8 +28,9 @@ def data_folder() -> Path | None:
 
 def names_something(path: Path) -> bool:
     """Whether something is at a path: a file, a folder, a match if it is a glob, or an archive with this member."""
-    matches = glob.iglob(str(path), recursive=True)
-    return os.path.lexists(path) or next(matches, None) is not None or any(parent.is_file() for parent in path.parents)
+    archive = MEMBER.fullmatch(str(path))
+    matches = glob.iglob(archive[1] if archive else str(path), recursive=True)
+    return os.path.lexists(path) or next(matches, None) is not None
 
 
 def under_data_folder(path: str) -> Path | None:
@@ -40,7 +44,7 @@ def absolute_path(typed: str) -> str:
 
     A name that exists only under RNNSCOPE_DATA stays as it is, and so do `-` and an empty path.
     """
-    path = Path(typed).expanduser()
+    path = Path(os.path.expanduser(typed))
     if typed and names_something(path):
         return str(path.absolute())
     return typed if typed in ("", "-") or under_data_folder(typed) else str(path.absolute())

@@ -14,7 +14,7 @@ function ticks(low, high, about) {
   const step = power * ([1, 2, 5, 10].find((factor) => factor * power >= rough) || 10);
   const found = [];
   for (let k = Math.ceil(low / step); k * step <= high + step * 1e-9; k += 1) found.push(k * step);
-  return { found, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
+  return { found, step, digits: Math.max(0, -Math.floor(Math.log10(step) + 1e-9)) };
 }
 
 function fixed(value, digits) {
@@ -23,12 +23,14 @@ function fixed(value, digits) {
 
 // A number on a logarithmic axis: 0.01, 10, or 1e-6 where zeros would take more room.
 function power(value) {
-  return value < 1e-3 || value >= 1e5 ? value.toExponential(0).replace("e+", "e").replace("-", "\u2212") : String(Number(value.toPrecision(2)));
+  return value < 1e-3 || value >= 1e5 ? value.toExponential(0).replace("e+", "e").replace("-", "\u2212") : String(Number(value.toPrecision(3)));
 }
 
-function short(count) {
+// A count such as 1.24M; beside others that are `step` apart, with as many digits as tell them apart.
+function short(count, step = 0) {
   const [size, unit] = [[1e9, "G"], [1e6, "M"], [1e3, "k"]].find(([least]) => count >= least) || [1, ""];
-  return `${+(count / size).toFixed(2)}${unit}`;
+  const digits = step ? Math.ceil(-Math.log10(step / size) - 1e-9) : 2;
+  return `${+(count / size).toFixed(Math.min(9, Math.max(0, digits)))}${unit}`;
 }
 
 function nearest(sorted, wanted) {
@@ -42,7 +44,8 @@ function nearest(sorted, wanted) {
 
 // Draws { title, note, x, y, log, series: [{ name, look, xs, ys }] }: at most seven lines, named beside their ends. `log` names
 // the axes that are logarithmic: "x", "y" or "xy".
-function lineChart(parent, { title, note = "", x, y, log = "", series }) {
+function lineChart(parent, { title, note = "", x, y, log = "", series: all }) {
+  const series = all.filter((line) => line.xs.length);
   const figure = element(parent, "figure"), width = 560, height = 260, edge = { left: 58, right: 120, top: 10, bottom: 40 };
   element(element(figure, "figcaption", {}, `${title} `), "span", { class: "note" }, note);
   const svg = element(figure, "svg", { class: "chart", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": `${title}. ${note}` });

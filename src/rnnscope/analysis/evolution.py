@@ -134,7 +134,7 @@ def detector_chart(run: LoadedRun, text: Tokens) -> list[dict[str, Any]]:
     scores = [[float(ranking.best_scores[place]) for ranking in rankings] for place in range(len(names))]
     places = sorted(range(len(names)), key=lambda place: scores[place][0] - scores[place][-1])[:LINES]
     lines = [chart_line(names[place], f"k{index}", [0, *steps], scores[place]) for index, place in enumerate(places)]
-    note = "score of each detector's best unit, 0.5 to 1, at the kept checkpoints; step 0 is an untrained network"
+    note = "score of each detector's best unit, at most 1, by chance about 0.5, at the kept checkpoints; step 0 is untrained"
     return [{"title": "Detectors", "note": note, "x": "optimizer steps", "y": "score", "series": lines}] if lines else []
 
 

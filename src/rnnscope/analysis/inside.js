@@ -52,7 +52,8 @@ function isolated(place) {
 
 // Whether a line is read from right to left: by its first letter that says so.
 function direction(places) {
-  const letter = places.map((place) => data.spellings[place]).join("").match(/\p{L}/u);
+  const written = places.filter((place) => !data.special.includes(place));
+  const letter = written.map((place) => data.spellings[place]).join("").match(/\p{L}/u);
   return letter && /[\p{Script=Hebrew}\p{Script=Arabic}\p{Script=Syriac}\p{Script=Thaana}\p{Script=Nko}]/u.test(letter[0]) ? "rtl" : "ltr";
 }
 
@@ -67,6 +68,7 @@ function linesOfText() {
 }
 
 function writeText() {
+  text.classList.toggle("apart", data.apart);
   for (const line of linesOfText()) {
     const row = element(text, "div", { class: "line", dir: direction(line.map((at) => data.tokens[at])) });
     for (const at of line) writeToken(row, at);
@@ -171,7 +173,7 @@ function showHere() {
 function describeHere() {
   const at = state.at, value = fixed(valuesOf(state.unit, state.value)[at] / 127, 2);
   const guesses = data.guesses[at].map((place, line) => `${isolated(place)} ${data.shares[at][line]} %`).join(", ");
-  const cost = typeof data.losses[at] === "number" ? `${isolated(data.tokens[at + 1])}, which comes, cost ${fixed(data.losses[at], 2)} nats` : "the text ends here";
+  const cost = typeof data.losses[at] === "number" ? `${isolated(data.tokens[at + 1])}, which comes, cost ${fixed(data.losses[at], 2)} nats` : at === time - 1 ? "the text ends here" : `${isolated(data.tokens[at + 1])} follows, which is given`;
   const said = `token ${at}, ${isolated(data.tokens[at])}: unit ${unitName(state.unit)} is ${value}. Expected: ${guesses}; ${cost}.`;
   here.querySelector("bdi").textContent = said;
   here.querySelectorAll("button").forEach((button) => {

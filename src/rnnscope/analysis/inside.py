@@ -119,6 +119,7 @@ def _tokens(reading: Reading) -> dict[str, Any]:
     losses = zip(reading.ids[1:], _rounded(reading.losses), strict=True)
     return {
         "spellings": [special.get(id, vocabulary.tokens[id]) for id in used.tolist()],
+        "apart": vocabulary.level == "word" and vocabulary.words != "lossless",  # words without the spaces between them
         "special": [place for place, id in enumerate(used.tolist()) if id in special],
         "tokens": places[:time].tolist(),
         "guesses": places[time:].reshape(time, count).tolist(),

@@ -14,7 +14,7 @@ from rnnscope.config.places import moved_to
 from rnnscope.config.schema import TrainConfig
 from rnnscope.config.validate import from_plain
 from rnnscope.data.columns import TABLES
-from rnnscope.data.config import READER_VERSION, CorpusConfig, SplitConfig
+from rnnscope.data.config import CorpusConfig, SplitConfig
 from rnnscope.data.corpus import SPLITS
 from rnnscope.data.module import TextData
 from rnnscope.data.prepare import check_dataset
@@ -23,6 +23,8 @@ from rnnscope.paths import cache_folder
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
 from rnnscope.runs.record import Record
+
+ARCHIVES_FROM = 5  # the reader version that reads all archives as today; later ones also clean differently
 
 
 def own_stream(run: LoadedRun, split: str, data: str | None = None) -> np.ndarray:
@@ -82,7 +84,7 @@ def any_text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     own, suffixes = recorded.dataset.corpus, set(Path(path.lower()).suffixes)
     same = ("column", "delimiter", "header", "escape") if own.column and suffixes & set(TABLES) else ()
     keys = {"lines": own.lines and not own.column, **{key: getattr(own, key) for key in ("separator", *same)}}
-    corpus = CorpusConfig(path=path, reader_version=READER_VERSION, **keys)
+    corpus = CorpusConfig(path=path, reader_version=max(own.reader_version, ARCHIVES_FROM), **keys)
     whole = SplitConfig(1.0, 0.0, 0.0)
     try:
         data = _prepare(loaded, recorded, corpus=corpus, split=whole)

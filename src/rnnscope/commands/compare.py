@@ -50,7 +50,7 @@ def compare_many(config: CompareConfig) -> None:
     if config.html is not None:
         write_page(config.html, runs, columns, config.sort)
     if config.html is None or config.output is not None:
-        lines = lines_of(kind, runs, columns, config, len(everything))
+        lines = lines_of(kind, runs, columns, config, len(everything), len(runs) < len(kept))
         deliver(lines, config.output, plural(len(runs), "run"))
 
 
@@ -82,7 +82,7 @@ def group_headline(groups: list["Group"], found: int, runs: list[Summary], confi
     counted = plural(total, "run") if len(runs) == total else f"{len(runs)} of {total} runs"
     shown = plural(found, "group") if len(groups) == found else f"{len(groups)} of {plural(found, 'group')}"
     what = f"{shown} of {counted} under {config.folder or outputs_folder()} that differ only in {config.group}, by mean"
-    return f"{what}; * lowest{' of those shown' if config.limit else ''}, ~ 95 % interval overlaps that of the lowest"
+    return f"{what}; * lowest{' of those shown' if len(groups) < found else ''}, ~ 95 % interval overlaps that of the lowest"
 
 
 def runs_under(typed: str | None, reproductions: bool = False) -> list[Summary]:
@@ -113,20 +113,22 @@ def warn(complaint: str) -> None:
     print(f"warning: {shown if len(shown) < 1000 else shown[:1000] + '…'}", file=sys.stderr)
 
 
-def lines_of(kind: str, runs: list[Summary], columns: list[str] | None, config: CompareConfig, total: int) -> list[str]:
+def lines_of(
+    kind: str, runs: list[Summary], columns: list[str] | None, config: CompareConfig, total: int, cut: bool = False
+) -> list[str]:
     """Return the runs in one of the formats; only a table that is printed has a limited width."""
     if kind in formats.LINES:
         return formats.LINES[kind](runs, columns or default_columns(runs))
-    return [headline(runs, config, total), *tables(runs, columns, output_width() if config.output is None else None)]
+    return [headline(runs, config, total, cut), *tables(runs, columns, output_width() if config.output is None else None)]
 
 
-def headline(runs: list[Summary], config: CompareConfig, total: int) -> str:
-    """Return a line on which runs are shown, in which order, and what the mark means."""
+def headline(runs: list[Summary], config: CompareConfig, total: int, cut: bool) -> str:
+    """Return a line on which runs are shown, in which order, and what the mark means; `cut`: whether `limit` left some out."""
     counted = plural(len(runs), "run") if len(runs) == total else f"{len(runs)} of {total} runs"
     shared = shared_folder(runs)
     where = f"{counted} under {config.folder or outputs_folder()}{f', in {shared}' if shared else ''}, by {config.sort}"
-    best = "the best on each validation text" if len(by_text(runs)) > 1 else "the best"
-    return f"{where}; * {best}{' of those shown' if config.limit else ''}" if winners(runs) else where
+    best = f"the best{' of those shown' if cut else ''}{' on each validation text' if len(by_text(runs)) > 1 else ''}"
+    return f"{where}; * {best}" if winners(runs) else where
 
 
 def deliver(lines: list[str], output: str | None, what: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from rnnscope.comparison.run_summary import Summary, summarize
+from rnnscope.comparison.run_summary import Summary, summarize, with_known_texts
 from rnnscope.errors import UserError
 from rnnscope.runs.folder import RunFolder
 
@@ -43,7 +43,8 @@ def read_runs(folder: Path, reproductions: bool = False) -> Found:
                 raise UserError(f"folder={folder} has over {MOST_RUNS:,} runs: choose a folder inside it")
             _read_into(found, path, path.name if path == root else path.relative_to(root).as_posix())
     own = [run for run in found.runs if run.facts["reproduces"] is None]
-    found.runs = sorted(found.runs if reproductions or not own else own, key=lambda run: run.name)
+    kept = sorted(found.runs if reproductions or not own else own, key=lambda run: run.name)
+    found.runs = with_known_texts(kept)
     return found
 
 

@@ -100,7 +100,7 @@ def make_groups(runs: list[Summary], typed: str) -> tuple[list[Group], list[str]
     alike: dict[object, list[Summary]] = {}
     for run in runs:
         config = [(name, repr(run.config[name])) for name in sorted(run.config)]
-        alike.setdefault((run.text, *(pair for pair in config if pair[0] not in ignored)), []).append(run)
+        alike.setdefault((run.text, run.files, *(pair for pair in config if pair[0] not in ignored)), []).append(run)
     keys = group_keys(list(alike.values()), runs, ignored)
     texts = {run.text: name if len(by_text(runs)) > 1 else "" for name, same in by_text(runs).items() for run in same}
     groups = [group_of(same, keys, texts[same[0].text]) for same in alike.values()]

@@ -70,7 +70,7 @@ function draw(chart) {
   const furthest = Math.max(1, ...chart.lines.map((line) => line.xs[line.xs.length - 1]));
   [chart.x0, chart.x1] = state.zoom || [0, furthest];
   let cut;
-  [chart.y0, chart.y1, cut] = rangeOf(chart.lines, chart.x0, chart.x1, !chart.band);
+  [chart.y0, chart.y1, cut] = rangeOf(chart.lines, chart.x0, chart.x1, !chart.band && !state.zoom);
   if (chart.band) {
     const [lowest, highest] = chart.limits;
     [chart.y0, chart.y1] = [Math.max(lowest, Math.min(chart.y0, -4.3)), Math.min(highest, Math.max(chart.y1, -1.7))];
@@ -98,9 +98,10 @@ function drawAxes(chart) {
     element(svg, "line", { class: "grid", x1: margin.left, x2: right, y1: toY(y), y2: toY(y) });
     element(svg, "text", { x: margin.left - 8, y: toY(y) + 4, "text-anchor": "end" }, fixed(y, ys.digits));
   }
-  for (const x of ticks(chart.x0, chart.x1, width / 110).found) {
+  const columns = ticks(chart.x0, chart.x1, width / 110);
+  for (const x of columns.found) {
     element(svg, "line", { class: "axis", x1: toX(x), x2: toX(x), y1: bottom, y2: bottom + 5 });
-    element(svg, "text", { x: toX(x), y: bottom + 19, "text-anchor": "middle" }, short(x));
+    element(svg, "text", { x: toX(x), y: bottom + 19, "text-anchor": "middle" }, short(x, columns.step));
   }
   element(svg, "line", { class: "axis", x1: margin.left, x2: right, y1: bottom, y2: bottom });
   element(svg, "text", { x: (margin.left + right) / 2, y: height - 5, "text-anchor": "middle" }, axes[state.axis]);
@@ -155,10 +156,15 @@ function point(chart, x, pixelY, left, top) {
   for (const { line, at, value } of close) {
     if (value >= chart.y0 && value <= chart.y1) dot(element(chart.overlay, "g", { class: line.run.look }), 3.2, chart.toX(at), chart.toY(value));
   }
-  const where = `${state.axis} ${Math.round(x).toLocaleString("en")}`;
+  const where = `${state.axis} ${counted(x)}`;
   fillTip(close, near, where, found.length - close.length);
   tip.style.left = `${Math.min(left + 16, innerWidth - tip.offsetWidth - 8)}px`;
   tip.style.top = `${Math.max(8, Math.min(top + 16, innerHeight - tip.offsetHeight - 8))}px`;
+}
+
+// A place on the x axis: a whole number, but for seconds below a minute.
+function counted(x) {
+  return x.toLocaleString("en", { maximumFractionDigits: state.axis === "seconds" && x < 60 ? 1 : 0 });
 }
 
 function fillTip(close, near, where, others) {
@@ -169,7 +175,7 @@ function fillTip(close, near, where, others) {
     const row = element(body, "tr", found === near ? { class: "near" } : {}), cell = element(row, "td");
     swatch(cell, found.line.run.look);
     const kind = { "train/loss": " train", "val/loss": " val" }[found.line.tag] || "";
-    cell.append(found.line.run.label + kind + (found.apart ? ` at ${Math.round(found.at).toLocaleString("en")}` : ""));
+    cell.append(found.line.run.label + kind + (found.apart ? ` at ${counted(found.at)}` : ""));
     element(row, "td", {}, fixed(found.value, found.line.tag === "update_size/all" ? 2 : 4));
   }
 }
@@ -232,7 +238,10 @@ function watch(chart) {
     return { x: chart.x0 + Math.min(1, Math.max(0, share)) * (chart.x1 - chart.x0), y: event.clientY - box.top };
   };
   svg.addEventListener("mousedown", (event) => event.preventDefault()); // do not select text or take the focus
-  svg.addEventListener("pointerdown", (event) => { chart.from = place(event).x; });
+  svg.addEventListener("pointerdown", (event) => {
+    chart.from = place(event).x;
+    svg.setPointerCapture(event.pointerId); // so that a zoom may end beyond the edge
+  });
   svg.addEventListener("pointermove", (event) => {
     const { x, y } = place(event);
     chart.cursor = x;

@@ -1,12 +1,13 @@
 """The page of `rnnscope compare html=`: one HTML file with a table, curves and samples."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rnnscope.comparison.curves import Curves, Point, mean_curves, read_curves
-from rnnscope.comparison.run_summary import Summary
+from rnnscope.comparison.run_summary import TOKENS_PER_CHARACTER, Summary
 from rnnscope.comparison.select import BEST, find_column, winners
 from rnnscope.comparison.table import cell, is_numeric
 from rnnscope.errors import UserError
@@ -191,7 +192,7 @@ def _data(entries: list[Entry], columns: list[str], complaints: list[str]) -> li
                 "best": entry.best,
                 "look": entry.look,
                 "tokens": _ratio(run, "tokens", "step"),
-                "bits": {tag: _ratio(run, tag.replace("loss", "bits_per_character"), tag) for tag in TAGS[:2]},
+                "bits": {tag: _bits(run, tag) for tag in TAGS[:2]},
                 "seconds": _rounded(seconds.points[SECONDS]),
                 "curves": {tag: _rounded(points) for tag, points in curves.points.items()},
                 "bands": {tag: _rounded(points)[1] for tag, points in bands.points.items()},
@@ -207,6 +208,12 @@ def _curves(entry: Entry, most: int) -> tuple[Curves, Curves, Curves]:
         return read_curves(run.metrics, list(TAGS), most), Curves(), read_curves(run.timings, [SECONDS], TIMES)
     means, bands = mean_curves([run.folder.metrics for run in entry.members], list(TAGS), most)
     return means, bands, mean_curves([run.folder.timings for run in entry.members], [SECONDS], TIMES)[0]
+
+
+def _bits(run: Summary, tag: str) -> float | None:
+    """Return the bits per character of a nat per token of `train/loss` or `val/loss`."""
+    tokens = run.number(f"{tag.partition('/')[0]}/{TOKENS_PER_CHARACTER}")
+    return tokens / math.log(2) if tokens else None
 
 
 def _ratio(run: Summary, above: str, below: str) -> float | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from rnnscope.comparison.run_summary import Summary, Value, summarize
+from rnnscope.comparison.run_summary import Summary, Value, summarize, with_known_texts
 from rnnscope.errors import UserError
 from rnnscope.format import clock, number, one_line, plain, table_lines
 from rnnscope.runs.environment import environment_differences, machine_differences
@@ -42,7 +42,8 @@ def find_pair(run: str | None, other: str | None) -> tuple[Summary, Summary]:
     first, second = find_run(run or "latest"), find_run(other, "with")
     if first.path.resolve() == second.path.resolve():
         raise UserError(f"run={run or 'latest'} and with={other} are the same run, {first.path}; name two different runs")
-    return summarize(first, str(first.path)), summarize(second, str(second.path))
+    one, two = with_known_texts([summarize(run, str(run.path)) for run in (first, second)])
+    return one, two
 
 
 def pair_lines(first: Summary, second: Summary) -> list[str]:

@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rnnscope.comparison.curves import finite
@@ -24,6 +24,7 @@ RECORD_LIMIT = 1_000_000  # bytes of run.json; a usual one has ten thousand
 TEXT_LIMIT = 10_000  # characters of a value
 KEY_LIMIT = 2_000  # config keys; a usual config has eighty
 MOST_UNKNOWN = 0.01  # share of UNK up to which losses on a text compare with those without UNK, which is easy to predict
+TOKENS_PER_CHARACTER = "tokens_per_character"
 UNFINISHED = ("running", KILLED)  # statuses of runs whose record lacks the final metrics
 NUMBERS = {  # facts, and their keys in run.json
     "steps": "progress.step",
@@ -40,7 +41,9 @@ Value = str | int | float | bool | list | None
 
 @dataclass(frozen=True)
 class Summary:
-    """One run: `facts` and `config` by column, `text` identifies its validation text, `complaint` a problem with its files.
+    """One run: `facts` and `config` by column, `text` identifies its validation text, `files` all files of its texts.
+
+    `complaint`: a problem with the files of the run.
 
     Unknown facts are None. `time` is in seconds of training and `tokens_per_second` an average over it, both without pauses;
     `loss` and `bits_per_character` are the best on the validation split; `claims` are the verdicts on those of the experiment.
@@ -52,6 +55,7 @@ class Summary:
     config: dict[str, Value]
     text: tuple[str, ...] = ()
     complaint: str | None = None
+    files: str = ""
 
     @property
     def name(self) -> str:
@@ -96,7 +100,21 @@ def summarize(folder: RunFolder, name: str) -> Summary:
     tags = {**tags, **newest} if facts["status"] in UNFINISHED else {**newest, **tags}
     facts["bits_per_character"], facts["loss"] = tags.get("best/bits_per_character"), tags.get("best/loss")
     facts["tokens_per_second"], facts["claims"] = _speed(newest, facts), _claims(record)
-    return Summary(folder, {**tags, **facts, **marked}, config, _validated_on(record, config), complaint or odd)
+    for split in ("train", "val"):
+        tokens, characters = (_number(record, f"data.splits.{split}.{key}") for key in ("tokens", "characters"))
+        facts[f"{split}/{TOKENS_PER_CHARACTER}"] = tokens / characters if tokens and characters else None
+    files = _text(record, "data.fingerprint.text") or ""
+    return Summary(folder, {**tags, **facts, **marked}, config, _validated_on(record, config, files), complaint or odd, files)
+
+
+def with_known_texts(runs: list[Summary]) -> list[Summary]:
+    """Return the runs, of which those of older versions have the text of a newer run that has the same files and sizes."""
+    found: dict[tuple[str, ...], set[tuple[str, ...]]] = {}
+    for run in runs:
+        if run.text[:1] != (run.files,):
+            found.setdefault((run.files, *run.text[1:]), set()).add(run.text)
+    known = {before: texts.pop() for before, texts in found.items() if len(texts) == 1}
+    return [replace(run, text=known.get(run.text, run.text)) for run in runs]
 
 
 def _marks(folder: RunFolder) -> tuple[dict[str, Value], str | None]:
@@ -144,6 +162,8 @@ def _config(record: Record) -> dict[str, Value]:
 
 def _tame(value: Any) -> Value:
     """Return a config value; nested ones become text, which takes less memory than a page of empty lists."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
     if value is None or isinstance(value, bool) or (isinstance(value, int | float) and abs(value) < 2**1000):
         return value
     if isinstance(value, list) and len(value) <= 100 and all(type(item) in (str, int, float, bool) for item in value):
@@ -151,10 +171,10 @@ def _tame(value: Any) -> Value:
     return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))[:TEXT_LIMIT]
 
 
-def _validated_on(record: Record, config: dict[str, Value]) -> tuple[str, ...]:
+def _validated_on(record: Record, config: dict[str, Value], files: str) -> tuple[str, ...]:
     """Return what must be equal for two validation losses to be comparable: the text's hash, and its size in words.
 
-    Runs of older versions have no hash of the val text alone, but one of all files.
+    Runs of older versions, and those without a val text, have one of all files instead.
     """
     sizes = ("characters", "unknown", "tokens")
     characters, unknown, tokens = (_number(record, f"data.splits.val.{key}") or 0 for key in sizes)
@@ -163,8 +183,8 @@ def _validated_on(record: Record, config: dict[str, Value]) -> tuple[str, ...]:
     first = None if all_of_it else first  # samples are always all validated
     parts = [f"{characters:,} characters", f"first {first} {level} tokens" if first else ""]
     parts.append(f"{unknown:,} of {tokens:,} tokens unknown" if unknown > MOST_UNKNOWN * tokens else "")
-    text = _text(record, "data.splits.val.text_sha256") or _text(record, "data.fingerprint.text")
-    return (text or "", *filter(None, parts))
+    text = _text(record, "data.splits.val.text_sha256") if tokens else None
+    return (text or files, *filter(None, parts))
 
 
 def _newest(folder: RunFolder, facts: dict[str, Value], config: dict[str, Value]) -> tuple[dict[str, Value], str | None]:

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import IO
 
 from rnnscope.data.compression import open_decompressed
+from rnnscope.paths import TAR
 
 COMPRESSED = {".tgz": ".gz", ".txz": ".xz", ".tbz": ".bz2", ".tbz2": ".bz2"}  # suffixes of tar files
-TAR = r"tar|tar\.(?:gz|xz|lzma|bz2)|tgz|txz|tbz2?"
-MEMBER = re.compile(rf"(.*?\.(?:zip|{TAR}))/(.+)", re.IGNORECASE | re.DOTALL)
 FILE, HARD_LINK, LINK = "file", "hard link", "symbolic link"
 # what Python's readers raise for files that are damaged; ValueError for sizes and names that cannot be
 BROKEN = (OSError, EOFError, RuntimeError, ValueError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError)

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from rnnscope.data.archives import MEMBER
 from rnnscope.data.cache import cached_file
 from rnnscope.data.compression import SUFFIXES
 from rnnscope.data.config import CorpusConfig
@@ -21,6 +20,7 @@ from rnnscope.data.download import Remote, local_file
 from rnnscope.data.pipes import PIPED
 from rnnscope.data.sources import Source, file_digest, members
 from rnnscope.errors import UserError
+from rnnscope.paths import MEMBER
 
 SPLITS = ("train", "val", "test")
 
@@ -65,9 +65,8 @@ class Corpus:
         if root.is_file():
             found = self._members(root, root.name)
             itself = [source for source in found if source.member is None]  # a file that is named is always taken
-            if member and not itself:  # the member of that name, or those that match it as a pattern
-                exact = [source for source in found if source.name == f"{root.name}/{member}"]
-                found, include = exact or found, [f"*/{glob.escape(member) if exact else member}"]
+            if member and not itself:
+                found, include = _members_called(member, found)
             return itself or self._selected(found, include, f"{key}={root}")
         files = self._walk(root) if root.is_dir() else _globbed(str(root))
         if not files and not root.is_dir():
@@ -78,7 +77,9 @@ class Corpus:
             remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""
             raise UserError(f"{key}={path}: {missing}: {remedy}give an existing file, folder or glob")
         found = [source for file, name in files for source in self._members(file, name)]
-        return self._selected(found, [f"*/{member}"] if member else include, f"{key}={root}", fixed_part(str(root)))
+        if member and config.reader_version > 5:
+            found, include = _members_called(member, found)
+        return self._selected(found, include, f"{key}={root}", fixed_part(str(root)))
 
     def _inline(self) -> list[Source]:
         """Return the text in the config itself, as a file in the cache that is named after its hash."""
@@ -181,6 +182,12 @@ def packed(found: dict[str, list[Source]]) -> list[str]:
 def _bytes(name: str) -> bytes:
     """Return the bytes of a file's name, which need not be UTF-8."""
     return name.encode("utf-8", "surrogateescape")
+
+
+def _members_called(member: str, found: list[Source]) -> tuple[list[Source], list[str]]:
+    """Return the members of this name, or all and the pattern that it is, with the value of `include` that selects them."""
+    exact = [source for source in found if source.member == member]
+    return exact or found, [f"*/{glob.escape(member) if exact else member}"]
 
 
 def _archive_and_member(path: str) -> tuple[str, str | None]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ def local_file(path: str, remote: Remote | None, cache_dir: Path, say: Callable[
         raise UserError(f"{path}: the download of {remote.url} is kept in the cache: give a file name without a folder")
     provided = under_data_folder(path)
     if remote is None:
-        place = Path(path).expanduser()
+        place = Path(os.path.expanduser(path))
         return provided if provided and not names_something(place) else place
     if provided and remote.matches(provided):
         return provided

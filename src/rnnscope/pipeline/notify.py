@@ -29,7 +29,7 @@ def notify(command: str, record: Record) -> str | None:
     environment = {**os.environ, **texts, "RNNSCOPE_RUN": str(record.path.parent.resolve())}
     null = subprocess.DEVNULL
     try:  # in a process group of its own, so that the commands of a pipeline can be stopped with their shell
-        process = subprocess.Popen(command, shell=True, env=environment, stdin=null, start_new_session=True)
+        process = subprocess.Popen(command, shell=True, env=environment, stdin=null, process_group=0)
     except OSError as error:
         return f"notify={command} could not be run: {error.strerror}"
     try:

@@ -17,6 +17,7 @@ from rnnscope.runs.samples import read_samples
 
 FILES = ("config", "vocabulary", "weights")  # all files of a run folder that `rnnscope.load` needs
 LONGEST = 600  # characters of a sample
+UNITS = {"loss": "loss, nats per token"}
 METRICS = {"best/bits_per_character": "bits_per_character", "best/loss": "loss"}
 
 
@@ -27,7 +28,7 @@ def card(run: LoadedRun) -> str:
         UserError: if its record or samples are not what rnnscope writes.
     """
     record = Record.read(run.folder.record)
-    name, dataset = run.folder.path.absolute().parent.name, str(value_at(run.config, "dataset.name"))
+    name, dataset = _name(run.folder, record), str(value_at(run.config, "dataset.name"))
     metrics = _metrics(record, run.vocabulary.level == "word")
     front = {
         "library_name": "rnnscope",
@@ -50,6 +51,13 @@ def card(run: LoadedRun) -> str:
     return "\n".join(["---", head.rstrip(), "---", "", *_body(run, record, one_line(name), metrics)]) + "\n"
 
 
+def _name(folder: RunFolder, record: Record) -> str:
+    """Return the name that a run was given; that of its job, too, if it belongs to a sweep."""
+    path = folder.path.absolute()
+    name = record.get("name", str) or path.parent.name
+    return f"{name}/{path.name}" if (path.parent / "sweep.yaml").exists() else name
+
+
 def _metrics(record: Record, words: bool) -> dict[str, float]:
     """Return the scores of the best weights, which the card describes, on the validation split."""
     last = record.get("last", dict, {})
@@ -65,11 +73,12 @@ def _body(run: LoadedRun, record: Record, name: str, metrics: dict[str, float]) 
     return [
         f"# {_plain(name)}",
         "",
-        f"A recurrent language model of level `{level}` ({size}), trained with rnnscope on `{_plain(text)}`"
-        f"{f', {tokens:,} tokens' if tokens else ''}, for {record.get('progress.step', int, 0):,} steps.",
+        f"A recurrent language model of level `{level}` ({size}), trained with rnnscope on {_plain(text)}"
+        f"{f', {tokens:,} tokens' if tokens else ''}. These are its best weights, of step"
+        f" {record.get('best.step', int, 0):,} of {record.get('progress.step', int, 0):,}.",
         "",
         *(["| on the validation split | |", "|---|---:|"] if metrics else []),
-        *(f"| {kind.replace('_', ' ')} | {number(value)} |" for kind, value in metrics.items()),
+        *(f"| {UNITS.get(kind) or kind.replace('_', ' ')} | {number(value)} |" for kind, value in metrics.items()),
         "",
         "## How to load",
         "",
@@ -93,7 +102,11 @@ def _sample(folder: RunFolder) -> list[str]:
     last = deque(read_samples(folder.samples), maxlen=1)
     if not last:
         return ["No sample was written while it was trained."]
-    return [f"After {last[0].step:,} steps, at temperature {last[0].temperature}:", "", *_code(last[0].text[:LONGEST], "")]
+    return [
+        f"After {last[0].step:,} steps, at temperature {last[0].temperature}:",
+        "",
+        *_code((last[0].prompt + last[0].text)[:LONGEST], ""),
+    ]
 
 
 def _verdicts(folder: RunFolder) -> str:

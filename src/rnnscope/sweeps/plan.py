@@ -173,6 +173,7 @@ class Composer:
     def __init__(self, loader: ConfigLoader, config: DictConfig, plan: Plan) -> None:
         self._loader, self._config, self._plan = loader, config, plan
         self.starts: dict[str, str] = {}  # the folders of the runs that `init_from` names
+        self.adopted: list[str] = []  # overrides that a continued sweep keeps
 
     def job(self, words: list[str]) -> PlannedJob:
         """Return the job with the overrides `words` in addition to the fixed ones.
@@ -185,7 +186,7 @@ class Composer:
                 raise UserError(
                     f"{key}={value}: a sweep over {key} takes names of choices; sweep single keys, as in {key}.key=1,2"
                 )
-        typed = [*map(_text, self._plan.fixed), *words]
+        typed = [*map(_text, self._plan.fixed), *self.adopted, *words]
         config, choices = self._compose(typed)
         if config["init_from"] is not None:
             typed.append(f"init_from={quote(self._start(config['init_from']))}")

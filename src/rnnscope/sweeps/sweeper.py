@@ -12,6 +12,8 @@ from rnnscope.sweeps.manifest import Manifest
 from rnnscope.sweeps.plan import Composer, Plan, PlannedJob, read_plan
 from rnnscope.sweeps.running import RunningSweep
 
+READER = "dataset.corpus.reader_version"
+
 
 class GridSweeper(Sweeper):
     """Runs every job of a grid or list exactly once, also over interruptions.
@@ -50,13 +52,18 @@ class GridSweeper(Sweeper):
             running.finish()
 
     def composer(self, plan: Plan, words: list[str]) -> Composer:
-        """Return the composer of a plan's jobs; those of a continued sweep start from the run that the first ones did.
+        """Return the composer of a plan's jobs.
+
+        Those of a continued sweep start from the run that its first jobs did, and read texts as they did.
 
         Args:
             words: the overrides in which any one job differs.
         """
         composer = Composer(self.loader, self.master, plan)
         old = Manifest.read(Manifest.of(plan, [composer.job(words)], self.kind).folder)
+        typed = {word.key_or_group for word in plan.fixed} | {*plan.keys}
+        if old and READER not in typed and (version := old.fixed.get(READER)) is not None:
+            composer.adopted.append(f"{READER}={version}")
         if old and composer.starts and isinstance(start := old.fixed.get("init_from"), str):
             composer.starts |= {typed: start for typed in composer.starts if typed == "latest"}
         return composer
