@@ -133,6 +133,14 @@ def test_a_table_is_scored_by_the_column_that_was_read(tmp_path, outputs, capsys
     assert_says(error_line(capsys.readouterr().err), "other.csv", "body", "title", "give a table")
 
 
+def test_another_text_is_read_by_the_rules_of_the_run(tmp_path, outputs, capsys):
+    (tmp_path / "book.txt").write_text("".join(f"line {number} of it\n" for number in range(200)))
+    older = ["dataset.corpus.reader_version=5", "dataset.strip_gutenberg=true", "dataset.corpus.lines=true"]
+    words = [*TINY, *older, "trainer.max_steps=2", "trainer.val_every=2", "monitor.sample_length=0"]
+    assert main(["train", f"text={tmp_path / 'book.txt'}", "name=older", *words]) == 0
+    assert main(["evaluate", "run=older", f"text={tmp_path / 'book.txt'}", "ngram=null"]) == 0, capsys.readouterr().err
+
+
 def test_windows_that_a_run_does_not_have_are_refused(tmp_path, outputs, capsys):
     (tmp_path / "names.txt").write_text("emma\nolivia\nava\n" * 200)
     samples = ["dataset.windows=samples", "dataset.start_end=line", "dataset.corpus.lines=true"]

@@ -58,9 +58,19 @@ def test_the_example_samples_without_torch(trained_run, tmp_path, capsys):
     without = f"import sys; sys.modules['torch'] = None; sys.argv = ['x', {str(tmp_path / 'it')!r}]"
     code = f"{without}; exec(open({str(example)!r}).read())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, encoding="utf-8")
-    assert len(done.stdout) > 200
+    assert done.stdout.strip()
+    assert not any(special in done.stdout for special in ("<unk>", "<s>", "</s>"))
     assert main(["export", f"run={trained_run.path}", f"output={tmp_path / 'it'}"]) == 1
     assert_says(error_line(capsys.readouterr().err), tmp_path / "it", "exists")
+
+
+def test_the_example_writes_words_apart_and_ends_where_they_do(tmp_path, capsys):
+    assert main(["export", "run=examples/penn", f"output={tmp_path / 'it'}"]) == 0
+    example = Path(__file__).parents[2] / "examples" / "sample_onnx.py"
+    done = subprocess.run([sys.executable, example, tmp_path / "it"], capture_output=True, text=True, check=True)
+    words = done.stdout.split()
+    assert 1 < len(words) < 300
+    assert set(words) <= set(rnnscope.load("examples/penn").vocabulary.tokens[3:])
 
 
 def test_a_folder_with_a_card_loads(trained_run, outputs, tmp_path, capsys):

@@ -506,3 +506,23 @@ def test_losses_compare_on_the_same_text_only_and_wherever_it_is(tmp_path, outpu
         assert main(["train", *chosen, f"name={name}", *words]) == 0
     texts = [sorted(run.folder.path.parent.name for run in same) for same in by_text(read_runs(outputs / "runs").runs).values()]
     assert sorted(texts) == [["early"], ["few", "plain"], ["lower"], ["other", "own"]]
+
+
+def test_a_run_that_records_no_hash_of_its_val_text_compares_with_one_of_the_same_files(trained_run, outputs, capsys):
+    new = put_run(trained_run.path, outputs / "runs" / "new" / "a")
+    old = put_run(trained_run.path, outputs / "runs" / "old" / "a")
+    for path, change in ((old, {"text_sha256": None}), (new, {})):
+        record = json.loads((path / "run.json").read_text())
+        record["data"]["splits"]["val"] |= change
+        record["config"]["trainer.clip_norm"] = float("inf") if path == old else "inf"  # as older versions wrote it
+        (path / "run.json").write_text(json.dumps(record))
+    assert len(by_text(read_runs(outputs).runs)) == 1
+    assert main(["compare", f"run={new}", f"with={old}"]) == 0
+    said = capsys.readouterr().out
+    assert "texts are different" not in said
+    assert "clip_norm" not in said
+    put_run(trained_run.path, outputs / "runs" / "lower" / "a")
+    lower = json.loads((outputs / "runs/lower/a/run.json").read_text())
+    lower["data"]["splits"]["val"]["text_sha256"] = "0" * 64  # two texts of the same files: the old one may be either
+    (outputs / "runs/lower/a/run.json").write_text(json.dumps(lower))
+    assert len(by_text(read_runs(outputs).runs)) == 3

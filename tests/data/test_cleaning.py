@@ -82,6 +82,11 @@ def test_gutenberg_header_and_footer():
     long = text.replace("EBOOK X ***", "EBOOK OF A LONG\nTITLE; OR, X ***")
     assert cleaned(long, strip_gutenberg=True, corpus=CorpusConfig(reader_version=6))[0] == "the book\n"
     assert cleaned(long, strip_gutenberg=True)[0] == "TITLE; OR, X ***\nthe book\n"  # as older versions read it
+    kept = CorpusConfig(reader_version=6)
+    typed = long.replace("\n", "\r\n")
+    assert cleaned(typed, strip_gutenberg=True, newline="keep", corpus=kept)[0] == "the book\r\n"
+    typed = text.replace("***\n", "***\nCHAPTER I ***\n", 1).replace("\n", "\r\n")
+    assert cleaned(typed, strip_gutenberg=True, newline="keep", corpus=kept)[0] == "CHAPTER I ***\r\nthe book\r\n"
     stars = text.replace("X ***\n", "X ***\nTitle ***\n")
     assert cleaned(stars, strip_gutenberg=True, corpus=CorpusConfig(reader_version=6))[0] == "Title ***\nthe book\n"
     other, cleaner = cleaned("just a book\n", strip_gutenberg=True)

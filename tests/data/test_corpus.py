@@ -146,20 +146,29 @@ def test_data_folder_of_the_environment(tmp_path, monkeypatch):
         assert [str(source) for source in corpus(typed).find()["train"]] == [str(tmp_path / expected)]
     tree_of(Path.cwd(), {"boat.txt": "here comes before"})
     assert absolute_path("bo*.txt") == str(tmp_path / "here/bo*.txt")
+    (tmp_path / "notes").mkdir()
+    tree_of(tmp_path / "notes", {"n.txt": "text"})
+    tree_of(Path.cwd(), {"notes": "a file, not an archive"})
+    assert absolute_path("notes/n.txt") == "notes/n.txt"
+    assert absolute_path("~nobodyhere/x.txt") == str(Path.cwd() / "~nobodyhere/x.txt")
     assert [str(source) for source in corpus("bo*.txt").find()["train"]] == ["boat.txt"]
 
 
 @pytest.mark.parametrize("suffix", ["one.zip", "*.zip"])
-@pytest.mark.parametrize("members", [["a.txt"], ["a.txt", "b.md", "in/c.txt"]])
+@pytest.mark.parametrize("members", [["a.txt"], ["a.txt", "b.md", "in/a.txt"]])
 def test_a_pattern_chooses_members_of_one_archive_or_of_several(tmp_path, suffix, members):
     with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
         for name in members:
             archive.writestr(name, "text")
     chosen = [name for name in members if name.endswith(".txt")]
-    found = corpus(f"{tmp_path}/{suffix}/*.txt").find()["train"]
+    found = corpus(f"{tmp_path}/{suffix}/*.txt", reader_version=6).find()["train"]
     assert [source.member for source in found] == chosen
+    found = corpus(f"{tmp_path}/{suffix}/a.txt", reader_version=6).find()["train"]
+    assert [source.member for source in found] == ["a.txt"]
     with user_error("*.py"):
-        corpus(f"{tmp_path}/{suffix}/*.py").find()
+        corpus(f"{tmp_path}/{suffix}/*.py", reader_version=6).find()
+    older = corpus(f"{tmp_path}/*.zip/*.txt", reader_version=5).find()["train"]
+    assert [source.member for source in older] == members
 
 
 def test_dangling_links_and_links_to_folders_are_left_out_and_counted(tree):

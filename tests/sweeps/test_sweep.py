@@ -193,6 +193,14 @@ def test_changed_steps_of_a_map_and_added_callbacks_are_another_sweep(story, out
     assert len(statuses(outputs / "sweeps/r")) == 3
 
 
+def test_a_sweep_of_an_older_version_goes_on_by_its_rules_for_reading(story, outputs):
+    older = "dataset.corpus.reader_version=4"
+    assert sweep(story, "name=old", "seed=1,2", older) == 0
+    assert sweep(story, "name=old", "seed=1,2,3") == 0
+    versions = {job["config"][older.partition("=")[0]] for job in records(outputs / "sweeps/old").values()}
+    assert (versions, len(statuses(outputs / "sweeps/old"))) == ({4}, 3)
+
+
 def test_what_follows_from_a_swept_key_is_not_fixed(outputs, capsys):
     words = ["train", "-m", "dataset=copy_at_lag", "dataset.corpus.copies=300", *TINY[:-1], "name=lag", "trainer.max_steps=2"]
     words = [word for word in words if not word.startswith("dataset.sequence_length")]
