@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from conftest import TINY
 from messages import assert_says
 
 from rnnscope.analysis.inside import packed
@@ -233,3 +234,22 @@ def test_of_a_long_file_the_beginning_is_taken_and_it_is_said(trained_run, tmp_p
     assert main(["visualize", f"run={trained_run.path}", f"text={path}", "characters=300", f"output={page}", *QUICK]) == 0
     assert "the first 300 characters" in capsys.readouterr().err
     assert page.stat().st_size < 200_000
+
+
+def test_words_stand_apart_and_letters_from_right_to_left_turn_a_line(show, tmp_path, outputs):
+    page = show("run=examples/penn", "text=the company said it will sell its shares", *QUICK)
+    one_of(page, "#guesses").click()
+    gaps = page.execute_script(
+        "return [...document.querySelectorAll('.token')].slice(1).map((token, at) => token.getBoundingClientRect().left"
+        " - document.querySelectorAll('.token')[at].getBoundingClientRect().right)"
+    )
+    assert min(gaps) > 3
+    (tmp_path / "lines.txt").write_text("\u05e9\u05dc\u05d5\u05dd \u05e2\u05d5\u05dc\u05dd\n" * 300, encoding="utf-8")
+    words = [*TINY, "dataset.start_end=line", "trainer.max_steps=2", "monitor.sample_length=0"]
+    assert main(["train", f"text={tmp_path / 'lines.txt'}", "name=hebrew", *words]) == 0
+    page = show("run=hebrew", *QUICK)
+    lines = page.execute_script("return [...document.querySelectorAll('.line')].map((line) => line.dir)")
+    assert set(lines[:5]) == {"rtl"}
+    ends = page.execute_script("return data.losses.findIndex((loss) => loss === null)")
+    page.execute_script(f"goTo({ends})")
+    assert_says(one_of(page, "#here bdi").text, "START", "follows", "given")

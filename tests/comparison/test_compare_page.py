@@ -294,6 +294,29 @@ def test_groups_are_means_with_bands(trained_run, outputs, show):
     assert "standard deviation" in one_of(page, "#loss-note").text
 
 
+def test_the_curve_of_a_diverged_run_ends_where_it_diverged(trained_run, outputs, show):
+    run = put_run(trained_run.path, outputs / "runs" / "x" / "a", status="diverged")
+    (run / "metrics.csv").write_text("step,train/loss,train/bits_per_character,best/loss\n10,2,3,2\n20,1.5,2,2\n30,inf,inf,2\n")
+    page = show()
+    (curve,) = curves(page, "loss")
+    assert len(curve.split("L")) == 2
+    assert page.execute_script("return state.unit") == "bits"
+
+
+def test_what_a_stretch_contains_is_in_view(trained_run, outputs, show):
+    for name, level in (("a", 1.0), ("b", 1.5)):
+        run = put_run(trained_run.path, outputs / "runs" / "x" / name)
+        rows = [f"{step},{level + 40 / step}" for step in range(10, 6010, 60)]
+        (run / "metrics.csv").write_text("\n".join(["step,train/loss", *rows, ""]))
+    page = show()
+    page.execute_script("state.unit = 'nats'; state.zoom = [3000, 6000]; drawAll()")
+    assert page.execute_script("return charts[0].y0 < 1.01 && charts[0].y1 > 1.51")
+    across = page.execute_script("state.zoom = [1234000, 1264000]; drawAll(); return ticks(1234000, 1264000, 7)")
+    shown = page.execute_script(f"return {across['found']}.map((x) => short(x, {across['step']}))")
+    assert len(set(shown)) == len(shown) > 3
+    assert shown[0] == "1.235M"
+
+
 def test_curves_against_seconds_and_a_rate_of_zero(trained_run, outputs, show):
     run = put_run(trained_run.path, outputs / "runs" / "x" / "a")
     metrics = "step,update_size/all,train/loss\n10,-3,2\n20,0.5,1.5\n30,-8,1\n"
