@@ -102,11 +102,13 @@ def test_the_launchers_threads_make_no_group_and_the_separator_of_documents_does
 
 def test_runs_of_different_training_texts_are_no_group(trained_run, outputs, capsys):
     for at, (files, bits) in enumerate([("a", 2.0), ("a", 2.2), ("b", 3.0), ("b", 3.2)]):
-        path = put_run(trained_run.path, outputs / "sweeps" / "s" / str(at), **with_result(bits, seed=at % 2))
+        keys = {"seed": at % 2, "dataset.corpus.path": f"/{files}.txt"}
+        path = put_run(trained_run.path, outputs / "sweeps" / "s" / str(at), **with_result(bits, **keys))
         record = json.loads((path / "run.json").read_text())
         record["data"]["fingerprint"]["text"] = files
         (path / "run.json").write_text(json.dumps(record))
-    assert [row["runs"] for row in json.loads(said(capsys, "group=seed", "json=true"))] == [2, 2]
+    rows = json.loads(said(capsys, "group=seed", "json=true"))
+    assert [(row["runs"], row["dataset.corpus.path"]) for row in rows] == [(2, "/a.txt"), (2, "/b.txt")]
 
 
 def test_the_best_of_those_shown_and_columns_of_groups(seeds, capsys):

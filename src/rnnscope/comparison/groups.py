@@ -101,7 +101,8 @@ def make_groups(runs: list[Summary], typed: str) -> tuple[list[Group], list[str]
     for run in runs:
         config = [(name, repr(run.config[name])) for name in sorted(run.config)]
         alike.setdefault((run.text, run.files, *(pair for pair in config if pair[0] not in ignored)), []).append(run)
-    keys = group_keys(list(alike.values()), runs, ignored)
+    several = len({run.files for run in runs}) > 1  # then their paths tell the groups apart
+    keys = group_keys(list(alike.values()), runs, ignored - {"dataset.corpus.path"} if several else ignored)
     texts = {run.text: name if len(by_text(runs)) > 1 else "" for name, same in by_text(runs).items() for run in same}
     groups = [group_of(same, keys, texts[same[0].text]) for same in alike.values()]
     groups.sort(key=lambda group: (group.mean, group.label))

@@ -42,19 +42,7 @@ FOR_SWEEPS = ("hydra/sweeper=", "hydra/launcher=", "hydra.sweeper.", "hydra.laun
 HYDRAS_OWN = ("hydra.run.", "hydra.sweep.", "hydra.output_subdir", "hydra.job", "hydra/job_logging", "hydra/hydra_logging")
 LISTS = ("plugins", "callback_classes")  # keys whose value is a list: a single name stands for a list of one
 MAPS = ("schedule.rates",)  # keys whose value is a map of its own keys
-CLEARED = (
-    "stop",
-    "notify",
-    "data",
-    "with",
-    "unit",
-    "filter",
-    "columns",
-    "group",
-    "tags",
-    "note",
-    *FOLDERS,
-)  # null is their default
+CLEARED = ("stop", "notify", "data", "with", "unit", "filter", "columns", "group", "tags", "note", *FOLDERS)  # null by default
 MAY_BE_NULL = {"dataset.corpus.val_path", "dataset.corpus.test_path", *MARKS, "name", "init_from", *CLEARED}
 QUOTED_NULL = r"\1'null'"
 WHOLE = re.compile(r"(?<![\w.+-])\d+(?:\.\d+)?[eE]\+?\d{1,2}(?![\w.])")  # a number that may be whole: 1e6, 2.5e3

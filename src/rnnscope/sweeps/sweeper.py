@@ -65,7 +65,7 @@ class GridSweeper(Sweeper):
         if old and READER not in typed and (version := old.fixed.get(READER)) is not None:
             composer.adopted.append(f"{READER}={version}")
         if old and composer.starts and isinstance(start := old.fixed.get("init_from"), str):
-            composer.starts |= {typed: start for typed in composer.starts if typed == "latest"}
+            composer.starts |= {name: start for name in composer.starts if name == "latest"}
         return composer
 
     def running(self, plan: Plan, jobs: Sequence[PlannedJob]) -> RunningSweep:
