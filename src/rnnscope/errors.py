@@ -35,6 +35,10 @@ class WrongEncoding(WrongText):
     """A text is not valid in its encoding."""
 
 
+class NotText(WrongText):
+    """A file cannot be read, or is not text."""
+
+
 class WrongColumn(WrongText):
     """A table lacks the column."""
 

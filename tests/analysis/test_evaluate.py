@@ -141,6 +141,19 @@ def test_another_text_is_read_by_the_rules_of_the_run(tmp_path, outputs, capsys)
     assert main(["evaluate", "run=older", f"text={tmp_path / 'book.txt'}", "ngram=null"]) == 0, capsys.readouterr().err
 
 
+def test_advice_is_on_what_evaluate_has(trained, tmp_path, capsys):
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(99))
+    for words, parts in (
+        ([f"text={tmp_path / 'd'}"], ["a.png", "an image", "text files only"]),
+        (["samples=1000000", "length=5"], ["samples=1000000", "at most"]),
+    ):
+        assert main(["evaluate", f"run={trained}", "ngram=null", *words]) == 1
+        line = error_line(capsys.readouterr().err)
+        assert_says(line, *parts)
+        assert not {"exclude", "count"} & {*re.findall(r"\w+", line)}
+
+
 def test_windows_that_a_run_does_not_have_are_refused(tmp_path, outputs, capsys):
     (tmp_path / "names.txt").write_text("emma\nolivia\nava\n" * 200)
     samples = ["dataset.windows=samples", "dataset.start_end=line", "dataset.corpus.lines=true"]

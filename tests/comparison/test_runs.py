@@ -186,3 +186,11 @@ def test_purge_deletes_what_is_old_enough(runs, said):
 def test_no_kill_loses_a_run(runs):
     shutil.rmtree(runs / "sweeps")
     kill_again_and_again(runs, 20)
+
+
+def test_the_list_without_runs_names_the_trash(trained_run, outputs, capsys):
+    put_run(trained_run.path, outputs / "runs" / "a" / "2026-01-01_00-00-00")
+    assert main(["runs", "trash", "run=a", "yes=true"]) == 0
+    capsys.readouterr()
+    assert main(["runs"]) == 0
+    assert "1 run in" in capsys.readouterr().out

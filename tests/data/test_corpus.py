@@ -240,3 +240,11 @@ def test_who_has_a_text_that_is_absent(tmp_path):
     corpus = Corpus(CorpusConfig(str(tmp_path / "a.txt"), available_at="the library"), tmp_path, print)
     with user_error("dataset.corpus.path", "a.txt", "get it from the library"):
         corpus.find()
+
+
+def test_an_archive_that_is_left_out_is_not_opened(tmp_path):
+    tree_of(tmp_path / "d", {"a.txt": "text", "bad.zip": "not a zip file"})
+    found = corpus(str(tmp_path / "d"), exclude=["bad.zip"], reader_version=6).find()["train"]
+    assert [source.name for source in found] == ["a.txt"]
+    with user_error("bad.zip", "damaged", "dataset.corpus.exclude"):
+        corpus(str(tmp_path / "d"), reader_version=6).find()

@@ -59,6 +59,16 @@ def test_three_parts_of_documents(tmp_path):
     assert [len(found[name]) for name in ("train", "val", "test")] == [80, 10, 10]
 
 
+def test_three_small_shares_have_a_document_each(tmp_path):
+    found = parts(tmp_path, [f"{i:09}\n" for i in range(12)], {"train": 0.98, "val": 0.01, "test": 0.01})
+    assert [len(found[name]) for name in ("train", "val", "test")] == [100, 10, 10]
+
+
+def test_an_own_file_without_text_is_named(tmp_path):
+    with user_error("dataset.corpus.val_path", "val", "text"):
+        parts(tmp_path, ["aa", "b"], FRACTIONS, divided=False, labeled={"train": 2, "val": 0})
+
+
 def test_lines_are_not_cut(tmp_path):
     text = "".join(f"{'x' * (i % 7)}\n" for i in range(50))
     found = parts(tmp_path, [text], FRACTIONS, lines=True)

@@ -155,7 +155,7 @@ def test_a_callback_that_raises_leaves_a_run_that_goes_on(story, folder, monkeyp
     assert 'raise RuntimeError("seventeen")' in log
     plain = trained(story, *kind)
     resumed = resume_run(type(plain.run)(path))
-    assert "the run was trained with callback_classes=['own_callbacks.Fails']" in (path / "train.log").read_text()
+    assert "the run was trained with callback_classes=[own_callbacks.Fails]" in (path / "train.log").read_text()
     assert resumed.weights_hash == plain.weights_hash
     assert rows(resumed) == rows(plain)
 

@@ -42,6 +42,13 @@ def test_a_command_hears_the_facts_and_no_snapshot_has_it(story, outputs, tmp_pa
     assert not (tmp_path / "it heard").exists()
 
 
+def test_a_reproduction_of_several_segments_is_heard_of_once(story, outputs, tmp_path):
+    assert main(["train", f"text={story}", *SHORT, "name=q"]) == 0
+    assert main(["resume", "run=q", "trainer.max_steps=6"]) == 0
+    assert main(["reproduce", "run=q", f"notify=echo $RNNSCOPE_STATUS $RNNSCOPE_STEP >> {tmp_path / 'log'}"]) == 0
+    assert (tmp_path / "log").read_text() == "finished 6\n"
+
+
 def test_divergence_and_failure_are_heard_of(story, outputs, tmp_path, monkeypatch):
     log = tmp_path / "log"
     command = f"echo $RNNSCOPE_STATUS: $RNNSCOPE_REASON >> {log}"

@@ -76,7 +76,15 @@ def test_a_word_known_only_after_a_space_is_read_with_one(verses, capsys, monkey
 
 @pytest.mark.parametrize(
     ("key", "value"),
-    [("temperature", 1e39), ("temperature", math.nan), ("minimum_length", -1), ("seed", -1), ("seed", 2**63), ("count", 10**9)],
+    [
+        ("temperature", 1e39),
+        ("temperature", math.nan),
+        ("minimum_length", -1),
+        ("seed", -1),
+        ("seed", 2**63),
+        ("count", 10**9),
+        ("count", 10**14),
+    ],
 )
 def test_what_cannot_be_drawn_with_is_refused(verses, key, value):
     with user_error(f"{key}={value}"):

@@ -62,6 +62,8 @@ def evaluate_run(config: EvaluateConfig) -> tuple[LoadedRun, Report]:
     """Score a run, and return it with the report."""
     check_samples(config)
     loaded = load(config.run, config.checkpoint)
+    if config.samples is not None:
+        loaded.generator.check_count(config.samples, "samples")
     recorded = config_of(loaded, config.data)
     if (windows := recorded.dataset.windows) != "stream":
         refuse_without_effect(config, ["window"], f"to a run with dataset.windows={windows}")

@@ -18,7 +18,7 @@ from rnnscope.data.config import CorpusConfig, SplitConfig
 from rnnscope.data.corpus import SPLITS
 from rnnscope.data.module import TextData
 from rnnscope.data.prepare import check_dataset
-from rnnscope.errors import UserError, WrongColumn, WrongEncoding, check_choice
+from rnnscope.errors import NotText, UserError, WrongColumn, WrongEncoding, check_choice
 from rnnscope.paths import cache_folder
 from rnnscope.runs.load import LoadedRun
 from rnnscope.runs.own_text import check_data, finding
@@ -91,6 +91,8 @@ def any_text(loaded: LoadedRun, recorded: TrainConfig, path: str) -> TextData:
     except WrongEncoding as error:  # this command has no key to set the encoding
         encoding = recorded.dataset.encoding
         raise WrongEncoding(error.found, f"this run's texts are {encoding}; save this one as {encoding} first") from None
+    except NotText as error:  # nor one for what to leave out
+        raise NotText(error.found, "give a text file, or a folder of text files only") from None
     except WrongColumn as error:  # nor one for the column
         raise WrongColumn(error.found, f"this run reads column {own.column!r}; give a table that has it, or its text") from None
     for line in data.text.changes:

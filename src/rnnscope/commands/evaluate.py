@@ -1,5 +1,6 @@
 """`rnnscope evaluate`: score a run's model on its data or on any text."""
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from rnnscope.config.schema import EvaluateConfig, refuse_without_effect
@@ -28,7 +29,7 @@ def run(config: EvaluateConfig) -> None:
     if config.lines:
         refuse_without_effect(config, ("json", "samples", "ngram", "window"), "to lines=true")
         for row in score_lines(config):
-            print(printable(row), flush=True)
+            print(printable(row) if sys.stdout.isatty() else row, flush=True)
         return
     loaded, report = evaluate_run(config)
     if config.json:

@@ -45,6 +45,8 @@ def new_folder(config: ExportConfig, run: Path) -> Path:
 
     run = run.absolute()
     usual = outputs_folder() / "exports" / run.parent.name / f"{run.name}-{config.format}"
+    if config.output == "":
+        raise UserError("output= is empty: give a new folder, or leave it out")
     folder = usual if config.output is None else Path(os.path.expanduser(config.output))
     try:
         folder.mkdir(parents=True)

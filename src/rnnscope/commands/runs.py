@@ -53,17 +53,28 @@ def run(config: RunsConfig) -> int:
 
 def show(config: RunsConfig) -> int:
     """Print the list of runs, and a line on the trash."""
-    runs = filter_runs(runs_under(config.folder, reproductions=True), config.filter or "")
+    in_it = [] if config.json else trash_lines(config)
+    try:
+        everything = runs_under(config.folder, reproductions=True)
+    except UserError:
+        if not in_it:
+            raise
+        everything = []  # the last run was moved to the trash
+    runs = filter_runs(everything, config.filter or "") if everything else []
     if config.json:
         print(json_text([values_of(run) for run in runs], indent=1))
         return 0
-    print(printable("\n".join(lines_of(runs))))
-    trashed_runs = in_trash() if config.folder is None else []
-    if trashed_runs:
-        size = size_text(sum(size_of(run.folder.path) for run in trashed_runs))
-        listed = f"rnnscope runs folder={trash_folder()}"
-        print(printable(f"\n{plural(len(trashed_runs), 'run')} in {trash_folder()} ({size}): {listed}"))
+    print(printable("\n".join([*(lines_of(runs) if runs else ["there are no runs"]), *in_it])))
     return 0
+
+
+def trash_lines(config: RunsConfig) -> list[str]:
+    """Return a line on what is in the trash, after an empty one; none if nothing is there or a folder was given."""
+    runs = in_trash() if config.folder is None else []
+    if not runs:
+        return []
+    size = size_text(sum(size_of(run.folder.path) for run in runs))
+    return ["", f"{plural(len(runs), 'run')} in {trash_folder()} ({size}): rnnscope runs folder={trash_folder()}"]
 
 
 def mark(config: RunsConfig) -> int:

@@ -231,7 +231,7 @@ def _json_values(blocks: Iterable[str], column: str, where: str, changes: Counte
 
 def _json_row(line: str, number: int, where: str) -> dict[str, Any]:
     try:
-        row = _loads(line)
+        row = _loads(line.rstrip("\r\n"))
     except NOT_JSON as error:
         raise UserError(f"{where}: line {number} is not JSON ({error}): write one object per line") from None
     if not isinstance(row, dict):

@@ -76,6 +76,8 @@ class Corpus:
                 missing += "; it was the copy of a text read from a pipe"
             remedy = f"get it from {config.available_at}, or " if config.available_at and not prefix else ""
             raise UserError(f"{key}={path}: {missing}: {remedy}give an existing file, folder or glob")
+        if config.reader_version > 5:  # before an archive is opened, which may be damaged
+            files = [(file, name) for file, name in files if not self._matches(name, config.exclude)]
         found = [source for file, name in files for source in self._members(file, name)]
         if member and config.reader_version > 5:
             found, include = _members_called(member, found)
@@ -126,17 +128,17 @@ class Corpus:
         return self._ordered(sources, root)
 
     def _chosen(self, name: str, include: list[str]) -> bool:
-        """Whether a file's relative name, or its last part, matches one of `include` and none of `exclude`.
+        """Whether a file's relative name matches one of `include` and none of `exclude`."""
+        return self._matches(name, include) and not self._matches(name, self.config.exclude)
+
+    def _matches(self, name: str, patterns: list[str]) -> bool:
+        """Whether a file's relative name, or its last part, matches one of the patterns.
 
         Of an absolute name, which comes from a glob, any number of last parts may match: src/*.c was typed in some folder.
         """
         parts = name.split("/")
         tails = ["/".join(parts[at:]) for at in range(len(parts))] if name.startswith("/") else [name, parts[-1]]
-
-        def matches(pattern: str) -> bool:
-            return any(fnmatch.fnmatchcase(tail, pattern) for tail in tails)
-
-        return any(map(matches, include)) and not any(map(matches, self.config.exclude))
+        return any(fnmatch.fnmatchcase(tail, pattern) for tail in tails for pattern in patterns)
 
     def _ordered(self, sources: list[Source], root: str = "") -> list[Source]:
         if self.config.shuffle:

@@ -72,7 +72,8 @@ def vocabulary_lines(vocabulary: Vocabulary, counts: Counter[str] | None, cap: i
 def split_line(split: str, info: SplitInfo) -> str:
     """Return the tokens, characters and share of unknown tokens of a split."""
     share = 100 * info.unknown / max(info.tokens, 1)
-    return f"{split}: {info.tokens:,} tokens, {info.characters:,} characters, {info.unknown:,} unknown ({share:.3g} %)"
+    size = f"{plural(info.tokens, 'token')}, {plural(info.characters, 'character')}"
+    return f"{split}: {size}, {info.unknown:,} unknown ({share:.3g} %)"
 
 
 def few_tokens_line(split: str, tokens: int) -> str:

@@ -15,7 +15,7 @@ from rnnscope.data.compression import open_decompressed
 from rnnscope.data.config import DatasetConfig
 from rnnscope.data.file_types import not_text
 from rnnscope.data.lines import line_fed, split_lines
-from rnnscope.errors import UserError, WrongEncoding, reason
+from rnnscope.errors import NotText, UserError, WrongEncoding, reason
 
 ENCODING_ERRORS = ("strict", "replace", "ignore")
 COUNTED = {"replace": "replaced by U+FFFD", "ignore": "left out", "surrogateescape": "kept as they are"}
@@ -117,10 +117,8 @@ def errors_of(config: DatasetConfig) -> str:
 def _check_type(first: bytes, source: Source) -> None:
     if found := not_text(first, source.name):
         what, remedy = found
-        raise UserError(
-            f"{source}: this is {what}, not text: {f'convert it ({remedy})' if remedy else 'give a text file'},"
-            " or leave it out with dataset.corpus.exclude"
-        )
+        first_choice = f"convert it ({remedy})" if remedy else "give a text file"
+        raise NotText(f"{source}: this is {what}, not text", f"{first_choice}, or leave it out with dataset.corpus.exclude")
 
 
 def text_decoder(encoding: str, errors: str = "strict") -> codecs.IncrementalDecoder:
@@ -160,9 +158,9 @@ def _checked_nuls(text: str, source: Source, encoding: str) -> int:
     nuls = text.count("\0")
     if nuls * 5 > len(text):
         hint = "utf-16-be" if text.startswith("\0") else "utf-16-le"
-        raise UserError(
-            f"{source}: read as {encoding}, more than a fifth of it is NUL characters: set dataset.encoding={hint} if it is"
-            " UTF-16, or leave it out with dataset.corpus.exclude if it is not text"
+        raise NotText(
+            f"{source}: read as {encoding}, more than a fifth of it is NUL characters",
+            f"set dataset.encoding={hint} if it is UTF-16, or leave it out with dataset.corpus.exclude if it is not text",
         )
     return nuls
 
@@ -170,7 +168,8 @@ def _checked_nuls(text: str, source: Source, encoding: str) -> int:
 def _undecodable(error: UnicodeError, position: int, source: Source, encoding: str, final: bool) -> WrongEncoding:
     remedy = "set dataset.encoding to its encoding, or dataset.encoding_errors=replace"
     if not isinstance(error, UnicodeDecodeError):
-        return WrongEncoding(f"{source}: not {encoding} ({error})", remedy)
+        ends = f"set dataset.encoding={encoding}-le or {encoding}-be, without a mark, or the encoding that it is in"
+        return WrongEncoding(f"{source}: not {encoding} ({error})", ends if "BOM" in str(error) else remedy)
     offset = position - len(error.object) + error.start
     found = error.object[error.start]
     if final and codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
@@ -212,7 +211,7 @@ def _reading(what: Path | Source) -> Iterator[None]:
     except UserError:
         raise
     except BROKEN as error:
-        raise UserError(f"{what}: cannot be read ({reason(error)}): {_remedy(error)}") from None
+        raise NotText(f"{what}: cannot be read ({reason(error)})", _remedy(error)) from None
 
 
 def _remedy(error: BaseException) -> str:

@@ -52,6 +52,9 @@ def divide(text: CleanText, split: Mapping[str, float | None], *, divided: bool,
     else:
         ranges, expected = _labeled(text), [name for name in SPLITS if name in text.labeled]
     for name in expected:
+        if ranges[name][0] >= ranges[name][1] and not divided:
+            key = "path" if name == "train" else f"{name}_path"
+            raise UserError(f"dataset.corpus.{key} has no text, so the {name} split has no token: give a different text")
         if ranges[name][0] >= ranges[name][1]:
             raise UserError(
                 f"the {name} split has no token: the text has {plural(text.characters, 'character')} in "
@@ -106,22 +109,23 @@ def _between_documents(text: CleanText, first: int, second: int, in_bytes: bool)
     """Return the ends of documents nearest to the two cuts, with a document on each side of a cut inside the text."""
     count = len(text.ends)
     total = int(text.ends[-1]) if in_bytes else text.characters
-    train = _nearest(text, first, in_bytes, 1) if 0 < first < total else count * (first >= total)
+    three = first < second < total and count > 2  # then two documents are left for val and test
+    train = _nearest(text, first, in_bytes, 1, count - 1 - three) if 0 < first < total else count * (first >= total)
     left = train + 1 if first < second else train
-    val = _nearest(text, second, in_bytes, min(left, count - 1)) if second < total else count
+    val = _nearest(text, second, in_bytes, min(left, count - 1), count - 1) if second < total else count
     val = max(val, train)
     return _byte_end(text, train), _byte_end(text, val)
 
 
-def _nearest(text: CleanText, wanted: int, in_bytes: bool, low: int) -> int:
-    """Return the number of documents, from `low` to all but one, that comes nearest to `wanted` bytes or characters."""
+def _nearest(text: CleanText, wanted: int, in_bytes: bool, low: int, high: int) -> int:
+    """Return the number of documents, from `low` to `high`, that comes nearest to `wanted` bytes or characters."""
 
     def distance(documents: int) -> int:
         end = _byte_end(text, documents)
         return abs((end if in_bytes else text.count(0, end)) - wanted)
 
     below = int(np.searchsorted(text.ends, wanted if in_bytes else text.byte_of_character(wanted)))
-    return min((min(max(documents, low), len(text.ends) - 1) for documents in (below, below + 1)), key=distance)
+    return min((min(max(documents, low), high) for documents in (below, below + 1)), key=distance)
 
 
 def _byte_end(text: CleanText, documents: int) -> int:

@@ -161,10 +161,9 @@ def check_size(level: str, cap: int | None) -> None:
     """Raise `UserError` for an unknown level, or if `cap` leaves no room for an ordinary token."""
     if level not in LEVELS:
         raise UserError(unknown_value("dataset.level", level, LEVELS))
-    smallest = 256 if level == "byte" else SPECIALS + 1
-    if cap is not None and cap < smallest:
-        why = "there are 256 bytes" if level == "byte" else "UNK, START, END and one other token"
-        raise UserError(f"dataset.vocabulary_size={cap} must be at least {smallest} ({why}), or null for no limit")
+    if level != "byte" and cap is not None and cap <= SPECIALS:  # the 256 bytes are never limited
+        least = f"{SPECIALS + 1} (UNK, START, END and one other token)"
+        raise UserError(f"dataset.vocabulary_size={cap} must be at least {least}, or null for no limit")
 
 
 def _problem(data: Any) -> str | None:

@@ -18,6 +18,7 @@ from rnnscope.config.overrides import EXTENSIONS
 from rnnscope.config.schema import ExtensionsConfig
 from rnnscope.data.module import TextData
 from rnnscope.errors import UserError, reason, shown
+from rnnscope.format import one_line
 from rnnscope.model.scoring import Score
 from rnnscope.pipeline.lightning import STOP_ITERATION
 from rnnscope.pipeline.loggers import Loggers
@@ -30,6 +31,7 @@ from rnnscope.training.task import LanguageModelTask
 from rnnscope.training.trainer_task import LOGGED, TrainerTask
 
 NEVER = 2**62  # batches until Lightning validates by itself: rnnscope's callback decides instead
+NAME = 200  # characters of a recorded name that are printed
 STOPPED = "a Lightning callback stopped the training"
 
 
@@ -206,7 +208,7 @@ def extension_changes(record: Record, asked: ExtensionsConfig) -> list[str]:
     for segment in segments_of(record):
         recorded = segment.get("extensions", {})
         for key in EXTENSIONS:
-            lost = [shown(name) for name in recorded.get(key, []) if name not in given.get(key, [])]
+            lost = [one_line(str(name))[:NAME] for name in recorded.get(key, []) if name not in given.get(key, [])]
             if lost:
                 lines[f"the run was trained with {key}=[{', '.join(lost)}]: to use the same, give {key}= again"] = None
         for name, digest in recorded.get("files", {}).items():

@@ -53,11 +53,13 @@ class StopAt:
     Args:
         as_end: stop as at the end of a run, else as if interrupted.
         until: whether the user named the step.
+        last: whether no further segment of a reproduction follows.
     """
 
     step: int
     as_end: bool
     until: bool = False
+    last: bool = True
 
 
 @dataclass(frozen=True)

@@ -49,6 +49,7 @@ def reproduce(
     check_comparable(parent)
     stop, looked = end_of(parent, record)
     check_until(parent, until, stop)
+    until = None if until is None else int(until)  # Python's callers may give a number of NumPy
     segments = trained_segments(asdict(config), record, stop, looked)
     cut = cut_segments(segments, stop if until is None else until)
     if not cut:
@@ -98,7 +99,7 @@ def train_segments(
         recorded = recorded_of(record, segment.resolved)
         if config.init_from is not None:
             recorded = replace(recorded, vocabulary=read_vocabulary(parent))
-        stop = StopAt(segment.stop, segment.looked, segment.stop == until)
+        stop = StopAt(segment.stop, segment.looked, segment.stop == until, last=segment is segments[-1][0])
         options = replace(told, recorded=recorded, stop=stop, parent=parent_entry(record, reproduced=True))
         if child is None:
             result = fit(config, record.get("name", str), options=options)

@@ -149,6 +149,7 @@ class Session:
             self.console.say(claim.line())
         if self.training.extensions:
             self.training.extensions.loggers.finish(self.run, result.status, self.console.say)
-        command = self.training.options.extensions.notify
-        if command and result.status in NOTIFIED and (complaint := notify(command, self.record)):
+        command, stop = self.training.options.extensions.notify, self.training.options.stop
+        goes_on = stop is not None and not stop.last and result.status == "finished"
+        if command and not goes_on and result.status in NOTIFIED and (complaint := notify(command, self.record)):
             self.console.say(f"warning: {complaint}")

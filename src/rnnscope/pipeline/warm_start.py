@@ -65,7 +65,8 @@ def starting_run(config: TrainConfig) -> LoadedRun | None:
         found = load(config.init_from)
     except UserError as error:
         raise UserError(
-            f"init_from={config.init_from}: the weights that this run starts from cannot be read ({error})"
+            f"init_from={config.init_from}: the weights that this run starts from cannot be read ({error}); put that run back"
+            " there (rnnscope runs restore, or rename)"
         ) from None
     refuse_other_model(asdict(config.model), found.config["model"], found.folder.path)
     return found

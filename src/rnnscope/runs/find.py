@@ -26,6 +26,8 @@ def find_run(run: str, key: str = "run") -> RunFolder:
         UserError: if it names no run, or runs with different names.
     """
     root = outputs_folder()
+    if not run:
+        raise UserError(f"{key}= is empty: give a run folder, the name of a run, or latest")
     if run == "latest":
         return _latest(root, key)
     folder = Path(os.path.expanduser(run))

@@ -88,7 +88,7 @@ class TextGenerator:
 
         The arguments are those of `LoadedRun.stream`; `limits` are top_k, top_p and minimum_length of `SamplingOptions`.
         """
-        self._check_count(len(temperatures))
+        self.check_count(len(temperatures))
         ids, options = self.begin(prompt, unknown), self._options(**limits)
         written: Callable[[int], int] = int
         if unknown == "rare":
@@ -101,14 +101,15 @@ class TextGenerator:
 
     def ids(self, model: LanguageModel, length: int, temperatures: list[float], seed: int) -> list[np.ndarray]:
         """Return the ids of the texts that `stream` generates without a prompt; encoding those texts may give others."""
-        self._check_count(len(temperatures))
+        self.check_count(len(temperatures))
         rows = self._checked(generate(model, self.begin(""), length, temperatures, self._options(), seed))
         columns = zip(*rows, strict=True)
         return [np.array([id for id in column if id not in (None, self.end)], np.int64) for column in columns]
 
-    def _check_count(self, count: int) -> None:
+    def check_count(self, count: int, key: str = "count") -> None:
+        """Raise a `UserError` for more texts at once than memory is taken for; `key` is what they were asked for with."""
         if count > (most := max(1, TOGETHER // len(self.vocabulary))):
-            raise UserError(f"count={count} must be at most {most}, with {len(self.vocabulary)} tokens in the vocabulary")
+            raise UserError(f"{key}={count} must be at most {most}, with {len(self.vocabulary)} tokens in the vocabulary")
 
     def cards(self, model: LanguageModel, prompt: str, length: int, temperatures: list[float], seed: int) -> list[list[str]]:
         """Return texts to judge training by, without the prompt: about `length` tokens for each of `temperatures`.

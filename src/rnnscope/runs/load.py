@@ -109,6 +109,7 @@ class LoadedRun:
         check_text(stop or "", "stop")
         seed = secrets.randbits(32) if seed is None else seed
         check_seed(seed)
+        self.generator.check_count(count)
         limits = {"top_k": top_k, "top_p": top_p, "minimum_length": minimum_length}
         return self.generator.stream(self.model, prompt, length, [temperature] * count, int(seed), stop, unknown, **limits)
 
