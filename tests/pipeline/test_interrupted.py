@@ -17,7 +17,9 @@ from rnnscope.pipeline.options import RunOptions
 from rnnscope.pipeline.reproduce import reproduce
 from rnnscope.pipeline.resume import resume_run
 from rnnscope.runs import generation
+from rnnscope.runs.journal import read_rows
 from rnnscope.runs.record import Record
+from rnnscope.runs.samples import read_samples
 
 pytestmark = pytest.mark.usefixtures("outputs")
 
@@ -78,6 +80,31 @@ def test_it_leaves_at_once_and_goes_on_exactly(look, at, story, whole):
     assert changes(names_of({"owed": saved["owed"]}), {"owed": more["owed"]}) == []
     assert resume_run(run).status == "finished"
     assert what_differs(whole.run.path, run.path) == []
+
+
+CHANGED = {
+    "trainer.val_tokens": 40,
+    "trainer.val_every": 7,
+    "monitor.sample_length": 5,
+    "trainer.average": "ema",
+    "trainer.max_steps": 40,
+}
+
+
+@pytest.mark.parametrize("at", [2, 3], ids=["on the way", "in the last step"])
+@pytest.mark.parametrize("look", PLACES)
+def test_changed_settings_count_from_the_next_step_on(look, at, story, whole):
+    run = broken_off(story, look, at).run
+    assert resume_run(run, dict(CHANGED)).status == "finished"
+    rows, samples = ({int(row["step"]): row for row in read_rows(path.metrics)} for path in (run, whole.run)), []
+    ours, theirs = rows
+    assert ours[10 * at]["val/loss"] == theirs[10 * at]["val/loss"] != ""
+    assert 7 * -(-(10 * at + 1) // 7) in ours
+    for path in (run, whole.run):
+        samples.append([sample for sample in read_samples(path.samples) if sample.step == 10 * at])
+    assert samples[0] == samples[1] != []
+    _, verdict = reproduce(run)
+    assert verdict.kind == "bit-identical", verdict.lines
 
 
 def test_it_goes_on_in_the_loop_of_lightning(story, whole):

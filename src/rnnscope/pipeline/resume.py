@@ -19,7 +19,7 @@ from rnnscope.pipeline.extensions import extension_changes, extensions_entry
 from rnnscope.pipeline.fit import fit_composed, requested
 from rnnscope.pipeline.hardware import DECIDING
 from rnnscope.pipeline.lightning import prepare_process
-from rnnscope.pipeline.options import Job, Recorded, RunOptions
+from rnnscope.pipeline.options import Job, Recorded, RunOptions, StopAt
 from rnnscope.pipeline.ranks import gather_ranks, together
 from rnnscope.pipeline.session import Result, Session
 from rnnscope.pipeline.summary import larger_budget
@@ -66,6 +66,11 @@ def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, c
     name, saved = find_start(run, record, console.say)
     if before == config:
         refuse_repetition(run, record, config, saved)
+    if saved and "owed" in saved and before != config and told.stop is None:
+        owed = call_owed(run, record, saved, told, console)
+        name, saved = find_start(run, record := Record.read(run.record), console.say)
+        if saved is None or "owed" in saved:  # interrupted once more
+            return owed
     ended = saved is not None and before == config and is_the_end(record, saved)
     if saved and ended and record.values.get("status") == "finished":
         longer = to_train_longer(config, bool(record.values.get("stopped_early")))
@@ -90,6 +95,18 @@ def continue_locked(run: RunFolder, changes: dict[str, Any], told: RunOptions, c
     session = Session(run, record, training, console, saved)
     begin_segment(run, record, training, name, saved, differences(asdict(before), asdict(config)), console)
     return session.train()
+
+
+def call_owed(run: RunFolder, record: Record, saved: dict[str, Any], told: RunOptions, console: Console) -> Result:
+    """Call the callbacks that a signal interrupted, with the settings of their step, and take no step.
+
+    What they validate and write belongs to the time before the settings change.
+    """
+    step, resolved = saved["task"]["step"], record.get("resolved", dict, {})
+    stop = StopAt(step, as_end=step == record.get("progress.total", int), last=False)
+    recorded = recorded_of(record, {key: resolved.get(key) for key in DECIDING})
+    console.say(f"what a signal interrupted at step {step} comes first, with the settings of that step")
+    return continue_locked(run, {}, replace(told, recorded=recorded, stop=stop), console)
 
 
 def is_the_end(record: Record, saved: dict[str, Any]) -> bool:
