@@ -29,10 +29,10 @@ class BareLoop:
         self.step = 0
         self._take = self._recorded() if cuda else self._step
 
-    def train(self, seconds: float) -> tuple[int, float]:
-        """Train for about `seconds`; return the number of tokens and the exact seconds."""
+    def train(self, seconds: float, stopped: Callable[[], bool] = lambda: False) -> tuple[int, float]:
+        """Train for about `seconds`, or until `stopped()`; return the number of tokens and the exact seconds."""
         steps, begin = 0, time.perf_counter()
-        while time.perf_counter() - begin < seconds:
+        while time.perf_counter() - begin < seconds and not stopped():
             self._take(*self._window())
             steps, self.step = steps + 1, self.step + 1
             if self.device.type == "cuda" and steps % 100 == 0:

@@ -137,7 +137,7 @@ class TakeTurns(Callback):
         callbacks = [timed.get(callback, callback) for callback in inner.callbacks]
         self.callbacks = CallbackList(inner.ends, callbacks, inner.every)
         self.turns, self.bare, self.seconds, self.done = turns, bare, seconds, False
-        self._period, self._turn = inner.validation.every, min(TURN, seconds)
+        self._period, self._turn, self._budget = inner.validation.every, min(TURN, seconds), inner.budget
 
     def start(self, task: LanguageModelTask) -> None:
         self.callbacks.start(task)
@@ -148,7 +148,7 @@ class TakeTurns(Callback):
     def after_step(self, task: LanguageModelTask) -> None:
         self.callbacks.after_step(task)
         if task.step == WARM_UP_STEPS:
-            self.bare.train(self._turn)
+            self.bare.train(self._turn, self._stopped)
             self._begin(task)
         if task.step <= WARM_UP_STEPS or task.ending:  # ended by a signal
             return
@@ -161,11 +161,14 @@ class TakeTurns(Callback):
         self.turns.everything.add(tokens, took)
         self.turns.watched.add(tokens, took - self.validation.seconds)
         self.bare.step = self._step
-        self.turns.bare.add(*self.bare.train(took))
-        if period_ends and self.turns.everything.seconds >= self.seconds:
+        self.turns.bare.add(*self.bare.train(took, self._stopped))
+        if period_ends and self.turns.everything.seconds >= self.seconds and not self._stopped():
             self.done = task.ending = task.interrupted = True
             self.turns.activations = self.activations.seconds / self.turns.everything.seconds
         self._begin(task)
+
+    def _stopped(self) -> bool:
+        return self._budget.signal is not None
 
     def _begin(self, task: LanguageModelTask) -> None:
         self._step, self._tokens, self.validation.seconds = task.step, task.tokens_seen, 0.0
