@@ -27,10 +27,10 @@ def data_folder() -> Path | None:
 
 
 def names_something(path: Path) -> bool:
-    """Whether something is at a path: a file, a folder, a match if it is a glob, or an archive with this member."""
+    """Whether something is at a path: a file or folder, a match if it is a glob, the archive if it is a member of one."""
     archive = MEMBER.fullmatch(str(path))
-    matches = glob.iglob(archive[1] if archive else str(path), recursive=True)
-    return os.path.lexists(path) or next(matches, None) is not None
+    place = archive[1] if archive else str(path)
+    return any(map(os.path.lexists, (path, place))) or next(glob.iglob(place, recursive=True), None) is not None
 
 
 def under_data_folder(path: str) -> Path | None:

@@ -52,6 +52,10 @@ def test_a_file_keeps_the_line_ends_that_training_kept(run: LoadedRun, tmp_path:
     assert not chosen.cut
 
 
+def test_a_text_that_begins_like_the_home_of_nobody(run: LoadedRun) -> None:
+    assert choose_text(run, "~nobody and word1", "val", None, 100).text == "~nobody and word1"
+
+
 def test_bytes_that_are_not_valid_are_read_as_in_training(run: LoadedRun, tmp_path: Path, outputs: Path) -> None:
     content = b"word1 \xff and word2\r\n" * 20
     (tmp_path / "bytes.txt").write_bytes(content)

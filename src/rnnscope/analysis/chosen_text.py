@@ -1,6 +1,8 @@
 """The text that `rnnscope visualize` examines: a file, typed text, or a part of the run's own."""
 
 import codecs
+import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ from rnnscope.errors import UserError, check_least, reason
 from rnnscope.runs.load import LoadedRun, Tokens
 from rnnscope.runs.record import value_at
 
+BYTES = re.compile("[\udc80-\udcff]")  # as Python reads bytes that are not UTF-8: ids can hold them, and no text can
 WORDS_FROM = 5_000_000  # tokens of the training text
 
 
@@ -42,7 +45,7 @@ def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None,
     check_least("characters", characters, 2)
     if typed is None:
         return _own(run, split, data, characters)
-    path = Path(typed).expanduser()
+    path = Path(os.path.expanduser(typed))
     if _is_file(path):
         text, source = _beginning(path, DatasetConfig(**_reading(run)), characters + 1), str(path)
     elif path.suffix in (".txt", ".py", ".c", ".md") and not any(mark.isspace() for mark in typed):
@@ -51,13 +54,11 @@ def choose_text(run: LoadedRun, typed: str | None, split: str, data: str | None,
         text, source = typed, "the text given"
     if not text.strip():
         raise UserError(f"text={typed}: the text is empty" if text != typed or typed else "text= is empty")
-    shown = text[:characters]
-    if not shown.isascii() and any(
-        "\ud800" <= mark <= "\udfff" for mark in shown
-    ):  # bytes that are not UTF-8: no text can hold them
-        encoded = encode_text(run.vocabulary, clean(shown, value_at(run.config, "dataset")), None)
-        return ChosenText(encoded, len(shown), source, len(text) > characters)
-    return ChosenText(shown, len(shown), source, len(text) > characters)
+    shown, cut = text[:characters], len(text) > characters
+    if BYTES.search(shown):
+        ids = encode_text(run.vocabulary, clean(shown, value_at(run.config, "dataset")), None)
+        return ChosenText(ids, len(shown), source, cut)
+    return ChosenText(shown, len(shown), source, cut)
 
 
 def _is_file(path: Path) -> bool:

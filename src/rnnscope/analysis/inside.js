@@ -169,12 +169,17 @@ function showHere() {
   describeHere();
 }
 
+function whatFollows(at) {
+  if (at === time - 1) return "the text ends here";
+  const next = isolated(data.tokens[at + 1]), loss = data.losses[at];
+  return typeof loss === "number" ? `${next}, which comes, cost ${fixed(loss, 2)} nats` : `${next} follows, which is given`;
+}
+
 // What of it depends on the unit chosen: a button that has the focus keeps it.
 function describeHere() {
   const at = state.at, value = fixed(valuesOf(state.unit, state.value)[at] / 127, 2);
   const guesses = data.guesses[at].map((place, line) => `${isolated(place)} ${data.shares[at][line]} %`).join(", ");
-  const cost = typeof data.losses[at] === "number" ? `${isolated(data.tokens[at + 1])}, which comes, cost ${fixed(data.losses[at], 2)} nats` : at === time - 1 ? "the text ends here" : `${isolated(data.tokens[at + 1])} follows, which is given`;
-  const said = `token ${at}, ${isolated(data.tokens[at])}: unit ${unitName(state.unit)} is ${value}. Expected: ${guesses}; ${cost}.`;
+  const said = `token ${at}, ${isolated(data.tokens[at])}: unit ${unitName(state.unit)} is ${value}. Expected: ${guesses}; ${whatFollows(at)}.`;
   here.querySelector("bdi").textContent = said;
   here.querySelectorAll("button").forEach((button) => {
     button.classList.toggle("current", Number(button.dataset.unit) === state.unit);

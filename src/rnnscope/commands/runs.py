@@ -53,18 +53,18 @@ def run(config: RunsConfig) -> int:
 
 def show(config: RunsConfig) -> int:
     """Print the list of runs, and a line on the trash."""
-    in_it = [] if config.json else trash_lines(config)
+    below = [] if config.json else trash_lines(config)
     try:
         everything = runs_under(config.folder, reproductions=True)
     except UserError:
-        if not in_it:
+        if not below:
             raise
         everything = []  # the last run was moved to the trash
     runs = filter_runs(everything, config.filter or "") if everything else []
     if config.json:
         print(json_text([values_of(run) for run in runs], indent=1))
         return 0
-    print(printable("\n".join([*(lines_of(runs) if runs else ["there are no runs"]), *in_it])))
+    print(printable("\n".join([*(lines_of(runs) if runs else ["there are no runs"]), *below])))
     return 0
 
 

@@ -96,7 +96,7 @@ def make_groups(runs: list[Summary], typed: str) -> tuple[list[Group], list[str]
     key = find_column(typed, runs, f"group={typed}")
     if not any(key in run.config for run in runs):
         raise UserError(f"group={typed}: {key} is not a key of the config; group by one, as in group=seed")
-    ignored = {key, *NEVER, *followers(key, runs), *filter(says_which_file, {name for run in runs for name in run.config})}
+    ignored = {key, *followers(key, runs), *filter(makes_no_group, {name for run in runs for name in run.config})}
     alike: dict[object, list[Summary]] = {}
     for run in runs:
         config = [(name, repr(run.config[name])) for name in sorted(run.config)]
@@ -109,10 +109,10 @@ def make_groups(runs: list[Summary], typed: str) -> tuple[list[Group], list[str]
     return [replace(group, label=f"{group.label} ({number})") if number else group for number, group in _numbered(groups)], keys
 
 
-def says_which_file(key: str) -> bool:
-    """Whether a key says where the files of a text are, or how a run is watched: nothing that a result depends on."""
-    hashes = key.startswith("dataset.corpus.") and key.endswith(("sha256", "md5", "available_at", "reader_version"))
-    return key.startswith("monitor.") or says_where(key) or hashes
+def makes_no_group(key: str) -> bool:
+    """Whether runs may differ in a key within a group: how they are watched, and where and by which version a text is read."""
+    about_files = key.startswith("dataset.corpus.") and key.endswith(("sha256", "md5", "available_at", "reader_version"))
+    return key in NEVER or key.startswith("monitor.") or says_where(key) or about_files
 
 
 def _numbered(groups: list[Group]) -> Iterator[tuple[int, Group]]:

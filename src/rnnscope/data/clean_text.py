@@ -70,8 +70,10 @@ class CleanText:
     def sha256(self, start: int, end: int) -> str:
         """Return the SHA-256 of the text between two byte positions, as UTF-8."""
         digest = hashlib.sha256()
-        for block in self.blocks(start, end):
-            digest.update(block.encode("utf-8", "surrogatepass"))
+        with self.path.open("rb") as file:
+            file.seek(start)
+            for at in range(start, end, BLOCK):
+                digest.update(file.read(min(BLOCK, end - at)))
         return digest.hexdigest()
 
     def _characters_before(self, position: int) -> int:

@@ -13,9 +13,8 @@ from rnnscope.errors import UserError, unknown_value
 
 BLOCK = 1 << 20  # characters handled at a time
 BOM = "\ufeff"
-HEADER = re.compile(
-    r"^\*\*\* ?START OF.*(?:(?<!\*)(?<!\*\r)\n[^\n*]+\*\*\*[ \t\r]*$)?\n?", re.MULTILINE
-)  # a long title takes two lines
+# the second line is that of a long title
+HEADER = re.compile(r"^\*\*\* ?START OF.*(?:(?<!\*)(?<!\*\r)\n[^\n*]+\*\*\*[ \t\r]*$)?\n?", re.MULTILINE)
 ONE_LINE_HEADER = re.compile(r"^\*\*\* ?START OF.*\n?", re.MULTILINE)  # of older reader versions
 FOOTER = re.compile(r"^(?:End of (?:the |this )?Project Gutenberg|\*\*\* ?END OF)", re.MULTILINE | re.IGNORECASE)
 LONGEST_MARK = 200  # characters of a line that ends a header or begins a footer

@@ -79,7 +79,7 @@ def _check_cleaning(config: DatasetConfig) -> None:
         )
     if config.newline == "crlf" and config.start_end in ("line", "paragraph"):
         raise UserError(
-            f"dataset.newline=crlf: with dataset.start_end={config.start_end}, END stands for line ends: leave it out"
+            f"dataset.newline=crlf: with dataset.start_end={config.start_end}, END stands for line ends: set one of them only"
         )
 
 

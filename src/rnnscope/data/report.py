@@ -151,7 +151,8 @@ def gutenberg_line(found: Counter[str], val: int) -> Iterator[str]:
 
 def unshuffled_line() -> Iterator[str]:
     """Yield the warning about a text that cannot be shuffled."""
-    yield "warning: dataset.corpus.shuffle has no effect: the text is one document (set dataset.corpus.lines=true?)"
+    why = "the text is one document; dataset.corpus.lines=true makes a document of each line"
+    yield f"warning: dataset.corpus.shuffle has no effect: {why}"
 
 
 def idle_lines(patterns: Iterable[str]) -> Iterator[str]:

@@ -204,8 +204,9 @@ def find_start(run: RunFolder, record: Record, say: Callable[[str], None]) -> tu
         name, saved = found
         checkpoints.adopt(name)
         check_whole(saved, str(run.checkpoints / name))
-        step, best = saved["task"]["step"], checkpoints.step(BEST)
-        if name != LAST and (best is None or best > step):  # the exported weights may be of later steps, which are lost
+        step = saved["task"]["step"]
+        best = step if name == LAST else checkpoints.step(BEST)
+        if best is None or best > step:  # the exported weights may be of later steps, which are lost
             lost = "is lost as well" if best is None else f"is of step {best}, which is lost"
             say(f"best.ckpt {lost}: the checkpoint of step {step} takes its place until a better one is found")
             saved["names"] = [*saved["names"], BEST]  # the weights are exported when training begins

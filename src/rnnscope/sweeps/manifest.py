@@ -106,7 +106,9 @@ class Manifest:
         """
         if old.kind != self.kind:
             raise UserError(f"the sweep {self.name} exists with hydra/sweeper={old.kind}, not {self.kind}; {REMEDY}")
-        if self.kind == "optuna" and {**old.swept, **_unrecorded(old.swept, self.swept)} != self.swept:
+        same = old.swept.keys() == self.swept.keys()  # older versions did not record the values of seeds
+        same = same and all(old.swept[key] in (value, BY_JOB) for key, value in self.swept.items())
+        if self.kind == "optuna" and not same:
             before, here = (", ".join(f"{key}={value}" for key, value in found.swept.items()) for found in (old, self))
             raise UserError(f"the search {self.name} exists over {before}, not over {here}; {REMEDY}")
         keys = [key for key in (old.fixed | self.fixed) if key != "name"]  # there are several ways to the same name
@@ -123,11 +125,6 @@ class Manifest:
         if key in self.fixed:
             return str(comparable(key, self.fixed[key]))
         return "swept" if _is_under(key, self.swept) else "not set" if key.startswith(OPEN) else None
-
-
-def _unrecorded(old: dict[str, str], new: dict[str, str]) -> dict[str, str]:
-    """Return the new values of keys for which an older rnnscope recorded none."""
-    return {key: new[key] for key, value in old.items() if value == BY_JOB and key in new}
 
 
 def _is_under(key: str, keys: Iterable[str]) -> bool:
